@@ -1,0 +1,214 @@
+//! Addresses and names: what is legal, how they are parsed and printed.
+//!
+//! Owns the rules for host names, network names and ports. Knows nothing of networks that exist:
+//! whether an address leads anywhere is the business of `virtnet` and of the engines.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+use crate::error::Cause;
+
+/// The most characters a host or network name may have.
+pub const MAX_NAME_CHARS: usize = 64;
+/// The most bytes of UTF-8 a host or network name may have.
+pub const MAX_NAME_BYTES: usize = 128;
+
+/// The address of one end of a lonet connection, or of a listener: a host's name and a port.
+///
+/// Printed and parsed as `host:port`, for instance `α:10`. In JSON it is that string. Addresses
+/// order by host name (by code point), then by port.
+///
+/// ```
+/// let addr: lonet::Addr = "α:10".parse()?;
+/// assert_eq!((addr.host(), addr.port()), ("α", 10));
+/// assert!(":10".parse::<lonet::Addr>().is_err());
+/// # Ok::<(), lonet::Cause>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Addr {
+    host: Arc<str>,
+    port: u16,
+}
+
+impl Addr {
+    /// An address made of a name that is known to be legal.
+    pub(crate) fn new(host: Arc<str>, port: u16) -> Addr {
+        debug_assert!(check_name(&host).is_ok(), "not a legal host name: {host:?}");
+        Addr { host, port }
+    }
+
+    /// The host's name.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The port. Zero is only seen in errors, where no port had been chosen yet.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The host's name, shared.
+    pub(crate) fn shared_host(&self) -> &Arc<str> {
+        &self.host
+    }
+}
+
+impl FromStr for Addr {
+    type Err = Cause;
+
+    /// Parses `host:port`.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::InvalidAddr`] when the host is missing or no legal name, or when the port is not
+    /// `0|[1-9][0-9]{0,4}` of at most 65535.
+    fn from_str(text: &str) -> Result<Addr, Cause> {
+        let invalid = |why: &str| {
+            Cause::InvalidAddr(format!("{text:?} {why}; an address is host:port, as in α:10"))
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid("has no port"))?;
+        if host.is_empty() {
+            return Err(invalid("has no host"));
+        }
+        if let Err(why) = check_name(host) {
+            return Err(invalid(&format!("has an illegal host name ({why})")));
+        }
+        let port = parse_port(port).ok_or_else(|| {
+            invalid("has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero)")
+        })?;
+        Ok(Addr { host: host.into(), port })
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Debug for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl TryFrom<String> for Addr {
+    type Error = Cause;
+
+    fn try_from(text: String) -> Result<Addr, Cause> {
+        text.parse()
+    }
+}
+
+impl From<Addr> for String {
+    fn from(addr: Addr) -> String {
+        addr.to_string()
+    }
+}
+
+/// A port in decimal: `0|[1-9][0-9]{0,4}`, at most 65535. `None` for anything else.
+pub fn parse_port(text: &str) -> Option<u16> {
+    let plain = !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
+    if !plain || (text.len() > 1 && text.starts_with('0')) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// Checks the name of a host or of a network: 1 to 64 characters, at most 128 bytes, letters,
+/// marks and decimal digits of any script (Unicode categories L, M, Nd) and `_ - .`; no leading
+/// dot, and not `_` alone, which in expected traces stands for any host.
+///
+/// # Errors
+///
+/// [`Cause::InvalidName`], which says which rule the name breaks.
+pub fn check_name(name: &str) -> Result<(), Cause> {
+    let broken = if name.is_empty() {
+        "is empty".to_owned()
+    } else if name.chars().count() > MAX_NAME_CHARS {
+        format!("has {} characters, more than {MAX_NAME_CHARS}", name.chars().count())
+    } else if name.len() > MAX_NAME_BYTES {
+        format!("has {} bytes, more than {MAX_NAME_BYTES}", name.len())
+    } else if name.starts_with('.') {
+        "begins with a dot".to_owned()
+    } else if name == "_" {
+        "is the wildcard of expected traces".to_owned()
+    } else if let Some(c) = name.chars().find(|&c| !is_name_char(c)) {
+        format!("holds {c:?}")
+    } else {
+        return Ok(());
+    };
+    Err(Cause::InvalidName(format!(
+        "{name:?} {broken}; legal are 1 to {MAX_NAME_CHARS} letters, marks and digits of any script and _ - ."
+    )))
+}
+
+/// Whether a name may hold this character.
+fn is_name_char(c: char) -> bool {
+    use GeneralCategory as G;
+    if c.is_ascii() {
+        return c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    }
+    matches!(
+        get_general_category(c),
+        G::UppercaseLetter
+            | G::LowercaseLetter
+            | G::TitlecaseLetter
+            | G::ModifierLetter
+            | G::OtherLetter
+            | G::NonspacingMark
+            | G::SpacingMark
+            | G::EnclosingMark
+            | G::DecimalNumber
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_parse_and_print() {
+        for ok in ["α:10", "db-1:0", "a_b.c:65535", "東京:1", "٣:7", "_x:1"] {
+            let addr: Addr = ok.parse().unwrap();
+            assert_eq!(addr.to_string(), ok);
+            assert_eq!(serde_json::to_string(&addr).unwrap(), format!("{ok:?}"));
+        }
+    }
+
+    #[test]
+    fn illegal_addresses_say_why() {
+        for (bad, why) in [
+            (":10", "has no host"),
+            ("α", "has no port"),
+            ("α:", "illegal port"),
+            ("α:010", "illegal port"),
+            ("α:65536", "illegal port"),
+            ("α:+1", "illegal port"),
+            ("a:b:1", "illegal host name"),
+            (".a:1", "begins with a dot"),
+            ("_:1", "wildcard"),
+            ("a b:1", "holds ' '"),
+        ] {
+            let message = bad.parse::<Addr>().unwrap_err().to_string();
+            assert!(message.contains(why), "{bad}: {message}");
+        }
+    }
+
+    #[test]
+    fn names_have_limits() {
+        assert!(check_name(&"x".repeat(64)).is_ok());
+        assert!(check_name(&"x".repeat(65)).is_err());
+        assert!(check_name(&"α".repeat(64)).is_ok());
+        assert!(check_name(&"東".repeat(42)).is_ok());
+        assert!(check_name(&"東".repeat(43)).is_err());
+        for bad in ["", "..", ".", "_", "a/b", "a\0", "a:b", "a\"b", "a b", "½", "a\u{2028}"] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What can go wrong, as data: [`Error`] and its [`Cause`], and the `io::ErrorKind` of each.
+//!
+//! Owns every text that an operation of the network fails with. Decides nothing: who fails, and
+//! when, is decided where the operation is.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use crate::addr::Addr;
+
+/// The result of an operation on a lonet network.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An operation on a network that failed: which, where, between whom, and why.
+///
+/// Prints as `dial lonetx β:1->α:10: connection refused`. Converts into an [`io::Error`] of the
+/// fitting kind, from which it can be had back with `io::Error::downcast`.
+#[derive(Clone, PartialEq)]
+pub struct Error(Box<Fields>);
+
+#[derive(Clone, PartialEq)]
+struct Fields {
+    op: &'static str,
+    network: Arc<str>,
+    source: Option<Addr>,
+    addr: Option<Addr>,
+    /// What the operation was about when that is no address: a host's name, an unparsable text.
+    subject: Option<String>,
+    cause: Cause,
+}
+
+/// Why an operation failed.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The subnetwork is closed.
+    NetworkDown,
+    /// The host is closed.
+    HostDown,
+    /// The listener or the connection is closed.
+    SocketDown,
+    /// The requested port is taken.
+    AddrInUse,
+    /// The requested address belongs to another host.
+    AddrNotAvailable,
+    /// All 65535 ports of the host are taken.
+    PortsExhausted,
+    /// Nothing listens there, or the host is closed or dead.
+    ConnectionRefused,
+    /// The name was never announced on this network.
+    NoSuchHost,
+    /// The other side did not answer in time.
+    TimedOut,
+    /// A living host of the network has this name.
+    HostExists,
+    /// Not a name for a host or a network; says which rule it breaks.
+    InvalidName(String),
+    /// Not an address; says why.
+    InvalidAddr(String),
+    /// The other end of the connection is closed.
+    BrokenPipe,
+    /// The other end of the connection was torn down with data unread.
+    ConnectionReset,
+    /// The other side does not speak lonet's protocol, or for another network.
+    Protocol(String),
+    /// The registry can't be used: what is wrong, and with which file.
+    Registry(String),
+    /// The network's directory is not to be trusted: which rule it breaks.
+    Directory(String),
+    /// The operating system failed: its kind of error, and its text.
+    Io(io::ErrorKind, String),
+}
+
+impl Cause {
+    /// The `io::ErrorKind` that an error of this cause has as an [`io::Error`].
+    pub fn kind(&self) -> io::ErrorKind {
+        use io::ErrorKind as K;
+        match self {
+            Cause::NetworkDown => K::NetworkDown,
+            Cause::HostDown | Cause::SocketDown => K::NotConnected,
+            Cause::AddrInUse => K::AddrInUse,
+            Cause::AddrNotAvailable | Cause::PortsExhausted => K::AddrNotAvailable,
+            Cause::ConnectionRefused => K::ConnectionRefused,
+            Cause::NoSuchHost => K::NotFound,
+            Cause::TimedOut => K::TimedOut,
+            Cause::HostExists => K::AlreadyExists,
+            Cause::InvalidName(_) | Cause::InvalidAddr(_) => K::InvalidInput,
+            Cause::BrokenPipe => K::BrokenPipe,
+            Cause::ConnectionReset => K::ConnectionReset,
+            Cause::Protocol(_) => K::InvalidData,
+            Cause::Registry(_) => K::Other,
+            Cause::Directory(_) => K::PermissionDenied,
+            Cause::Io(kind, _) => *kind,
+        }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Cause::NetworkDown => "network is down",
+            Cause::HostDown => "host is down",
+            Cause::SocketDown => "socket is down",
+            Cause::AddrInUse => "address already in use",
+            Cause::AddrNotAvailable => "cannot listen on requested address",
+            Cause::PortsExhausted => "no free port",
+            Cause::ConnectionRefused => "connection refused",
+            Cause::NoSuchHost => "no such host",
+            Cause::TimedOut => "timed out",
+            Cause::HostExists => "host already registered",
+            Cause::InvalidName(why) => return write!(f, "invalid name: {why}"),
+            Cause::InvalidAddr(why) => return write!(f, "invalid address: {why}"),
+            Cause::BrokenPipe => "broken pipe",
+            Cause::ConnectionReset => "connection reset",
+            Cause::Protocol(what) => return write!(f, "protocol error: {what}"),
+            Cause::Registry(what) | Cause::Directory(what) | Cause::Io(_, what) => what,
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl From<io::Error> for Cause {
+    /// The cause that an error of the operating system stands for.
+    fn from(error: io::Error) -> Cause {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Cause::BrokenPipe,
+            io::ErrorKind::ConnectionReset => Cause::ConnectionReset,
+            io::ErrorKind::ConnectionRefused => Cause::ConnectionRefused,
+            io::ErrorKind::TimedOut => Cause::TimedOut,
+            kind => Cause::Io(kind, error.to_string()),
+        }
+    }
+}
+
+impl Error {
+    /// An error of `op` on the network of that full name.
+    pub(crate) fn new(op: &'static str, network: Arc<str>, cause: Cause) -> Error {
+        Error(Box::new(Fields { op, network, source: None, addr: None, subject: None, cause }))
+    }
+
+    /// The same error with the address the operation came from.
+    pub(crate) fn from_addr(mut self, source: Addr) -> Error {
+        self.0.source = Some(source);
+        self
+    }
+
+    /// The same error with the address the operation went to, or was about.
+    pub(crate) fn at(mut self, addr: Addr) -> Error {
+        self.0.addr = Some(addr);
+        self
+    }
+
+    /// The same error about something that is no address: a name, or a text that does not parse.
+    pub(crate) fn about(mut self, subject: impl Into<String>) -> Error {
+        self.0.subject = Some(subject.into());
+        self
+    }
+
+    /// The operation that failed: `join`, `new host`, `listen`, `dial`, `accept`, `read`, `write`
+    /// or `close`.
+    pub fn op(&self) -> &str {
+        self.0.op
+    }
+
+    /// The full name of the network, for instance `lonetx`.
+    pub fn network(&self) -> &str {
+        &self.0.network
+    }
+
+    /// Where the operation came from: the dialing end, or, for `read`, the peer, and for `write`
+    /// the local end.
+    pub fn source_addr(&self) -> Option<&Addr> {
+        self.0.source.as_ref()
+    }
+
+    /// Where the operation went: the dialed or listening address, for `read` the local end, for
+    /// `write` the peer.
+    pub fn addr(&self) -> Option<&Addr> {
+        self.0.addr.as_ref()
+    }
+
+    /// Why it failed.
+    pub fn cause(&self) -> &Cause {
+        &self.0.cause
+    }
+
+    /// The `io::ErrorKind` of the cause.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.0.cause.kind()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Fields { op, network, source, addr, subject, cause } = &*self.0;
+        write!(f, "{op} {network}")?;
+        match (source, addr, subject) {
+            (Some(source), Some(addr), _) => write!(f, " {source}->{addr}")?,
+            (Some(source), None, Some(subject)) => write!(f, " {source}->{subject}")?,
+            (Some(one), None, None) | (None, Some(one), _) => write!(f, " {one}")?,
+            (None, None, Some(subject)) => write!(f, " {subject}")?,
+            (None, None, None) => {}
+        }
+        write!(f, ": {cause}")
+    }
+}
+
+impl fmt::Debug for Error {
+    /// The same line as `Display`: tests that return an error print it with `Debug`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0.cause)
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        io::Error::new(error.kind(), error)
+    }
+}
