@@ -69,9 +69,13 @@ impl FromStr for Addr {
     /// `0|[1-9][0-9]{0,4}` of at most 65535.
     fn from_str(text: &str) -> Result<Addr, Cause> {
         let invalid = |why: &str| {
-            Cause::InvalidAddr(format!("{text:?} {why}; an address is host:port, as in α:10"))
+            Cause::InvalidAddr(format!(
+                "{text:?} {why}; an address is host:port, as in α:10"
+            ))
         };
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| invalid("has no port"))?;
+        let (host, port) = text
+            .rsplit_once(':')
+            .ok_or_else(|| invalid("has no port"))?;
         if host.is_empty() {
             return Err(invalid("has no host"));
         }
@@ -79,9 +83,14 @@ impl FromStr for Addr {
             return Err(invalid(&format!("has an illegal host name ({why})")));
         }
         let port = parse_port(port).ok_or_else(|| {
-            invalid("has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero)")
+            invalid(
+                "has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero)",
+            )
         })?;
-        Ok(Addr { host: host.into(), port })
+        Ok(Addr {
+            host: host.into(),
+            port,
+        })
     }
 }
 
@@ -131,7 +140,10 @@ pub fn check_name(name: &str) -> Result<(), Cause> {
     let broken = if name.is_empty() {
         "is empty".to_owned()
     } else if name.chars().count() > MAX_NAME_CHARS {
-        format!("has {} characters, more than {MAX_NAME_CHARS}", name.chars().count())
+        format!(
+            "has {} characters, more than {MAX_NAME_CHARS}",
+            name.chars().count()
+        )
     } else if name.len() > MAX_NAME_BYTES {
         format!("has {} bytes, more than {MAX_NAME_BYTES}", name.len())
     } else if name.starts_with('.') {
@@ -207,7 +219,19 @@ mod tests {
         assert!(check_name(&"α".repeat(64)).is_ok());
         assert!(check_name(&"東".repeat(42)).is_ok());
         assert!(check_name(&"東".repeat(43)).is_err());
-        for bad in ["", "..", ".", "_", "a/b", "a\0", "a:b", "a\"b", "a b", "½", "a\u{2028}"] {
+        for bad in [
+            "",
+            "..",
+            ".",
+            "_",
+            "a/b",
+            "a\0",
+            "a:b",
+            "a\"b",
+            "a b",
+            "½",
+            "a\u{2028}",
+        ] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }

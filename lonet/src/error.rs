@@ -138,7 +138,14 @@ impl From<io::Error> for Cause {
 impl Error {
     /// An error of `op` on the network of that full name.
     pub(crate) fn new(op: &'static str, network: Arc<str>, cause: Cause) -> Error {
-        Error(Box::new(Fields { op, network, source: None, addr: None, subject: None, cause }))
+        Error(Box::new(Fields {
+            op,
+            network,
+            source: None,
+            addr: None,
+            subject: None,
+            cause,
+        }))
     }
 
     /// The same error with the address the operation came from.
@@ -195,7 +202,14 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fields { op, network, source, addr, subject, cause } = &*self.0;
+        let Fields {
+            op,
+            network,
+            source,
+            addr,
+            subject,
+            cause,
+        } = &*self.0;
         write!(f, "{op} {network}")?;
         match (source, addr, subject) {
             (Some(source), Some(addr), _) => write!(f, " {source}->{addr}")?,

@@ -9,7 +9,11 @@ use std::borrow::Cow;
 /// into it (it begins with `$`, `_`, `#` or `"`, or holds a quote or a control character).
 pub fn word(text: &str) -> Cow<'_, str> {
     let special = text.starts_with(['$', '_', '#', '"']);
-    if special || text.chars().any(|c| matches!(c, '"' | '`' | '\'') || c.is_control()) {
+    if special
+        || text
+            .chars()
+            .any(|c| matches!(c, '"' | '`' | '\'') || c.is_control())
+    {
         Cow::Owned(format!("{text:?}"))
     } else {
         Cow::Borrowed(text)

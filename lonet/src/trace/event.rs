@@ -7,9 +7,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::quote::word;
 use super::record::{Record, What};
 use crate::addr::Addr;
+use crate::quote::word;
 
 /// Which event of a scenario: the process that reported it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -134,7 +134,10 @@ pub struct Event {
 impl Event {
     /// The event that a record tells of, if it tells of one: links and notes do not.
     pub fn of_record(process: u32, record: &Record) -> Option<Event> {
-        let id = EventId { process, n: record.n };
+        let id = EventId {
+            process,
+            n: record.n,
+        };
         let between = |verb, a: &Addr, p: Option<&Addr>, text: String| {
             Some(Event {
                 id,
@@ -177,7 +180,7 @@ impl Event {
             What::Resume { h, .. } => host(Verb::Resume, h, ""),
             What::Terminate { h, .. } => host(Verb::Terminate, h, ""),
             What::Restart { h, .. } => host(Verb::Restart, h, ""),
-            What::Link { .. } | What::Note { .. } | What::Opaque { .. } => None,
+            What::Link { .. } | What::Note { .. } | What::Opaque { .. } | What::Here {} => None,
         }
     }
 

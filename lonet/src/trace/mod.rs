@@ -16,9 +16,9 @@ mod reporter;
 mod socket;
 mod task;
 
-pub use event::{Event, EventId, Verb};
 pub use crate::quote::word;
-pub use record::{Answer, Ask, Hello, Line, ReadCredit, Record, What, PROTOCOL_VERSION};
+pub use event::{Event, EventId, Verb};
+pub use record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, ReadCredit, Record, What};
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
-pub use socket::TraceSocket;
+pub use socket::{SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{OpId, TaskKey};

@@ -113,9 +113,21 @@ pub enum What {
     /// The dial numbered `d` has this connection, and will now ask for it.
     Link { d: u64, c: String },
     /// The accepting end exists; `l` is the listener's socket.
-    Accept { a: Addr, p: Addr, l: u64, s: u64, c: String },
+    Accept {
+        a: Addr,
+        p: Addr,
+        l: u64,
+        s: u64,
+        c: String,
+    },
     /// The dialing end exists; `d` is its dial's number.
-    Connect { a: Addr, p: Addr, d: u64, s: u64, c: String },
+    Connect {
+        a: Addr,
+        p: Addr,
+        d: u64,
+        s: u64,
+        c: String,
+    },
     /// The dial numbered `d` ended without a connection.
     Fail { a: Addr, p: Addr, d: u64, x: String },
     /// A listener (no `p`) or one end of a connection is closed.
@@ -130,7 +142,13 @@ pub enum What {
     /// This end will write no more.
     Shutdown { a: Addr, p: Addr, s: u64, w: u64 },
     /// `b` bytes are about to be written, the first of them the connection's `w`-th from 0.
-    Send { a: Addr, p: Addr, s: u64, w: u64, b: u64 },
+    Send {
+        a: Addr,
+        p: Addr,
+        s: u64,
+        w: u64,
+        b: u64,
+    },
     /// `b` bytes were read.
     Recv { a: Addr, p: Addr, s: u64, b: u64 },
     /// User code says something.
@@ -143,6 +161,8 @@ pub enum What {
     Note { s: u64, w: u64 },
     /// From now on user code reads and writes this socket by itself.
     Opaque { s: u64 },
+    /// The task looks at the trace: what comes before this record is what it can assert.
+    Here {},
     /// The scenario starts process `i` as host `h`.
     Spawn { h: String, i: u64 },
     /// Process `i` has ended: `0`, `3`, `signal 9`.

@@ -53,8 +53,15 @@ impl Numbered {
 impl Reporter {
     /// A reporter that writes to this sink, from number 1.
     pub fn new(sink: Arc<dyn Sink>) -> Arc<Reporter> {
-        let state = State { last: 0, sockets: 0, tasks: Tasks::default() };
-        Arc::new(Reporter { sink, state: Mutex::new(state) })
+        let state = State {
+            last: 0,
+            sockets: 0,
+            tasks: Tasks::default(),
+        };
+        Arc::new(Reporter {
+            sink,
+            state: Mutex::new(state),
+        })
     }
 
     /// Numbers what a task did, or, without a task, what lonet itself did. Call it under the lock
@@ -66,13 +73,29 @@ impl Reporter {
         let (k, u, r, l) = match task {
             Some(task) => {
                 let said = state.tasks.record(task);
-                (Some(task.number()), said.unordered, said.reads, said.learned)
+                (
+                    Some(task.number()),
+                    said.unordered,
+                    said.reads,
+                    said.learned,
+                )
             }
             None => (None, false, Vec::new(), Vec::new()),
         };
         drop(state);
-        let record = Record { n, t: now(), k, u, r, l, e: what };
-        Numbered { record, sink: self.sink.clone() }
+        let record = Record {
+            n,
+            t: now(),
+            k,
+            u,
+            r,
+            l,
+            e: what,
+        };
+        Numbered {
+            record,
+            sink: self.sink.clone(),
+        }
     }
 
     /// A number for a new listener or connection end.
@@ -89,7 +112,10 @@ impl Reporter {
 
     /// A new operation that may pend.
     pub fn operation(self: &Arc<Self>) -> Operation {
-        Operation { reporter: self.clone(), id: OpId::fresh() }
+        Operation {
+            reporter: self.clone(),
+            id: OpId::fresh(),
+        }
     }
 
     /// A connection end that is now open.
@@ -122,7 +148,10 @@ pub struct Operation {
 impl Operation {
     /// It was polled by the calling task and did not finish.
     pub fn pending(&self) {
-        self.reporter.lock().tasks.pending(TaskKey::current(), self.id);
+        self.reporter
+            .lock()
+            .tasks
+            .pending(TaskKey::current(), self.id);
     }
 
     /// Polls a future, saying so when it pends, until it is done; then the operation has ended.
@@ -200,7 +229,10 @@ impl Tap {
         }
         *noted = Some((task, known));
         drop(noted);
-        let note = What::Note { s: self.s, w: self.written() };
+        let note = What::Note {
+            s: self.s,
+            w: self.written(),
+        };
         self.reporter.number(Some(task), note).write();
     }
 
@@ -244,7 +276,10 @@ impl Tap {
 
     /// An attempt in this direction is pending for the calling task.
     pub fn pending(&self, direction: Direction) {
-        self.reporter.lock().tasks.pending(TaskKey::current(), self.operation(direction));
+        self.reporter
+            .lock()
+            .tasks
+            .pending(TaskKey::current(), self.operation(direction));
     }
 
     /// An attempt in this direction has ended.
@@ -255,7 +290,9 @@ impl Tap {
     /// User code has taken the socket: from here on its bytes order nothing.
     pub fn opaque(&self) {
         if !self.opaque.swap(true, Ordering::Relaxed) {
-            self.reporter.number(Some(TaskKey::current()), What::Opaque { s: self.s }).write();
+            self.reporter
+                .number(Some(TaskKey::current()), What::Opaque { s: self.s })
+                .write();
         }
     }
 
@@ -278,6 +315,7 @@ impl Drop for Tap {
 /// CLOCK_MONOTONIC, in nanoseconds.
 fn now() -> u64 {
     use nix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::CLOCK_MONOTONIC)
-        .map_or(0, |t| t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64)
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| {
+        t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64
+    })
 }

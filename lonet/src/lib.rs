@@ -1,0 +1,9 @@
+//! A TCP network simulated over loopback, shared by any number of processes.
+
+mod addr;
+mod error;
+mod quote;
+pub mod trace;
+
+pub use addr::{Addr, check_name, parse_port};
+pub use error::{Cause, Error, Result};

@@ -1,0 +1,259 @@
+//! The client of a network's `trace.sock`: a sink that writes lines, and `until` as a request.
+//!
+//! Owns the connection. One a process and network; after a fork the child opens its own. When the
+//! collector is gone, tracing goes off and every operation goes on.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use nix::sys::socket::{MsgFlags, send};
+use tokio::sync::oneshot;
+
+use super::event::EventId;
+use super::record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, Record};
+use super::reporter::{Reporter, Sink};
+
+/// The name of the socket in a network's directory.
+pub const SOCKET_NAME: &str = "trace.sock";
+
+/// A connection to a collector.
+pub struct TraceSocket {
+    dir: PathBuf,
+    writer: Mutex<Writer>,
+    asked: AtomicU64,
+    waiting: Arc<Waiting>,
+}
+
+struct Writer {
+    /// `None` once the collector is gone.
+    stream: Option<UnixStream>,
+    pid: u32,
+    reads_answers: bool,
+}
+
+#[derive(Default)]
+struct Waiting(Mutex<Answers>);
+
+#[derive(Default)]
+struct Answers {
+    waiting: BTreeMap<u64, oneshot::Sender<Answer>>,
+    gone: bool,
+}
+
+/// What a process has of a traced network.
+#[derive(Clone)]
+pub struct Tracing {
+    /// Numbers this process's records on that network.
+    pub reporter: Arc<Reporter>,
+    /// Where they go.
+    pub socket: Arc<TraceSocket>,
+}
+
+impl Tracing {
+    /// This process's connection to the collector of the network with that directory: an open one,
+    /// or a new one. `None` if the network isn't traced.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when there is a socket that can't be reached for another reason than that
+    /// nobody listens there any more.
+    pub fn of(dir: &Path) -> io::Result<Option<Tracing>> {
+        static OPEN: Mutex<BTreeMap<PathBuf, (Weak<Reporter>, Weak<TraceSocket>)>> =
+            Mutex::new(BTreeMap::new());
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((reporter, socket)) = open.get(dir)
+            && let (Some(reporter), Some(socket)) = (reporter.upgrade(), socket.upgrade())
+        {
+            return Ok(Some(Tracing { reporter, socket }));
+        }
+        open.retain(|_, (reporter, _)| reporter.strong_count() > 0);
+        let Some(socket) = TraceSocket::connect(dir)? else {
+            return Ok(None);
+        };
+        let socket = Arc::new(socket);
+        let reporter = Reporter::new(socket.clone());
+        open.insert(
+            dir.to_owned(),
+            (Arc::downgrade(&reporter), Arc::downgrade(&socket)),
+        );
+        Ok(Some(Tracing { reporter, socket }))
+    }
+}
+
+impl TraceSocket {
+    fn connect(dir: &Path) -> io::Result<Option<TraceSocket>> {
+        let Some(stream) = dial(dir)? else {
+            return Ok(None);
+        };
+        let writer = Writer {
+            stream: Some(stream),
+            pid: std::process::id(),
+            reads_answers: false,
+        };
+        let socket = TraceSocket {
+            dir: dir.to_owned(),
+            writer: Mutex::new(writer),
+            asked: AtomicU64::new(0),
+            waiting: Arc::default(),
+        };
+        socket.write(&mut socket.lock(), &hello());
+        Ok(Some(socket))
+    }
+
+    /// Asks the collector for the first event that matches `pattern`, and waits for its answer.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected` when the collector is gone. That no event matched is an [`Answer`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: an answer that nobody waits for is dropped.
+    pub async fn ask(&self, pattern: &str, after: Option<EventId>) -> io::Result<Answer> {
+        let gone = || io::Error::new(io::ErrorKind::NotConnected, "the collector is gone");
+        let id = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, receiver) = oneshot::channel();
+        {
+            let mut writer = self.lock();
+            self.read_answers(&mut writer)?;
+            let mut answers = self.waiting.lock();
+            if answers.gone {
+                return Err(gone());
+            }
+            answers.waiting.insert(id, sender);
+            drop(answers);
+            let ask = Ask {
+                id,
+                until: pattern.to_owned(),
+                after,
+            };
+            self.write(&mut writer, &Line::Ask(ask));
+        }
+        receiver.await.map_err(|_| gone())
+    }
+
+    /// Starts the thread that reads answers, unless it runs.
+    fn read_answers(&self, writer: &mut Writer) -> io::Result<()> {
+        if writer.reads_answers {
+            return Ok(());
+        }
+        let Some(stream) = &writer.stream else {
+            return Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the collector is gone",
+            ));
+        };
+        let stream = stream.try_clone()?;
+        let waiting = self.waiting.clone();
+        std::thread::Builder::new()
+            .name("lonet-answers".into())
+            .spawn(move || {
+                for line in BufReader::new(stream).lines() {
+                    let Ok(line) = line else { break };
+                    let Ok(answer) = serde_json::from_str::<Answer>(&line) else {
+                        continue;
+                    };
+                    if let Some(sender) = waiting.lock().waiting.remove(&answer.id) {
+                        // Whoever asked may have given up.
+                        let _ = sender.send(answer);
+                    }
+                }
+                let mut answers = waiting.lock();
+                answers.gone = true;
+                answers.waiting.clear();
+            })?;
+        writer.reads_answers = true;
+        Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a line as a whole, or turns tracing off.
+    fn write(&self, writer: &mut Writer, line: &Line) {
+        if writer.pid != std::process::id() {
+            writer.pid = std::process::id();
+            writer.reads_answers = false;
+            writer.stream = dial(&self.dir).ok().flatten();
+            self.put(writer, &hello());
+        }
+        self.put(writer, line);
+    }
+
+    fn put(&self, writer: &mut Writer, line: &Line) {
+        let Some(stream) = &writer.stream else { return };
+        let Ok(mut bytes) = serde_json::to_vec(line) else {
+            return;
+        };
+        bytes.push(b'\n');
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(nix::errno::Errno::EINTR) => {}
+                Err(_) => {
+                    writer.stream = None;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Sink for TraceSocket {
+    fn record(&self, record: Record) {
+        let mut writer = self.lock();
+        if writer.stream.is_some() {
+            self.write(&mut writer, &Line::Ev(record));
+        }
+    }
+}
+
+impl Drop for TraceSocket {
+    fn drop(&mut self) {
+        // Ends the thread that reads answers, which has a descriptor of its own.
+        if let Some(stream) = &self.lock().stream {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+    }
+}
+
+impl Waiting {
+    fn lock(&self) -> MutexGuard<'_, Answers> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Connects to the directory's socket. `None`: there is none, or nobody listens there.
+fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
+    let absent = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
+        _ => Err(error),
+    };
+    // A socket's address holds 108 bytes; the way through the descriptor is short.
+    let directory = match File::open(dir) {
+        Ok(directory) => directory,
+        Err(error) => return absent(error),
+    };
+    let path = format!("/proc/self/fd/{}/{SOCKET_NAME}", directory.as_raw_fd());
+    UnixStream::connect(path).map(Some).or_else(absent)
+}
+
+fn hello() -> Line {
+    use std::hash::{BuildHasher, RandomState};
+    Line::Hello(Hello {
+        version: PROTOCOL_VERSION,
+        // Only ever compared; 53 bits for readers of other languages.
+        nonce: RandomState::new().hash_one(std::process::id()) >> 11,
+        host: std::env::var("LONET_HOST")
+            .ok()
+            .filter(|host| !host.is_empty()),
+    })
+}
