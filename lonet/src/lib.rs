@@ -2,7 +2,9 @@
 
 mod addr;
 mod error;
+mod loopback;
 mod quote;
+mod registry;
 pub mod trace;
 
 pub use addr::{Addr, check_name, parse_port};

@@ -5,6 +5,29 @@
 
 use std::borrow::Cow;
 
+/// Why a text is no quoted string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuoteError;
+
+/// The text as Go's `%q` prints it.
+pub fn quote(text: &str) -> String {
+    quote_bytes(text.as_bytes())
+}
+
+/// The bytes as Go's `%q` prints a string that holds them.
+pub fn quote_bytes(_bytes: &[u8]) -> String {
+    todo!()
+}
+
+/// What the quoted string that `input` begins with stands for, and how many bytes it takes.
+///
+/// # Errors
+///
+/// [`QuoteError`] when `input` does not begin with a quoted string.
+pub fn unquote(_input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
+    todo!()
+}
+
 /// A word as a trace prints it: as it is, or quoted where the grammar would read something else
 /// into it (it begins with `$`, `_`, `#` or `"`, or holds a quote or a control character).
 pub fn word(text: &str) -> Cow<'_, str> {
