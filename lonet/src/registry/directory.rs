@@ -48,7 +48,9 @@ impl NetworkDir {
     /// when the directory or the one it lies in breaks a rule, and [`Cause::Io`] when the system
     /// fails.
     pub fn open(name: &str) -> Result<NetworkDir, Cause> {
-        NetworkDir::open_in(&tmp()?, name)
+        let dir = NetworkDir::open_in(&tmp()?, name)?;
+        dir.sweep_others();
+        Ok(dir)
     }
 
     /// Makes the directory of a fresh network with a random unique name.
@@ -58,14 +60,15 @@ impl NetworkDir {
     /// [`Cause::Directory`] when the directory it lies in breaks a rule, and [`Cause::Io`] when
     /// the system fails.
     pub fn random() -> Result<NetworkDir, Cause> {
-        NetworkDir::random_in(&tmp()?)
+        let dir = NetworkDir::random_in(&tmp()?)?;
+        dir.sweep_others();
+        Ok(dir)
     }
 
-    /// As [`NetworkDir::open`], in this directory for temporary files.
+    /// As [`NetworkDir::open`], in this directory for temporary files, and without sweeping.
     pub(super) fn open_in(tmp: &Path, name: &str) -> Result<NetworkDir, Cause> {
         check_name(name)?;
         let base = base::prepare(tmp)?;
-        sweep::sweep_aside(&base);
         loop {
             let made = make(&base.join(name))?;
             // `None`: swept meanwhile.
@@ -75,10 +78,9 @@ impl NetworkDir {
         }
     }
 
-    /// As [`NetworkDir::random`], in this directory for temporary files.
+    /// As [`NetworkDir::random`], in this directory for temporary files, and without sweeping.
     pub(super) fn random_in(tmp: &Path) -> Result<NetworkDir, Cause> {
         let base = base::prepare(tmp)?;
-        sweep::sweep_aside(&base);
         loop {
             let name = random::network_name();
             if make(&base.join(&name))?
@@ -123,6 +125,13 @@ impl NetworkDir {
             path,
             presence,
         }))
+    }
+
+    /// Removes a few networks that others left behind, in nobody's way.
+    fn sweep_others(&self) {
+        if let Some(base) = self.path.parent() {
+            sweep::sweep_aside(base);
+        }
     }
 
     /// The network's name, without the prefix: what `join` takes.
