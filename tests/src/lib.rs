@@ -5,3 +5,8 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
+
+/// The code of the guide to traces.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/traces.md")]
+pub struct Traces;
