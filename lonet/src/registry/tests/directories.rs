@@ -64,7 +64,7 @@ const NETWORKS: [Layout; 10] = [
         symlink(mine, path).unwrap();
     }),
     ("symbolic link", |path| {
-        symlink("/nowhere/at/all", path).unwrap()
+        symlink("/nowhere/at/all", path).unwrap();
     }),
     ("symbolic link", |path| symlink(path, path).unwrap()),
     ("no directory", |path| fs::write(path, "").unwrap()),
