@@ -7,3 +7,4 @@ pub mod trace;
 
 pub use addr::{Addr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
+pub use lonet_macros::{host, main, test};
