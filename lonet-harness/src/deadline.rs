@@ -1,12 +1,8 @@
-//! The deadline of a test, and how it is scaled.
+//! How deadlines are scaled, and those that no test says itself.
 //!
-//! Owns the clock of a test: when the body must have returned. What happens then is `run`'s
-//! business.
+//! Owns the numbers. The clock is `watchdog`'s, and what follows is `run`'s business.
 
-use std::time::{Duration, Instant};
-
-/// The deadline of a test that says nothing else.
-pub(crate) const DEFAULT: Duration = Duration::from_secs(30);
+use std::time::Duration;
 
 /// The variable that scales every deadline: a factor.
 pub(crate) const SCALE: &str = "LONET_TIMEOUT";
@@ -38,25 +34,6 @@ fn scale(duration: Duration, factor: &str) -> crate::Result<Duration> {
             )
             .into()
         })
-}
-
-/// When the body of a test must have returned.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Deadline {
-    pub(crate) began: Instant,
-    pub(crate) after: Duration,
-}
-
-impl Deadline {
-    /// So long from now.
-    pub(crate) fn in_(after: Duration) -> Deadline {
-        Deadline { began: Instant::now(), after }
-    }
-
-    /// How long until then.
-    pub(crate) fn left(&self) -> Duration {
-        self.after.saturating_sub(self.began.elapsed())
-    }
 }
 
 #[cfg(test)]

@@ -492,6 +492,9 @@ impl Analyst {
         for (deliver, reply) in std::mem::take(&mut node.on_end) {
             node.delivered |= reply.send(end.clone()).is_ok() && deliver;
         }
+        for reply in std::mem::take(&mut node.on_ended) {
+            let _ = reply.send(end.clone());
+        }
         for reply in std::mem::take(&mut node.on_up) {
             node.delivered |= reply.send(Err(end.clone())).is_ok();
         }
@@ -539,7 +542,7 @@ impl Analyst {
             Ok(FromNode::Ticket(_)) => return,
             Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
         };
-        node.said.get_or_insert(said);
+        node.hear(said);
     }
 
     // Output.
@@ -592,6 +595,13 @@ impl Analyst {
                 match &node.end {
                     Some(end) => node.delivered |= reply.send(end.clone()).is_ok() && deliver,
                     None => node.on_end.push((deliver, reply)),
+                }
+            }
+            Query::Ended { process, reply } => {
+                let Some(node) = self.nodes.get_mut(&process) else { return };
+                match &node.end {
+                    Some(end) => drop(reply.send(end.clone())),
+                    None => node.on_ended.push(reply),
                 }
             }
             Query::Signal { process, signal, until, reply } => {

@@ -18,4 +18,4 @@ mod reader;
 mod waiting;
 
 pub(crate) use analyst::Analyst;
-pub(crate) use reader::{Heard, Mailbox, Reader};
+pub(crate) use reader::{Door, Mailbox, Reader};

@@ -2,6 +2,7 @@
 //!
 //! Owns the judgement how it ended: well, by the scenario's doing, or as a failure.
 
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lonet::trace::EventId;
@@ -51,6 +52,7 @@ pub(super) struct Node {
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
     pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
+    pub(super) on_ended: Vec<mpsc::Sender<End>>,
     pub(super) on_effect: Vec<(Effect, oneshot::Sender<()>)>,
 }
 
@@ -87,12 +89,23 @@ impl Node {
             on_start: None,
             on_up: Vec::new(),
             on_end: Vec::new(),
+            on_ended: Vec::new(),
             on_effect: Vec::new(),
         }
     }
 
     pub(super) fn is_role(&self) -> bool {
         self.is_role
+    }
+
+    /// What its role says of its own end. A failure after the scenario interfered is its doing.
+    pub(super) fn hear(&mut self, said: Said) {
+        let caused = self.interfered || self.asked_to_finish;
+        let said = match said {
+            Said::Failed(_) | Said::Panicked(_) if caused => Said::Terminated,
+            said => said,
+        };
+        self.said.get_or_insert(said);
     }
 
     /// A failure of this node.
@@ -107,14 +120,14 @@ impl Node {
         match &self.said {
             // What it returned counts, even if it was killed on its way out.
             Some(Said::Returned(value)) => Ending::Returned(value.clone()),
-            _ if self.interfered => killed(),
-            _ if self.unsupervised => failed(How::Unsupervised),
-            // Of a program asked to finish, the status is the answer.
-            _ if !self.is_role => Ending::Exited(ended),
-            _ if self.asked_to_finish => killed(),
-            Some(Said::Terminated) => killed(),
             Some(Said::Failed(error)) => failed(How::Returned(error.clone())),
             Some(Said::Panicked(what)) => failed(How::Panicked(what.clone())),
+            Some(Said::Terminated) => killed(),
+            None if self.interfered => killed(),
+            None if self.unsupervised => failed(How::Unsupervised),
+            // Of a program asked to finish, the status is the answer.
+            None if !self.is_role => Ending::Exited(ended),
+            None if self.asked_to_finish => killed(),
             None => failed(How::Ended(ended)),
         }
     }

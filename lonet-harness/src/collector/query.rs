@@ -21,6 +21,8 @@ pub(crate) enum Query {
     Up { process: u64, reply: oneshot::Sender<Result<EventId, End>> },
     /// Answered when it has ended. With `deliver`, a failure counts as delivered by the answer.
     End { process: u64, deliver: bool, reply: oneshot::Sender<End> },
+    /// The same, for one who waits without a runtime; delivers nothing.
+    Ended { process: u64, reply: mpsc::Sender<End> },
     /// Send a signal to a process that still runs; answered once that has the effect named.
     Signal { process: u64, signal: i32, until: Effect, reply: oneshot::Sender<()> },
     /// Ask it to finish.
@@ -87,6 +89,7 @@ pub(crate) enum Ending {
 }
 
 /// What there is to say of a scenario.
+#[derive(Default)]
 pub(crate) struct Report {
     pub(crate) nodes: Vec<NodeReport>,
     pub(crate) records: Vec<Process>,
