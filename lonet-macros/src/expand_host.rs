@@ -267,3 +267,99 @@ fn is_about_the_body(attribute: &Attribute) -> bool {
     });
     !tool && !OF_THE_COMPILER.iter().any(|known| path.is_ident(known))
 }
+
+#[cfg(test)]
+mod tests {
+    use quote::ToTokens;
+    use syn::{File, Item};
+
+    /// The signature of the function that stands in the place of `item`, and whether the body as
+    /// it was written is inside.
+    #[track_caller]
+    fn check(args: &str, item: &str, expected: &str, keeps_body: bool) {
+        let expanded = super::expand(args.parse().unwrap(), item.parse().unwrap());
+        let file: File = syn::parse2(expanded).expect("an expansion is Rust, whatever is wrong");
+        let functions = file.items.iter().filter_map(|item| match item {
+            Item::Fn(function) => Some(function),
+            _ => None,
+        });
+        let all: Vec<_> = functions.collect();
+        let [function] = all.as_slice() else {
+            panic!("{} functions", all.len());
+        };
+        let signature: proc_macro2::TokenStream = expected.parse().unwrap();
+        assert_eq!(
+            function.sig.to_token_stream().to_string(),
+            signature.to_string()
+        );
+        let body = function.block.to_token_stream().to_string();
+        assert_eq!(body.contains("marker"), keeps_body, "{body}");
+    }
+
+    const ROLE: &str = "::lonet_harness::__private::Role";
+
+    #[test]
+    fn what_is_wrong_with_an_attribute_costs_its_function_nothing() {
+        let item = "async fn f(host: Host, to: String) -> u8 { marker() }";
+        check("", item, &format!("fn f(to: String) -> {ROLE}<u8>"), true);
+        check(
+            "nonsense",
+            item,
+            &format!("fn f(_: String) -> {ROLE}<u8>"),
+            true,
+        );
+        check(
+            "= = 3",
+            item,
+            &format!("fn f(_: String) -> {ROLE}<u8>"),
+            true,
+        );
+    }
+
+    #[test]
+    fn callers_of_a_wrong_role_find_what_they_expect() {
+        let cases = [
+            ("fn f(host: Host) { marker() }", "fn f() -> R<()>", true),
+            ("async fn f() { marker() }", "fn f() -> R<()>", true),
+            (
+                "async fn f(to: String) { marker() }",
+                "fn f(_: String) -> R<()>",
+                true,
+            ),
+            (
+                "async fn f(h: Host, to: &str) { marker() }",
+                "fn f(_: &str) -> R<()>",
+                true,
+            ),
+            (
+                "async fn f(h: Host) -> &str { marker() }",
+                "fn f() -> R<()>",
+                false,
+            ),
+            (
+                "async fn f<T>(h: Host, t: T) -> T { marker() }",
+                "fn f<T>(_: T) -> R<T>",
+                true,
+            ),
+            (
+                "const async unsafe fn f(h: Host) { marker() }",
+                "fn f() -> R<()>",
+                true,
+            ),
+        ];
+        for (item, signature, keeps_body) in cases {
+            check("", item, &signature.replace('R', ROLE), keeps_body);
+        }
+    }
+
+    #[test]
+    fn a_half_written_body_does_not_make_the_function_disappear() {
+        let item = "async fn f(host: Host) -> u8 { let x = marker. }";
+        let expanded = super::expand("".parse().unwrap(), item.parse().unwrap()).to_string();
+        assert!(
+            expanded.contains("fn f () -> :: lonet_harness :: __private :: Role < u8 >"),
+            "{expanded}"
+        );
+        assert!(expanded.contains("let x = marker ."), "{expanded}");
+    }
+}
