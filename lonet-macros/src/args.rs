@@ -3,7 +3,8 @@
 //! Owns every message about a wrong argument. It goes on after a mistake, so that all of them are
 //! told at once, and what was right is still known.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token, parse_quote};
@@ -37,6 +38,14 @@ pub(crate) const OF_HOST: &[Legal] = &[WORKER_THREADS, CRATE];
 pub(crate) const OF_TEST: &[Legal] = &[TIMEOUT, TRACE, TRACE_FILE, WORKER_THREADS, REPEAT, CRATE];
 
 impl Args {
+    /// The path of what the expansion calls in the harness. What is wrong with the types of a
+    /// call, rustc tells where the call stands: at `span`, though names mean there what they mean
+    /// at the attribute.
+    pub(crate) fn private(&self, span: Span) -> TokenStream {
+        let krate = respan(self.krate.to_token_stream(), span);
+        quote_spanned!(span=> #krate::__private)
+    }
+
     /// Reads the arguments, of which only those that are `legal` are taken.
     pub(crate) fn parse(tokens: TokenStream, legal: &[Legal], errors: &mut Errors) -> Args {
         let mut args = Args {
@@ -142,10 +151,25 @@ impl Args {
     }
 }
 
-/// What stands behind the name of an argument: nothing, or `=` and an expression.
+/// The same tokens, standing elsewhere.
+fn respan(tokens: TokenStream, span: Span) -> TokenStream {
+    tokens
+        .into_iter()
+        .map(|mut token| {
+            token.set_span(token.span().located_at(span));
+            token
+        })
+        .collect()
+}
+
+/// What stands behind the name of an argument: an expression after a `=`, or nothing that would be
+/// a value.
 fn value_of(input: ParseStream<'_>) -> syn::Result<Option<Expr>> {
     if input.peek(Token![=]) {
         input.parse::<Token![=]>()?;
+        if input.is_empty() || input.peek(Token![,]) {
+            return Ok(None);
+        }
         return input.parse().map(Some);
     }
     if !input.is_empty() && !input.peek(Token![,]) {

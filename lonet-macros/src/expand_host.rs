@@ -23,7 +23,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
         return quote!(#errors #function);
     }
     let has_host = check_host(&function, &mut errors);
-    for argument in function.arguments().into_iter().skip(usize::from(has_host)) {
+    for argument in function.arguments().into_iter().skip(1) {
         owned_types::check_argument(&argument.ty, &mut errors);
     }
     let before = errors.len();
@@ -64,42 +64,92 @@ fn role(args: &Args, function: &Function) -> TokenStream {
     } = function;
     let (inner_attrs, outer_attrs): (Vec<_>, Vec<_>) =
         attrs.iter().partition(|attr| is_about_the_body(attr));
-    let krate = &args.krate;
-    let private = quote!(#krate::__private);
+    let private = args.private(Span::call_site());
     let name = &sig.ident;
     let all = function.arguments();
-    let (host, travelling) = all
-        .split_first()
-        .expect("a role without a host is refused above");
+    let travelling = all.get(1..).unwrap_or_default();
     let types: Vec<&Type> = travelling.iter().map(|argument| &*argument.ty).collect();
-    let outer: Vec<Ident> = travelling
-        .iter()
-        .enumerate()
+    let names: Vec<Ident> = (1..)
+        .zip(travelling)
         .map(|(i, argument)| outer_name(i, argument))
         .collect();
-    let words: Vec<String> = outer.iter().map(|name| name.unraw().to_string()).collect();
+    let words = names.iter().map(|name| name.unraw().to_string());
 
-    let result = result_type(&private, function);
-    // Each of these stands, for rustc, where the type stands that it is about.
-    let encoded = types.iter().zip(&outer).zip(&words).map(
-        |((ty, name), word)| quote_spanned!(span_of(ty)=> #private::encode::<#ty>(#word, #name)),
-    );
-    let decoded = types.iter().zip(&words).map(
-        |(ty, word)| quote_spanned!(span_of(ty)=> #private::decode::<#ty>(#word, &mut arguments)?),
-    );
-    let playing = {
-        let ty = &host.ty;
-        quote_spanned!(span_of(ty)=> <#ty as #private::PlaysHost>::playing(host))
-    };
-    // Hygienic, so that none of them can be what the function is called.
-    let locals: Vec<Ident> = (0..types.len())
-        .map(|i| format_ident!("argument_{i}", span = Span::mixed_site()))
+    let result = result_type(args, function);
+    let encoded = types
+        .iter()
+        .zip(&names)
+        .zip(words)
+        .map(|((ty, name), word)| {
+            let private = args.private(span_of(ty));
+            quote_spanned!(span_of(ty)=> #private::encode::<#ty>(#word, #name))
+        });
+    let entry = entry(args, function);
+    // What is inside the inner block would hide an argument of its name. So the arguments are
+    // used up before, under a name that no function has.
+    quote! {
+        #(#outer_attrs)*
+        #vis fn #name(#(#names: #types),*) -> #private::Role<#result> {
+            let lonet_role_arguments = [#(#encoded),*];
+            {
+                #(#inner_attrs)*
+                // That it awaits something is not required of a role.
+                #[allow(clippy::unused_async)]
+                #sig #body
+
+                #[#private::linkme::distributed_slice(#private::ROLES)]
+                #[linkme(crate = #private::linkme)]
+                static LONET_ROLE_ENTRY: #private::RoleEntry = #entry;
+
+                #private::role(&LONET_ROLE_ENTRY, lonet_role_arguments)
+            }
+        }
+    }
+}
+
+/// The `RoleEntry`: where the role stands, and how it is played.
+fn entry(args: &Args, function: &Function) -> TokenStream {
+    let private = args.private(Span::call_site());
+    let name = &function.sig.ident;
+    let all = function.arguments();
+    let (host_argument, travelling) = all
+        .split_first()
+        .expect("a role without a host is refused above");
+
+    // Hygienic, so that none of them hides the function, whatever it is called.
+    let local = |name: &str| Ident::new(name, Span::mixed_site());
+    let (host, json, arguments) = (local("host"), local("json"), local("arguments"));
+    let locals: Vec<Ident> = (0..travelling.len())
+        .map(|i| local(&format!("argument_{i}")))
         .collect();
+    // Each of these calls stands, for rustc, where the type stands that it is about.
+    let decoded = (1..).zip(travelling).map(|(i, argument)| {
+        let (ty, word) = (&argument.ty, outer_name(i, argument).unraw().to_string());
+        let private = args.private(span_of(ty));
+        quote_spanned!(span_of(ty)=> #private::decode::<#ty>(#word, &mut #arguments)?)
+    });
+    let playing = {
+        let ty = &host_argument.ty;
+        let private = args.private(span_of(ty));
+        quote_spanned!(span_of(ty)=> <#ty as #private::PlaysHost>::playing(#host))
+    };
     let call = quote!(#name(#playing, #(#locals),*).await);
-    let finished = match owned_types::returned(&sig.output) {
+    let finished = match owned_types::returned(&function.sig.output) {
         Returned::Nothing => quote!(#private::finish::<()>(#call)),
-        Returned::Plain(ty) => quote_spanned!(span_of(ty)=> #private::finish::<#ty>(#call)),
-        Returned::Result(ty) => quote_spanned!(span_of(ty)=> #private::finish_result::<#ty>(#call)),
+        Returned::Plain(ty) | Returned::Result(ty) => {
+            let finish = match owned_types::returned(&function.sig.output) {
+                Returned::Result(_) => "finish_result",
+                _ => "finish",
+            };
+            let (private, finish) = (args.private(span_of(ty)), Ident::new(finish, span_of(ty)));
+            // rustc tells what is wrong with a type at the value that has it.
+            let returned = Ident::new("returned", Span::mixed_site().located_at(span_of(ty)));
+            let finish = quote_spanned!(span_of(ty)=> #private::#finish(#returned));
+            quote!({
+                let #returned: #ty = #call;
+                #finish
+            })
+        }
         Returned::Never => quote!({
             #[allow(unreachable_code, clippy::diverging_sub_expression)]
             #private::finish::<()>(#call)
@@ -112,29 +162,18 @@ fn role(args: &Args, function: &Function) -> TokenStream {
     let path = format!("::{}@", name.unraw());
     let worker_threads = args.worker_threads.map_or_else(none, |n| some(quote!(#n)));
     quote! {
-        #(#outer_attrs)*
-        #vis fn #name(#(#outer: #types),*) -> #private::Role<#result> {
-            #(#inner_attrs)*
-            // That it awaits something is not required of a role.
-            #[allow(clippy::unused_async)]
-            #sig #body
-
-            #[#private::linkme::distributed_slice(#private::ROLES)]
-            #[linkme(crate = #private::linkme)]
-            static LONET_ROLE_ENTRY: #private::RoleEntry = #private::RoleEntry {
-                name: ::core::concat!(::core::module_path!(), #path, #line, ":", #column),
-                file: ::core::file!(),
-                line: #line,
-                column: #column,
-                worker_threads: #worker_threads,
-                play: |host, json| ::std::boxed::Box::pin(async move {
-                    let mut arguments = #private::arguments(&json)?;
-                    #(let #locals = #decoded;)*
-                    ::core::mem::drop(arguments);
-                    #finished
-                }),
-            };
-            #private::role(&LONET_ROLE_ENTRY, [#(#encoded),*])
+        #private::RoleEntry {
+            name: ::core::concat!(::core::module_path!(), #path, #line, ":", #column),
+            file: ::core::file!(),
+            line: #line,
+            column: #column,
+            worker_threads: #worker_threads,
+            play: |#host, #json| ::std::boxed::Box::pin(async move {
+                let mut #arguments = #private::arguments(&#json)?;
+                #(let #locals = #decoded;)*
+                ::core::mem::drop(#arguments);
+                #finished
+            }),
         }
     }
 }
@@ -156,8 +195,7 @@ fn stand_in(
         body,
     } = function;
     let outer_attrs = attrs.iter().filter(|attr| !is_about_the_body(attr));
-    let krate = &args.krate;
-    let private = quote!(#krate::__private);
+    let private = args.private(Span::call_site());
     let name = &sig.ident;
     let (generics, _, where_clause) = sig.generics.split_for_impl();
     let arguments = function.arguments();
@@ -166,7 +204,7 @@ fn stand_in(
         .skip(usize::from(has_host))
         .map(|argument| &argument.ty);
     let result = if returns_well {
-        result_type(&private, function)
+        result_type(args, function)
     } else {
         quote!(())
     };
@@ -182,11 +220,14 @@ fn stand_in(
 }
 
 /// The `T` of the role's `Role<T>`.
-fn result_type(private: &TokenStream, function: &Function) -> TokenStream {
+fn result_type(args: &Args, function: &Function) -> TokenStream {
     match owned_types::returned(&function.sig.output) {
         Returned::Nothing | Returned::Never => quote!(()),
         Returned::Plain(ty) => quote!(#ty),
-        Returned::Result(ty) => quote_spanned!(span_of(ty)=> <#ty as #private::ResultType>::Ok),
+        Returned::Result(ty) => {
+            let private = args.private(span_of(ty));
+            quote_spanned!(span_of(ty)=> <#ty as #private::ResultType>::Ok)
+        }
     }
 }
 
@@ -195,7 +236,7 @@ fn result_type(private: &TokenStream, function: &Function) -> TokenStream {
 fn outer_name(i: usize, argument: &PatType) -> Ident {
     match &*argument.pat {
         Pat::Ident(pattern) if pattern.subpat.is_none() => pattern.ident.clone(),
-        _ => format_ident!("argument_{}", i + 1),
+        _ => format_ident!("argument_{i}"),
     }
 }
 
@@ -225,4 +266,100 @@ fn is_about_the_body(attribute: &Attribute) -> bool {
                 .any(|tool| first.ident == tool)
     });
     !tool && !OF_THE_COMPILER.iter().any(|known| path.is_ident(known))
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::ToTokens;
+    use syn::{File, Item};
+
+    /// The signature of the function that stands in the place of `item`, and whether the body as
+    /// it was written is inside.
+    #[track_caller]
+    fn check(args: &str, item: &str, expected: &str, keeps_body: bool) {
+        let expanded = super::expand(args.parse().unwrap(), item.parse().unwrap());
+        let file: File = syn::parse2(expanded).expect("an expansion is Rust, whatever is wrong");
+        let functions = file.items.iter().filter_map(|item| match item {
+            Item::Fn(function) => Some(function),
+            _ => None,
+        });
+        let all: Vec<_> = functions.collect();
+        let [function] = all.as_slice() else {
+            panic!("{} functions", all.len());
+        };
+        let signature: proc_macro2::TokenStream = expected.parse().unwrap();
+        assert_eq!(
+            function.sig.to_token_stream().to_string(),
+            signature.to_string()
+        );
+        let body = function.block.to_token_stream().to_string();
+        assert_eq!(body.contains("marker"), keeps_body, "{body}");
+    }
+
+    const ROLE: &str = "::lonet_harness::__private::Role";
+
+    #[test]
+    fn what_is_wrong_with_an_attribute_costs_its_function_nothing() {
+        let item = "async fn f(host: Host, to: String) -> u8 { marker() }";
+        check("", item, &format!("fn f(to: String) -> {ROLE}<u8>"), true);
+        check(
+            "nonsense",
+            item,
+            &format!("fn f(_: String) -> {ROLE}<u8>"),
+            true,
+        );
+        check(
+            "= = 3",
+            item,
+            &format!("fn f(_: String) -> {ROLE}<u8>"),
+            true,
+        );
+    }
+
+    #[test]
+    fn callers_of_a_wrong_role_find_what_they_expect() {
+        let cases = [
+            ("fn f(host: Host) { marker() }", "fn f() -> R<()>", true),
+            ("async fn f() { marker() }", "fn f() -> R<()>", true),
+            (
+                "async fn f(to: String) { marker() }",
+                "fn f(_: String) -> R<()>",
+                true,
+            ),
+            (
+                "async fn f(h: Host, to: &str) { marker() }",
+                "fn f(_: &str) -> R<()>",
+                true,
+            ),
+            (
+                "async fn f(h: Host) -> &str { marker() }",
+                "fn f() -> R<()>",
+                false,
+            ),
+            (
+                "async fn f<T>(h: Host, t: T) -> T { marker() }",
+                "fn f<T>(_: T) -> R<T>",
+                true,
+            ),
+            (
+                "const async unsafe fn f(h: Host) { marker() }",
+                "fn f() -> R<()>",
+                true,
+            ),
+        ];
+        for (item, signature, keeps_body) in cases {
+            check("", item, &signature.replace('R', ROLE), keeps_body);
+        }
+    }
+
+    #[test]
+    fn a_half_written_body_does_not_make_the_function_disappear() {
+        let item = "async fn f(host: Host) -> u8 { let x = marker. }";
+        let expanded = super::expand("".parse().unwrap(), item.parse().unwrap()).to_string();
+        assert!(
+            expanded.contains("fn f () -> :: lonet_harness :: __private :: Role < u8 >"),
+            "{expanded}"
+        );
+        assert!(expanded.contains("let x = marker ."), "{expanded}");
+    }
 }

@@ -50,3 +50,50 @@ fn makes_a_test(attribute: &Attribute) -> bool {
         .last()
         .is_some_and(|segment| segment.ident == "test")
 }
+
+#[cfg(test)]
+mod tests {
+    #[track_caller]
+    fn check(args: &str, item: &str) -> String {
+        let expanded = super::expand(args.parse().unwrap(), item.parse().unwrap());
+        syn::parse2::<syn::File>(expanded.clone())
+            .expect("an expansion is Rust, whatever is wrong");
+        expanded.to_string()
+    }
+
+    #[test]
+    fn whatever_is_wrong_it_is_a_test_with_its_body() {
+        let cases = [
+            ("", "async fn f(s: Scenario) { marker() }"),
+            ("nonsense", "async fn f(s: Scenario) { marker() }"),
+            ("", "fn f(s: Scenario) { marker() }"),
+            ("", "async fn f() { marker() }"),
+            ("", "async fn f(s: Scenario, t: u8) { marker() }"),
+            ("", "#[test] async fn f(s: Scenario) { marker() }"),
+            ("", "async fn f<T>(s: Scenario) { marker() }"),
+        ];
+        for (args, item) in cases {
+            let expanded = check(args, item);
+            assert!(expanded.contains("prelude :: v1 :: test"), "{expanded}");
+            assert!(expanded.contains("fn f () { "), "{expanded}");
+            assert!(expanded.contains("marker"), "{expanded}");
+            assert_eq!(expanded.matches(":: test]").count(), 1, "{expanded}");
+        }
+    }
+
+    #[test]
+    fn other_attributes_stay_in_their_order() {
+        let item = "/// Doc.\n#[ignore] #[should_panic(expected = \"x\")] #[cfg(unix)] async fn f(_: S) {}";
+        let expanded = check("", item);
+        let at = |what: &str| {
+            expanded
+                .find(what)
+                .unwrap_or_else(|| panic!("{what}: {expanded}"))
+        };
+        assert!(at("v1 :: test") < at("Doc."));
+        assert!(at("Doc.") < at("ignore"));
+        assert!(at("ignore") < at("should_panic"));
+        assert!(at("should_panic") < at("cfg"));
+        assert!(at("cfg") < at("fn f ()"));
+    }
+}

@@ -50,21 +50,23 @@ pub(crate) fn body(args: &Args, function: &Function, run: &str, errors: &Errors)
             #sig #body
         };
     }
-    let private = {
-        let krate = &args.krate;
-        quote!(#krate::__private)
-    };
+    let private = args.private(proc_macro2::Span::call_site());
     let name = &sig.ident;
     let arguments = function.arguments();
     let ty = &arguments
         .first()
         .expect("a function without an argument is refused by `check`")
         .ty;
-    let run = Ident::new(run, span_of(ty));
-    let run = quote_spanned!(span_of(ty)=> #private::#run::<#ty, _, _>);
+    let run = {
+        let (name, private) = (Ident::new(run, span_of(ty)), args.private(span_of(ty)));
+        quote_spanned!(span_of(ty)=> #private::#name::<#ty, _, _>)
+    };
     let outcome = match &sig.output {
         ReturnType::Default => quote!(#private::outcome),
-        ReturnType::Type(_, ty) => quote_spanned!(span_of(ty)=> #private::outcome::<#ty>),
+        ReturnType::Type(_, ty) => {
+            let private = args.private(span_of(ty));
+            quote_spanned!(span_of(ty)=> #private::outcome::<#ty>)
+        }
     };
     let spec = spec(args, function, &private);
     // Hygienic, so that it can't be what the function is called.
