@@ -6,6 +6,7 @@
 use std::any::Any;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::ExitCode;
 use std::task::Poll;
@@ -20,7 +21,8 @@ use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 use crate::session::Session;
-use crate::spec::Spec;
+use crate::spec::{Spec, TraceSource};
+use crate::trace::grammar::check_syntax;
 use crate::watchdog::Watchdog;
 
 /// What the function of a test may take: a [`Scenario`] or a [`lonet::SubNetwork`].
@@ -182,7 +184,7 @@ where
     };
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
-        reason = scenario.mismatch_page(expected).map(Reason::Trace);
+        reason = scenario.mismatch_page(expected.as_str()).map(Reason::Trace);
     }
     runtime.block_on(scenario.leave());
     drop(scenario);
@@ -216,6 +218,45 @@ where
         _ => Box::new(reason.text()),
     };
     Err(Failed { page, payload, panicked })
+}
+
+/// The expected trace of an attribute, whose syntax is right.
+///
+/// # Errors
+///
+/// The file can't be read, or a line is none: where it stands in the source, and what is legal.
+fn expected_trace(source: &TraceSource) -> Result<String> {
+    let (text, file) = match source {
+        TraceSource::Text { text, .. } => ((*text).to_owned(), None),
+        TraceSource::File { path, place } => {
+            let path = beside(place.file, path);
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| format!("{place}: {} can't be read: {error}", path.display()))?;
+            (text, Some(path))
+        }
+    };
+    if let Err(error) = check_syntax(&text) {
+        let (line, column) = (error.line, error.column);
+        let place = match file {
+            Some(path) => format!("{}:{line}:{column}", path.display()),
+            None => source.place_of(narrow(line), narrow(column)).to_string(),
+        };
+        return Err(format!("{place}: {}", error.message).into());
+    }
+    Ok(text)
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// A file that is named relative to the directory of a source file. rustc names the latter
+/// relative to the workspace, cargo runs tests in the package.
+fn beside(source: &str, path: &str) -> PathBuf {
+    let beside = Path::new(source).with_file_name(path);
+    let here = std::env::current_dir().unwrap_or_default();
+    let found = here.ancestors().map(|dir| dir.join(&beside)).find(|path| path.exists());
+    found.unwrap_or(beside)
 }
 
 fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {

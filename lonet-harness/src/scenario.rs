@@ -274,6 +274,10 @@ impl Scenario {
         self.trace().check(expected)
     }
 
+    fn page_of(&self, mismatch: &Mismatch) -> String {
+        mismatch.to_string()
+    }
+
     /// What is to be shown of an expected trace that does not hold of what happens before this
     /// moment.
     pub(crate) fn mismatch_page(&self, expected: &str) -> Option<String> {

@@ -381,6 +381,11 @@ impl Analyst {
     }
 
     fn start(&mut self, launch: Launch) -> Result<(), How> {
+        let taken = self.nodes.values().find(|n| n.host == launch.host && n.end.is_none());
+        if let Some(other) = taken {
+            let pid = other.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            return Err(How::NotStarted(format!("another process of this scenario plays {}{pid}", launch.host)));
+        }
         self.supervise();
         let conn = match &self.supervisor {
             Supervisor::Running { conn, .. } => *conn,
@@ -428,11 +433,10 @@ impl Analyst {
             }
             FromSupervisor::NotStarted { process, error } => {
                 let _ = std::fs::remove_file(self.output_path(process));
-                if let Some(node) = self.nodes.remove(&process)
-                    && let Some(reply) = node.on_start
+                if let Some(mut node) = self.nodes.remove(&process)
+                    && let Some(reply) = node.on_start.take()
                 {
-                    let failure = Failure { host: node.host.clone(), what: node.report().what, how: How::NotStarted(error) };
-                    let _ = reply.send(Err(failure));
+                    let _ = reply.send(Err(node.failed(How::NotStarted(error))));
                 }
             }
             FromSupervisor::Ended { process, status } => self.ended(process, status),
