@@ -201,7 +201,8 @@ impl Reader {
                         if event.events().contains(EpollFlags::EPOLLOUT) {
                             self.write_on(conn);
                         }
-                        self.read(conn, TURN);
+                        let gone = event.events().contains(EpollFlags::EPOLLHUP);
+                        self.read(conn, TURN, gone);
                     }
                 }
             }
@@ -247,12 +248,12 @@ impl Reader {
         let conns: Vec<Conn> = self.sources.keys().copied().collect();
         let last = conns.last().copied().unwrap_or(0);
         for conn in conns {
-            self.read(conn, CUT);
+            self.read(conn, CUT, false);
         }
         // Those who came in at a door just now.
         let new: Vec<Conn> = self.sources.range(last + 1..).map(|(&conn, _)| conn).collect();
         for conn in new {
-            self.read(conn, CUT);
+            self.read(conn, CUT, false);
         }
     }
 
@@ -271,7 +272,8 @@ impl Reader {
         }
     }
 
-    fn read(&mut self, conn: Conn, most: usize) {
+    /// Reads at most so much. `gone`: nobody has the other end any more.
+    fn read(&mut self, conn: Conn, most: usize, gone: bool) {
         let Some(reading) = self.sources.get_mut(&conn) else { return };
         let mut left = most;
         while left > 0 {
@@ -283,11 +285,13 @@ impl Reader {
                 }
             };
             match got {
+                // A pipe that nobody has opened yet looks like one that all have closed.
+                Ok(0) if matches!(reading.source, Source::Output(..)) && !gone => return,
                 Ok(0) => return self.close(conn),
                 Ok(n) => {
                     left = left.saturating_sub(n);
                     let told = reading.take(conn, &self.scratch[..n]);
-                    for heard in told {
+                    if let Some(heard) = told {
                         let _ = self.heard.send(heard);
                     }
                 }
