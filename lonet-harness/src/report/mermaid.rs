@@ -17,7 +17,11 @@ pub fn diagram(trace: &Trace) -> String {
     };
     let mut text = "sequenceDiagram\n".to_owned();
     for host in &hosts {
-        text.push_str(&format!("    participant {} as {}\n", id(host), escaped(host)));
+        text.push_str(&format!(
+            "    participant {} as {}\n",
+            id(host),
+            escaped(host)
+        ));
     }
     for event in events {
         text.push_str(&format!("    {}\n", line(event, id, &hosts)));

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 
 use super::sequence;
 use crate::trace::Mismatch;
+use crate::trace::Mode;
 use crate::trace::columns::aligned;
 use crate::trace::diagnosis::{Difference, Parts, Problem, Told, line_of};
 use crate::trace::edges::Why;
 use crate::trace::hints::Hint;
-use crate::trace::Mode;
 
 /// Longer diagrams are left to the artifacts.
 const MOST_IN_DIAGRAM: usize = 60;
@@ -102,7 +102,9 @@ impl Page<'_> {
     fn headline(&mut self) {
         let problem = self.parts.problem.clone();
         match &problem {
-            Problem::Syntax(error) => self.line(&format!("the expected trace is malformed: {error}")),
+            Problem::Syntax(error) => {
+                self.line(&format!("the expected trace is malformed: {error}"))
+            }
             Problem::AboveCause {
                 line,
                 event,
@@ -111,8 +113,9 @@ impl Page<'_> {
                 cause_line,
             } => {
                 self.title(line);
-                let (told, cause_text) = (self.paint(Paint::Expected, &line.text), self.event(*cause));
-                let told_as = match self.event(*event) == words(&line.text) {
+                let (told, cause_text) =
+                    (self.paint(Paint::Expected, &line.text), self.event(*cause));
+                let told_as = match self.event(*event) == line.text {
                     true => String::new(),
                     false => format!(" ({})", self.event(*event)),
                 };
@@ -307,11 +310,6 @@ impl Page<'_> {
     }
 }
 
-/// A line's words with single blanks.
-fn words(line: &str) -> String {
-    crate::trace::split_words(line).join(" ")
-}
-
 fn reason(why: Why) -> &'static str {
     match why {
         Why::Task => "the same task did both",
@@ -371,10 +369,10 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             variable,
             value,
             event,
-        } => format!(
-            "`{event}` would do, but `${variable}` stands for {value} since a line above, and different host variables are different hosts"
-        ),
-        Hint::OtherText { event } => format!("this happened, and differs only in what it says: {event}"),
+        } => format!("`{event}` would do, but `${variable}` stands for {value} since a line above"),
+        Hint::OtherText { event } => {
+            format!("this happened, and differs only in what it says: {event}")
+        }
         Hint::Died { host, status } => match status.strip_prefix("signal ") {
             Some(signal) => format!("{host}'s process was ended by signal {signal}"),
             None => format!("{host}'s process ended with status {status}"),

@@ -74,13 +74,20 @@ pub(crate) fn short(event: &Event) -> String {
 /// The column that an arrow leads to, if the event is drawn as one.
 fn arrow(event: &Event, hosts: &[&str]) -> Option<usize> {
     let leads = matches!(event.verb(), Verb::Dial | Verb::Accept | Verb::Connect);
-    let peer = event.peer().filter(|peer| leads && peer.host() != event.host())?;
+    let peer = event
+        .peer()
+        .filter(|peer| leads && peer.host() != event.host())?;
     hosts.iter().position(|host| *host == peer.host())
 }
 
 fn draw(events: &[Event]) -> String {
     let hosts = hosts(events);
-    let index = |event: &Event| hosts.iter().position(|host| *host == event.host()).unwrap_or(0);
+    let index = |event: &Event| {
+        hosts
+            .iter()
+            .position(|host| *host == event.host())
+            .unwrap_or(0)
+    };
     let mut apart = hosts.iter().map(|host| width(host) + 2).max().unwrap_or(0);
     for event in events {
         let needs = match arrow(event, &hosts) {
@@ -157,7 +164,11 @@ impl Canvas {
             *cell = if cell == "│" { "┼" } else { "─" }.to_owned();
         }
         let text = format!(" {} ", cut(text, right - left - 5));
-        put(&mut row, left + 1 + (right - left - 1 - width(&text)) / 2, &text);
+        put(
+            &mut row,
+            left + 1 + (right - left - 1 - width(&text)) / 2,
+            &text,
+        );
         if from < to {
             row[right - 1] = "▶".to_owned();
         } else {
@@ -188,7 +199,11 @@ fn put(row: &mut Row, start: usize, text: &str) {
             }
             wide => {
                 for (offset, cell) in row.iter_mut().skip(at).take(wide).enumerate() {
-                    *cell = if offset == 0 { c.to_owned() } else { String::new() };
+                    *cell = if offset == 0 {
+                        c.to_owned()
+                    } else {
+                        String::new()
+                    };
                 }
                 at += wide;
             }

@@ -200,7 +200,9 @@ impl<'a> Sorting<'a> {
             }
             let likely = self.graph.likely_before(node);
             waits[index] = self.graph.before.of(node).len() as u32
-                + likely.filter(|&cause| self.scope.members[cause as usize]).count() as u32;
+                + likely
+                    .filter(|&cause| self.scope.members[cause as usize])
+                    .count() as u32;
             if waits[index] == 0 {
                 match self.scope.shown[index] {
                     true => ready.push(Reverse(self.key(node))),
@@ -269,7 +271,12 @@ impl<'a> Sorting<'a> {
         if let (Some(line), Some(old)) = (line, self.old) {
             if self.open.remove(&line) {
                 let fields = self.fields(node);
-                unify(&old.lines[line as usize].shape, old, &fields, &mut self.bindings);
+                unify(
+                    &old.lines[line as usize].shape,
+                    old,
+                    &fields,
+                    &mut self.bindings,
+                );
             } else if let Some(lines) = self.plain.get_mut(&self.graph.label_of[node as usize]) {
                 lines.pop();
             }
@@ -288,7 +295,10 @@ impl<'a> Sorting<'a> {
 
     fn key(&mut self, node: u32) -> Key {
         let label = self.graph.label_of[node as usize];
-        let plain = self.plain.get(&label).and_then(|lines| lines.last().copied());
+        let plain = self
+            .plain
+            .get(&label)
+            .and_then(|lines| lines.last().copied());
         let mut line = plain.unwrap_or(u32::MAX);
         if let Some(old) = self.old {
             let fields = self.fields(node);
@@ -403,7 +413,8 @@ impl Writer<'_> {
             lines.push(Ok(self.line(event)));
         }
         lines.extend(comments.rest().into_iter().map(Err));
-        let blank = |line: &Result<Vec<String>, String>| matches!(line, Err(text) if text.is_empty());
+        let blank =
+            |line: &Result<Vec<String>, String>| matches!(line, Err(text) if text.is_empty());
         lines.dedup_by(|a, b| blank(a) && blank(b));
         while lines.last().is_some_and(blank) {
             lines.pop();
@@ -413,7 +424,10 @@ impl Writer<'_> {
     }
 
     fn line(&mut self, event: &Placed) -> Vec<String> {
-        let label = self.graph.labels.label(self.graph.label_of[event.node as usize]);
+        let label = self
+            .graph
+            .labels
+            .label(self.graph.label_of[event.node as usize]);
         let fields = Fields::of_label(label, &self.graph.symbols);
         let subject = self.races.subject(self.graph, event.node);
         let peer = self.races.peer(self.graph, event.node);
@@ -424,9 +438,8 @@ impl Writer<'_> {
         {
             let port = old.shape.port;
             let peer_port = old.shape.peer.map(|(_, port)| port);
-            let keeps = |raced: Option<u32>, port| {
-                raced.is_none() || !matches!(port, Some(Port::Is(_)))
-            };
+            let keeps =
+                |raced: Option<u32>, port| raced.is_none() || !matches!(port, Some(Port::Is(_)));
             if keeps(subject, port) && keeps(peer, peer_port) {
                 for (raced, port) in [(subject, port), (peer, peer_port)] {
                     if let (Some(raced), Some(Port::Variable(variable))) = (raced, port) {
@@ -462,7 +475,7 @@ impl Writer<'_> {
 }
 
 /// The words of a line as it was written, quoted ones in one piece.
-pub(crate) fn split_words(line: &str) -> Vec<String> {
+pub(super) fn split_words(line: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut rest = line.trim();
     while !rest.is_empty() {

@@ -44,8 +44,6 @@ pub struct Graph {
     pub(crate) place: Vec<u32>,
     /// Further edges, for display and canonical order only: (effect, cause), sorted.
     pub(crate) likely: Vec<(u32, u32)>,
-    /// Ends of connections, and for each the other end.
-    pub(crate) peer_created: BTreeMap<u32, u32>,
     problems: Vec<String>,
 }
 
@@ -128,7 +126,6 @@ impl Graph {
             symbols: &symbols,
             gathered: &mut gathered,
             peer: Vec::new(),
-            peer_created: BTreeMap::new(),
             kills: BTreeMap::new(),
             dropped: 0,
             likely: Vec::new(),
@@ -139,7 +136,6 @@ impl Graph {
         across.awaited();
         across.claims();
         let Across {
-            peer_created,
             mut likely,
             dropped,
             ..
@@ -197,7 +193,6 @@ impl Graph {
             order,
             place,
             likely,
-            peer_created,
             problems,
         }
     }
@@ -209,7 +204,10 @@ impl Graph {
 
     /// Whether the scenario started a process that plays this host.
     pub(crate) fn started(&self, host: &str) -> bool {
-        let started = self.processes.iter().filter(|process| process.node.is_some());
+        let started = self
+            .processes
+            .iter()
+            .filter(|process| process.node.is_some());
         let mut records = started.flat_map(|process| &process.records);
         records.any(|record| matches!(&record.e, What::Up { h } if h == host))
     }
@@ -407,7 +405,6 @@ struct Across<'a> {
     gathered: &'a mut Gathered,
     /// The other end of each end.
     peer: Vec<Option<u32>>,
-    peer_created: BTreeMap<u32, u32>,
     /// The confirmed death of each process that the scenario killed.
     kills: BTreeMap<u32, u32>,
     /// Causes that stand after their effect in one process.
@@ -475,8 +472,6 @@ impl Across<'_> {
                 self.peer[index] = Some(dialer);
                 self.peer[dialer as usize] = Some(index as u32);
                 let connect = ends[dialer as usize].created;
-                self.peer_created.insert(end.created, connect);
-                self.peer_created.insert(connect, end.created);
                 self.edge(end.created, connect, Why::Connection);
             }
         }
@@ -618,7 +613,9 @@ impl Across<'_> {
             {
                 return Some((node, Why::Eof));
             }
-            if credit.eof && peer.shutdown.is_none() && peer.close.is_none()
+            if credit.eof
+                && peer.shutdown.is_none()
+                && peer.close.is_none()
                 && let Some(&kill) = self.kills.get(&peer.process)
             {
                 return Some((kill, Why::Killed));
@@ -661,9 +658,9 @@ impl Across<'_> {
             let last = process.records.iter().map(|r| r.t).max().unwrap_or(0);
             for record in &process.records {
                 let What::Up { h } = &record.e else { continue };
-                let down = process.records.iter().find(
-                    |r| r.n > record.n && matches!(&r.e, What::Down { h: down } if down == h),
-                );
+                let down = process.records.iter().find(|r| {
+                    r.n > record.n && matches!(&r.e, What::Down { h: down } if down == h)
+                });
                 let until = down.map_or(last, |down| down.t);
                 claims.entry(h).or_default().push((index, record.t, until));
             }

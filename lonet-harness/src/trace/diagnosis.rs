@@ -57,9 +57,14 @@ pub(crate) enum Problem {
         instead: Vec<u32>,
     },
     /// Every line has its event, but there are more events.
-    Untold { events: Vec<u32> },
+    Untold {
+        events: Vec<u32>,
+    },
     /// The search was given up.
-    Undecided { line: Told, alike: Vec<Told> },
+    Undecided {
+        line: Told,
+        alike: Vec<Told>,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,7 +195,7 @@ impl<'a> Look<'a> {
     pub(crate) fn line_told(&self, line: usize) -> Told {
         Told {
             number: self.of.lines[line].number,
-            text: self.of.text(line).to_owned(),
+            text: canonical::split_words(self.of.text(line)).join(" "),
         }
     }
 
@@ -198,7 +203,12 @@ impl<'a> Look<'a> {
     pub(crate) fn matches(&mut self, line: usize, node: u32) -> bool {
         let bound = self.bindings.mark();
         let shape = &self.of.lines[line].shape;
-        let matches = unify(shape, self.of, &fields(self.graph, node), &mut self.bindings);
+        let matches = unify(
+            shape,
+            self.of,
+            &fields(self.graph, node),
+            &mut self.bindings,
+        );
         self.bindings.undo_to(bound);
         matches
     }
@@ -335,16 +345,24 @@ pub(crate) fn line_of(graph: &Graph, node: u32) -> String {
 /// The expectation beside the nearest order that could happen.
 fn difference(graph: &Graph, trace: &Trace, of: &Expectation) -> Vec<Difference> {
     let nearest = canonical::nearest(graph, trace.scope(), of);
-    let kept = longest_increasing(&nearest.iter().filter_map(|(line, _)| *line).collect::<Vec<_>>());
+    let kept = longest_increasing(
+        &nearest
+            .iter()
+            .filter_map(|(line, _)| *line)
+            .collect::<Vec<_>>(),
+    );
     let mut kept = kept.into_iter().peekable();
     let mut difference = Vec::new();
     let mut old = 0;
     let words = |line: u32| canonical::split_words(of.text(line as usize));
     for (line, happened) in nearest {
-        if line.is_some() && line.as_ref() == kept.peek() {
-            let line = kept.next().unwrap_or_default();
-            difference.extend((old..line).map(|line| Difference::Expected(words(line))));
-            old = line + 1;
+        // What is gone stands above what came in its place.
+        let next = kept.peek().copied().unwrap_or(of.lines.len() as u32);
+        difference.extend((old..next).map(|line| Difference::Expected(words(line))));
+        old = old.max(next);
+        if line == Some(next) {
+            kept.next();
+            old = next + 1;
             difference.push(Difference::Same(happened));
         } else {
             difference.push(Difference::Happened(happened));

@@ -363,10 +363,7 @@ impl<'a> LineParser<'a> {
             return Ok((Term::Any, Port::Any));
         }
         let Some((host, port)) = token.text.rsplit_once(':') else {
-            return Err((
-                token.at,
-                format!("`{}` is no address; {LEGAL}", token.text),
-            ));
+            return Err((token.at, format!("`{}` is no address; {LEGAL}", token.text)));
         };
         let at_port = token.at + host.len() + 1;
         if host.is_empty() {
@@ -393,9 +390,7 @@ impl<'a> LineParser<'a> {
     fn host(&mut self, token: Token<'_>) -> Result<Term, Wrong> {
         match token.text {
             "_" => Ok(Term::Any),
-            text if text.starts_with('$') => {
-                Ok(Term::Variable(self.named(text, token.at, true)?))
-            }
+            text if text.starts_with('$') => Ok(Term::Variable(self.named(text, token.at, true)?)),
             text => match self.into.symbols.find(text) {
                 // A text seen before was checked then, if it stood for a host then.
                 Some(symbol) if check_name(text).is_ok() => Ok(Term::Is(symbol)),
@@ -444,7 +439,8 @@ impl<'a> LineParser<'a> {
                 break;
             }
             if text.starts_with('"') {
-                let (content, length) = unquote(text).map_err(|(offset, why)| (at + offset, why))?;
+                let (content, length) =
+                    unquote(text).map_err(|(offset, why)| (at + offset, why))?;
                 self.rest = at + length;
                 if !self.line[self.rest..].is_empty()
                     && !self.line[self.rest..].starts_with(char::is_whitespace)

@@ -30,9 +30,17 @@ pub(crate) enum Hint {
     /// The line's event exists, concurrent with the assertion.
     Concurrent { event: String, host: String },
     /// The line's event exists, but the view leaves it out.
-    OutsideView { event: String, verb: Verb, by_host: bool },
+    OutsideView {
+        event: String,
+        verb: Verb,
+        by_host: bool,
+    },
     /// The line's event exists, but a variable stands for something else.
-    Bound { variable: String, value: String, event: String },
+    Bound {
+        variable: String,
+        value: String,
+        event: String,
+    },
     /// The same but for the text that follows.
     OtherText { event: String },
     /// The host's process ended with this status.
@@ -53,9 +61,7 @@ pub(crate) fn find(
         look: Look::new(trace, of, deepest),
         hints: Vec::new(),
     };
-    if let (Problem::NotHappened { told_above: 0, .. }, true) =
-        (problem, deepest.len() < of.lines.len())
-    {
+    if matches!(problem, Problem::NotHappened { .. }) {
         finder.elsewhere();
     }
     finder.refused(problem);

@@ -103,7 +103,12 @@ pub(crate) fn label_of(graph: &Graph, symbols: &[u32], shape: &Shape) -> Option<
 /// nothing has.
 pub(crate) fn translate(graph: &Graph, of: &Expectation) -> Vec<u32> {
     (0..of.symbols.len() as u32)
-        .map(|symbol| graph.symbols.find(of.symbols.text(symbol)).unwrap_or(NONE - 1))
+        .map(|symbol| {
+            graph
+                .symbols
+                .find(of.symbols.text(symbol))
+                .unwrap_or(NONE - 1)
+        })
         .collect()
 }
 

@@ -34,7 +34,6 @@ pub(crate) mod symbols;
 mod tests;
 mod view;
 
-pub(crate) use canonical::split_words;
 pub use diagnosis::Mismatch;
 pub use expected::Expected;
 pub use grammar::{Expectation, SyntaxError, check_syntax};

@@ -140,9 +140,7 @@ impl Races {
         let (process, record) = graph.record(node)?;
         match &record.e {
             What::Dial { .. } | What::Accept { .. } => Some(node),
-            What::Connect { d, .. } | What::Fail { d, .. } => {
-                graph.node((process, *d).into())
-            }
+            What::Connect { d, .. } | What::Fail { d, .. } => graph.node((process, *d).into()),
             _ => self.subject_allocation(graph, self.created(graph, node)?),
         }
     }

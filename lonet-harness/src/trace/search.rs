@@ -159,7 +159,10 @@ impl<'a> Search<'a> {
             let (node, rest) = match candidates.pop() {
                 Some(node) => (node, candidates),
                 None => {
-                    if deepest.as_ref().is_none_or(|deepest| stack.len() > deepest.len()) {
+                    if deepest
+                        .as_ref()
+                        .is_none_or(|deepest| stack.len() > deepest.len())
+                    {
                         deepest = Some(stack.iter().map(|choice| choice.node).collect());
                     }
                     if !branched {
