@@ -1,1 +1,4 @@
 //! Tests of several real processes on a lonet network.
+
+pub mod report;
+pub mod trace;
