@@ -1,9 +1,212 @@
 //! Go's `%q`: quoting and unquoting of strings, as the wire and expected traces use it.
 //!
 //! Pure. Owns which characters are escaped and how; which words need quoting is said here too, so
-//! that printing and parsing a trace agree.
+//! that printing and parsing a trace agree. Knows nothing of lines: a caller who splits at newlines
+//! does so first.
 
 use std::borrow::Cow;
+use std::fmt;
+
+use unicode_general_category::{GeneralCategory, get_general_category};
+
+/// Why a text is no quoted string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuoteError {
+    /// It does not begin with `"` or a backquote.
+    NotQuoted,
+    /// It ends before the closing quote.
+    Unterminated,
+    /// A backslash begins none of the legal escapes.
+    BadEscape,
+    /// A newline stands between double quotes.
+    Newline,
+}
+
+impl fmt::Display for QuoteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            QuoteError::NotQuoted => "no quoted string; one begins with \" or `",
+            QuoteError::Unterminated => "the closing quote is missing",
+            QuoteError::BadEscape => {
+                "not an escape; legal are \\a \\b \\f \\n \\r \\t \\v \\\\ \\\" \\xhh \\ooo \\uhhhh \\Uhhhhhhhh"
+            }
+            QuoteError::Newline => "a newline in a quoted string; write \\n",
+        })
+    }
+}
+
+impl std::error::Error for QuoteError {}
+
+/// The text as Go's `%q` prints it, for instance `"tab\there"`.
+pub fn quote(text: &str) -> String {
+    quote_bytes(text.as_bytes())
+}
+
+/// The bytes as Go's `%q` prints a string that holds them: what is not UTF-8 becomes `\xhh`.
+pub fn quote_bytes(bytes: &[u8]) -> String {
+    let mut quoted = String::with_capacity(bytes.len() + 2);
+    quoted.push('"');
+    for chunk in bytes.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            push_escaped(&mut quoted, c);
+        }
+        for &byte in chunk.invalid() {
+            push_hex(&mut quoted, 'x', u32::from(byte), 2);
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn push_escaped(quoted: &mut String, c: char) {
+    let letter = match c {
+        '"' | '\\' => c,
+        _ if is_print(c) => return quoted.push(c),
+        '\x07' => 'a',
+        '\x08' => 'b',
+        '\x0c' => 'f',
+        '\n' => 'n',
+        '\r' => 'r',
+        '\t' => 't',
+        '\x0b' => 'v',
+        _ if c.is_ascii() => return push_hex(quoted, 'x', c.into(), 2),
+        ..='\u{ffff}' => return push_hex(quoted, 'u', c.into(), 4),
+        _ => return push_hex(quoted, 'U', c.into(), 8),
+    };
+    quoted.extend(['\\', letter]);
+}
+
+fn push_hex(quoted: &mut String, letter: char, value: u32, digits: u32) {
+    quoted.extend(['\\', letter]);
+    for place in (0..digits).rev() {
+        let digit = (value >> (4 * place)) & 0xf;
+        quoted.push(char::from_digit(digit, 16).expect("a nibble is a hexadecimal digit"));
+    }
+}
+
+/// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols, and of the blanks only
+/// the ASCII one.
+fn is_print(c: char) -> bool {
+    use GeneralCategory as G;
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
+    }
+    !matches!(
+        get_general_category(c),
+        G::Control
+            | G::Format
+            | G::Surrogate
+            | G::PrivateUse
+            | G::Unassigned
+            | G::SpaceSeparator
+            | G::LineSeparator
+            | G::ParagraphSeparator
+    )
+}
+
+/// What the quoted string that `input` begins with stands for, and how many bytes of `input` it
+/// takes, quotes included: what Go's `Sscanf` accepts for `%q`.
+///
+/// Between double quotes, escapes are read; between backquotes everything stands for itself.
+/// Bytes of `input` that are not UTF-8 stand for U+FFFD each, as in Go; an escape (`\xff`) can
+/// stand for any byte.
+///
+/// # Errors
+///
+/// [`QuoteError`] when `input` does not begin with a quoted string.
+pub fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
+    match input.first() {
+        Some(b'"') => unquote_escaped(input),
+        Some(b'`') => {
+            let end = 1 + input[1..]
+                .iter()
+                .position(|&b| b == b'`')
+                .ok_or(QuoteError::Unterminated)?;
+            Ok((replace_invalid(&input[1..end]), end + 1))
+        }
+        _ => Err(QuoteError::NotQuoted),
+    }
+}
+
+fn unquote_escaped(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
+    let mut text = Vec::new();
+    let mut at = 1;
+    loop {
+        // What stands for itself is taken in one go: up to the next byte with a meaning.
+        let plain = input[at..]
+            .iter()
+            .position(|b| matches!(b, b'"' | b'\\' | b'\n'))
+            .ok_or(QuoteError::Unterminated)?;
+        text.extend(replace_invalid(&input[at..at + plain]));
+        at += plain;
+        match input[at] {
+            b'"' => return Ok((text, at + 1)),
+            b'\\' => at += read_escape(&input[at + 1..], &mut text)? + 1,
+            _ => return Err(QuoteError::Newline),
+        }
+    }
+}
+
+/// Reads what follows a backslash; says how many bytes that was.
+fn read_escape(input: &[u8], text: &mut Vec<u8>) -> Result<usize, QuoteError> {
+    let &letter = input.first().ok_or(QuoteError::Unterminated)?;
+    let digits = match letter {
+        b'a' => return push(text, b'\x07'),
+        b'b' => return push(text, b'\x08'),
+        b'f' => return push(text, b'\x0c'),
+        b'n' => return push(text, b'\n'),
+        b'r' => return push(text, b'\r'),
+        b't' => return push(text, b'\t'),
+        b'v' => return push(text, b'\x0b'),
+        b'\\' | b'"' => return push(text, letter),
+        b'0'..=b'7' => {
+            let value = read_digits(input, 3, 8)?;
+            text.push(u8::try_from(value).map_err(|_| QuoteError::BadEscape)?);
+            return Ok(3);
+        }
+        b'x' => 2,
+        b'u' => 4,
+        b'U' => 8,
+        _ => return Err(QuoteError::BadEscape),
+    };
+    let value = read_digits(&input[1..], digits, 16)?;
+    if let (b'x', Ok(byte)) = (letter, u8::try_from(value)) {
+        text.push(byte);
+    } else {
+        // Not a surrogate, nor beyond the last code point.
+        let c = char::from_u32(value).ok_or(QuoteError::BadEscape)?;
+        text.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    Ok(1 + digits)
+}
+
+fn push(text: &mut Vec<u8>, byte: u8) -> Result<usize, QuoteError> {
+    text.push(byte);
+    Ok(1)
+}
+
+fn read_digits(input: &[u8], count: usize, radix: u32) -> Result<u32, QuoteError> {
+    let digits = input.get(..count).ok_or(QuoteError::BadEscape)?;
+    digits.iter().try_fold(0, |value, &byte| {
+        let digit = char::from(byte)
+            .to_digit(radix)
+            .ok_or(QuoteError::BadEscape)?;
+        // Eight hexadecimal digits fill a u32 exactly: nothing is lost.
+        Ok(value * radix + digit)
+    })
+}
+
+/// The bytes with U+FFFD in the place of each one that is no UTF-8.
+fn replace_invalid(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.extend_from_slice(chunk.valid().as_bytes());
+        for _ in chunk.invalid() {
+            text.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    text
+}
 
 /// A word as a trace prints it: as it is, or quoted where the grammar would read something else
 /// into it (it begins with `$`, `_`, `#` or `"`, or holds a quote or a control character).
@@ -14,8 +217,97 @@ pub fn word(text: &str) -> Cow<'_, str> {
             .chars()
             .any(|c| matches!(c, '"' | '`' | '\'') || c.is_control())
     {
-        Cow::Owned(format!("{text:?}"))
+        Cow::Owned(quote(text))
     } else {
         Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len() / 2)
+            .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn quotes_as_the_vectors_say() {
+        let vectors: Value =
+            serde_json::from_str(include_str!("../tests/vectors/quote.json")).unwrap();
+        let cases = vectors["quote"].as_array().unwrap();
+        assert!(cases.len() >= 400);
+        for case in cases {
+            let bytes = unhex(case["bytes"].as_str().unwrap());
+            let quoted = case["quoted"].as_str().unwrap();
+            assert_eq!(quote_bytes(&bytes), quoted, "{case}");
+            assert_eq!(
+                unquote(quoted.as_bytes()),
+                Ok((bytes, quoted.len())),
+                "{case}"
+            );
+        }
+    }
+
+    #[test]
+    fn unquotes_as_the_vectors_say() {
+        let vectors: Value =
+            serde_json::from_str(include_str!("../tests/vectors/quote.json")).unwrap();
+        let cases = vectors["unquote"].as_array().unwrap();
+        assert!(cases.len() >= 100);
+        for case in cases {
+            let input = unhex(case["input"].as_str().unwrap());
+            let expected = case["bytes"].as_str().map(|bytes| {
+                let consumed = case["consumed"].as_u64().unwrap();
+                (unhex(bytes), usize::try_from(consumed).unwrap())
+            });
+            assert_eq!(unquote(&input).ok(), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn words_are_quoted_where_the_grammar_would_stumble() {
+        for plain in ["leader", "term=3", "α:10", "a_b", "ü", "-", "x$"] {
+            assert_eq!(word(plain), plain);
+        }
+        for (special, printed) in [
+            ("$x", "\"$x\""),
+            ("_", "\"_\""),
+            ("#1", "\"#1\""),
+            ("a\"b", r#""a\"b""#),
+            ("it's", "\"it's\""),
+            ("a\u{1b}[0m", r#""a\x1b[0m""#),
+            ("a\u{85}b", r#""a\u0085b""#),
+        ] {
+            assert_eq!(word(special), printed);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_quoted_unquotes(bytes: Vec<u8>, rest: Vec<u8>) {
+            let mut quoted = quote_bytes(&bytes).into_bytes();
+            prop_assert!(!quoted.contains(&b'\n'));
+            let len = quoted.len();
+            quoted.extend(rest);
+            prop_assert_eq!(unquote(&quoted), Ok((bytes, len)));
+        }
+
+        #[test]
+        fn any_text_quotes_and_unquotes(text in "\\PC*|.*") {
+            let quoted = quote(&text);
+            prop_assert_eq!(unquote(quoted.as_bytes()), Ok((text.into_bytes(), quoted.len())));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, tail in "[\\\\\"`xuU0-9a-f\n]*") {
+            let _ = unquote(&bytes);
+            let _ = unquote(format!("\"{tail}").as_bytes());
+        }
     }
 }

@@ -1,0 +1,107 @@
+//! The directory that all networks of the machine lie in: made, checked, repaired.
+//!
+//! It is shared by all users, so it is writable for all and sticky, like the directory for
+//! temporary files itself. What lies in it is not looked at here.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User, geteuid};
+
+use super::random;
+use crate::error::Cause;
+
+/// What the base directory's mode must be: anybody may make an entry, only its owner remove it.
+const MODE: u32 = 0o1777;
+
+/// The base directory in this directory for temporary files, made if it is not there.
+pub(super) fn prepare(tmp: &Path) -> Result<PathBuf, Cause> {
+    let base = tmp.join("lonet");
+    loop {
+        match fs::symlink_metadata(&base) {
+            Ok(found) => {
+                check(&base, &found)?;
+                return Ok(base);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(tmp, &base)?,
+            Err(error) => return Err(failed("look at", &base, &error)),
+        }
+    }
+}
+
+fn check(base: &Path, found: &fs::Metadata) -> Result<(), Cause> {
+    let broken = |rule: String| Err(Cause::Directory(format!("{} {rule}", base.display())));
+    if found.is_symlink() {
+        return broken("is a symbolic link; it must be a directory".to_owned());
+    }
+    if !found.is_dir() {
+        return broken("is no directory".to_owned());
+    }
+    if found.mode() & 0o7777 & MODE == MODE {
+        return Ok(());
+    }
+    if found.uid() != geteuid().as_raw() {
+        let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
+        return broken(format!(
+            "belongs to {owner} and has mode {mode:04o}; its owner must make it {MODE:04o}, so that others can use it too"
+        ));
+    }
+    fs::set_permissions(base, Permissions::from_mode(MODE))
+        .map_err(|error| failed("repair the mode of", base, &error))
+}
+
+/// Makes the base directory aside and moves it to its place once its mode is right, so that nobody
+/// ever sees it with a wrong one. If somebody else was faster, theirs stays.
+fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
+    let aside = tmp.join(format!(".lonet-{}", random::word()));
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&aside)
+        .map_err(|error| failed("make", &aside, &error))?;
+    let placed = fs::set_permissions(&aside, Permissions::from_mode(MODE))
+        .and_then(|()| rename_without_replacing(&aside, base));
+    let Err(error) = placed else { return Ok(()) };
+    // Nobody knows of it, so it is empty; if it can't be removed, the next error says why.
+    let _ = fs::remove_dir(&aside);
+    match error.kind() {
+        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Ok(()),
+        _ => Err(failed("make", base, &error)),
+    }
+}
+
+#[cfg(target_env = "gnu")]
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    use nix::errno::Errno;
+    use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+    match renameat2(AT_FDCWD, from, AT_FDCWD, to, RenameFlags::RENAME_NOREPLACE) {
+        // This file system can't: see below.
+        Err(Errno::EINVAL | Errno::ENOSYS) => fs::rename(from, to),
+        done => Ok(done?),
+    }
+}
+
+/// Without the flag, a rename may replace an empty directory: one that nobody uses yet, and ours,
+/// because the directory for temporary files is sticky.
+#[cfg(not(target_env = "gnu"))]
+fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+/// A user as messages name one: `bob (uid 1000)`.
+pub(super) fn user(uid: u32) -> String {
+    match User::from_uid(Uid::from_raw(uid)) {
+        Ok(Some(user)) => format!("{} (uid {uid})", user.name),
+        _ => format!("uid {uid}"),
+    }
+}
+
+/// The cause of an operation of the system on a path that failed.
+pub(super) fn failed(doing: &str, path: &Path, error: &io::Error) -> Cause {
+    Cause::Io(
+        error.kind(),
+        format!("cannot {doing} {}: {error}", path.display()),
+    )
+}

@@ -1,0 +1,100 @@
+//! Who is alive: a subnetwork holds the lock of a file named after its OS address for as long as
+//! its process lives, and the kernel gives the lock up however that ends.
+//!
+//! A lease file is only ever unlinked by who holds its lock and has seen that the path still leads
+//! to it: otherwise two processes could each hold "the" lease. Knows no hosts.
+
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::Liveness;
+use super::base::failed;
+use super::flock::{self, Kind};
+use crate::error::Cause;
+
+/// How long a lease that is probed by others is tried for; a probe takes a microsecond.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The lease of the subnetwork at one OS address, held until it is dropped.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Lease {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lease {
+    /// Takes the lease of this address, which we listen at.
+    pub(super) fn take(dir: &Path, osladdr: SocketAddrV4) -> Result<Lease, Cause> {
+        let path = path_of(dir, osladdr);
+        loop {
+            let file =
+                flock::open_or_create(&path).map_err(|error| failed("open", &path, &error))?;
+            let locked = flock::lock_within(&file, Kind::Exclusive, PATIENCE)
+                .map_err(|error| failed("lock", &path, &error))?;
+            if !locked {
+                return Err(Cause::Registry(format!(
+                    "{} is held by another process, although this one listens at {osladdr}: do they share {} but not the kernel's network (containers)?",
+                    path.display(),
+                    dir.display()
+                )));
+            }
+            if flock::is_at(&file, &path).map_err(|error| failed("look at", &path, &error))? {
+                return Ok(Lease { path, file });
+            }
+        }
+    }
+
+    /// Gives the lease up and removes its file: nothing in the registry needs it any more.
+    pub(super) fn remove(self) {
+        remove_if_held(&self.path, &self.file);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        // Not left to the closing: a child between fork and exec may hold the same open file.
+        let _ = self.file.unlock();
+    }
+}
+
+/// Whether the subnetwork at this address lives.
+pub(super) fn probe(dir: &Path, osladdr: SocketAddrV4) -> Liveness {
+    match flock::open(&path_of(dir, osladdr)) {
+        // What can't be told is alive: a living host's name is never given away.
+        Ok(file) => match flock::try_lock(&file, Kind::Shared) {
+            Ok(true) => {
+                let _ = file.unlock();
+                Liveness::Dead
+            }
+            Ok(false) | Err(_) => Liveness::Alive,
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Liveness::Unleased,
+        Err(_) => Liveness::Alive,
+    }
+}
+
+/// Removes the file of a lease that was left behind. Nothing in the registry may need it.
+pub(super) fn remove_dead(dir: &Path, osladdr: SocketAddrV4) {
+    let path = path_of(dir, osladdr);
+    if let Ok(file) = flock::open(&path)
+        && let Ok(true) = flock::try_lock(&file, Kind::Exclusive)
+    {
+        remove_if_held(&path, &file);
+        let _ = file.unlock();
+    }
+}
+
+fn remove_if_held(path: &Path, file: &File) {
+    if let Ok(true) = flock::is_at(file, path) {
+        // If it stays, it says "dead", which is true.
+        let _ = fs::remove_file(path);
+    }
+}
+
+fn path_of(dir: &Path, osladdr: SocketAddrV4) -> PathBuf {
+    dir.join(format!("lease-{osladdr}"))
+}

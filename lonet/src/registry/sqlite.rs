@@ -1,0 +1,339 @@
+//! All SQL there is: the registry's file as a set of operations.
+//!
+//! Whoever changes something holds the network's writer lock, so our own processes never meet
+//! each other here; the originals, who know no such lock, are met with patience. Does not know
+//! which rows are stale: callers say who is alive.
+
+use std::fs;
+use std::net::SocketAddrV4;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::ffi::{
+    SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID, SQLITE_CONSTRAINT_UNIQUE,
+};
+use rusqlite::types::ValueRef;
+use rusqlite::{
+    Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, TransactionBehavior,
+};
+
+use super::Lookup;
+use super::damage;
+use crate::error::Cause;
+
+/// The version of the tables that are shared with the originals.
+const SCHEMA_VERSION: &str = "lonet.1";
+
+/// How long others may keep the registry busy before that is an error.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the busy handler waits before it gives up; it waits 1 ms mostly.
+const WAITS: i32 = 10_000;
+
+type Sql<T> = rusqlite::Result<T>;
+
+/// An open registry.
+#[derive(Debug)]
+pub(super) struct Database {
+    connection: Connection,
+    path: PathBuf,
+    /// Whether a busy registry is waited for.
+    patient: Arc<AtomicBool>,
+}
+
+impl Database {
+    /// Opens the registry of the network of that name, and makes its tables if they are missing.
+    /// The caller holds the writer lock.
+    pub(super) fn open(path: PathBuf, network: &str) -> Result<Database, Cause> {
+        check_file(&path)?;
+        let patient = Arc::new(AtomicBool::new(true));
+        let connection = connect(&path, &patient).map_err(|e| damage::explain(&path, &e))?;
+        let mut database = Database {
+            connection,
+            path,
+            patient,
+        };
+        if !database.read(is_complete)? {
+            // Only then, so that a registry of another version is not touched.
+            database.check_meta(network, false)?;
+            database.change(|tx| {
+                tx.execute_batch(include_str!("schema.sql"))?;
+                let mut row =
+                    tx.prepare("INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)")?;
+                row.execute(["schemaver", SCHEMA_VERSION])?;
+                row.execute(["network", network])?;
+                Ok(())
+            })?;
+        }
+        database.check_meta(network, true)?;
+        Ok(database)
+    }
+
+    fn check_meta(&mut self, network: &str, complete: bool) -> Result<(), Cause> {
+        let rows = self.read(|connection| {
+            if !has_table(connection, "meta")? {
+                return Ok(Vec::new());
+            }
+            connection
+                .prepare("SELECT name, value FROM meta WHERE name IN ('schemaver', 'network')")?
+                .query_map([], |row| Ok((row.get(0)?, text(row.get_ref(1)?))))?
+                .collect::<Sql<Vec<(String, String)>>>()
+        })?;
+        for (name, ours) in [("schemaver", SCHEMA_VERSION), ("network", network)] {
+            match rows.iter().find(|(row, _)| row == name) {
+                Some((_, theirs)) if theirs == ours => {}
+                Some((_, theirs)) => {
+                    return Err(damage::mismatch(&self.path, name, theirs, ours));
+                }
+                None if complete => return Err(damage::mismatch(&self.path, name, "", ours)),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of a host. Waits while the registry is busy.
+    pub(super) fn lookup(&mut self, host: &str) -> Result<Lookup, Cause> {
+        let found = self.read(|connection| find(connection, host))?;
+        self.parse_found(host, found)
+    }
+
+    /// What is known of a host; `None` while the registry is busy.
+    pub(super) fn try_lookup(&mut self, host: &str) -> Option<Result<Lookup, Cause>> {
+        self.patient.store(false, Ordering::Relaxed);
+        let found = find(&self.connection, host);
+        self.patient.store(true, Ordering::Relaxed);
+        match found {
+            Err(error) if is_busy(&error) => None,
+            Err(error) => Some(Err(damage::explain(&self.path, &error))),
+            Ok(found) => Some(self.parse_found(host, found)),
+        }
+    }
+
+    fn parse_found(&self, host: &str, found: Found) -> Result<Lookup, Cause> {
+        match found {
+            Found::Never => Ok(Lookup::Never),
+            Found::Gone => Ok(Lookup::Gone),
+            Found::At(osladdr) => parse_osladdr(&osladdr)
+                .map(Lookup::At)
+                .ok_or_else(|| damage::bad_osladdr(&self.path, host, &osladdr)),
+        }
+    }
+
+    /// Writes down that `host` is served at `ours`, unless `is_alive` says so of the address that
+    /// has it now. The caller holds the writer lock. Says whose rows were removed as dead.
+    ///
+    /// `is_alive` is asked while nobody can change the registry, the originals included.
+    pub(super) fn announce(
+        &mut self,
+        host: &str,
+        ours: SocketAddrV4,
+        is_alive: impl Fn(SocketAddrV4) -> bool,
+    ) -> Result<Option<SocketAddrV4>, Cause> {
+        let path = self.path.clone();
+        let done = self.change(|tx| {
+            let holder: Option<String> = tx
+                .prepare_cached("SELECT osladdr FROM hosts WHERE hostname = ?1")?
+                .query_row([host], |row| Ok(text(row.get_ref(0)?)))
+                .optional()?;
+            let mut dead = None;
+            if let Some(holder) = holder {
+                let Some(osladdr) = parse_osladdr(&holder) else {
+                    return Ok(Err(damage::bad_osladdr(&path, host, &holder)));
+                };
+                if osladdr == ours || is_alive(osladdr) {
+                    return Ok(Err(Cause::HostExists));
+                }
+                // One address is one process: with it, all its hosts are dead.
+                forget(tx, osladdr)?;
+                dead = Some(osladdr);
+            }
+            tx.prepare_cached("INSERT INTO hosts (hostname, osladdr) VALUES (?1, ?2)")?
+                .execute([host, &ours.to_string()])?;
+            Ok(Ok(dead))
+        });
+        match done {
+            Err(Failure::Taken) => Err(Cause::HostExists),
+            Err(Failure::Other(cause)) => Err(cause),
+            Ok(done) => done,
+        }
+    }
+
+    /// Removes the row of a host that is served at `ours`. The caller holds the writer lock.
+    pub(super) fn withdraw(&mut self, host: &str, ours: SocketAddrV4) -> Result<(), Cause> {
+        self.change(|tx| {
+            tx.prepare_cached("DELETE FROM hosts WHERE hostname = ?1 AND osladdr = ?2")?
+                .execute([host, &ours.to_string()])?;
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// Removes all rows of an address. The caller holds the writer lock.
+    pub(super) fn forget(&mut self, osladdr: SocketAddrV4) -> Result<(), Cause> {
+        let any = self.read(|connection| {
+            connection
+                .prepare_cached("SELECT 1 FROM hosts WHERE osladdr = ?1 LIMIT 1")?
+                .exists([osladdr.to_string()])
+        })?;
+        if any {
+            self.change(|tx| forget(tx, osladdr))?;
+        }
+        Ok(())
+    }
+
+    fn read<T>(&mut self, what: impl Fn(&Connection) -> Sql<T>) -> Result<T, Cause> {
+        patiently(|| what(&self.connection)).map_err(|error| damage::explain(&self.path, &error))
+    }
+
+    /// One transaction that has the right to write from its begin. Nothing is changed if `what`
+    /// fails, or if it gives the transaction up by an inner error.
+    fn change<T>(&mut self, what: impl Fn(&Transaction<'_>) -> Sql<T>) -> Result<T, Failure> {
+        let connection = &mut self.connection;
+        patiently(|| {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = what(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        })
+        .map_err(
+            |error| match error.sqlite_error().map(|e| e.extended_code) {
+                Some(
+                    SQLITE_CONSTRAINT_PRIMARYKEY
+                    | SQLITE_CONSTRAINT_UNIQUE
+                    | SQLITE_CONSTRAINT_ROWID,
+                ) => Failure::Taken,
+                _ => Failure::Other(damage::explain(&self.path, &error)),
+            },
+        )
+    }
+}
+
+/// Why a change was not made.
+enum Failure {
+    /// There is such a row already.
+    Taken,
+    Other(Cause),
+}
+
+impl From<Failure> for Cause {
+    fn from(failure: Failure) -> Cause {
+        match failure {
+            Failure::Taken => Cause::HostExists,
+            Failure::Other(cause) => cause,
+        }
+    }
+}
+
+fn check_file(path: &Path) -> Result<(), Cause> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if !found.is_file() => Err(damage::no_file(path)),
+        // What else is wrong with it, SQLite finds out.
+        _ => Ok(()),
+    }
+}
+
+fn connect(path: &Path, patient: &Arc<AtomicBool>) -> Sql<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags)?;
+    let patient = Arc::clone(patient);
+    connection.busy_handler(Some(move |count: i32| {
+        if !patient.load(Ordering::Relaxed) || count >= WAITS {
+            return false;
+        }
+        thread::sleep(Duration::from_micros(50 << count.clamp(0, 4)));
+        true
+    }))?;
+    // Nothing in here is worth an fsync: after a power cut there are no processes to find. The
+    // journal mode stays what it is: an original may have chosen WAL, and is connected.
+    connection.execute_batch("PRAGMA synchronous = OFF")?;
+    Ok(connection)
+}
+
+/// SQLite does not ask the busy handler everywhere: not when the journal mode changes, nor when
+/// it finds that waiting could be a deadlock. So what was busy is tried again, within bounds.
+fn patiently<T>(mut attempt: impl FnMut() -> Sql<T>) -> Sql<T> {
+    let begun = Instant::now();
+    loop {
+        match attempt() {
+            Err(error) if is_busy(&error) && begun.elapsed() < PATIENCE => {
+                thread::sleep(Duration::from_micros(200));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}
+
+/// Whether all of our schema is there.
+fn is_complete(connection: &Connection) -> Sql<bool> {
+    let count: i64 = connection.query_row(
+        "SELECT count(*) FROM sqlite_schema WHERE name IN ('hosts', 'meta', 'lonet_names', 'lonet_remember_name')",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(count == 4)
+}
+
+fn has_table(connection: &Connection, name: &str) -> Sql<bool> {
+    connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
+        .exists([name])
+}
+
+enum Found {
+    Never,
+    Gone,
+    At(String),
+}
+
+fn find(connection: &Connection, host: &str) -> Sql<Found> {
+    let osladdr = connection
+        .prepare_cached("SELECT osladdr FROM hosts WHERE hostname = ?1")?
+        .query_row([host], |row| Ok(text(row.get_ref(0)?)))
+        .optional()?;
+    if let Some(osladdr) = osladdr {
+        return Ok(Found::At(osladdr));
+    }
+    let known = connection
+        .prepare_cached("SELECT 1 FROM lonet_names WHERE hostname = ?1")?
+        .exists([host])?;
+    Ok(if known { Found::Gone } else { Found::Never })
+}
+
+fn forget(tx: &Transaction<'_>, osladdr: SocketAddrV4) -> Sql<()> {
+    tx.prepare_cached("DELETE FROM hosts WHERE osladdr = ?1")?
+        .execute([osladdr.to_string()])?;
+    Ok(())
+}
+
+/// A value as text, whatever somebody has written there.
+fn text(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        ValueRef::Null => String::new(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// `127.x.y.z:port` in its only spelling; nothing else is ever connected to.
+fn parse_osladdr(text: &str) -> Option<SocketAddrV4> {
+    let osladdr: SocketAddrV4 = text.parse().ok()?;
+    (is_osladdr(osladdr) && osladdr.to_string() == text).then_some(osladdr)
+}
+
+/// Whether a subnetwork may listen there.
+pub(super) fn is_osladdr(osladdr: SocketAddrV4) -> bool {
+    osladdr.ip().is_loopback() && osladdr.port() != 0
+}
