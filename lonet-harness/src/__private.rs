@@ -10,4 +10,5 @@ pub use crate::outcome::{BoxError, Outcome, ResultType, finish, finish_result, o
 pub use crate::role::{
     Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
 };
+pub use crate::run::{TestArgument, run_main, run_test};
 pub use crate::spec::{Place, Spec, TraceSource};
