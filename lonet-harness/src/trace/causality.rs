@@ -260,6 +260,11 @@ impl Graph {
         past
     }
 
+    /// Whether the first happens before the second. False if the graph has not both.
+    pub fn happens_before(&self, a: EventId, b: EventId) -> bool {
+        matches!((self.node(a), self.node(b)), (Some(a), Some(b)) if self.reaches(a, b))
+    }
+
     /// Whether node `a` happens before node `b`.
     pub(crate) fn reaches(&self, a: u32, b: u32) -> bool {
         self.reaches_by(a, b, |_| true)

@@ -222,6 +222,16 @@ impl Trace {
         }
     }
 
+    /// The trace as a sequence diagram in text: a column a host, time downwards.
+    pub fn diagram(&self) -> String {
+        crate::report::sequence::diagram(self)
+    }
+
+    /// The trace as a Mermaid sequence diagram, for a pull request or a page of documentation.
+    pub fn mermaid(&self) -> String {
+        crate::report::mermaid::diagram(self)
+    }
+
     /// What the processes reported that makes no sense.
     pub fn problems(&self) -> &[String] {
         self.graph.problems()
