@@ -85,7 +85,7 @@ async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
 async fn a_terminated_node_is_no_failure(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;
     alpha.terminate().await?;
-    let trace = scenario.trace();
+    let trace = scenario.trace().lifecycle();
     let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
     assert!(lines.contains(&"α down".to_owned()), "{lines:?}");
     assert!(lines.contains(&"α exit 0".to_owned()), "{lines:?}");

@@ -493,6 +493,8 @@ impl Analyst {
             outcome: node.judge(status),
         };
         node.end = Some(end.clone());
+        // Before anyone can learn of it.
+        numbered.write();
         for (deliver, reply) in std::mem::take(&mut node.on_end) {
             node.delivered |= reply.send(end.clone()).is_ok() && deliver;
         }
@@ -505,7 +507,6 @@ impl Analyst {
         for (_, reply) in std::mem::take(&mut node.on_effect) {
             let _ = reply.send(());
         }
-        numbered.write();
         if let Some(failure) = self.undelivered() {
             for waiting in std::mem::take(&mut self.waiting) {
                 waiting.answer(&self.mailbox, Err(Refusal::Failed(failure.clone())));

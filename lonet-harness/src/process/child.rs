@@ -28,10 +28,17 @@ pub(crate) fn directory() -> Option<&'static Path> {
     DIRECTORY.get().map(PathBuf::as_path)
 }
 
-/// Returns if the ticket is not good: then this is an ordinary program.
+/// Returns if the ticket is spent: then this is an ordinary program, below the one that spent it.
 pub(super) fn run(nonce: u64, directory: &Path) {
-    let Ok(Some((control, play))) = admitted(nonce, directory) else {
-        return;
+    let (control, play) = match admitted(nonce, directory) {
+        Ok(Some(admitted)) => admitted,
+        Ok(None) => return,
+        Err(error) => {
+            // The test is gone, and this process will be ended with all the others. To go on until
+            // then would be to run the tests of this binary, all of them.
+            eprintln!("the test that this process belongs to can't be reached: {error}");
+            std::process::exit(1);
+        }
     };
     // Rust's main has not run, which would have SIGPIPE ignored. What the role starts must not
     // inherit the mask, so that it is lifted as soon as there is a handler.
@@ -60,10 +67,11 @@ fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixSt
     let path = format!("/proc/self/fd/{}/{CONTROL_SOCKET}", opened.as_raw_fd());
     let mut control = BufReader::new(UnixStream::connect(path)?);
     say(control.get_ref(), &FromNode::Ticket(nonce))?;
-    Ok(match hear(&mut control)? {
-        Some(ToNode::Play(play)) => Some((control, play)),
-        _ => None,
-    })
+    match hear(&mut control)? {
+        Some(ToNode::Play(play)) => Ok(Some((control, play))),
+        Some(_) => Ok(None),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 fn hear(control: &mut BufReader<UnixStream>) -> io::Result<Option<ToNode>> {

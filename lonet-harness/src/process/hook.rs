@@ -6,7 +6,8 @@
 use super::ticket::Ticket;
 use super::{child, init, supervisor};
 
-/// Returns at once in an ordinary process; also in one whose ticket turns out to be spent.
+/// Returns at once in an ordinary process; also in one whose ticket turns out to be spent, which is
+/// how a grandchild comes by one.
 #[ctor::ctor]
 fn before_main() {
     match Ticket::mine() {

@@ -12,10 +12,10 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
-/// Does not return where it was called for.
+/// Does not return: nobody but the supervisor gives such a ticket, and nobody passes it on.
 pub(super) fn run() {
     if std::process::id() != 1 {
-        return;
+        std::process::exit(1);
     }
     // Of this process alone it is right to end with the thread that started it: the supervisor
     // has only one.

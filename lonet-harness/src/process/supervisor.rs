@@ -33,8 +33,12 @@ use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
 /// Does not return where it was called for: with a control socket for standard input, by the
 /// process at the other end of it.
 pub(super) fn run() {
-    let Some(control) = control_socket() else {
+    let Ok(control) = control_socket() else {
         return;
+    };
+    let Some(control) = control else {
+        // To go on would be to run the tests of this binary, all of them.
+        std::process::exit(1);
     };
     let ended = Supervisor::new(control).and_then(|mut supervisor| {
         let ended = supervisor.serve();
@@ -44,13 +48,18 @@ pub(super) fn run() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
-fn control_socket() -> Option<UnixStream> {
+/// `None` if whoever started this process is gone already.
+///
+/// # Errors
+///
+/// There is none: then this process was not started to be a supervisor.
+fn control_socket() -> io::Result<Option<UnixStream>> {
     let stdin = io::stdin();
-    let peer = getsockopt(&stdin, sockopt::PeerCredentials).ok()?;
+    let peer = getsockopt(&stdin, sockopt::PeerCredentials)?;
     if peer.pid() != getppid().as_raw() {
-        return None;
+        return Ok(None);
     }
-    Some(UnixStream::from(stdin.as_fd().try_clone_to_owned().ok()?))
+    Ok(Some(UnixStream::from(stdin.as_fd().try_clone_to_owned()?)))
 }
 
 struct Supervisor {
