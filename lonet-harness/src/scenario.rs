@@ -22,6 +22,9 @@ use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::node::{Node, Player};
 use crate::role::Role;
+use crate::process::output::last_lines;
+use crate::report::mismatch::{self, Surroundings};
+use crate::report::verdict;
 use crate::trace::causality::Graph;
 use crate::trace::Expected;
 use crate::trace::Pattern;
@@ -116,6 +119,7 @@ impl Inner {
 
     /// Starts a process; its pid.
     pub(crate) async fn start(&self, launch: Launch) -> Result<u32> {
+        let launch = Box::new(launch);
         let pid = self.ask(|reply| Query::Start { launch, reply }).await??;
         Ok(pid)
     }
@@ -128,7 +132,7 @@ impl Inner {
     ) -> Result<Event> {
         let pattern = Pattern::parse(pattern)
             .map_err(|error| format!("`{pattern}` is no line of a trace: {error}"))?;
-        let wanted = Wanted { pattern, after, of };
+        let wanted = Box::new(Wanted { pattern, after, of });
         let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
         let event = event.map_err(|refusal| match refusal {
             Refusal::Failed(failure) => crate::BoxError::from(failure),
@@ -274,8 +278,20 @@ impl Scenario {
         self.trace().check(expected)
     }
 
+    /// The page of an expectation that does not hold, with each host's last lines.
     fn page_of(&self, mismatch: &Mismatch) -> String {
-        mismatch.to_string()
+        let nodes = self.inner.report().map(|report| report.nodes).unwrap_or_default();
+        let logs = nodes.into_iter().filter(|node| !node.log.is_empty()).map(|node| {
+            let tail = last_lines(&node.log, verdict::LINES).join("\n");
+            (node.host, tail)
+        });
+        let around = Surroundings {
+            logs: logs.collect(),
+            artifacts: Some(self.inner.artifacts.clone()),
+            // libtest keeps the text for a file or a terminal: nobody knows.
+            colours: false,
+        };
+        mismatch::page(mismatch, &around)
     }
 
     /// What is to be shown of an expected trace that does not hold of what happens before this

@@ -145,7 +145,7 @@ impl Analyst {
                     self.show(process, &bytes);
                 }
             }
-            Heard::Closed { conn, .. } => self.hear_end(conn),
+            Heard::Closed(conn) => self.hear_end(conn),
             Heard::Cut(number) => self.hear_cut(number),
             Heard::Query(query) => self.answer(query),
             Heard::End => {}
@@ -574,7 +574,7 @@ impl Analyst {
             Query::Start { launch, reply } => {
                 let (process, host, what) =
                     (launch.process, launch.host.clone(), launch.what.clone());
-                match self.start(launch) {
+                match self.start(*launch) {
                     Ok(()) => {
                         if let Some(node) = self.nodes.get_mut(&process) {
                             node.on_start = Some(reply);
@@ -613,7 +613,7 @@ impl Analyst {
                 self.signal(process, signal, until, reply);
             }
             Query::Terminate { process } => self.terminate(process),
-            Query::Until { wanted, reply } => self.until(wanted, Asker::Test(reply)),
+            Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
             Query::Records { reply } => {
                 let _ = reply.send(self.records());
             }

@@ -94,10 +94,6 @@ impl Node {
         }
     }
 
-    pub(super) fn is_role(&self) -> bool {
-        self.is_role
-    }
-
     /// What its role says of its own end. A failure after the scenario interfered is its doing.
     pub(super) fn hear(&mut self, said: Said) {
         let caused = self.interfered || self.asked_to_finish;
@@ -148,7 +144,6 @@ impl Node {
             process: self.process,
             host: self.host.clone(),
             what: self.what.clone(),
-            role: self.is_role,
             pid: self.pid,
             up: self.up.is_some(),
             stopped: self.stopped,

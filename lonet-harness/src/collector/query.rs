@@ -16,7 +16,7 @@ use crate::trace::Pattern;
 /// A question, or a request.
 pub(crate) enum Query {
     /// Start a process. Answered with its pid once it runs.
-    Start { launch: Launch, reply: oneshot::Sender<Result<u32, Failure>> },
+    Start { launch: Box<Launch>, reply: oneshot::Sender<Result<u32, Failure>> },
     /// Answered when its host is up, or it has ended before that.
     Up { process: u64, reply: oneshot::Sender<Result<EventId, End>> },
     /// Answered when it has ended. With `deliver`, a failure counts as delivered by the answer.
@@ -28,7 +28,7 @@ pub(crate) enum Query {
     /// Ask it to finish.
     Terminate { process: u64 },
     /// The first event that matches.
-    Until { wanted: Wanted, reply: oneshot::Sender<Result<Event, Refusal>> },
+    Until { wanted: Box<Wanted>, reply: oneshot::Sender<Result<Event, Refusal>> },
     /// All records there are.
     Records { reply: mpsc::Sender<Vec<Process>> },
     /// What a process has printed.
@@ -108,7 +108,6 @@ pub(crate) struct NodeReport {
     pub(crate) process: u64,
     pub(crate) host: String,
     pub(crate) what: String,
-    pub(crate) role: bool,
     pub(crate) pid: Option<u32>,
     pub(crate) up: bool,
     pub(crate) stopped: bool,

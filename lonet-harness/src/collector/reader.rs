@@ -31,8 +31,9 @@ pub(crate) enum Heard {
     Lines { conn: Conn, bytes: Vec<u8> },
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
-    /// A connection's end, with what came after its last line.
-    Closed { conn: Conn, rest: Vec<u8> },
+    /// A connection's end. What came of a line that has no end is nobody's: whoever was killed
+    /// while writing it had not yet done what it tells.
+    Closed(Conn),
     /// All that had been said when the cut was ordered has been handed on.
     Cut(u64),
     /// A question, asked after such a cut.
@@ -54,7 +55,6 @@ pub(crate) enum Door {
 enum Order {
     Attach(Conn, Source),
     Write(Conn, Vec<u8>),
-    Close(Conn),
     Cut(u64),
     Query(Query),
     End,
@@ -90,11 +90,6 @@ impl Mailbox {
     /// Writes, after all that it was told to write there before, without waiting.
     pub(crate) fn write(&self, conn: Conn, bytes: Vec<u8>) {
         self.order(Order::Write(conn, bytes));
-    }
-
-    /// Closes a connection from this side.
-    pub(crate) fn close(&self, conn: Conn) {
-        self.order(Order::Close(conn));
     }
 
     /// Has everything handed on that has been said by now, and then that number.
@@ -225,7 +220,6 @@ impl Reader {
                         self.write_on(conn);
                     }
                 }
-                Order::Close(conn) => self.close(conn),
                 Order::Cut(number) => {
                     self.cut();
                     self.tell(Heard::Cut(number));
@@ -268,7 +262,7 @@ impl Reader {
                     Reading { source, line: Vec::new(), unwritten: Vec::new(), shown: 0 };
                 self.sources.insert(conn, reading);
             }
-            Err(_) => self.tell(Heard::Closed { conn, rest: Vec::new() }),
+            Err(_) => self.tell(Heard::Closed(conn)),
         }
     }
 
@@ -350,9 +344,9 @@ impl Reader {
     }
 
     fn close(&mut self, conn: Conn) {
-        if let Some(reading) = self.sources.remove(&conn) {
-            // Closing the descriptor ends its place in the epoll.
-            self.tell(Heard::Closed { conn, rest: reading.line });
+        // Closing the descriptor ends its place in the epoll.
+        if self.sources.remove(&conn).is_some() {
+            self.tell(Heard::Closed(conn));
         }
     }
 

@@ -155,7 +155,7 @@ fn take_sigpipe(sigpipe: SigSet) -> io::Result<()> {
     {
         let _context = runtime.enter();
         // The handler stays when what it feeds is gone.
-        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe())?;
+        let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe())?;
     }
     sigpipe.thread_unblock()?;
     Ok(())
@@ -258,7 +258,10 @@ impl Stop {
 }
 
 fn describe(info: &PanicHookInfo<'_>) -> String {
-    let what = info.payload_as_str().unwrap_or("with something that is no text");
+    let payload = info.payload();
+    let what = payload.downcast_ref::<&str>().copied();
+    let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let what = what.unwrap_or("with something that is no text");
     match info.location() {
         Some(place) => format!("panicked at {place}: {what}"),
         None => format!("panicked: {what}"),

@@ -8,9 +8,12 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::collector::query::Report;
 use crate::process::wire::Means;
+use crate::trace::Trace;
+use crate::trace::causality::Graph;
 
 /// Where the artifacts of that test of this binary belong.
 pub(crate) fn place(test: &str) -> PathBuf {
@@ -59,10 +62,8 @@ pub(crate) fn write(place: &Path, report: &Report) -> io::Result<()> {
     }
     let logs = place.join("logs");
     fs::create_dir_all(&logs)?;
-    let mut events = report.events.clone();
-    events.sort_by_key(|event| (event.time_ns(), event.id()));
-    let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
-    fs::write(place.join("trace.txt"), lines)?;
+    let graph = Arc::new(Graph::build(report.records.clone()));
+    fs::write(place.join("trace.txt"), Trace::whole(graph).lifecycle().to_string())?;
     fs::write(place.join("trace.jsonl"), records(report)?)?;
     fs::write(place.join("processes.txt"), processes(report))?;
     for node in &report.nodes {

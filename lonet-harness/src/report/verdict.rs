@@ -19,7 +19,7 @@ use crate::trace::causality::Process;
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;
-const LINES: usize = 20;
+pub(crate) const LINES: usize = 20;
 
 /// Why a test failed.
 #[derive(Clone, Debug)]
