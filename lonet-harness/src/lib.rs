@@ -24,8 +24,8 @@ mod watchdog;
 mod deadline;
 mod process;
 mod collector;
-mod report;
-mod trace;
+pub mod report;
+pub mod trace;
 
 #[doc(hidden)]
 pub mod __private;
@@ -35,5 +35,6 @@ pub use node::Node;
 pub use outcome::Result;
 pub use role::Role;
 pub use scenario::{Scenario, until};
+pub use trace::{Event, Mismatch, Trace, Verb};
 
 pub(crate) use outcome::BoxError;

@@ -23,8 +23,8 @@ use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::node::{Node, Player};
 use crate::role::Role;
 use crate::trace::causality::Graph;
-use crate::trace::expected::Expected;
-use crate::trace::grammar::Pattern;
+use crate::trace::Expected;
+use crate::trace::Pattern;
 use crate::trace::{Mismatch, Trace};
 
 /// A test's network, and the processes that play hosts on it. A cheap handle: clones are the same

@@ -27,7 +27,7 @@ use crate::process::launch;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, FromNode, FromSupervisor, Means, ToNode, ToSupervisor, line};
 use crate::trace::causality::{Graph, Process};
-use crate::trace::grammar::Pattern;
+use crate::trace::Pattern;
 
 /// See the module.
 pub(crate) struct Analyst {

@@ -11,7 +11,7 @@ use super::failure::{Failure, Killed};
 use super::node::Launch;
 use crate::process::wire::{Ended, Means};
 use crate::trace::causality::Process;
-use crate::trace::grammar::Pattern;
+use crate::trace::Pattern;
 
 /// A question, or a request.
 pub(crate) enum Query {

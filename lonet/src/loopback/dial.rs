@@ -21,6 +21,7 @@ use super::accept::read_line;
 use super::handshake::{Reply, Request, cause_of_error_reply, parse_reply};
 use super::join::Loopback;
 use super::line::{LineReader, Progress};
+use super::peer_uid::Owner;
 use super::source;
 use crate::error::Cause;
 use crate::registry::{Liveness, Lookup};
@@ -71,6 +72,9 @@ impl Loopback {
         match found? {
             Lookup::Never => Err(Cause::NoSuchHost),
             Lookup::Gone => Err(Cause::ConnectionRefused),
+            Lookup::At(osladdr) if self.registry.alive(osladdr) == Liveness::Dead => {
+                Err(Cause::ConnectionRefused)
+            }
             Lookup::At(osladdr) => {
                 self.remember(host, osladdr);
                 Ok(osladdr)
@@ -150,8 +154,14 @@ impl Loopback {
             match self.registry.alive(at) {
                 Liveness::Alive => {}
                 Liveness::Dead => return Err(Cause::ConnectionRefused),
-                Liveness::Unleased if waited < UNLEASED_TIME => {}
-                Liveness::Unleased => return Err(Cause::TimedOut),
+                // One of the originals; or it has left, and its port is another's now.
+                Liveness::Unleased => match self.registry.try_lookup(call.dst.host()) {
+                    Some(Ok(found)) if found != Lookup::At(at) => {
+                        return Err(Cause::ConnectionRefused);
+                    }
+                    _ if waited < UNLEASED_TIME => {}
+                    _ => return Err(Cause::TimedOut),
+                },
             }
         };
         let line = match progress {
@@ -163,13 +173,23 @@ impl Loopback {
             }
             Err(error) => return Err(refused_by(error.into())),
         };
-        // The kernel knows whose a socket is only once it was accepted.
-        if !self.peer_check.allows(local, at) {
+        if self.is_stranger(local, at) {
             return Err(Cause::ConnectionRefused);
         }
         match parse_reply(&line, call.net.network())? {
             Reply::Connected(peer) => Ok(peer),
             Reply::Error(text) => Err(cause_of_error_reply(&text)),
+        }
+    }
+
+    /// Whether who answered is another user's process. The kernel tells once the connection was
+    /// accepted, and as long as it is open at both ends; of one that has ended already, as after
+    /// an error, the listener must do.
+    fn is_stranger(&self, local: SocketAddrV4, at: SocketAddrV4) -> bool {
+        match self.peer_check.owner(local, at) {
+            Owner::Trusted => false,
+            Owner::Stranger => true,
+            Owner::Unknown => self.peer_check.listener(at) == Owner::Stranger,
         }
     }
 }

@@ -152,6 +152,10 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         ))
     })
     .await??;
+    #[expect(
+        deprecated,
+        reason = "what replaces it is unsafe; all that asks for is that a listener keeps its descriptor"
+    )]
     let listener = Arc::new(AsyncFd::new(listener)?);
     let loopback = Arc::new(Loopback {
         registry,
