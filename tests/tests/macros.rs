@@ -311,3 +311,89 @@ mod in_a_module {
         Ok(())
     }
 }
+
+/// What the test of that name, which is ignored here, prints when it fails.
+fn failing(test: &str) -> String {
+    let binary = std::env::current_exe().expect("a test binary knows its place");
+    let output = std::process::Command::new(binary)
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .output()
+        .expect("the binary that runs can be run");
+    assert_eq!(output.status.code(), Some(101), "{test} fails");
+    let [out, err] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).expect("UTF-8"));
+    assert!(out.contains("1 failed"), "{out}");
+    out + &err
+}
+
+async fn listen_and_close(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.host("α").await?;
+    alpha.listen(":10").await?.close().await?;
+    Ok(())
+}
+
+#[lonet::test(trace = "
+    α:10 listen
+    α:10 close
+")]
+async fn leaves_its_trace(scenario: Scenario) -> Result<()> {
+    listen_and_close(scenario).await
+}
+
+#[lonet::test(trace_file = "macros.trace")]
+async fn leaves_the_trace_of_a_file(scenario: Scenario) -> Result<()> {
+    listen_and_close(scenario).await
+}
+
+#[lonet::test(trace = "α:10 listen")]
+#[ignore = "run by `a_trace_that_does_not_hold_fails_the_test`"]
+async fn leaves_more_than_its_trace(scenario: Scenario) -> Result<()> {
+    listen_and_close(scenario).await
+}
+
+#[test]
+fn a_trace_that_does_not_hold_fails_the_test() {
+    let text = failing("leaves_more_than_its_trace");
+    assert!(text.contains("α:10 close"), "{text}");
+}
+
+/// The line of the attribute below.
+const OF_NO_TRACE: u32 = line!() + 3;
+
+#[rustfmt::skip]
+#[lonet::test(trace = "
+    α:10 listen
+    α:10 lisen
+")]
+#[ignore = "run by `a_trace_that_is_none_has_a_place_in_the_source`"]
+async fn of_no_trace(_: Scenario) {
+    println!("the body runs");
+}
+
+#[rustfmt::skip]
+#[lonet::test(trace = "α:10 listen\nα:10 lisen")]
+#[ignore = "run by `a_trace_that_is_none_has_a_place_in_the_source`"]
+async fn of_no_trace_on_one_line(_: Scenario) {
+    println!("the body runs");
+}
+
+#[lonet::test(trace_file = "no/such.trace")]
+#[ignore = "run by `a_trace_that_is_none_has_a_place_in_the_source`"]
+async fn of_no_file(_: Scenario) {
+    println!("the body runs");
+}
+
+#[test]
+fn a_trace_that_is_none_has_a_place_in_the_source() {
+    let place = |line, column| format!("tests/tests/macros.rs:{line}:{column}: ");
+    let cases = [
+        ("of_no_trace", place(OF_NO_TRACE + 2, 10)),
+        ("of_no_trace_on_one_line", place(OF_NO_TRACE + 10, 42)),
+        ("of_no_file", place(OF_NO_TRACE + 16, 28)),
+    ];
+    for (test, place) in cases {
+        let text = failing(test);
+        assert!(text.contains(&place), "{place} in {text}");
+        assert!(!text.contains("the body runs"), "{text}");
+    }
+}
