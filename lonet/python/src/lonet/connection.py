@@ -6,6 +6,7 @@ to the kernel's socket: nothing is buffered here, so ``select`` and friends tell
 
 from __future__ import annotations
 
+import os
 import socket
 import weakref
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ class Connection(socket.socket):
         wanted = sum(memoryview(buffer).nbytes for buffer in buffers)
         return self._read(
             lambda: super(Connection, self).recvmsg_into(buffers, ancbufsize, flags),
-            lambda got: cast(int, got[0]),
+            lambda got: int(got[0]),
             wanted,
             flags,
         )
@@ -168,15 +169,12 @@ class Connection(socket.socket):
         self._detached = True
         return super().detach()
 
-    def dup(self) -> socket.socket:
+    def dup(self) -> socket.socket:  # type: ignore[override]
         """A plain socket for the same connection, which the trace knows nothing of."""
         self._opaque()
-        plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=self._dup_fd())
+        plain = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=os.dup(self.fileno()))
         plain.settimeout(self.gettimeout())
         return plain
-
-    def _dup_fd(self) -> int:
-        return socket.dup(self.fileno())  # type: ignore[attr-defined,no-any-return]
 
     def _real_close(self, *args: Any) -> None:
         # `socket.close` comes here once no file of `makefile` is open any more.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, ContextManager, Iterable, Optional
 
 from .addr import Addr
@@ -72,13 +73,18 @@ async def _ready(
 
     patience = dialing.patience()
     timer = None if patience is None else loop.call_later(patience, give_up)
-    add(sock, lambda: ready.done() or ready.set_result(None))
+    add(sock, _set, ready)
     try:
         await ready
     finally:
         remove(sock)
         if timer is not None:
             timer.cancel()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 async def _streams(end: End, keeper: Keeper, sock: socket.socket, limit: int) -> _Streams:
@@ -316,9 +322,9 @@ class Server:
             if asyncio.iscoroutine(handled):
                 handler = loop.create_task(handled)
                 self._handlers.add(handler)
-                handler.add_done_callback(lambda done, writer=writer: self._handled(done, writer))
+                handler.add_done_callback(partial(self._handled, writer))
 
-    def _handled(self, handler: asyncio.Future[Any], writer: asyncio.StreamWriter) -> None:
+    def _handled(self, writer: asyncio.StreamWriter, handler: asyncio.Future[Any]) -> None:
         self._handlers.discard(handler)
         if handler.cancelled():
             writer.close()
@@ -342,7 +348,7 @@ async def _accept(listener: Listener) -> tuple[End, socket.socket]:
 
             def wake(changed: asyncio.Future[None] = changed) -> None:
                 try:
-                    loop.call_soon_threadsafe(lambda: changed.done() or changed.set_result(None))
+                    loop.call_soon_threadsafe(_set, changed)
                 except RuntimeError:
                     pass  # The loop is closed, and with it who waited.
 

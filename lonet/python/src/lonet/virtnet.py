@@ -350,7 +350,11 @@ class End:
         if record is None or net.reporter is None or net.reporter.try_write(record):
             dispose()
         else:
-            net.later(lambda: (net.write(record), dispose())[1])
+            net.later(lambda: self._tell_and_dispose(record, dispose))
+
+    def _tell_and_dispose(self, record: Record, dispose: Callable[[], None]) -> None:
+        self.host.net.write(record)
+        dispose()
 
     def _drop_now(self, dispose: Callable[[], None]) -> None:
         self.close(by_task=False)

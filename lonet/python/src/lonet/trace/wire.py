@@ -43,6 +43,11 @@ class TraceSocket:
         connection = _dial(directory)
         return None if connection is None else cls(directory, connection)
 
+    def __del__(self) -> None:
+        connection = getattr(self, "_connection", None)
+        if connection is not None:
+            connection.close()
+
     def write(self, line: bytes) -> None:
         """Writes a line as a whole, or turns tracing off."""
         if self._pid != os.getpid():
