@@ -6,6 +6,7 @@ import errno
 import pickle
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -75,6 +76,12 @@ def test_errors_print_and_carry_what_failed(net: lonet.SubNetwork, beta: lonet.H
     assert isinstance(error, ConnectionRefusedError)
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (type(error), str(error))
+
+
+def test_an_unparsable_address_names_the_port_it_would_have_had(net: Any, beta: lonet.Host) -> None:
+    with pytest.raises(lonet.InvalidAddr) as error:
+        beta.dial("x y")
+    assert str(error.value).startswith(f'dial {net.network} β:1->"x y": invalid address: ')
 
 
 @pytest.mark.parametrize(

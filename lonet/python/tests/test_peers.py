@@ -12,7 +12,7 @@ from conftest import wait_for_callers
 
 import lonet
 from lonet import acceptor as acceptor_module
-from lonet.peer_uid import PeerCheck, from_proc
+from lonet.peer_uid import Owner, PeerCheck, Trust
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_what_is_glued_to_the_reply_is_the_users(net: Any, beta: Any, aside: Any
         (b'lonet "lonety" connected "server:1"\n', "protocol error: network mismatch"),
         (b'lonet "%s" connected "server:0"\n', "protocol error: peer address invalid"),
         (b"SSH-2.0-server\r\n", "protocol error: invalid reply"),
-        (b"x" * 2000, "protocol error: invalid reply"),
+        (b"x" * 2000, "protocol error: the reply has no end"),
         (b'lonet "%s" E "\\x1b[2J"\n', 'protocol error: "\\x1b[2J"'),
     ],
 )
@@ -227,21 +227,33 @@ def test_other_users_do_not_get_in(net: Any, listener: Any) -> None:
 
 
 def test_both_ways_to_ask_for_the_owner_agree(net: Any) -> None:
-    check = PeerCheck()
+    netlink, proc = PeerCheck(), PeerCheck()
+    assert netlink._netlink is not None
+    proc.close()
     with socket.socket() as server:
         server.bind(("127.1.2.3", 0))
         server.listen()
+        for check in (netlink, proc):
+            assert check.listener(server.getsockname()) is Owner.TRUSTED
         with socket.create_connection(server.getsockname()) as ours:
             here, there = ours.getsockname(), ours.getpeername()
-            # Not accepted yet: nobody has it.
-            assert check.owner(there, here).inode == from_proc(there, here).inode == 0
+            for check in (netlink, proc):
+                assert check.owner(here, there) is Owner.UNKNOWN  # Not accepted yet.
+                assert check.allows(there, here)
             theirs, _ = server.accept()
             with theirs:
-                inode = os.fstat(theirs.fileno()).st_ino
-                for owner in (check.owner(there, here), from_proc(there, here)):
-                    assert owner == (True, os.geteuid(), inode)
-                assert check.allows(here, there)
-        assert not check.allows(here, there)
-    assert check.owner(("127.1.2.3", 1), ("127.1.2.3", 2)) is None
-    check.close()
-    assert check.owner(("127.1.2.3", 1), ("127.1.2.3", 2)) is None
+                for check in (netlink, proc):
+                    assert check.allows(here, there)
+                    check._trust = Trust(os.geteuid() + 1, 0)
+                    assert check.owner(here, there) is Owner.STRANGER
+                    check._trust = Trust(os.geteuid(), None)
+        for check in (netlink, proc):
+            assert check.owner(there, here) is Owner.UNKNOWN
+            assert check.owner(("127.1.2.3", 2), ("127.1.2.3", 1)) is Owner.UNKNOWN
+    netlink.close()
+
+
+def test_whom_to_trust() -> None:
+    assert [Trust(1000, None).includes(uid) for uid in (0, 1000, 1001, 65534)] == [True, True, False, False]
+    assert not Trust(65534, 65534).includes(65534)
+    assert Trust(0, 65534).includes(0)

@@ -94,11 +94,11 @@ def test_from_env(program: Any, tmp: Path) -> None:
 
 def test_from_env_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LONET_NETWORK", raising=False)
-    with pytest.raises(lonet.InvalidName, match="LONET_NETWORK is not set"):
+    with pytest.raises(lonet.InvalidName, match="^join lonet: .* LONET_NETWORK is not set"):
         lonet.from_env()
     monkeypatch.setenv("LONET_NETWORK", "x")
     monkeypatch.delenv("LONET_HOST", raising=False)
-    with pytest.raises(lonet.InvalidName, match="^join lonetx: .*LONET_HOST is not set"):
+    with pytest.raises(lonet.InvalidName, match="^join lonet: .* LONET_HOST is not set"):
         lonet.from_env()
 
 

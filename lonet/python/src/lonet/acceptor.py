@@ -29,7 +29,7 @@ from .handshake import (
     reply_error,
 )
 from .lock import STATE
-from .peer_uid import PeerCheck, SocketAddr
+from .peer_uid import Owner, PeerCheck, SocketAddr
 from .virtnet import ListenerState, Net
 
 #: How long a peer may take to send its request line, in seconds.
@@ -109,10 +109,10 @@ class Caller:
             pass  # It hung up: to who accepted it, a connection that ends at once.
         return self.sock
 
-    def refuse(self) -> None:
+    def refuse(self, text: str = CONNECTION_REFUSED) -> None:
         """Tells it that nobody will accept it."""
         self._acceptor.unwatch(self)
-        _answer_and_close(self.sock, self._acceptor.net.network, CONNECTION_REFUSED)
+        _answer_and_close(self.sock, self._acceptor.net.network, text)
 
 
 class Acceptor:
@@ -172,20 +172,12 @@ class Acceptor:
         return self._thread is threading.current_thread()
 
     def is_stranger(self, local: SocketAddr, peer: SocketAddr) -> bool:
-        """Whether the process at ``peer``, connected to ``local``, is known to be of another user.
-        Once it has closed its end, nobody knows."""
-        try:
-            owner = self._peers.owner(peer, local)
-        except OSError:
-            return True
-        return owner is not None and owner.inode != 0 and not self._peers.is_trusted(owner.uid)
-
-    def _is_allowed(self, local: SocketAddr, peer: SocketAddr) -> bool:
-        """Whether the process at ``peer``, connected to ``local``, is of this user or of root."""
-        try:
-            return self._peers.allows(local, peer)
-        except OSError:
-            return False
+        """Whether who answered at ``peer`` is another user's process. The kernel tells as long as
+        the connection is open at both ends; of one that has ended already, the listener must do."""
+        owner = self._peers.owner(local, peer)
+        if owner is Owner.UNKNOWN:
+            owner = self._peers.listener(peer)
+        return owner is Owner.STRANGER
 
     def unwatch(self, caller: Caller) -> None:
         """The dialer is no longer at its listener."""
@@ -257,7 +249,7 @@ class Acceptor:
                 continue  # That one connection was gone before it was taken.
             sock.setblocking(False)
             key = self._key(peer)
-            if not self._is_allowed(self.address, peer):
+            if not self._peers.allows(self.address, peer):
                 sock.close()
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -273,7 +265,7 @@ class Acceptor:
         if reporter is None:
             return ""
         with STATE:
-            return reporter.use(socket_addr_text(peer), socket_addr_text(self.address))
+            return reporter.accepted(socket_addr_text(peer), socket_addr_text(self.address))
 
     def _back_off(self) -> None:
         self._epoll.modify(self._listener, 0)
@@ -341,6 +333,13 @@ class Acceptor:
 
 def _answer_and_close(sock: socket.socket, network: str, text: str) -> None:
     try:
+        # Closing with data unread would take back what is said here.
+        for _ in range(_BATCH):
+            try:
+                if not sock.recv(4096):
+                    break
+            except BlockingIOError:
+                break
         sock.send(reply_error(network, text), socket.MSG_NOSIGNAL)
     except OSError:
         pass  # It hung up: there is nobody to tell.

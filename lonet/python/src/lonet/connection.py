@@ -225,7 +225,8 @@ class Connection(socket.socket):
             except _OF_THE_MODE:
                 raise
             except OSError as error:
-                if tap is not None:
+                reset = isinstance(error, ConnectionResetError)
+                if tap is not None and reset and self._end.closed is None:
                     tap.read(0)  # A reset ends the stream as EOF does.
                 raise self._error(error, "read") from error
             if self._end.closed is not None:

@@ -161,7 +161,6 @@ def _wait(sock: socket.socket, event: int, dialing: Dialing) -> None:
     poll = select.poll()
     poll.register(sock, event)
     while True:
-        patience = dialing.patience()
         # Rounded up, so that time is over when it returns for that reason.
-        if poll.poll(None if patience is None else patience * 1000 + 1):
+        if poll.poll(dialing.patience() * 1000 + 1):
             return

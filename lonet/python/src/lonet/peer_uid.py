@@ -6,6 +6,7 @@ Decides who is let in; what follows from it is decided elsewhere.
 
 from __future__ import annotations
 
+import enum
 import os
 import socket
 import struct
@@ -18,21 +19,54 @@ SocketAddr = tuple[str, int]
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20
 _NLM_F_REQUEST = 1
-_NLMSG_ERROR = 2
 _ESTABLISHED = 1
+_LISTEN = 10
+_NOWHERE = ("0.0.0.0", 0)
 _ALL_STATES = 0xFFFFFFFF
 #: INET_DIAG_NOCOOKIE: the lookup goes by addresses alone.
 _NO_COOKIE = b"\xff" * 8
 _HEADER = struct.Struct("=IHHII")
 
 
-class Owner(NamedTuple):
-    """What the kernel knows of a socket."""
+class Owner(enum.Enum):
+    """Whose a socket is."""
 
-    established: bool
+    #: This process's user, or root.
+    TRUSTED = 1
+    #: Somebody else.
+    STRANGER = 2
+    #: There is no such socket, it is not open at both ends, or the kernel would not say.
+    UNKNOWN = 3
+
+
+class Found(NamedTuple):
+    """What the kernel says of a socket."""
+
+    state: int
     uid: int
     #: 0 while no process has the socket: not yet accepted, or closed.
     inode: int
+
+
+class Trust:
+    """Which uids get in: our own, and root."""
+
+    def __init__(self, me: int, overflow: Optional[int]) -> None:
+        self._me = me
+        #: What unmapped uids read as, where there are any: it tells nobody from nobody.
+        self._overflow = overflow
+
+    @classmethod
+    def of_this_process(cls) -> Trust:
+        """Uids are those of our user namespace; one that is not mapped into it reads as the
+        overflow uid."""
+        if _text_of("/proc/self/uid_map").split() == ["0", "0", "4294967295"]:
+            return cls(os.geteuid(), None)
+        return cls(os.geteuid(), int(_text_of("/proc/sys/kernel/overflowuid") or "65534"))
+
+    def includes(self, uid: int) -> bool:
+        """Whether a process of this uid may come in."""
+        return uid in (self._me, 0) and uid != self._overflow
 
 
 class PeerCheck:
@@ -40,39 +74,28 @@ class PeerCheck:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._netlink: Optional[socket.socket] = None
         self._sequence = 0
-        self._uids = {0, os.geteuid()}
+        self._trust = Trust.of_this_process()
+        self._netlink: Optional[socket.socket] = None
         try:
-            self._netlink = socket.socket(
-                socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG
-            )
-            self._netlink.settimeout(1)
+            self._netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+            self._netlink.setblocking(False)
             self._probe()
         except OSError:
             self.close()
 
     def allows(self, local: SocketAddr, peer: SocketAddr) -> bool:
-        """Whether the socket at ``peer`` that is connected to ``local`` is open in a process of this
-        user or of root."""
-        owner = self.owner(peer, local)
-        return (
-            owner is not None
-            and owner.established
-            and owner.inode != 0
-            and self.is_trusted(owner.uid)
-        )
+        """Whether the socket at ``peer`` that is connected to ``local`` is open and belongs to this
+        user or to root. A doubt is a no."""
+        return self.owner(local, peer) is Owner.TRUSTED
 
-    def is_trusted(self, uid: int) -> bool:
-        """Whether this is our own user, or root."""
-        return uid in self._uids
+    def owner(self, local: SocketAddr, peer: SocketAddr) -> Owner:
+        """Whose the socket at ``peer`` is that is connected to ``local``."""
+        return self._owner_of(peer, local, _ESTABLISHED)
 
-    def owner(self, of: SocketAddr, connected_to: SocketAddr) -> Optional[Owner]:
-        """What the kernel knows of the socket at ``of`` that is connected to ``connected_to``."""
-        with self._lock:
-            if self._netlink is not None:
-                return self._ask(of, connected_to)
-        return from_proc(of, connected_to)
+    def listener(self, osladdr: SocketAddr) -> Owner:
+        """Whose the socket is that listens at ``osladdr``."""
+        return self._owner_of(osladdr, _NOWHERE, _LISTEN)
 
     def close(self) -> None:
         """Gives the netlink socket back."""
@@ -81,25 +104,37 @@ class PeerCheck:
                 self._netlink.close()
                 self._netlink = None
 
+    def _owner_of(self, local: SocketAddr, remote: SocketAddr, state: int) -> Owner:
+        try:
+            with self._lock:
+                if self._netlink is not None:
+                    found = self._ask(self._netlink, local, remote)
+                else:
+                    found = from_proc(local, remote)
+        except OSError:
+            return Owner.UNKNOWN
+        if found is None or found.state != state or found.inode == 0:
+            return Owner.UNKNOWN
+        return Owner.TRUSTED if self._trust.includes(found.uid) else Owner.STRANGER
+
     def _probe(self) -> None:
-        """Looks a connection of our own up, and fails unless it is found."""
+        """Looks a listener of our own up: where the kernel lacks the part that answers, it says
+        "not found" to everything."""
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen(1)
-            with socket.create_connection(listener.getsockname()) as ours:
-                owner = self._ask(ours.getsockname(), ours.getpeername())
-                if owner is None or not owner.established or owner.uid != os.geteuid():
-                    raise OSError("netlink does not know a socket of our own")
+            if self.listener(listener.getsockname()) is Owner.UNKNOWN:
+                raise OSError("netlink does not know a socket of our own")
 
-    def _ask(self, of: SocketAddr, connected_to: SocketAddr) -> Optional[Owner]:
-        netlink = self._netlink
-        assert netlink is not None, "the caller has checked"
+    def _ask(
+        self, netlink: socket.socket, local: SocketAddr, remote: SocketAddr
+    ) -> Optional[Found]:
         self._sequence = (self._sequence + 1) & 0xFFFFFFFF
         request = (
             struct.pack("=BBBxI", socket.AF_INET, socket.IPPROTO_TCP, 0, _ALL_STATES)
-            + struct.pack("!HH", of[1], connected_to[1])
-            + socket.inet_aton(of[0]).ljust(16, b"\0")
-            + socket.inet_aton(connected_to[0]).ljust(16, b"\0")
+            + struct.pack("!HH", local[1], remote[1])
+            + socket.inet_aton(local[0]).ljust(16, b"\0")
+            + socket.inet_aton(remote[0]).ljust(16, b"\0")
             + struct.pack("=I", 0)
             + _NO_COOKIE
         )
@@ -108,32 +143,38 @@ class PeerCheck:
         )
         netlink.sendto(header + request, (0, 0))
         while True:
+            # The kernel has answered by the time the question is sent.
             answer = netlink.recv(4096)
             _, kind, _, sequence, _ = _HEADER.unpack_from(answer)
             if sequence != self._sequence:
-                continue  # of a question whose answer did not come in time
-            if kind == _NLMSG_ERROR:
-                (error,) = struct.unpack_from("=i", answer, _HEADER.size)
-                if error in (-2, 0):  # ENOENT: there is no such socket
-                    return None
-                raise OSError(-error, os.strerror(-error))
+                continue  # of an earlier question, whose asker was interrupted
+            if kind != _SOCK_DIAG_BY_FAMILY:
+                return None  # an error: mostly "not found"
             state = answer[_HEADER.size + 1]
             # struct inet_diag_msg: 4 bytes, the id (48), expires, rqueue, wqueue, uid, inode.
             uid, inode = struct.unpack_from("=II", answer, _HEADER.size + 4 + 48 + 12)
-            return Owner(state == _ESTABLISHED, uid, inode)
+            return Found(state, uid, inode)
 
 
-def from_proc(of: SocketAddr, connected_to: SocketAddr) -> Optional[Owner]:
+def from_proc(local: SocketAddr, remote: SocketAddr) -> Optional[Found]:
     """What ``/proc/net/tcp`` says of a socket. Slow: its length is that of the whole system's."""
-    wanted = [_proc_form(of).encode(), _proc_form(connected_to).encode()]
-    with open("/proc/net/tcp", "rb") as lines:
+    wanted = [_proc_form(local).encode(), _proc_form(remote).encode()]
+    with open("/proc/self/net/tcp", "rb") as lines:
         for line in lines:
             fields = line.split()
             if fields[1:3] == wanted:
-                return Owner(int(fields[3], 16) == _ESTABLISHED, int(fields[7]), int(fields[9]))
+                return Found(int(fields[3], 16), int(fields[7]), int(fields[9]))
     return None
 
 
 def _proc_form(addr: SocketAddr) -> str:
     (host,) = struct.unpack("=I", socket.inet_aton(addr[0]))
     return f"{host:08X}:{addr[1]:04X}"
+
+
+def _text_of(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read()
+    except OSError:
+        return ""

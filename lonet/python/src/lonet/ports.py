@@ -16,25 +16,27 @@ class PortTable:
 
     def __init__(self) -> None:
         self._taken: set[int] = set()
-        #: From here on no port was ever given out automatically.
+        #: Below it, every free port is among those that were freed.
         self._next = 1
         #: Freed ports below ``_next``; may hold some that were taken again by number.
         self._freed: list[int] = []
 
+    def lowest(self) -> Optional[int]:
+        """The lowest free port; ``None`` when all are taken."""
+        while self._freed:
+            if self._freed[0] not in self._taken:
+                return self._freed[0]
+            heapq.heappop(self._freed)
+        while self._next in self._taken:
+            self._next += 1
+        return self._next if self._next <= MAX_PORT else None
+
     def take_lowest(self) -> Optional[int]:
         """Takes the lowest free port; ``None`` when all are taken."""
-        while self._freed:
-            port = heapq.heappop(self._freed)
-            if port not in self._taken:
-                self._taken.add(port)
-                return port
-        while self._next <= MAX_PORT:
-            port = self._next
-            self._next += 1
-            if port not in self._taken:
-                self._taken.add(port)
-                return port
-        return None
+        port = self.lowest()
+        if port is not None:
+            self._taken.add(port)
+        return port
 
     def take(self, port: int) -> bool:
         """Takes this port, unless it is taken."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Awaitable, Callable, ContextManager, Iter
 
 from .addr import Addr
 from .dialing import Dialing
-from .errors import Error, HostDown, NetworkDown, TimedOut, of_system
+from .errors import Error, HostDown, NetworkDown, of_system
 from .listener import Listener
 from .lock import STATE
 from .trace.reporter import Reporter, Tap
@@ -67,19 +67,13 @@ async def _ready(
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
 
-    def give_up() -> None:
-        if not ready.done():
-            ready.set_exception(TimedOut())
-
-    patience = dialing.patience()
-    timer = None if patience is None else loop.call_later(patience, give_up)
     add(sock, _set, ready)
     try:
-        await ready
+        while not ready.done():
+            await asyncio.wait([ready], timeout=dialing.patience())
     finally:
         remove(sock)
-        if timer is not None:
-            timer.cancel()
+        ready.cancel()
 
 
 def _set(future: asyncio.Future[None]) -> None:
@@ -176,7 +170,7 @@ class Reader(asyncio.StreamReader):
                 tap.read(0)
             raise
         except OSError as error:
-            if tap is not None:
+            if tap is not None and self._why() is None and isinstance(error, ConnectionResetError):
                 tap.read(0)  # A reset ends the stream as EOF does.
             raise self._lonet_end.error(self._why() or of_system(error), "read") from error
         except ValueError:

@@ -105,7 +105,6 @@ def from_env() -> Host:
         except BaseException:
             subnetwork.close()
             raise
-        subnetwork.auto_close()
         _of_env = (os.getpid(), network, name, host)
         return host
 
@@ -113,7 +112,6 @@ def from_env() -> Host:
 def _variable(variable: str) -> str:
     value = os.environ.get(variable)
     if not value:
-        raise InvalidName(
-            f"{variable} is not set; it names the {'host' if 'HOST' in variable else 'network'}"
-        )._of("join", "lonet" + os.environ.get("LONET_NETWORK", ""))
+        why = f"the environment variable {variable} is not set to a name"
+        raise InvalidName(why)._of("join", "lonet")
     return value

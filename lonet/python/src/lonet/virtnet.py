@@ -47,7 +47,7 @@ class Caller(Protocol):
     def answer(self, addr: Addr) -> socket.socket:
         """Tells it that it is connected; the connection's socket."""
 
-    def refuse(self) -> None:
+    def refuse(self, text: str = ...) -> None:
         """Nobody will accept it."""
 
 
@@ -216,8 +216,8 @@ class ListenerState:
             self.queue.popleft()
             try:
                 port = self.host.take_port()
-            except Error:
-                caller.refuse()
+            except PortsExhausted as why:
+                caller.refuse(why.cause)
                 raise
             caller.take()
             end = End(self.host, Addr(self.host.name, port), caller.src)

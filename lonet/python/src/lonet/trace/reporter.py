@@ -28,7 +28,8 @@ class Reporter:
         self._last = 0
         self._sockets = 0
         self._tasks = Tasks()
-        self._uses: dict[tuple[str, str], int] = {}
+        self._dialed: dict[tuple[str, str], int] = {}
+        self._accepted: dict[tuple[str, str], int] = {}
 
     @classmethod
     def of(cls, directory: str) -> Optional[Reporter]:
@@ -43,7 +44,7 @@ class Reporter:
                 reporter = cls._open[directory] = cls(wire)
             return reporter
 
-    # Everything down to `use` is called with the lock held.
+    # Everything down to `accepted` is called with the lock held.
 
     def number(self, task: Optional[Task], kind: str, **fields: Any) -> Record:
         """Numbers what a task did or, without a task, what lonet itself did."""
@@ -71,10 +72,13 @@ class Reporter:
         self._sockets += 1
         return self._sockets
 
-    def use(self, dialer: str, acceptor: str) -> str:
-        """The key of a new connection between these OS addresses."""
-        uses = self._uses[dialer, acceptor] = self._uses.get((dialer, acceptor), 0) + 1
-        return f"{dialer}>{acceptor}#{uses}"
+    def dialed(self, dialer: str, acceptor: str) -> str:
+        """The key of a new connection between these OS addresses, on the dialing side."""
+        return _key(self._dialed, dialer, acceptor)
+
+    def accepted(self, dialer: str, acceptor: str) -> str:
+        """The same on the accepting side, which may be of this process, too."""
+        return _key(self._accepted, dialer, acceptor)
 
     # From here on it is not.
 
@@ -100,6 +104,11 @@ class Reporter:
         finally:
             with STATE:
                 task.pending -= 1
+
+
+def _key(uses: dict[tuple[str, str], int], dialer: str, acceptor: str) -> str:
+    nth = uses[dialer, acceptor] = uses.get((dialer, acceptor), 0) + 1
+    return f"{dialer}>{acceptor}#{nth}"
 
 
 class Record:
