@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Callable, Iterator
 
@@ -60,16 +61,28 @@ def beta(net: lonet.SubNetwork) -> lonet.Host:
 @pytest.fixture
 def aside() -> Iterator[Callable[..., Future[Any]]]:
     """Calls something on a thread; its result is waited for, at most half the deadline."""
-    pool = ThreadPoolExecutor(max_workers=64)
+    threads: list[threading.Thread] = []
 
     def run(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
-        future = pool.submit(call, *args, **kwargs)
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(call(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        # A daemon, so that one that hangs fails its test only.
+        threads.append(threading.Thread(target=work, daemon=True))
+        threads[-1].start()
         wait = future.result
         future.result = lambda timeout=DEADLINE / 2: wait(timeout)  # type: ignore[method-assign]
         return future
 
     yield run
-    pool.shutdown()
+    for thread in threads:
+        thread.join(DEADLINE / 2)
+        assert not thread.is_alive(), "a thread of the test hangs"
 
 
 @pytest.fixture

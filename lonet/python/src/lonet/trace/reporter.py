@@ -37,7 +37,7 @@ class Reporter:
         ``None`` if the network isn't traced."""
         with cls._opening:
             reporter = cls._open.get(directory)
-            if reporter is None:
+            if reporter is None or reporter.wire.gone:
                 wire = TraceSocket.connect(directory)
                 if wire is None:
                     return None

@@ -27,6 +27,13 @@ def encode(line: dict[str, Any]) -> bytes:
     return text.encode("utf-8", "replace") + b"\n"
 
 
+class _Socket(socket.socket):
+    """A socket that is closed when nobody has it any more; that this happens is no mistake."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class TraceSocket:
     """A connection to a collector."""
 
@@ -43,10 +50,10 @@ class TraceSocket:
         connection = _dial(directory)
         return None if connection is None else cls(directory, connection)
 
-    def __del__(self) -> None:
-        connection = getattr(self, "_connection", None)
-        if connection is not None:
-            connection.close()
+    @property
+    def gone(self) -> bool:
+        """Whether the collector is."""
+        return self._connection is None
 
     def write(self, line: bytes) -> None:
         """Writes a line as a whole, or turns tracing off."""
@@ -93,7 +100,7 @@ def _dial(directory: str) -> Optional[socket.socket]:
         held = os.open(directory, os.O_PATH | os.O_DIRECTORY)
     except FileNotFoundError:
         return None
-    connection = socket.socket(socket.AF_UNIX)
+    connection = _Socket(socket.AF_UNIX)
     try:
         connection.connect(f"/proc/self/fd/{held}/{SOCKET_NAME}")
     except (FileNotFoundError, ConnectionRefusedError):
