@@ -1,0 +1,231 @@
+//! Joining: directory, registry and OS listener make a subnetwork.
+//!
+//! Owns the engine's parts and their end. What they do is in `dial` and `accept`.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddrV4, TcpListener};
+use std::os::fd::AsRawFd;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::sys::socket::sockopt::TcpNoDelay;
+use nix::sys::socket::{
+    AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt,
+    shutdown, socket,
+};
+use tokio::io::unix::AsyncFd;
+use tokio::task::AbortHandle;
+
+use super::accept::{Slow, serve};
+use super::peer_uid::PeerCheck;
+use super::source;
+use crate::addr::check_name;
+use crate::error::{Cause, Error, Result};
+use crate::registry::{NetworkDir, Registry};
+use crate::trace::Tracing;
+use crate::virtnet::engine::{Engine, blocking};
+use crate::virtnet::{Host, Net, NetName, SubNetwork, WeakHost};
+
+/// What a network's full name begins with.
+const PREFIX: &str = "lonet";
+
+/// How many connections there were between two OS addresses.
+type Uses = BTreeMap<(SocketAddrV4, SocketAddrV4), u64>;
+
+/// The engine.
+pub(crate) struct Loopback {
+    pub(super) registry: Registry,
+    pub(super) osladdr: SocketAddrV4,
+    pub(super) peer_check: PeerCheck,
+    pub(super) slow: Arc<Slow>,
+    listener: Arc<AsyncFd<TcpListener>>,
+    accepting: Mutex<Option<AbortHandle>>,
+    /// Where hosts were served when last asked. A dial that fails there asks again.
+    hosts: Mutex<BTreeMap<String, SocketAddrV4>>,
+    accepted: Mutex<Uses>,
+}
+
+impl Loopback {
+    pub(crate) fn announce(&self, host: &str) -> Result<(), Cause> {
+        self.registry.announce(host)
+    }
+
+    /// What can't be withdrawn ends with the lease.
+    pub(crate) fn withdraw(&self, host: &str) {
+        let _ = self.registry.withdraw(host);
+    }
+
+    /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
+    pub(crate) fn shut(&self) {
+        // At once, whatever the runtime that serves the listener is busy with.
+        let _ = shutdown(self.listener.get_ref().as_raw_fd(), Shutdown::Both);
+        let accepting = self
+            .accepting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(accepting) = accepting {
+            accepting.abort();
+        }
+        self.slow.clear();
+    }
+
+    /// Gives up this subnetwork's names and its lease.
+    pub(crate) fn leave(&self) {
+        self.registry.close();
+    }
+
+    pub(super) fn known(&self, host: &str) -> Option<SocketAddrV4> {
+        self.hosts().get(host).copied()
+    }
+
+    pub(super) fn remember(&self, host: &str, at: SocketAddrV4) {
+        self.hosts().insert(host.to_owned(), at);
+    }
+
+    pub(super) fn forget(&self, host: &str) {
+        self.hosts().remove(host);
+    }
+
+    fn hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SocketAddrV4>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How-many-th connection between these addresses this subnetwork has taken.
+    pub(super) fn count_accepted(&self, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
+        count(&self.accepted, pair)
+    }
+
+    /// How-many-th connection between these addresses this process has made.
+    pub(super) fn count_dialed(&self, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
+        // Source addresses are the process's: its subnetworks may use the same one in turn.
+        static DIALED: Mutex<Uses> = Mutex::new(BTreeMap::new());
+        count(&DIALED, pair)
+    }
+}
+
+fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
+    let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
+    let nth = uses.entry(pair).or_default();
+    *nth += 1;
+    *nth
+}
+
+/// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
+/// name. Any processes of one user on one machine that join the same name share it.
+///
+/// What others dial is served by the runtime that this is called on.
+///
+/// # Errors
+///
+/// [`Cause::InvalidName`], [`Cause::Directory`], [`Cause::Registry`], [`Cause::Io`].
+///
+/// # Cancel safety
+///
+/// A dropped future leaves nothing open.
+pub async fn join(network: &str) -> Result<SubNetwork> {
+    let failed = |cause| Error::new("join", NetName::new(PREFIX, network).full().clone(), cause);
+    if !network.is_empty() {
+        check_name(network).map_err(failed)?;
+    }
+    open(network).await.map_err(failed)
+}
+
+async fn open(network: &str) -> Result<SubNetwork, Cause> {
+    let name = network.to_owned();
+    let (dir, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
+        let dir = match &*name {
+            "" => NetworkDir::random()?,
+            name => NetworkDir::open(name)?,
+        };
+        let dir = Arc::new(dir);
+        let (listener, osladdr) = listen_somewhere()?;
+        let registry = Registry::open(dir.clone(), osladdr)?;
+        let tracing = Tracing::of(dir.path())?;
+        Ok::<_, Cause>((
+            dir,
+            registry,
+            listener,
+            osladdr,
+            tracing,
+            PeerCheck::probe(),
+        ))
+    })
+    .await??;
+    #[expect(
+        deprecated,
+        reason = "what replaces it is unsafe; all that asks for is that a listener keeps its descriptor"
+    )]
+    let listener = Arc::new(AsyncFd::new(listener)?);
+    let loopback = Arc::new(Loopback {
+        registry,
+        osladdr,
+        peer_check,
+        slow: Arc::default(),
+        listener: listener.clone(),
+        accepting: Mutex::new(None),
+        hosts: Mutex::default(),
+        accepted: Mutex::default(),
+    });
+    let name = NetName::new(PREFIX, dir.name());
+    let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
+    let accepting = tokio::spawn(serve(listener, Arc::downgrade(&net)));
+    *loopback
+        .accepting
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner) = Some(accepting.abort_handle());
+    Ok(SubNetwork::of(net))
+}
+
+/// The one OS listener that serves all hosts of a subnetwork.
+fn listen_somewhere() -> io::Result<(TcpListener, SocketAddrV4)> {
+    let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+    let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
+    let wanted = SocketAddrV4::new(source::listening(), 0);
+    bind(fd.as_raw_fd(), &SockaddrIn::from(wanted))?;
+    // What it accepts inherits this.
+    setsockopt(&fd, TcpNoDelay, &true)?;
+    listen(&fd, Backlog::MAXCONN)?;
+    let listener = TcpListener::from(fd);
+    let osladdr = match listener.local_addr()? {
+        std::net::SocketAddr::V4(osladdr) => osladdr,
+        std::net::SocketAddr::V6(_) => unreachable!("it was bound to an IPv4 address"),
+    };
+    Ok((listener, osladdr))
+}
+
+/// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
+/// harness sets for the programs it starts. Called again, it gives the same host, as long as that
+/// is open and somebody has a handle of it.
+///
+/// # Errors
+///
+/// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
+/// [`SubNetwork::new_host`].
+///
+/// # Cancel safety
+///
+/// A dropped future leaves nothing open.
+pub async fn from_env() -> Result<Host> {
+    static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), WeakHost>> =
+        tokio::sync::Mutex::const_new(BTreeMap::new());
+    let place = (variable("LONET_NETWORK")?, variable("LONET_HOST")?);
+    // Held while joining: who calls meanwhile gets the same host.
+    let mut open = OPEN.lock().await;
+    if let Some(host) = open.get(&place).and_then(WeakHost::upgrade) {
+        return Ok(host);
+    }
+    let host = join(&place.0).await?.new_host(&place.1).await?;
+    open.insert(place, host.downgrade());
+    Ok(host)
+}
+
+fn variable(name: &str) -> Result<String> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => {
+            let why = format!("the environment variable {name} is not set to a name");
+            Err(Error::new("join", PREFIX.into(), Cause::InvalidName(why)))
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The system calls of an established connection, on a shared `TcpStream`.
+//!
+//! Owns how many there are: as many as tokio makes. Knows no hosts. Tokio's own reads and writes
+//! want the stream for themselves; here the network keeps a share of it, to shut it down.
+
+use std::io::{self, IoSlice};
+use std::os::fd::AsRawFd;
+use std::task::{Context, Poll, ready};
+
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown as shut};
+use tokio::io::{Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Does I/O of which a short count says that the socket has no more for now: then tokio, which
+/// learns of news by edges, is told so, and the next attempt costs no call that fails.
+pub(super) fn try_short_io(
+    stream: &TcpStream,
+    interest: Interest,
+    asked: usize,
+    io: impl FnOnce() -> io::Result<usize>,
+) -> io::Result<usize> {
+    let mut short = None;
+    let done = stream.try_io(interest, || match io() {
+        Ok(bytes) if 0 < bytes && bytes < asked => {
+            short = Some(bytes);
+            Err(io::ErrorKind::WouldBlock.into())
+        }
+        other => other,
+    });
+    short.map_or(done, Ok)
+}
+
+pub(crate) fn poll_read(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let read = if buf.initialized().len() == buf.capacity() {
+            let into = buf.initialize_unfilled();
+            let asked = into.len();
+            let read = try_short_io(stream, Interest::READABLE, asked, || {
+                Ok(recv(stream.as_raw_fd(), into, MsgFlags::empty())?)
+            });
+            read.map(|bytes| buf.advance(bytes))
+        } else {
+            // Without clearing memory that the kernel will fill.
+            stream.try_read_buf(buf).map(drop)
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+pub(crate) fn poll_write(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    bufs: &[IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_write_ready(cx))?;
+        let written = match bufs {
+            [buf] => try_short_io(stream, Interest::WRITABLE, buf.len(), || {
+                Ok(send(stream.as_raw_fd(), buf, MsgFlags::MSG_NOSIGNAL)?)
+            }),
+            _ => stream.try_write_vectored(bufs),
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            done => return Poll::Ready(done),
+        }
+    }
+}
+
+pub(crate) fn try_peek(stream: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    stream.try_io(Interest::READABLE, || {
+        Ok(recv(stream.as_raw_fd(), buf, MsgFlags::MSG_PEEK)?)
+    })
+}
+
+/// Ends both directions. Fails only if the peer was faster.
+pub(crate) fn shutdown(stream: &TcpStream) {
+    let _ = shut(stream.as_raw_fd(), Shutdown::Both);
+}
+
+/// Ends the direction away from here.
+pub(crate) fn shutdown_write(stream: &TcpStream) -> io::Result<()> {
+    Ok(shut(stream.as_raw_fd(), Shutdown::Write)?)
+}

@@ -1,0 +1,342 @@
+//! One end of a connection: its bytes, what closed it, what it says to the trace.
+//!
+//! Owns how an operation on a connection fails, and the moment in which an end is closed. The
+//! interfaces that users see are in `stream` and `halves`.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{Interest, ReadBuf, Ready};
+
+use super::engine::Io;
+use super::host::Host;
+use crate::addr::Addr;
+use crate::error::Cause;
+use crate::trace::{Direction, Tap, TaskKey, What};
+
+/// What a host's port table has of a connection's end.
+pub(crate) struct Conn {
+    pub(super) io: Io,
+    local: Addr,
+    peer: Addr,
+    /// What closed it on this side, see `down`; 0 while it is open.
+    down: AtomicU8,
+    write_shut: AtomicBool,
+    /// Present when the network is traced.
+    tap: Option<Box<Tap>>,
+}
+
+const OPEN: u8 = 0;
+const SOCKET_DOWN: u8 = 1;
+const HOST_DOWN: u8 = 2;
+const NETWORK_DOWN: u8 = 3;
+
+impl Conn {
+    pub(super) fn new(io: Io, local: Addr, peer: Addr, tap: Option<Tap>) -> Conn {
+        Conn {
+            io,
+            local,
+            peer,
+            down: AtomicU8::new(OPEN),
+            write_shut: AtomicBool::new(false),
+            tap: tap.map(Box::new),
+        }
+    }
+
+    pub(super) fn local(&self) -> &Addr {
+        &self.local
+    }
+
+    pub(super) fn peer(&self) -> &Addr {
+        &self.peer
+    }
+
+    /// Its number in the trace.
+    pub(super) fn socket(&self) -> u64 {
+        self.tap.as_ref().map_or(0, |tap| tap.socket())
+    }
+
+    /// How many bytes it has written, if the network is traced.
+    pub(super) fn written(&self) -> u64 {
+        self.tap.as_ref().map_or(0, |tap| tap.written())
+    }
+
+    /// From now on every operation fails with that cause. Called under the host's lock by whoever
+    /// took the connection out of the port table.
+    pub(super) fn set_down(&self, why: &Cause) {
+        let code = match why {
+            Cause::NetworkDown => NETWORK_DOWN,
+            Cause::HostDown => HOST_DOWN,
+            _ => SOCKET_DOWN,
+        };
+        self.down.store(code, Ordering::Release);
+    }
+
+    fn down(&self) -> Option<Cause> {
+        match self.down.load(Ordering::Acquire) {
+            OPEN => None,
+            NETWORK_DOWN => Some(Cause::NetworkDown),
+            HOST_DOWN => Some(Cause::HostDown),
+            _ => Some(Cause::SocketDown),
+        }
+    }
+}
+
+/// A user's hold on a connection's end. Dropping it closes the end.
+pub(super) struct End {
+    host: Host,
+    conn: Arc<Conn>,
+}
+
+impl End {
+    pub(super) fn new(host: Host, conn: Arc<Conn>) -> End {
+        End { host, conn }
+    }
+
+    pub(super) fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    /// Closes the end, if nobody has: the port is free first, then it is said, then seen.
+    pub(super) fn close(&self) -> bool {
+        let port = self.conn.local.port();
+        let mut state = self.host.core.lock();
+        if !state.has_conn(port, &self.conn) {
+            return false;
+        }
+        let ours = state.ports.free(port);
+        self.conn.set_down(&Cause::SocketDown);
+        let closed = self.host.net.reporter().map(|reporter| {
+            let close = What::Close {
+                a: self.conn.local.clone(),
+                p: Some(self.conn.peer.clone()),
+                s: self.conn.socket(),
+                w: self.conn.written(),
+            };
+            reporter.number(Some(TaskKey::current()), close)
+        });
+        drop(state);
+        // The table's share of the connection goes after the lock is released, though it is never
+        // the last one.
+        drop(ours);
+        if let Some(closed) = closed {
+            closed.write();
+        }
+        true
+    }
+
+    fn error(&self, op: &'static str, cause: Cause) -> io::Error {
+        let error = self.host.net.error(op, cause);
+        let Conn { local, peer, .. } = &*self.conn;
+        match op {
+            "read" => error.from_addr(peer.clone()).at(local.clone()),
+            _ => error.from_addr(local.clone()).at(peer.clone()),
+        }
+        .into()
+    }
+
+    /// Nothing that starts after a close succeeds.
+    fn check(&self, op: &'static str) -> io::Result<()> {
+        match self.conn.down() {
+            None => Ok(()),
+            Some(cause) => Err(self.error(op, cause)),
+        }
+    }
+
+    /// What a read of so many bytes means: EOF and errors may come of a close on this side.
+    fn was_read(&self, bytes: io::Result<usize>) -> io::Result<usize> {
+        let cause = match bytes {
+            Ok(bytes @ 1..) => {
+                if let Some(tap) = &self.conn.tap {
+                    tap.read(bytes);
+                }
+                return Ok(bytes);
+            }
+            Ok(0) => None,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+            Err(error) => Some(Cause::from(error)),
+        };
+        self.check("read")?;
+        if let Some(tap) = &self.conn.tap
+            && matches!(cause, None | Some(Cause::ConnectionReset))
+        {
+            tap.read(0);
+        }
+        match cause {
+            None => Ok(0),
+            Some(cause) => Err(self.error("read", cause)),
+        }
+    }
+
+    fn was_written(&self, bytes: io::Result<usize>) -> io::Result<usize> {
+        match bytes {
+            Ok(bytes) => {
+                if let Some(tap) = &self.conn.tap {
+                    tap.wrote(bytes);
+                }
+                Ok(bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(error),
+            Err(error) => {
+                self.check("write")?;
+                Err(self.error("write", error.into()))
+            }
+        }
+    }
+
+    /// Tells the trace that a poll of this direction pends, or has ended.
+    fn polled<T>(&self, direction: Direction, poll: Poll<T>) -> Poll<T> {
+        if let Some(tap) = &self.conn.tap {
+            match poll {
+                Poll::Pending => tap.pending(direction),
+                Poll::Ready(_) => tap.ready(direction),
+            }
+        }
+        poll
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check("read")?;
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(tap) = &self.conn.tap {
+            tap.before_read();
+        }
+        let filled = buf.filled().len();
+        let poll = self.conn.io.poll_read(cx, buf);
+        let poll = self.polled(Direction::Read, poll);
+        poll.map(|read| {
+            let bytes = buf.filled().len() - filled;
+            self.was_read(read.map(|()| bytes)).map(drop)
+        })
+    }
+
+    /// Looks at what a read would get. A trace learns nothing of it: the read will say.
+    pub(super) fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            self.check("read")?;
+            let poll = self.conn.io.poll_ready(cx, Interest::READABLE);
+            match self.polled(Direction::Read, poll) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => {
+                    return Poll::Ready(Err(self.error("read", error.into())));
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            match self.conn.io.peek(buf.initialize_unfilled()) {
+                Ok(bytes) => {
+                    if bytes == 0 {
+                        self.check("read")?;
+                    }
+                    buf.advance(bytes);
+                    return Poll::Ready(Ok(bytes));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => {
+                    self.check("read")?;
+                    return Poll::Ready(Err(self.error("read", error.into())));
+                }
+            }
+        }
+    }
+
+    pub(super) fn poll_write(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check("write")?;
+        if let Some(tap) = &self.conn.tap {
+            tap.before_write();
+        }
+        let poll = self.conn.io.poll_write(cx, bufs);
+        let poll = self.polled(Direction::Write, poll);
+        poll.map(|written| self.was_written(written))
+    }
+
+    pub(super) fn try_read(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.check("read")?;
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Ok(0);
+        }
+        if let Some(tap) = &self.conn.tap {
+            tap.before_read();
+        }
+        self.was_read(self.conn.io.try_read(bufs))
+    }
+
+    pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.check("write")?;
+        if let Some(tap) = &self.conn.tap {
+            tap.before_write();
+        }
+        self.was_written(self.conn.io.try_write(bufs))
+    }
+
+    pub(super) fn poll_ready(
+        &self,
+        cx: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<()>> {
+        self.conn.io.poll_ready(cx, interest)
+    }
+
+    pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        self.host.net.watch(self.conn.io.ready(interest)).await
+    }
+
+    /// Ends the direction away from here: the peer reads EOF. Twice is no error.
+    pub(super) fn shutdown_write(&self) -> io::Result<()> {
+        self.check("write")?;
+        if self.conn.write_shut.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if let Some(reporter) = self.host.net.reporter() {
+            // Under the host's lock, so that it is not told after the close.
+            let state = self.host.core.lock();
+            if !state.has_conn(self.conn.local.port(), &self.conn) {
+                drop(state);
+                return self.check("write");
+            }
+            let shutdown = What::Shutdown {
+                a: self.conn.local.clone(),
+                p: self.conn.peer.clone(),
+                s: self.conn.socket(),
+                w: self.conn.written(),
+            };
+            let shutdown = reporter.number(Some(TaskKey::current()), shutdown);
+            drop(state);
+            shutdown.write();
+        }
+        match self.conn.io.shutdown_write() {
+            // The peer has torn it down: there is no direction left to end.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => self.check("write"),
+            Err(error) => self.was_written(Err(error)).map(drop),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    /// User code takes the socket: a trace can't follow its bytes any more.
+    pub(super) fn tell_opaque(&self) {
+        if let Some(tap) = &self.conn.tap {
+            tap.opaque();
+        }
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,202 @@
+//! One dial: its port, its events, and how it ends.
+//!
+//! Owns that a dial which ends in an error, or is given up at any await, frees its port and says
+//! so. How the call reaches the other side is the engine's business.
+
+use std::task::Poll;
+
+use super::connection::{Conn, End};
+use super::engine::{Call, Carried};
+use super::host::{Host, Occupant};
+use super::stream::Stream;
+use crate::addr::Addr;
+use crate::error::{Cause, Error, Result};
+use crate::trace::{Numbered, TaskKey, What};
+
+use std::sync::Arc;
+
+/// A dial under way: it has a port. Dropped before its end, it is cancelled.
+struct Dialing<'a> {
+    host: &'a Host,
+    src: Addr,
+    dst: Addr,
+    /// The number of its record, if the network is traced.
+    n: Option<u64>,
+    ended: bool,
+}
+
+impl Host {
+    /// Dials an address: `"α:10"`, or `":10"` for a port of this host itself.
+    ///
+    /// The connection's local end gets the lowest free port of this host. Returns once the other
+    /// side's `accept` has taken it, and waits for that as long as the other host lives; wrap it
+    /// in a timeout if that is too long.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::ConnectionRefused`] if nothing listens there, or the host is closed or dead;
+    /// [`Cause::NoSuchHost`] if the name was never seen on this network; [`Cause::HostDown`],
+    /// [`Cause::NetworkDown`], [`Cause::PortsExhausted`], [`Cause::InvalidAddr`],
+    /// [`Cause::Protocol`], [`Cause::Registry`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a dropped dial frees its port and hangs up.
+    pub async fn dial(&self, addr: &str) -> Result<Stream> {
+        match self.net.reporter() {
+            None => self.dial_watched(addr).await,
+            Some(_) => self.net.watch(self.dial_watched(addr)).await,
+        }
+    }
+
+    async fn dial_watched(&self, addr: &str) -> Result<Stream> {
+        // Made before the port is taken: from here on no close goes unnoticed.
+        let mut closing = std::pin::pin!(self.core.closing.notified());
+        let dialing = Dialing::begin(self, addr)?;
+        let call = Call {
+            net: &self.net,
+            src: &dialing.src,
+            dst: &dialing.dst,
+            dial: dialing.n,
+        };
+        let carried = {
+            let mut carry = std::pin::pin!(self.net.engine.carry(&call));
+            std::future::poll_fn(|cx| match carry.as_mut().poll(cx) {
+                Poll::Ready(carried) => Poll::Ready(carried),
+                // The true cause is found under the lock.
+                Poll::Pending => closing.as_mut().poll(cx).map(|()| Err(Cause::HostDown)),
+            })
+            .await
+        };
+        match carried {
+            Ok(carried) => dialing.connect(carried),
+            Err(cause) => Err(dialing.fail(cause)),
+        }
+    }
+}
+
+impl<'a> Dialing<'a> {
+    /// Takes the lowest free port.
+    fn begin(host: &'a Host, text: &str) -> Result<Dialing<'a>> {
+        let Host { net, core } = host;
+        let dst = host.parse(text);
+        let mut state = core.lock();
+        let free = match &state.closed {
+            Some(why) => Err(why.clone()),
+            None => state.ports.lowest_free().ok_or(Cause::PortsExhausted),
+        };
+        let src = core.addr(*free.as_ref().unwrap_or(&0));
+        let dst = match dst {
+            Ok(dst) => dst,
+            Err(cause) => {
+                let error = net.error("dial", cause).from_addr(src);
+                return Err(error.about(format!("{text:?}")));
+            }
+        };
+        let port = match free {
+            Ok(port) => port,
+            Err(cause) => return Err(net.error("dial", cause).from_addr(src).at(dst)),
+        };
+        let taken = state.ports.take(port, Occupant::Dial);
+        debug_assert!(taken, "the lowest free port is free");
+        let begun = net.reporter().map(|reporter| {
+            let dial = What::Dial {
+                a: src.clone(),
+                p: dst.clone(),
+            };
+            reporter.number(Some(TaskKey::current()), dial)
+        });
+        drop(state);
+        let n = begun.as_ref().map(Numbered::n);
+        if let Some(begun) = begun {
+            begun.write();
+        }
+        Ok(Dialing {
+            host,
+            src,
+            dst,
+            n,
+            ended: false,
+        })
+    }
+
+    /// The other side has taken it.
+    fn connect(mut self, carried: Carried) -> Result<Stream> {
+        let Host { net, core } = self.host;
+        let Carried { io, peer, key } = carried;
+        let reporter = net.reporter();
+        let tap = reporter.map(|reporter| reporter.tap(reporter.socket()));
+        let conn = Arc::new(Conn::new(io, self.src.clone(), peer, tap));
+        let mut state = core.lock();
+        if state.closed.is_some() {
+            drop(state);
+            return Err(self.fail(Cause::HostDown));
+        }
+        let ours = state
+            .ports
+            .replace(self.src.port(), Occupant::Conn(conn.clone()));
+        debug_assert!(ours, "a dial of an open host has its port until it ends");
+        self.ended = true;
+        let connected = reporter.zip(self.n).map(|(reporter, d)| {
+            let connect = What::Connect {
+                a: conn.local().clone(),
+                p: conn.peer().clone(),
+                d,
+                s: conn.socket(),
+                c: key.unwrap_or_default(),
+            };
+            reporter.number(Some(TaskKey::current()), connect)
+        });
+        drop(state);
+        if let Some(connected) = connected {
+            connected.write();
+        }
+        Ok(Stream::of(End::new(self.host.clone(), conn)))
+    }
+
+    /// It ends without a connection.
+    fn fail(mut self, cause: Cause) -> Error {
+        let cause = self.end(cause, |cause| cause.to_string());
+        self.host
+            .net
+            .error("dial", cause)
+            .from_addr(self.src.clone())
+            .at(self.dst.clone())
+    }
+
+    /// Frees the port and reports the end. The cause is that the host is closed, if it is.
+    fn end(&mut self, cause: Cause, text: impl FnOnce(&Cause) -> String) -> Cause {
+        self.ended = true;
+        let mut state = self.host.core.lock();
+        let cause = match &state.closed {
+            Some(why) => why.clone(),
+            None => {
+                state.ports.free(self.src.port());
+                cause
+            }
+        };
+        let reporter = self.host.net.reporter();
+        let ended = reporter.zip(self.n).map(|(reporter, d)| {
+            let fail = What::Fail {
+                a: self.src.clone(),
+                p: self.dst.clone(),
+                d,
+                x: text(&cause),
+            };
+            reporter.number(Some(TaskKey::current()), fail)
+        });
+        drop(state);
+        if let Some(ended) = ended {
+            ended.write();
+        }
+        cause
+    }
+}
+
+impl Drop for Dialing<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(Cause::SocketDown, |_| "cancelled".to_owned());
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! A listener: the queue of those who dialed it, those who wait to accept, and accepting.
+//!
+//! Owns who gets which dialer. The port that an accepted connection takes is the host's.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::connection::{Conn, End};
+use super::engine::Knock;
+use super::host::{Host, Occupant};
+use super::stream::Stream;
+use crate::addr::Addr;
+use crate::error::{Cause, Result};
+use crate::trace::{TaskKey, What};
+
+/// Waits for dials to one address of a host. Dropping it closes it.
+pub struct Listener {
+    host: Host,
+    core: Arc<ListenerCore>,
+    addr: Addr,
+}
+
+/// What a host's port table has of a listener.
+pub(crate) struct ListenerCore {
+    socket: u64,
+    state: Mutex<ListenerState>,
+}
+
+struct ListenerState {
+    closed: Option<Cause>,
+    queue: VecDeque<Knock>,
+    /// At this length, the queue is cleared of those who hung up, which would else stay until
+    /// somebody accepts.
+    sweep_at: usize,
+    /// Who waits to accept, first come first; 0 is `poll_accept`.
+    waiting: BTreeMap<u64, Waker>,
+    tickets: u64,
+}
+
+/// The queue's length from which on it is swept.
+const SWEEP_FROM: usize = 64;
+
+impl ListenerCore {
+    pub(super) fn new(socket: u64) -> ListenerCore {
+        let state = ListenerState {
+            closed: None,
+            queue: VecDeque::new(),
+            sweep_at: SWEEP_FROM,
+            waiting: BTreeMap::new(),
+            tickets: 0,
+        };
+        ListenerCore {
+            socket,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Its number in the trace.
+    pub(super) fn socket(&self) -> u64 {
+        self.socket
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ListenerState> {
+        // Nothing under this lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a dialer, or gives it back if the listener is closed.
+    pub(super) fn push(&self, knock: Knock) -> std::result::Result<(), Knock> {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Err(knock);
+        }
+        if state.queue.len() >= state.sweep_at {
+            state.queue.retain(|knock| !knock.gone());
+            state.sweep_at = (state.queue.len() * 2).max(SWEEP_FROM);
+        }
+        state.queue.push_back(knock);
+        // Whoever polled `poll_accept` may have lost interest, so it is woken beside another.
+        let polling = state.waiting.remove(&0);
+        let first = state.waiting.pop_first();
+        drop(state);
+        for waker in polling.into_iter().chain(first.map(|(_, waker)| waker)) {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// The next dialer; without one, the waker is kept under that ticket.
+    fn poll_pop(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: u64,
+    ) -> Poll<std::result::Result<Knock, Cause>> {
+        let mut state = self.lock();
+        if let Some(why) = &state.closed {
+            return Poll::Ready(Err(why.clone()));
+        }
+        if let Some(knock) = state.queue.pop_front() {
+            return Poll::Ready(Ok(knock));
+        }
+        match state.waiting.get_mut(&ticket) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => {
+                state.waiting.insert(ticket, cx.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Somebody waits no more. If it had been woken for a dialer, another is.
+    fn give_up(&self, ticket: u64) {
+        let mut state = self.lock();
+        if state.waiting.remove(&ticket).is_some() || state.queue.is_empty() {
+            return;
+        }
+        let next = state.waiting.pop_first();
+        drop(state);
+        if let Some((_, waker)) = next {
+            waker.wake();
+        }
+    }
+
+    /// Refuses who waits in the queue, and wakes who waits to accept.
+    pub(super) fn close(&self, why: Cause) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        state.closed = Some(why);
+        let queue = std::mem::take(&mut state.queue);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        for knock in queue {
+            knock.refuse(&Cause::ConnectionRefused);
+        }
+        for waker in waiting.into_values() {
+            waker.wake();
+        }
+    }
+}
+
+/// One call of `accept` that waits.
+struct Turn<'a> {
+    core: &'a ListenerCore,
+    ticket: u64,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.core.give_up(self.ticket);
+    }
+}
+
+impl Listener {
+    pub(super) fn of(host: Host, core: Arc<ListenerCore>, addr: Addr) -> Listener {
+        Listener { host, core, addr }
+    }
+
+    /// The address it listens on.
+    pub fn addr(&self) -> &Addr {
+        &self.addr
+    }
+
+    /// Takes the next dialer. The connection's local end gets the lowest free port of the host.
+    ///
+    /// Several tasks may accept at once; they are served first come, first served.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::SocketDown`] once the listener is closed, [`Cause::HostDown`],
+    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], which costs one dialer its connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: a dialer is taken, and told, only in the moment in which this returns.
+    pub async fn accept(&self) -> Result<Stream> {
+        let ticket = {
+            let mut state = self.core.lock();
+            state.tickets += 1;
+            state.tickets
+        };
+        let turn = Turn {
+            core: &self.core,
+            ticket,
+        };
+        let accepted = std::future::poll_fn(|cx| self.poll_turn(cx, turn.ticket));
+        self.host.net.watch(accepted).await
+    }
+
+    /// Polls for the next dialer. Only the waker of the latest call is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`accept`](Listener::accept).
+    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Stream>> {
+        self.poll_turn(cx, 0)
+    }
+
+    fn poll_turn(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Stream>> {
+        loop {
+            let knock = match self.core.poll_pop(cx, ticket) {
+                Poll::Ready(Ok(knock)) => knock,
+                Poll::Ready(Err(cause)) => return Poll::Ready(Err(self.error(cause))),
+                Poll::Pending => return Poll::Pending,
+            };
+            if !knock.gone() {
+                let taken = self.take(knock).map_err(|cause| self.error(cause));
+                return Poll::Ready(taken);
+            }
+        }
+    }
+
+    /// Makes a connection of a dialer: port, event, reply, with nothing awaited in between.
+    fn take(&self, knock: Knock) -> std::result::Result<Stream, Cause> {
+        let Host { net, core: host } = &self.host;
+        let reporter = net.reporter();
+        let peer = knock.src().clone();
+        let key = reporter.map(|_| knock.key());
+        let mut state = host.lock();
+        let refused = if let Some(why) = &state.closed {
+            Some((Cause::ConnectionRefused, why.clone()))
+        } else if !state.has_listener(self.addr.port(), &self.core) {
+            Some((Cause::ConnectionRefused, Cause::SocketDown))
+        } else {
+            match state.ports.lowest_free() {
+                Some(_) => None,
+                None => Some((Cause::PortsExhausted, Cause::PortsExhausted)),
+            }
+        };
+        if let Some((answer, cause)) = refused {
+            drop(state);
+            knock.refuse(&answer);
+            return Err(cause);
+        }
+        drop(state);
+        // Registering with the runtime is a system call: not under the lock.
+        let (io, answer) = knock.open().map_err(Cause::from)?;
+        let tap = reporter.map(|reporter| reporter.tap(reporter.socket()));
+        let mut state = host.lock();
+        if let Some(why) = &state.closed {
+            return Err(why.clone());
+        }
+        if !state.has_listener(self.addr.port(), &self.core) {
+            return Err(Cause::SocketDown);
+        }
+        let port = state.ports.lowest_free().ok_or(Cause::PortsExhausted)?;
+        let local = host.addr(port);
+        let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), tap));
+        let free = state.ports.take(port, Occupant::Conn(conn.clone()));
+        debug_assert!(free, "the lowest free port is free");
+        let accepted = reporter.zip(key).map(|(reporter, c)| {
+            let accept = What::Accept {
+                a: local.clone(),
+                p: peer,
+                l: self.core.socket(),
+                s: conn.socket(),
+                c,
+            };
+            reporter.number(Some(TaskKey::current()), accept)
+        });
+        drop(state);
+        if let Some(accepted) = accepted {
+            accepted.write();
+        }
+        conn.io.answer(answer, net.network(), &local);
+        Ok(Stream::of(End::new(self.host.clone(), conn)))
+    }
+
+    fn error(&self, cause: Cause) -> crate::Error {
+        self.host.net.error("accept", cause).at(self.addr.clone())
+    }
+
+    /// Closes the listener: who waits in `accept` is told, who dialed and was not accepted is
+    /// refused. Closing twice is no error.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    ///
+    /// # Cancel safety
+    ///
+    /// Never pends.
+    pub async fn close(&self) -> Result<()> {
+        self.close_now();
+        Ok(())
+    }
+
+    fn close_now(&self) {
+        let mut state = self.host.core.lock();
+        if !state.has_listener(self.addr.port(), &self.core) {
+            return;
+        }
+        state.ports.free(self.addr.port());
+        let closed = self.host.net.reporter().map(|reporter| {
+            let close = What::Close {
+                a: self.addr.clone(),
+                p: None,
+                s: self.core.socket(),
+                w: 0,
+            };
+            reporter.number(Some(TaskKey::current()), close)
+        });
+        drop(state);
+        self.core.close(Cause::SocketDown);
+        if let Some(closed) = closed {
+            closed.write();
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.close_now();
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Listener({} {})", self.host.network(), self.addr)
+    }
+}

@@ -1,0 +1,31 @@
+//! The virtual network, free of sockets: a map.
+//!
+//! - [`subnetwork`]: this process's part of a network, its hosts, its end;
+//! - [`host`]: what a host is; listening, closing, marks;
+//! - [`dial`]: one dial, from taking its port to the connection or the failure;
+//! - [`listener`]: the queue of those who dialed, and accepting them;
+//! - [`port_table`]: the lowest free port;
+//! - [`connection`]: one end of a connection, what closes it, what its errors say;
+//! - [`stream`], [`halves`]: what users hold of a connection, with tokio's interfaces;
+//! - [`engine`]: what an implementation provides.
+//!
+//! Whatever decides who may have a port, whose close wins, or which number an event gets, happens
+//! here, under the lock of one host. No file here opens a socket or runs SQL.
+
+mod connection;
+mod dial;
+pub(crate) mod engine;
+mod halves;
+mod host;
+mod listener;
+mod port_table;
+mod stream;
+mod subnetwork;
+
+pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use host::Host;
+pub(crate) use host::WeakHost;
+pub use listener::Listener;
+pub use stream::Stream;
+pub use subnetwork::SubNetwork;
+pub(crate) use subnetwork::{Net, NetName};

@@ -1,0 +1,251 @@
+//! A connection as users hold it: [`Stream`], with the interface of tokio's `TcpStream`.
+//!
+//! Owns signatures; what the operations do is in `connection`, the halves in `halves`.
+
+use std::fmt;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
+
+use super::connection::End;
+use super::halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use crate::addr::Addr;
+use crate::error::Result;
+
+/// A connection between two hosts, over kernel TCP or in memory. Dropping it closes it.
+///
+/// Reads and writes go straight to the socket; errors that it returns downcast to
+/// [`Error`](crate::Error). The methods that tokio's `TcpStream` also has do the same.
+pub struct Stream {
+    end: End,
+}
+
+impl Stream {
+    pub(super) fn of(end: End) -> Stream {
+        Stream { end }
+    }
+
+    pub(super) fn end(&self) -> &End {
+        &self.end
+    }
+
+    pub(super) fn into_end(self) -> End {
+        self.end
+    }
+
+    /// This end's address.
+    pub fn local_addr(&self) -> &Addr {
+        self.end.conn().local()
+    }
+
+    /// The other end's address.
+    pub fn peer_addr(&self) -> &Addr {
+        self.end.conn().peer()
+    }
+
+    /// Closes this end in both directions and frees its port. Closing twice is no error.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    ///
+    /// # Cancel safety
+    ///
+    /// Never pends.
+    pub async fn close(&mut self) -> Result<()> {
+        if self.end.close() {
+            self.end.conn().io.shutdown();
+        }
+        Ok(())
+    }
+
+    /// Splits the stream into borrowed halves, to read and to write at once in one task.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        (ReadHalf(self), WriteHalf(self))
+    }
+
+    /// Splits the stream into owned halves, which may live in different tasks. Dropping the write
+    /// half ends writing; the stream closes when both are gone.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        OwnedReadHalf::of(self)
+    }
+
+    /// Receives data without taking it from the queue; the number of bytes, 0 at EOF.
+    ///
+    /// # Errors
+    ///
+    /// As reading.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(buf);
+        std::future::poll_fn(|cx| self.poll_peek(cx, &mut buf)).await
+    }
+
+    /// Polls for data without taking it from the queue.
+    ///
+    /// # Errors
+    ///
+    /// As reading.
+    pub fn poll_peek(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<usize>> {
+        self.end.poll_peek(cx, buf)
+    }
+
+    /// Waits for any of the requested ready states.
+    ///
+    /// # Errors
+    ///
+    /// The runtime's, when it is shutting down.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
+        self.end.ready(interest).await
+    }
+
+    /// Waits until there is something to read, EOF and errors included.
+    ///
+    /// # Errors
+    ///
+    /// As [`ready`](Stream::ready).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Interest::READABLE).await.map(drop)
+    }
+
+    /// Waits until writing is possible, or fails at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`ready`](Stream::ready).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Interest::WRITABLE).await.map(drop)
+    }
+
+    /// Polls for read readiness. Only the waker of the latest call is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`ready`](Stream::ready).
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.end.poll_ready(cx, Interest::READABLE)
+    }
+
+    /// Polls for write readiness. Only the waker of the latest call is woken.
+    ///
+    /// # Errors
+    ///
+    /// As [`ready`](Stream::ready).
+    pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.end.poll_ready(cx, Interest::WRITABLE)
+    }
+
+    /// Reads without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when there is nothing to read; else as reading.
+    pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.end.try_read(&mut [IoSliceMut::new(buf)])
+    }
+
+    /// Reads into several buffers without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Stream::try_read).
+    pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.end.try_read(bufs)
+    }
+
+    /// Writes without waiting.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` when there is no room; else as writing.
+    pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.end.try_write(&[IoSlice::new(buf)])
+    }
+
+    /// Writes several buffers without waiting.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_write`](Stream::try_write).
+    pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.end.try_write(bufs)
+    }
+
+    /// The socket underneath, to set options on or to look at; `None` in memory.
+    ///
+    /// From here on a trace no longer follows which bytes caused what on this connection.
+    pub fn socket(&self) -> Option<BorrowedFd<'_>> {
+        let stream = self.end.conn().io.tcp()?;
+        self.end.tell_opaque();
+        Some(stream.as_fd())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.end.poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.end.poll_write(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.end.poll_write(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Nothing is buffered.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.end.shutdown_write())
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({}->{})", self.local_addr(), self.peer_addr())
+    }
+}

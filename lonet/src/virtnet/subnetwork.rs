@@ -1,0 +1,277 @@
+//! One process's part of a network: its hosts, and its end.
+//!
+//! Owns which hosts there are in this process and when all of it closes. Who else is on the
+//! network is the engine's to know.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::engine::{Engine, Knock};
+use super::host::{Host, HostCore};
+use crate::addr::{Addr, check_name};
+use crate::error::{Cause, Error, Result};
+use crate::trace::{Reporter, TaskKey, Tracing, What};
+
+/// This process's part of a network.
+///
+/// A cheap handle: clones are the same subnetwork. It closes with [`close`](SubNetwork::close),
+/// or when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
+/// [`Stream`](crate::Stream)) is dropped.
+#[derive(Clone)]
+pub struct SubNetwork {
+    net: Arc<Net>,
+}
+
+/// A network's full name, and where in it the name begins.
+#[derive(Clone)]
+pub(crate) struct NetName {
+    full: Arc<str>,
+    prefix: usize,
+}
+
+impl NetName {
+    /// `lonetx` from `lonet` and `x`.
+    pub(crate) fn new(prefix: &str, name: &str) -> NetName {
+        NetName {
+            full: format!("{prefix}{name}").into(),
+            prefix: prefix.len(),
+        }
+    }
+
+    /// `lonetx`.
+    pub(crate) fn full(&self) -> &Arc<str> {
+        &self.full
+    }
+
+    /// `x`.
+    pub(crate) fn name(&self) -> &str {
+        &self.full[self.prefix..]
+    }
+}
+
+/// What all handles of a subnetwork share. Its drop closes it, so only handles own one.
+pub(crate) struct Net {
+    name: NetName,
+    pub(crate) engine: Engine,
+    tracing: Option<Tracing>,
+    state: Mutex<NetState>,
+}
+
+#[derive(Default)]
+struct NetState {
+    closed: bool,
+    auto_close: bool,
+    hosts: BTreeMap<Arc<str>, Arc<HostCore>>,
+}
+
+impl Net {
+    pub(crate) fn new(name: NetName, engine: Engine, tracing: Option<Tracing>) -> Arc<Net> {
+        Arc::new(Net {
+            name,
+            engine,
+            tracing,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The network's full name.
+    pub(crate) fn network(&self) -> &Arc<str> {
+        self.name.full()
+    }
+
+    /// Where events go, if the network is traced.
+    pub(crate) fn reporter(&self) -> Option<&Arc<Reporter>> {
+        self.tracing.as_ref().map(|tracing| &tracing.reporter)
+    }
+
+    /// An error of an operation on this network.
+    pub(crate) fn error(&self, op: &'static str, cause: Cause) -> Error {
+        Error::new(op, self.network().clone(), cause)
+    }
+
+    /// Awaits an operation, which, while it pends, keeps its task from ordering others.
+    pub(crate) async fn watch<F: Future>(&self, operation: F) -> F::Output {
+        match self.reporter() {
+            None => operation.await,
+            Some(reporter) => reporter.operation().watch(operation).await,
+        }
+    }
+
+    /// Brings a dialer to the listener it asked for, or back if nothing listens there.
+    pub(crate) fn knock(&self, dst: &Addr, knock: Knock) -> std::result::Result<(), Knock> {
+        let host = self.lock().hosts.get(dst.host()).cloned();
+        match host {
+            Some(host) => host.knock(dst.port(), knock),
+            None => Err(knock),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, NetState> {
+        // Nothing that can panic runs under this lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a host whose name is announced.
+    fn add(&self, name: Arc<str>) -> std::result::Result<Arc<HostCore>, Cause> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Cause::NetworkDown);
+        }
+        if state.hosts.contains_key(&name) {
+            return Err(Cause::HostExists);
+        }
+        let host = Arc::new(HostCore::new(name.clone()));
+        state.hosts.insert(name.clone(), host.clone());
+        let up = self.reporter().map(|reporter| {
+            let up = What::Up {
+                h: name.to_string(),
+            };
+            reporter.number(Some(TaskKey::current()), up)
+        });
+        drop(state);
+        if let Some(up) = up {
+            up.write();
+        }
+        Ok(host)
+    }
+
+    /// A host is closed: it is no longer one of this subnetwork's. Closes that too, if it was the
+    /// last one of a subnetwork that is to close by itself; then tells so.
+    pub(crate) fn remove(&self, host: &Arc<HostCore>) -> bool {
+        let mut state = self.lock();
+        if state
+            .hosts
+            .get(host.name())
+            .is_some_and(|own| Arc::ptr_eq(own, host))
+        {
+            state.hosts.remove(host.name());
+        }
+        let last = state.auto_close && state.hosts.is_empty() && !state.closed;
+        drop(state);
+        last && self.close_now()
+    }
+
+    /// Closes all there is, apart from what other processes know of it. `false`: it was closed.
+    fn close_now(&self) -> bool {
+        let hosts = {
+            let mut state = self.lock();
+            if std::mem::replace(&mut state.closed, true) {
+                return false;
+            }
+            std::mem::take(&mut state.hosts)
+        };
+        for host in hosts.values() {
+            host.close(self.reporter(), Cause::NetworkDown);
+        }
+        self.engine.shut();
+        true
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        if self.close_now() {
+            self.engine.leave_now();
+        }
+    }
+}
+
+impl SubNetwork {
+    pub(crate) fn of(net: Arc<Net>) -> SubNetwork {
+        SubNetwork { net }
+    }
+
+    /// The network's full name, for instance `lonetx`.
+    pub fn network(&self) -> &str {
+        self.net.network()
+    }
+
+    /// The network's name, for instance `x`: what [`join`](crate::join) takes.
+    pub fn name(&self) -> &str {
+        self.net.name.name()
+    }
+
+    /// Brings up a host of that name, unique in the whole network, across processes.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::HostExists`] if a living host has the name, [`Cause::InvalidName`],
+    /// [`Cause::NetworkDown`] once the subnetwork is closed, [`Cause::Registry`].
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves no host behind; its name may stay taken for a moment.
+    pub async fn new_host(&self, name: &str) -> Result<Host> {
+        let core = self.add(name).await;
+        match core {
+            Ok(core) => Ok(Host::of(self.net.clone(), core)),
+            Err(cause) => Err(self.net.error("new host", cause).about(name)),
+        }
+    }
+
+    async fn add(&self, name: &str) -> std::result::Result<Arc<HostCore>, Cause> {
+        check_name(name)?;
+        if self.net.lock().closed {
+            return Err(Cause::NetworkDown);
+        }
+        let name: Arc<str> = name.into();
+        let announced = match self.net.engine.announce(name.clone()).await {
+            Ok(announced) => announced,
+            // Closed meanwhile: that is why the registry would not.
+            Err(_) if self.net.lock().closed => return Err(Cause::NetworkDown),
+            Err(cause) => return Err(cause),
+        };
+        let core = self.net.add(name)?;
+        announced.keep();
+        Ok(core)
+    }
+
+    /// This subnetwork's own host of that name, if there is one.
+    pub fn host(&self, name: &str) -> Option<Host> {
+        let core = self.net.lock().hosts.get(name).cloned()?;
+        Some(Host::of(self.net.clone(), core))
+    }
+
+    /// Closes every host of this subnetwork, and leaves the network. Closing twice is no error.
+    ///
+    /// Everything is closed when the future is first polled; what it waits for is that other
+    /// processes can have the names.
+    ///
+    /// # Errors
+    ///
+    /// None at present.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, it happens, even if the future is dropped.
+    pub async fn close(&self) -> Result<()> {
+        if self.net.close_now() {
+            let left = self.net.engine.leave().await;
+            left.map_err(|cause| self.net.error("close", cause))?;
+        }
+        Ok(())
+    }
+
+    /// From now on the subnetwork closes when its last host does; at once if it has none.
+    pub fn auto_close(&self) {
+        let mut state = self.net.lock();
+        state.auto_close = true;
+        let none = state.hosts.is_empty();
+        drop(state);
+        if none && self.net.close_now() {
+            self.net.engine.leave_now();
+        }
+    }
+
+    /// The reporter of its events and where they go, if the network is traced.
+    pub(crate) fn tracing(&self) -> Option<&Tracing> {
+        self.net.tracing.as_ref()
+    }
+}
+
+impl fmt::Debug for SubNetwork {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SubNetwork").field(&self.network()).finish()
+    }
+}
