@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import select
 import socket
 from typing import TYPE_CHECKING, Any, Awaitable, Callable, Optional
@@ -18,6 +17,8 @@ from .quote import debug
 from .virtnet import End, HostState, Keeper
 
 if TYPE_CHECKING:
+    import asyncio
+
     from .streams import Server
 
 
