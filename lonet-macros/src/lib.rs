@@ -1,1 +1,101 @@
-//! The attributes of lonet.
+//! The attributes of lonet: [`macro@host`], [`macro@test`] and [`macro@main`].
+//!
+//! They are thin: they look at tokens, complain on the token that is wrong, and call into
+//! `lonet_harness::__private`, where everything that happens at run time lives. A map of:
+//!
+//! - `args`: what stands in the parentheses of an attribute;
+//! - `function`: the function under it, whose body is never looked into;
+//! - `owned_types`: which types may travel between processes, as far as tokens tell;
+//! - `literal`: where the lines of a string literal stand in the source;
+//! - `expand_host`, `expand_test`, `expand_main`: what each attribute makes; `spec`: what the
+//!   latter two share.
+
+mod args;
+mod expand_host;
+mod expand_main;
+mod expand_test;
+mod function;
+mod literal;
+mod owned_types;
+mod spec;
+
+use proc_macro::TokenStream;
+
+/// Makes an `async fn` a role: a function that plays one host, in a process of its own.
+///
+/// `async fn f(host: Host, a: A, …) -> R` becomes `fn f(a: A, …) -> Role<T>`: calling it starts
+/// nothing, it makes what `Scenario::spawn` takes. If the last word of the return type is
+/// `Result`, it must be a `std::result::Result<T, E>` or an alias of one, where `E` converts into
+/// `Box<dyn Error + Send + Sync>`. Any other return type is `T` itself, and so is none.
+///
+/// `T` and the arguments are owned serde types; they travel between the processes as JSON. A role
+/// may stand in a module or inside a test function.
+///
+/// ```ignore
+/// #[lonet::host]
+/// async fn client(host: Host, to: String) -> Result<String> {
+///     let mut conn = host.dial(&to).await?;
+///     let mut answer = String::new();
+///     conn.read_to_string(&mut answer).await?;
+///     Ok(answer)
+/// }
+/// ```
+///
+/// # Arguments
+///
+/// - `worker_threads = 2`: the role's runtime is a multi-thread one with that many workers;
+///   without it, it runs on a current-thread runtime.
+/// - `crate = "path"`: where the crate `lonet_harness` is, if it was renamed.
+#[proc_macro_attribute]
+pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand_host::expand(args.into(), item.into()).into()
+}
+
+/// Makes an `async fn` an ordinary `#[test]`, on a fresh random network of its own.
+///
+/// The argument of the function decides what it gets: a `lonet_harness::Scenario` plays hosts in
+/// processes of their own, a `lonet::SubNetwork` is a network for this process alone. It returns
+/// nothing, or a `Result<(), E>`. Other attributes (`#[ignore]`, `#[should_panic]`, `#[cfg]`, …)
+/// keep working, above it and below.
+///
+/// ```ignore
+/// #[lonet::test(timeout = "5s")]
+/// async fn ping_pong(scenario: Scenario) -> Result<()> {
+///     let alpha = scenario.spawn("α", server()).await?;
+///     alpha.join().await
+/// }
+/// ```
+///
+/// # Arguments
+///
+/// - `timeout = "30s"`: how long the test may take, as a whole number of `ms`, `s` or `m`; 30 s
+///   without it.
+/// - `trace = "…"`: the trace that the test must leave; its syntax is checked before anything is
+///   spawned. `trace_file = "…"`: the same in a file, relative to the source file.
+/// - `worker_threads = 2`: the test's runtime is a multi-thread one with that many workers;
+///   without it, it runs on a current-thread runtime.
+/// - `repeat = 100`: so many runs, one after the other, each on a fresh network, till one fails.
+/// - `crate = "path"`: where the crate `lonet_harness` is, if it was renamed.
+///
+/// There is no `start_paused`: real processes and real sockets need real time.
+#[proc_macro_attribute]
+pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand_test::expand(args.into(), item.into()).into()
+}
+
+/// Makes `async fn main` of an example or a binary play a scenario.
+///
+/// Takes the arguments of [`macro@test`], and gives the function the same. The program's exit
+/// code tells whether it went well.
+///
+/// ```ignore
+/// #[lonet::main]
+/// async fn main(scenario: Scenario) -> Result<()> {
+///     let alpha = scenario.spawn("α", server()).await?;
+///     alpha.join().await
+/// }
+/// ```
+#[proc_macro_attribute]
+pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand_main::expand(args.into(), item.into()).into()
+}

@@ -51,11 +51,6 @@ impl Addr {
     pub fn port(&self) -> u16 {
         self.port
     }
-
-    /// The host's name, shared.
-    pub(crate) fn shared_host(&self) -> &Arc<str> {
-        &self.host
-    }
 }
 
 impl FromStr for Addr {

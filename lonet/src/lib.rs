@@ -12,7 +12,8 @@
 //!
 //! A [`SubNetwork`] is one process's part of a network, a [`Host`] an access point with ports of
 //! its own, [`Listener`] and [`Stream`] are what their names say; the bytes are carried by kernel
-//! TCP. [`pipenet`] is the same network in memory. What happens on a network can be traced: see
+//! TCP. [`pipenet`] is the same network in memory. Code that takes a [`Networker`] runs over real TCP
+//! or TLS as well. What happens on a network can be traced: see
 //! [`trace`], and the harness that asserts such traces, `lonet-harness`.
 //!
 //! To read the code, start at `virtnet`, where ports, closing and the order of events are decided;
@@ -25,6 +26,8 @@ mod virtnet;
 mod loopback;
 pub mod pipenet;
 mod registry;
+
+pub mod networker;
 
 mod quote;
 pub mod trace;
@@ -41,7 +44,11 @@ pub mod __fuzz;
 // The public interface is:
 pub use addr::{Addr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
+pub use lonet_macros::{host, main, test};
 pub use loopback::{from_env, join};
+#[cfg(feature = "tls")]
+pub use networker::Tls;
+pub use networker::{AnyNetwork, NetListener, NetStream, Networker, Tcp};
 pub use virtnet::{
     Host, Listener, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, Stream, SubNetwork,
     WriteHalf,

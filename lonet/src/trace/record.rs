@@ -94,7 +94,8 @@ pub struct ReadCredit {
     /// So many bytes, from the connection's first, count as read: of the latest read only its
     /// first byte, all of those before. Having read EOF counts as one byte more than was sent.
     pub certain: u64,
-    /// So many were read. Used for display order only.
+    /// So many were read; one less than `certain` when the latest read found the end. Otherwise
+    /// used for display order only.
     pub all: u64,
 }
 

@@ -271,8 +271,8 @@ impl Tap {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let certain = read.all + 1;
         read.all += bytes as u64;
-        // EOF counts as one byte, but is no byte of the stream: it may be read again.
-        let all = read.all.max(certain);
+        // EOF counts as one byte, but is none: `certain` beyond `all` says that the end was read.
+        let all = read.all;
         read.unsettled = (all > certain).then_some(task);
         drop(read);
         self.reporter.lock().tasks.read(task, self.s, certain, all);

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, IoSlice};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 
 use super::*;
 
@@ -106,9 +106,9 @@ rules! {
 
     async fn a_full_connection_is_not_writable(net: SubNetwork) {
         let (dialed, mut accepted) = pair(&net).await;
+        dialed.writable().await.unwrap();
         let mut sent = 0;
         loop {
-            dialed.writable().await.unwrap();
             match dialed.try_write(&[7; 4096]) {
                 Ok(n) => sent += n,
                 Err(error) => {
@@ -118,9 +118,11 @@ rules! {
             }
             assert!(sent < 64 << 20, "64 MiB unread, and still writable");
         }
+        let mut writable = Box::pin(dialed.writable());
+        assert_pending!(writable);
         let mut received = vec![0; sent];
         accepted.read_exact(&mut received).await.unwrap();
-        dialed.writable().await.unwrap();
+        writable.await.unwrap();
     }
 
     async fn vectored_writes(net: SubNetwork) {

@@ -1,0 +1,14 @@
+//! What the expansions of `lonet-macros` name. It promises nothing to anyone else: no item here
+//! keeps its name or its shape from one release to the next.
+//!
+//! A test calls `run_test::<A, _, _>(spec, body)`, a `main` `run_main` likewise, where `A` is the
+//! type of the function's argument and `body` a `Fn(A) -> impl Future<Output = Result<()>>`.
+
+pub use linkme;
+
+pub use crate::outcome::{BoxError, Outcome, ResultType, finish, finish_result, outcome};
+pub use crate::role::{
+    Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
+};
+pub use crate::run::{TestArgument, run_main, run_test};
+pub use crate::spec::{Place, Spec, TraceSource};

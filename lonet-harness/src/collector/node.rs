@@ -1,0 +1,159 @@
+//! What is known of one process that the scenario started.
+//!
+//! Owns the judgement how it ended: well, by the scenario's doing, or as a failure.
+
+use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use lonet::trace::EventId;
+use tokio::sync::oneshot;
+
+use super::failure::{Failure, How, Killed};
+use super::query::{Effect, End, Ending, NodeReport};
+use super::reader::Conn;
+use crate::process::output::Output;
+use crate::process::wire::{Ended, Play, Program};
+
+/// A process to start.
+pub(crate) struct Launch {
+    /// Its number in the scenario.
+    pub(crate) process: u64,
+    pub(crate) host: String,
+    /// What it plays, for messages.
+    pub(crate) what: String,
+    pub(crate) program: Program,
+    /// Of a role: the ticket that it will show, and what it is then told to play.
+    pub(crate) role: Option<(u64, Play)>,
+}
+
+/// A process of the scenario.
+pub(super) struct Node {
+    pub(super) process: u64,
+    pub(super) host: String,
+    what: String,
+    /// Its role is told when it shows this ticket.
+    pub(super) ticket: Option<(u64, Play)>,
+    is_role: bool,
+    pub(super) pid: Option<u32>,
+    pub(super) control: Option<Conn>,
+    pub(super) output: Arc<Mutex<Output>>,
+    /// What it printed of a line so far, to be shown.
+    pub(super) unshown: Vec<u8>,
+    pub(super) up: Option<EventId>,
+    pub(super) stopped: bool,
+    /// What its role said of its own end.
+    pub(super) said: Option<Said>,
+    pub(super) ended: Option<Ended>,
+    pub(super) end: Option<End>,
+    pub(super) interfered: bool,
+    pub(super) asked_to_finish: bool,
+    pub(super) unsupervised: bool,
+    pub(super) delivered: bool,
+    pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
+    pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
+    pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
+    pub(super) on_ended: Vec<mpsc::Sender<End>>,
+    pub(super) on_effect: Vec<(Effect, oneshot::Sender<()>)>,
+}
+
+/// What a role said of its own end.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    Returned(String),
+    Failed(String),
+    Panicked(String),
+    Terminated,
+}
+
+impl Node {
+    pub(super) fn new(launch: Launch, output: Arc<Mutex<Output>>) -> Node {
+        Node {
+            process: launch.process,
+            host: launch.host,
+            what: launch.what,
+            is_role: launch.role.is_some(),
+            ticket: launch.role,
+            pid: None,
+            control: None,
+            output,
+            unshown: Vec::new(),
+            up: None,
+            stopped: false,
+            said: None,
+            ended: None,
+            end: None,
+            interfered: false,
+            asked_to_finish: false,
+            unsupervised: false,
+            delivered: false,
+            on_start: None,
+            on_up: Vec::new(),
+            on_end: Vec::new(),
+            on_ended: Vec::new(),
+            on_effect: Vec::new(),
+        }
+    }
+
+    /// What its role says of its own end. A failure after the scenario interfered is its doing.
+    pub(super) fn hear(&mut self, said: Said) {
+        let caused = self.interfered || self.asked_to_finish;
+        let said = match said {
+            Said::Failed(_) | Said::Panicked(_) if caused => Said::Terminated,
+            said => said,
+        };
+        self.said.get_or_insert(said);
+    }
+
+    /// A failure of this node.
+    pub(super) fn failed(&self, how: How) -> Failure {
+        Failure { host: self.host.clone(), what: self.what.clone(), how }
+    }
+
+    /// How it ended, all being known that it said.
+    pub(super) fn judge(&self, ended: Ended) -> Ending {
+        let killed = || Ending::Killed(Killed { host: self.host.clone() });
+        let failed = |how| Ending::Failed(self.failed(how));
+        match &self.said {
+            // What it returned counts, even if it was killed on its way out.
+            Some(Said::Returned(value)) => Ending::Returned(value.clone()),
+            Some(Said::Failed(error)) => failed(How::Returned(error.clone())),
+            Some(Said::Panicked(what)) => failed(How::Panicked(what.clone())),
+            Some(Said::Terminated) => killed(),
+            None if self.interfered => killed(),
+            None if self.unsupervised => failed(How::Unsupervised),
+            // Of a program asked to finish, the status is the answer.
+            None if !self.is_role => Ending::Exited(ended),
+            None if self.asked_to_finish => killed(),
+            None => failed(How::Ended(ended)),
+        }
+    }
+
+    /// The failure that it ended with.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        match &self.end.as_ref()?.outcome {
+            Ending::Failed(failure) => Some(failure.clone()),
+            Ending::Exited(ended) if *ended != Ended::Status(0) && !self.asked_to_finish => {
+                Some(self.failed(How::Ended(*ended)))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn report(&self) -> NodeReport {
+        NodeReport {
+            process: self.process,
+            host: self.host.clone(),
+            what: self.what.clone(),
+            pid: self.pid,
+            up: self.up.is_some(),
+            stopped: self.stopped,
+            ended: self.ended,
+            failure: self.failure(),
+            log: self.log(),
+        }
+    }
+
+    pub(super) fn log(&self) -> String {
+        self.output.lock().unwrap_or_else(PoisonError::into_inner).text()
+    }
+}

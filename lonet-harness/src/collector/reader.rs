@@ -1,0 +1,396 @@
+//! The reader: takes in whatever the processes of a scenario say, as soon as they say it.
+//!
+//! Owns every descriptor between the test's process and the others. It reads into buffers without
+//! a limit and hands on whole lines; it never matches, never waits for half a line, never waits
+//! for anyone who reads what it writes, and takes no lock that a reporter holds.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::socket::{MsgFlags, getsockopt, send, sockopt};
+
+use super::query::Query;
+use crate::process::output::{KEPT, Output};
+
+/// A connection, by the number that the reader knows it by.
+pub(crate) type Conn = u64;
+
+/// What the reader hands on, in the order in which it came.
+pub(crate) enum Heard {
+    /// A process has connected; its pid as seen from here.
+    Opened { conn: Conn, door: Door, pid: u32 },
+    /// Whole lines.
+    Lines { conn: Conn, bytes: Vec<u8> },
+    /// What a node printed, to be shown at once.
+    Printed { conn: Conn, bytes: Vec<u8> },
+    /// A connection's end. What came of a line that has no end is nobody's: whoever was killed
+    /// while writing it had not yet done what it tells.
+    Closed(Conn),
+    /// All that had been said when the cut was ordered has been handed on.
+    Cut(u64),
+    /// A question, asked after such a cut.
+    Query(Query),
+    /// The last message.
+    End,
+}
+
+/// Where processes connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Door {
+    /// `trace.sock`: reporters.
+    Trace,
+    /// `control.sock`: nodes that show their tickets.
+    Control,
+}
+
+/// What the reader is told to do.
+enum Order {
+    Attach(Conn, Source),
+    Write(Conn, Vec<u8>),
+    Cut(u64),
+    Query(Query),
+    End,
+}
+
+enum Source {
+    Door(Door, UnixListener),
+    Lines(UnixStream),
+    Output(OwnedFd, Arc<Mutex<Output>>),
+}
+
+/// The way to the reader, from any thread.
+#[derive(Clone)]
+pub(crate) struct Mailbox(Arc<Shared>);
+
+struct Shared {
+    orders: Mutex<Sender<Order>>,
+    wake: EventFd,
+    conns: AtomicU64,
+}
+
+impl Mailbox {
+    /// Has the reader read a socket, line by line.
+    pub(crate) fn attach(&self, socket: UnixStream) -> Conn {
+        self.attach_source(Source::Lines(socket))
+    }
+
+    /// Has the reader drain the pipe into which a node prints.
+    pub(crate) fn attach_output(&self, pipe: OwnedFd, into: Arc<Mutex<Output>>) -> Conn {
+        self.attach_source(Source::Output(pipe, into))
+    }
+
+    /// Writes, after all that it was told to write there before, without waiting.
+    pub(crate) fn write(&self, conn: Conn, bytes: Vec<u8>) {
+        self.order(Order::Write(conn, bytes));
+    }
+
+    /// Has everything handed on that has been said by now, and then that number.
+    pub(crate) fn cut(&self, number: u64) {
+        self.order(Order::Cut(number));
+    }
+
+    /// Asks the analyst, who will first hear all that has been said by now.
+    pub(crate) fn ask(&self, query: Query) {
+        self.order(Order::Query(query));
+    }
+
+    /// Ends the reader, and the analyst.
+    pub(crate) fn end(&self) {
+        self.order(Order::End);
+    }
+
+    fn attach_source(&self, source: Source) -> Conn {
+        let conn = self.0.conns.fetch_add(1, Ordering::Relaxed);
+        self.order(Order::Attach(conn, source));
+        conn
+    }
+
+    fn order(&self, order: Order) {
+        let orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        // After the reader's end nobody does anything any more; a question's answer is then that
+        // it was dropped.
+        let _ = orders.send(order);
+        drop(orders);
+        let _ = self.0.wake.write(1);
+    }
+}
+
+/// How much is read of one source before others get their turn.
+const TURN: usize = 1 << 20;
+
+/// How much is read of one source for a cut: more than any socket holds unread, so that a process
+/// that never stops talking can't hold a cut up.
+const CUT: usize = 8 << 20;
+
+/// Reads; see the module.
+pub(crate) struct Reader {
+    epoll: Epoll,
+    mailbox: Mailbox,
+    orders: Receiver<Order>,
+    heard: Sender<Heard>,
+    sources: BTreeMap<Conn, Reading>,
+    scratch: Vec<u8>,
+}
+
+struct Reading {
+    source: Source,
+    /// What came of a line so far.
+    line: Vec<u8>,
+    /// What could not be written yet.
+    unwritten: Vec<u8>,
+    /// How much was handed on to be shown.
+    shown: usize,
+}
+
+impl Reader {
+    /// A reader at these doors.
+    pub(crate) fn new(
+        doors: Vec<(Door, UnixListener)>,
+    ) -> io::Result<(Reader, Mailbox, Receiver<Heard>)> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        epoll.add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+        let (order, orders) = channel();
+        let (tell, heard) = channel();
+        let mailbox = Mailbox(Arc::new(Shared {
+            orders: Mutex::new(order),
+            wake,
+            conns: AtomicU64::new(1),
+        }));
+        for (door, listener) in doors {
+            mailbox.attach_source(Source::Door(door, listener));
+        }
+        let reader = Reader {
+            epoll,
+            mailbox: mailbox.clone(),
+            orders,
+            heard: tell,
+            sources: BTreeMap::new(),
+            scratch: vec![0; 64 * 1024],
+        };
+        Ok((reader, mailbox, heard))
+    }
+
+    /// Reads until it is told to end.
+    pub(crate) fn run(mut self) {
+        let mut events = vec![EpollEvent::empty(); 64];
+        loop {
+            let ready = match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Ok(ready) => ready,
+                Err(Errno::EINTR) => continue,
+                Err(_) => break,
+            };
+            let mut woken = false;
+            for event in &events[..ready] {
+                match event.data() {
+                    0 => woken = true,
+                    conn => {
+                        if event.events().contains(EpollFlags::EPOLLOUT) {
+                            self.write_on(conn);
+                        }
+                        let gone = event.events().contains(EpollFlags::EPOLLHUP);
+                        self.read(conn, TURN, gone);
+                    }
+                }
+            }
+            if woken && !self.obey() {
+                break;
+            }
+        }
+        let _ = self.heard.send(Heard::End);
+    }
+
+    /// Does what it was told to. False at the end.
+    fn obey(&mut self) -> bool {
+        let _ = self.mailbox.0.wake.read();
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Attach(conn, source) => self.attach(conn, source),
+                Order::Write(conn, bytes) => {
+                    if let Some(reading) = self.sources.get_mut(&conn) {
+                        reading.unwritten.extend_from_slice(&bytes);
+                        self.write_on(conn);
+                    }
+                }
+                Order::Cut(number) => {
+                    self.cut();
+                    self.tell(Heard::Cut(number));
+                }
+                Order::Query(query) => {
+                    self.cut();
+                    self.tell(Heard::Query(query));
+                }
+                Order::End => {
+                    self.cut();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes in whoever is at a door, and reads everyone to the end of what they have said.
+    fn cut(&mut self) {
+        let conns: Vec<Conn> = self.sources.keys().copied().collect();
+        let last = conns.last().copied().unwrap_or(0);
+        for conn in conns {
+            self.read(conn, CUT, false);
+        }
+        // Those who came in at a door just now.
+        let new: Vec<Conn> = self.sources.range(last + 1..).map(|(&conn, _)| conn).collect();
+        for conn in new {
+            self.read(conn, CUT, false);
+        }
+    }
+
+    fn attach(&mut self, conn: Conn, source: Source) {
+        let added = source.set_nonblocking().and_then(|()| {
+            let event = EpollEvent::new(EpollFlags::EPOLLIN, conn);
+            source.add_to(&self.epoll, event).map_err(io::Error::from)
+        });
+        match added {
+            Ok(()) => {
+                let reading =
+                    Reading { source, line: Vec::new(), unwritten: Vec::new(), shown: 0 };
+                self.sources.insert(conn, reading);
+            }
+            Err(_) => self.tell(Heard::Closed(conn)),
+        }
+    }
+
+    /// Reads at most so much. `gone`: nobody has the other end any more.
+    fn read(&mut self, conn: Conn, most: usize, gone: bool) {
+        let Some(reading) = self.sources.get_mut(&conn) else { return };
+        let mut left = most;
+        while left > 0 {
+            let got = match &mut reading.source {
+                Source::Door(..) => return self.accept(conn),
+                Source::Lines(socket) => (&*socket).read(&mut self.scratch),
+                Source::Output(pipe, _) => {
+                    nix::unistd::read(pipe.as_fd(), &mut self.scratch).map_err(io::Error::from)
+                }
+            };
+            match got {
+                // A pipe that nobody has opened yet looks like one that all have closed.
+                Ok(0) if matches!(reading.source, Source::Output(..)) && !gone => return,
+                Ok(0) => return self.close(conn),
+                Ok(n) => {
+                    left = left.saturating_sub(n);
+                    let told = reading.take(conn, &self.scratch[..n]);
+                    if let Some(heard) = told {
+                        let _ = self.heard.send(heard);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A reset is an end: what was said before it has been read.
+                Err(_) => return self.close(conn),
+            }
+        }
+    }
+
+    fn accept(&mut self, door: Conn) {
+        loop {
+            let Some(Reading { source: Source::Door(kind, listener), .. }) =
+                self.sources.get(&door)
+            else {
+                return;
+            };
+            let kind = *kind;
+            let socket = match listener.accept() {
+                Ok((socket, _)) => socket,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Nobody is there; or, out of descriptors, they wait until there are some.
+                Err(_) => return,
+            };
+            let pid = getsockopt(&socket, sockopt::PeerCredentials)
+                .map_or(0, |peer| peer.pid().cast_unsigned());
+            let conn = self.mailbox.0.conns.fetch_add(1, Ordering::Relaxed);
+            self.tell(Heard::Opened { conn, door: kind, pid });
+            self.attach(conn, Source::Lines(socket));
+        }
+    }
+
+    fn write_on(&mut self, conn: Conn) {
+        let Some(reading) = self.sources.get_mut(&conn) else { return };
+        let Source::Lines(socket) = &reading.source else { return };
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        let mut written = 0;
+        while written < reading.unwritten.len() {
+            match send(socket.as_raw_fd(), &reading.unwritten[written..], flags) {
+                Ok(n) => written += n,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => break,
+                // Whoever does not listen any more is heard of by what reading says.
+                Err(_) => {
+                    written = reading.unwritten.len();
+                }
+            }
+        }
+        reading.unwritten.drain(..written);
+        let mut flags = EpollFlags::EPOLLIN;
+        if !reading.unwritten.is_empty() {
+            flags |= EpollFlags::EPOLLOUT;
+        }
+        let _ = self.epoll.modify(socket, &mut EpollEvent::new(flags, conn));
+    }
+
+    fn close(&mut self, conn: Conn) {
+        // Closing the descriptor ends its place in the epoll.
+        if self.sources.remove(&conn).is_some() {
+            self.tell(Heard::Closed(conn));
+        }
+    }
+
+    fn tell(&self, heard: Heard) {
+        // Without an analyst there is nobody to tell.
+        let _ = self.heard.send(heard);
+    }
+}
+
+impl Reading {
+    fn take(&mut self, conn: Conn, bytes: &[u8]) -> Option<Heard> {
+        if let Source::Output(_, output) = &self.source {
+            output.lock().unwrap_or_else(PoisonError::into_inner).append(bytes);
+            // What is shown at once is bounded too: libtest keeps it.
+            let room = KEPT.saturating_sub(self.shown).min(bytes.len());
+            self.shown += room;
+            return (room > 0).then(|| Heard::Printed { conn, bytes: bytes[..room].to_vec() });
+        }
+        let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
+            self.line.extend_from_slice(bytes);
+            return None;
+        };
+        let mut lines = std::mem::take(&mut self.line);
+        lines.extend_from_slice(&bytes[..=end]);
+        self.line.extend_from_slice(&bytes[end + 1..]);
+        Some(Heard::Lines { conn, bytes: lines })
+    }
+}
+
+impl Source {
+    fn set_nonblocking(&self) -> io::Result<()> {
+        match self {
+            Source::Door(_, listener) => listener.set_nonblocking(true),
+            Source::Lines(socket) => socket.set_nonblocking(true),
+            // Opened so, since opening it would wait for a writer otherwise.
+            Source::Output(..) => Ok(()),
+        }
+    }
+
+    fn add_to(&self, epoll: &Epoll, event: EpollEvent) -> nix::Result<()> {
+        match self {
+            Source::Door(_, listener) => epoll.add(listener, event),
+            Source::Lines(socket) => epoll.add(socket, event),
+            Source::Output(pipe, _) => epoll.add(pipe, event),
+        }
+    }
+}

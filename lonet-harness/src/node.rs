@@ -1,0 +1,338 @@
+//! A running process that plays a host, as the test sees it.
+//!
+//! Owns what can be done with it, and which event each leaves: an interference is recorded once it
+//! is confirmed, by the task that asked for it.
+
+use std::fmt;
+use std::process::{Command, ExitStatus};
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use lonet::trace::{Event, What};
+use nix::sys::signal::Signal;
+
+use crate::Result;
+use crate::collector::node::Launch;
+use crate::collector::query::{Effect, End, Ending, Query};
+use crate::process::launch::{self, Place};
+use crate::process::wire::{Ended, Play};
+use crate::role::{Role, RoleEntry};
+use crate::scenario::Inner;
+
+/// How long a process that was asked to finish may take, before it is killed.
+const FINISHES: Duration = Duration::from_secs(5);
+
+/// A process that plays a host. Dropping the handle does nothing to it: what still runs when the
+/// test's body has returned is stopped then.
+pub struct Node<T> {
+    inner: Arc<Inner>,
+    host: String,
+    player: Player,
+    decode: Decode<T>,
+    /// The number of the present incarnation.
+    process: AtomicU64,
+    pid: AtomicU32,
+}
+
+/// What plays the host, ready to be started again.
+pub(crate) enum Player {
+    Role { entry: &'static RoleEntry, arguments: String },
+    Program(Command),
+}
+
+/// How the end of a process becomes a `T`.
+pub(crate) enum Decode<T> {
+    Role(fn(&str) -> Result<T>),
+    Program(fn(ExitStatus) -> T),
+}
+
+impl Decode<ExitStatus> {
+    pub(crate) fn status() -> Decode<ExitStatus> {
+        Decode::Program(std::convert::identity)
+    }
+}
+
+impl Player {
+    /// # Errors
+    ///
+    /// The role's arguments can't be written as JSON.
+    pub(crate) fn role<T>(role: &Role<T>) -> Result<Player> {
+        Ok(Player::Role { entry: role.entry(), arguments: role.arguments()?.to_owned() })
+    }
+
+    pub(crate) fn program(command: Command) -> Player {
+        Player::Program(command)
+    }
+
+    /// What it plays, for messages.
+    fn what(&self) -> String {
+        match self {
+            Player::Role { entry, .. } => format!("role `{}`", entry.short_name()),
+            Player::Program(command) => {
+                format!("program `{}`", command.get_program().to_string_lossy())
+            }
+        }
+    }
+
+    fn launch(&self, inner: &Inner, host: &str, process: u64) -> Launch {
+        let place = Place { network: &inner.name, host, process };
+        let (program, role) = match self {
+            Player::Role { entry, arguments } => {
+                let nonce = inner.next_nonce();
+                let play = Play {
+                    role: entry.index(),
+                    name: entry.name.to_owned(),
+                    arguments: arguments.clone(),
+                    host: host.to_owned(),
+                    network: inner.name.clone(),
+                    debug: is_debugged(host),
+                };
+                (launch::node(&place, nonce, &inner.directory), Some((nonce, play)))
+            }
+            Player::Program(command) => (launch::program(&place, command), None),
+        };
+        Launch { process, host: host.to_owned(), what: self.what(), program, role }
+    }
+}
+
+/// Whether a role of this host is to wait for a debugger.
+fn is_debugged(host: &str) -> bool {
+    std::env::var_os("LONET_DEBUG").is_some_and(|debugged| debugged == host)
+}
+
+impl<T> Node<T> {
+    pub(crate) async fn start(
+        inner: Arc<Inner>,
+        host: &str,
+        player: Player,
+        decode: Decode<T>,
+    ) -> Result<Node<T>> {
+        let node = Node {
+            inner,
+            host: host.to_owned(),
+            player,
+            decode,
+            process: AtomicU64::new(0),
+            pid: AtomicU32::new(0),
+        };
+        let process = node.inner.next_process();
+        node.inner.note(What::Spawn { h: node.host.clone(), i: process });
+        node.run(process).await?;
+        Ok(node)
+    }
+
+    /// Starts it as that process, and waits until its host is up.
+    async fn run(&self, process: u64) -> Result<()> {
+        let launch = self.player.launch(&self.inner, &self.host, process);
+        let pid = self.inner.start(launch).await?;
+        self.process.store(process, Ordering::Relaxed);
+        self.pid.store(pid, Ordering::Relaxed);
+        if is_debugged(&self.host) && matches!(self.player, Player::Role { .. }) {
+            crate::report::verdict::announce_debugger(&self.host, pid);
+        }
+        let up = self.inner.ask(|reply| Query::Up { process, reply });
+        let up = match self.player {
+            Player::Role { .. } => up.await?,
+            Player::Program(_) => {
+                match tokio::time::timeout(crate::scenario::PROGRAM_JOINS, up).await {
+                    Ok(up) => up?,
+                    // It may never join; `until` tells when it does.
+                    Err(_) => return Ok(()),
+                }
+            }
+        };
+        match up {
+            Ok(up) => {
+                self.inner.learn(up);
+                Ok(())
+            }
+            Err(end) => match end.outcome {
+                Ending::Failed(failure) => Err(failure.into()),
+                // A program may well be done by now.
+                Ending::Exited(_) => Ok(()),
+                Ending::Killed(killed) => Err(killed.into()),
+                Ending::Returned(_) => {
+                    Err(format!("{} ended before its host was up", self.host).into())
+                }
+            },
+        }
+    }
+
+    /// Waits for its end, and gives what its role returned, or the program's exit status. All
+    /// that the process did comes before what the calling task does next.
+    ///
+    /// # Errors
+    ///
+    /// The node's failure; [`Killed`](crate::Killed) if the scenario ended it; or what the role
+    /// returned is no `T`.
+    ///
+    /// # Cancel safety
+    ///
+    /// The handle is gone, but the node goes on, and a failure of it is not lost.
+    pub async fn join(self) -> Result<T> {
+        let end = self.ended(true).await?;
+        match (end.outcome, &self.decode) {
+            (Ending::Returned(json), Decode::Role(decode)) => decode(&json),
+            (Ending::Exited(Ended::Status(status)), Decode::Program(make)) => {
+                Ok(make(ExitStatus::from_raw(status << 8)))
+            }
+            (Ending::Exited(Ended::Signal(signal)), Decode::Program(make)) => {
+                Ok(make(ExitStatus::from_raw(signal)))
+            }
+            (Ending::Killed(killed), _) => Err(killed.into()),
+            (Ending::Failed(failure), _) => Err(failure.into()),
+            (Ending::Returned(_), Decode::Program(_)) | (Ending::Exited(_), Decode::Role(_)) => {
+                unreachable!("roles return and programs exit")
+            }
+        }
+    }
+
+    /// Kills it (SIGKILL), with its process group, and waits until it is dead.
+    ///
+    /// # Errors
+    ///
+    /// The scenario is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may have been killed, without an event that says so.
+    pub async fn kill(&self) -> Result<()> {
+        self.end_now().await?;
+        self.inner.note(What::Kill { h: self.host.clone(), i: self.process() });
+        Ok(())
+    }
+
+    /// Asks it to finish, a role by closing its host, a program by SIGTERM, and waits until it is
+    /// gone; kills it if it takes more than 5 seconds.
+    ///
+    /// # Errors
+    ///
+    /// The scenario is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// It has been asked, and is killed at the test's end at the latest.
+    pub async fn terminate(&self) -> Result<()> {
+        let process = self.process();
+        self.inner.note(What::Terminate { h: self.host.clone(), i: process });
+        self.inner.mailbox.ask(Query::Terminate { process });
+        let patience = crate::deadline::scaled(FINISHES)?;
+        match tokio::time::timeout(patience, self.ended(false)).await {
+            Ok(ended) => ended.map(drop),
+            Err(_) => self.end_now().await,
+        }
+    }
+
+    /// Stops it (SIGSTOP), and waits until it has stopped.
+    ///
+    /// # Errors
+    ///
+    /// The scenario is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may have stopped, without an event that says so.
+    pub async fn pause(&self) -> Result<()> {
+        self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
+        self.inner.note(What::Pause { h: self.host.clone(), i: self.process() });
+        Ok(())
+    }
+
+    /// Lets it go on after a [`pause`](Node::pause).
+    ///
+    /// # Errors
+    ///
+    /// The scenario is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may go on or not.
+    pub async fn resume(&self) -> Result<()> {
+        // What it does then is to come after this.
+        self.inner.note(What::Resume { h: self.host.clone(), i: self.process() });
+        self.signal(Signal::SIGCONT, Effect::Continued).await
+    }
+
+    /// Starts the same role with the same arguments as the same host once more, in a new process,
+    /// whose ports begin at 1; kills the present one if it still runs. Returns when the host is up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::spawn`](crate::Scenario::spawn).
+    ///
+    /// # Cancel safety
+    ///
+    /// The old process may be dead, and the new one not started.
+    pub async fn restart(&self) -> Result<()> {
+        self.end_now().await?;
+        let process = self.inner.next_process();
+        self.inner.note(What::Restart { h: self.host.clone(), i: process });
+        self.run(process).await
+    }
+
+    /// The first event of this process, since its latest start, that matches a line of an expected
+    /// trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Scenario::until`](crate::Scenario::until).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost.
+    pub async fn until(&self, pattern: &str) -> Result<Event> {
+        self.inner.until(pattern, None, Some(self.process())).await
+    }
+
+    /// The host that it plays.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Its process id, as the test's own process sees it.
+    pub fn pid(&self) -> u32 {
+        self.pid.load(Ordering::Relaxed)
+    }
+
+    /// What it has printed so far, standard output and standard error in one: the first and the
+    /// last mebibyte of it. Empty once the scenario is over.
+    pub fn log(&self) -> String {
+        let process = self.process();
+        self.inner.ask_now(|reply| Query::Log { process, reply }).unwrap_or_default()
+    }
+
+    fn process(&self) -> u64 {
+        self.process.load(Ordering::Relaxed)
+    }
+
+    /// Waits for its end, and learns it.
+    async fn ended(&self, deliver: bool) -> Result<End> {
+        let process = self.process();
+        let end = self.inner.ask(|reply| Query::End { process, deliver, reply }).await?;
+        self.inner.learn(end.exit);
+        Ok(end)
+    }
+
+    async fn end_now(&self) -> Result<()> {
+        self.signal(Signal::SIGKILL, Effect::Killed).await?;
+        self.ended(false).await.map(drop)
+    }
+
+    async fn signal(&self, signal: Signal, until: Effect) -> Result<()> {
+        let process = self.process();
+        let signal = signal as i32;
+        self.inner.ask(|reply| Query::Signal { process, signal, until, reply }).await
+    }
+}
+
+impl<T> fmt::Debug for Node<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("host", &self.host)
+            .field("what", &self.player.what())
+            .field("pid", &self.pid())
+            .finish_non_exhaustive()
+    }
+}

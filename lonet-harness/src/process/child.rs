@@ -1,0 +1,269 @@
+//! A role, in a process of its own: everything there is around it.
+//!
+//! Owns the role's thread, its runtime, its host and its end: what it returned, or that it panicked
+//! in whichever task, goes back over the control socket, and the process exits. Reports no event
+//! of its own: those are the network's.
+
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::Poll;
+
+use nix::sys::signal::{SigSet, Signal, raise};
+use tokio::runtime::Runtime;
+use tokio::sync::Notify;
+
+use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say};
+use crate::role::RoleEntry;
+
+/// The directory of the network on which this process plays a role.
+static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
+
+/// The directory of the network on which this process plays a role; `None` where it plays none.
+pub(crate) fn directory() -> Option<&'static Path> {
+    DIRECTORY.get().map(PathBuf::as_path)
+}
+
+/// Returns if the ticket is spent: then this is an ordinary program, below the one that spent it.
+pub(super) fn run(nonce: u64, directory: &Path) {
+    let (control, play) = match admitted(nonce, directory) {
+        Ok(Some(admitted)) => admitted,
+        Ok(None) => return,
+        Err(error) => {
+            // The test is gone, and this process will be ended with all the others. To go on until
+            // then would be to run the tests of this binary, all of them.
+            eprintln!("the test that this process belongs to can't be reached: {error}");
+            std::process::exit(1);
+        }
+    };
+    // Rust's main has not run, which would have SIGPIPE ignored. What the role starts must not
+    // inherit the mask, so that it is lifted as soon as there is a handler.
+    let mut sigpipe = SigSet::empty();
+    sigpipe.add(Signal::SIGPIPE);
+    let _ = sigpipe.thread_block();
+    let _ = DIRECTORY.set(directory.to_owned());
+    let role = std::thread::Builder::new()
+        .name(play.host.clone())
+        .stack_size(8 << 20)
+        .spawn(move || perform(control, play, sigpipe));
+    let code = match role {
+        Ok(role) => role.join().unwrap_or(101),
+        Err(error) => {
+            eprintln!("the role's thread can't be started: {error}");
+            1
+        }
+    };
+    std::process::exit(code);
+}
+
+/// Shows the ticket, and is told what to play.
+fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixStream>, Play)>> {
+    // A socket's address holds 108 bytes; the way through the descriptor is short.
+    let opened = std::fs::File::open(directory)?;
+    let path = format!("/proc/self/fd/{}/{CONTROL_SOCKET}", opened.as_raw_fd());
+    let mut control = BufReader::new(UnixStream::connect(path)?);
+    say(control.get_ref(), &FromNode::Ticket(nonce))?;
+    match hear(&mut control)? {
+        Some(ToNode::Play(play)) => Ok(Some((control, play))),
+        Some(_) => Ok(None),
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn hear(control: &mut BufReader<UnixStream>) -> io::Result<Option<ToNode>> {
+    let mut line = Vec::new();
+    control.read_until(b'\n', &mut line)?;
+    if !line.ends_with(b"\n") {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&line)?))
+}
+
+/// Plays the role to its end, on its own thread, and gives the process's exit status.
+fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
+    if play.debug {
+        let _ = raise(Signal::SIGSTOP);
+    }
+    let Ok(answers) = control.get_ref().try_clone() else {
+        return 1;
+    };
+    let stop = Arc::new(Stop::default());
+    let end = match prepare(control, &play, &stop, sigpipe) {
+        Ok((runtime, entry)) => {
+            let end = runtime.block_on(play_role(entry, play, &stop));
+            let said = say(&answers, &end);
+            runtime.shutdown_background();
+            // If nobody could be told, nobody is left.
+            return if said.is_ok() { exit_status(&end) } else { 1 };
+        }
+        Err(error) => FromNode::Failed(format!("its process can't be prepared: {error}")),
+    };
+    let _ = say(&answers, &end);
+    exit_status(&end)
+}
+
+fn exit_status(end: &FromNode) -> i32 {
+    match end {
+        FromNode::Returned(_) | FromNode::Terminated => 0,
+        FromNode::Panicked(_) => 101,
+        FromNode::Failed(_) | FromNode::Ticket(_) => 1,
+    }
+}
+
+fn prepare(
+    mut control: BufReader<UnixStream>,
+    play: &Play,
+    stop: &Arc<Stop>,
+    sigpipe: SigSet,
+) -> crate::Result<(Runtime, &'static RoleEntry)> {
+    let entry = RoleEntry::find(play.role, &play.name)?;
+    let stopping = stop.clone();
+    std::thread::Builder::new().name("lonet-control".into()).spawn(move || {
+        while let Ok(Some(request)) = hear(&mut control) {
+            if let ToNode::Terminate = request {
+                stopping.ask(Why::Terminate);
+            }
+        }
+    })?;
+    let panicking = stop.clone();
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        panicking.ask(Why::Panic(describe(info)));
+        previous(info);
+    }));
+    take_sigpipe(sigpipe)?;
+    let mut builder = match entry.worker_threads {
+        None => tokio::runtime::Builder::new_current_thread(),
+        Some(workers) => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    let runtime = builder.enable_all().thread_name(format!("{}-worker", play.host)).build()?;
+    Ok((runtime, entry))
+}
+
+/// Has SIGPIPE handled, by doing nothing, and no longer blocked. Children get the default back,
+/// which they would not of a blocked signal.
+fn take_sigpipe(sigpipe: SigSet) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    {
+        let _context = runtime.enter();
+        // The handler stays when what it feeds is gone.
+        let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::pipe())?;
+    }
+    sigpipe.thread_unblock()?;
+    Ok(())
+}
+
+async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNode {
+    let subnetwork = match lonet::join(&play.network).await {
+        Ok(subnetwork) => subnetwork,
+        Err(error) => return FromNode::Failed(error.to_string()),
+    };
+    let host = match subnetwork.new_host(&play.host).await {
+        Ok(host) => host,
+        Err(error) => return FromNode::Failed(error.to_string()),
+    };
+    let played = host.clone();
+    let mut role: Pin<Box<dyn Future<Output = _>>> =
+        Box::pin(async move { (entry.play)(played, play.arguments).await });
+    let returned = tokio::select! {
+        biased;
+        () = stop.asked() => None,
+        returned = caught(role.as_mut()) => returned,
+    };
+    let end = match (stop.why(), returned) {
+        (Some(Why::Panic(what)), _) => FromNode::Panicked(what),
+        (Some(Why::Terminate), None) => FromNode::Terminated,
+        (_, Some(Ok(value))) => FromNode::Returned(value),
+        (_, Some(Err(error))) => FromNode::Failed(error.to_string()),
+        (None, None) => FromNode::Panicked("panicked".into()),
+    };
+    if let FromNode::Terminated = end {
+        // First the host, so that what it closes is nobody's doing, then what the role held.
+        let _ = host.close().await;
+        stop.ignore_panics();
+    }
+    // What the role holds is dropped inside the runtime; that may panic as anything else may.
+    let dropped = catch_unwind(AssertUnwindSafe(|| drop(role)));
+    let _ = host.close().await;
+    let _ = subnetwork.close().await;
+    match (end, stop.why()) {
+        (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
+        (FromNode::Returned(_), _) if dropped.is_err() => FromNode::Panicked("panicked".into()),
+        (end, _) => end,
+    }
+}
+
+/// `None` if it panicked.
+async fn caught<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(_) => Poll::Ready(None),
+        }
+    })
+    .await
+}
+
+/// Why a role must end before it returns.
+#[derive(Clone, Debug, PartialEq)]
+enum Why {
+    /// It was asked to.
+    Terminate,
+    /// One of its tasks panicked.
+    Panic(String),
+}
+
+/// Says a role that it must end. The first reason counts.
+#[derive(Default)]
+struct Stop {
+    why: Mutex<Option<Why>>,
+    changed: Notify,
+}
+
+impl Stop {
+    fn ask(&self, why: Why) {
+        self.lock().get_or_insert(why);
+        self.changed.notify_one();
+    }
+
+    fn why(&self) -> Option<Why> {
+        self.lock().clone()
+    }
+
+    /// From now on, whatever panics does so because the role was ended.
+    fn ignore_panics(&self) {
+        *self.lock() = Some(Why::Terminate);
+    }
+
+    async fn asked(&self) {
+        while self.why().is_none() {
+            // A notification that nobody waits for is kept.
+            self.changed.notified().await;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Why>> {
+        // The panic hook comes here: a poisoned lock must not make it panic again.
+        self.why.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn describe(info: &PanicHookInfo<'_>) -> String {
+    let payload = info.payload();
+    let what = payload.downcast_ref::<&str>().copied();
+    let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let what = what.unwrap_or("with something that is no text");
+    match info.location() {
+        Some(place) => format!("panicked at {place}: {what}"),
+        None => format!("panicked: {what}"),
+    }
+}

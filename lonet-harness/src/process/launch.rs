@@ -1,0 +1,87 @@
+//! How the test's process starts its supervisor, and what it asks it to start.
+//!
+//! Owns the supervisor's descriptors: a control socket for standard input, and nothing of the
+//! test's own standard streams, so that nothing that is left can hold them open. What follows
+//! from what it says is the collector's business.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use super::supervisor::itself;
+use super::ticket::{self, Ticket};
+use super::wire::{Program, Text};
+
+/// Starts the supervisor. It ends, and with it all that it started, when the socket is closed.
+pub(crate) fn supervisor() -> io::Result<(Child, UnixStream)> {
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = itself()
+        .stdin(OwnedFd::from(theirs))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .env(ticket::VARIABLE, Ticket::Supervisor.to_value())
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// What every process of a scenario finds in its environment.
+pub(crate) struct Place<'a> {
+    pub(crate) network: &'a str,
+    pub(crate) host: &'a str,
+    /// The number of the process in its scenario.
+    pub(crate) process: u64,
+}
+
+/// This binary, as a node that will show that ticket in that directory.
+pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path) -> Program {
+    let ticket = Ticket::Node { nonce, directory: directory.to_owned() };
+    let mut env = environment(place);
+    env.push((text(ticket::VARIABLE), Some(Text::from(&*ticket.to_value()))));
+    Program {
+        program: text("/proc/self/exe"),
+        arg0: std::env::args_os().next().map(|name| Text::from(&*name)),
+        args: Vec::new(),
+        env,
+        dir: None,
+    }
+}
+
+/// Any program. Of the command, program, arguments, changes of the environment and working
+/// directory count.
+pub(crate) fn program(place: &Place<'_>, command: &Command) -> Program {
+    let mut env = environment(place);
+    // What the user says comes last, and holds.
+    let changes = command.get_envs();
+    env.extend(changes.map(|(name, value)| (Text::from(name), value.map(Text::from))));
+    Program {
+        program: Text::from(command.get_program()),
+        arg0: None,
+        args: command.get_args().map(Text::from).collect(),
+        env,
+        dir: command.get_current_dir().map(|dir| Text::from(dir.as_os_str())),
+    }
+}
+
+fn environment(place: &Place<'_>) -> Vec<(Text, Option<Text>)> {
+    let temp: PathBuf = std::env::temp_dir();
+    let mut env = vec![
+        (text("LONET_NETWORK"), Some(text(place.network))),
+        (text("LONET_HOST"), Some(text(place.host))),
+        (text("TMPDIR"), Some(Text::from(temp.as_os_str()))),
+    ];
+    // In a PID namespace every scenario has the same pids.
+    if let Some(Ok(profile)) = std::env::var_os("LLVM_PROFILE_FILE").map(|p| p.into_string()) {
+        let unique = format!("%p-{}-{}", place.network, place.process);
+        env.push((text("LLVM_PROFILE_FILE"), Some(text(&profile.replace("%p", &unique)))));
+    }
+    env
+}
+
+fn text(text: &str) -> Text {
+    Text::from(OsStr::new(text))
+}

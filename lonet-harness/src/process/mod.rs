@@ -1,0 +1,22 @@
+//! Every process of a scenario: all that is started, signalled and ended is so in this folder.
+//! A map of:
+//!
+//! - [`ticket`]: what the environment of a re-executed copy of this binary says it is for;
+//! - [`hook`]: what runs before `main` in such a copy;
+//! - [`supervisor`]: the process whose children all others are, and that ends them;
+//! - [`init`]: the first process of the scenario's PID namespace, where there is one;
+//! - [`child`]: a role, in a process of its own;
+//! - [`launch`]: how the test's process starts the supervisor;
+//! - [`wire`]: what these say to each other;
+//! - [`output`]: what a node printed, bounded.
+//!
+//! Knows no trace: what a process reports of the network is the collector's business.
+
+pub(crate) mod child;
+mod hook;
+mod init;
+pub(crate) mod launch;
+pub(crate) mod output;
+mod supervisor;
+pub(crate) mod ticket;
+pub(crate) mod wire;

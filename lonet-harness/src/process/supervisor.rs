@@ -1,0 +1,363 @@
+//! The supervisor: the parent of all processes of a scenario, which outlives none of them.
+//!
+//! Owns starting, signalling and reaping, and the end: when the test's process is gone, however
+//! it went, or closes the control socket, everything is killed. It is a copy of the test's binary,
+//! started for this alone, and has one thread: so it may make a user namespace, and may be the
+//! parent whose death its children are told of. It decides nothing: which process is ended when is
+//! the scenario's business.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, getgid, getppid, getuid};
+
+use super::ticket::{self, Ticket};
+use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
+
+/// Does not return where it was called for: with a control socket for standard input, by the
+/// process at the other end of it.
+pub(super) fn run() {
+    let Ok(control) = control_socket() else {
+        return;
+    };
+    let Some(control) = control else {
+        // To go on would be to run the tests of this binary, all of them.
+        std::process::exit(1);
+    };
+    let ended = Supervisor::new(control).and_then(|mut supervisor| {
+        let ended = supervisor.serve();
+        supervisor.end_all();
+        ended
+    });
+    std::process::exit(i32::from(ended.is_err()));
+}
+
+/// `None` if whoever started this process is gone already.
+///
+/// # Errors
+///
+/// There is none: then this process was not started to be a supervisor.
+fn control_socket() -> io::Result<Option<UnixStream>> {
+    let stdin = io::stdin();
+    let peer = getsockopt(&stdin, sockopt::PeerCredentials)?;
+    if peer.pid() != getppid().as_raw() {
+        return Ok(None);
+    }
+    Ok(Some(UnixStream::from(stdin.as_fd().try_clone_to_owned()?)))
+}
+
+struct Supervisor {
+    control: UnixStream,
+    /// The test's process; `None` where the kernel can't give it: then its end is known by the
+    /// socket alone.
+    test: Option<OwnedFd>,
+    children: SignalFd,
+    /// What came of a request so far.
+    input: Vec<u8>,
+    /// By pid, the processes that were started here and have not been reaped.
+    running: BTreeMap<i32, u64>,
+    init: Option<Child>,
+}
+
+impl Supervisor {
+    fn new(control: UnixStream) -> io::Result<Supervisor> {
+        set_child_subreaper(true)?;
+        SigSet::empty().thread_set_mask()?;
+        let children =
+            SignalFd::with_flags(&sigchld(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let test = getsockopt(&control, sockopt::PeerPidfd).ok();
+        control.set_nonblocking(true)?;
+        let mut supervisor = Supervisor {
+            control,
+            test,
+            children,
+            input: Vec::new(),
+            running: BTreeMap::new(),
+            init: None,
+        };
+        let means = supervisor.enclose();
+        // Nothing but SIGKILL ends it before its time.
+        SigSet::all().thread_block()?;
+        supervisor.say(&FromSupervisor::Ready { means })?;
+        Ok(supervisor)
+    }
+
+    /// Encloses all that will be started in a PID namespace, if it may.
+    fn enclose(&mut self) -> Means {
+        if std::env::var_os("LONET_NAMESPACE").is_some_and(|value| value == "0") {
+            return Means::Subreaper;
+        }
+        let means = match unshare(CloneFlags::CLONE_NEWPID) {
+            Ok(()) => Means::Namespace,
+            Err(_) => {
+                let (uid, gid) = (getuid(), getgid());
+                if unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID).is_err() {
+                    return Means::Subreaper;
+                }
+                // Without a mapping every file would seem to be someone else's.
+                let mapped = fs::write("/proc/self/setgroups", "deny")
+                    .and_then(|()| fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")))
+                    .and_then(|()| fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")));
+                if mapped.is_err() {
+                    // The namespace can't be left again.
+                    std::process::exit(1);
+                }
+                Means::UserNamespace
+            }
+        };
+        let mut init = itself();
+        init.stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .env(ticket::VARIABLE, Ticket::Init.to_value());
+        // Two scenarios' inits have the same pid, and nothing that is worth measuring.
+        if std::env::var_os("LLVM_PROFILE_FILE").is_some() {
+            init.env("LLVM_PROFILE_FILE", "/dev/null");
+        }
+        match init.spawn() {
+            Ok(init) => self.init = Some(init),
+            // Nothing can be started in a namespace that has no first process.
+            Err(_) => std::process::exit(1),
+        }
+        means
+    }
+
+    /// Serves requests until the test's process is gone, or wants no more.
+    fn serve(&mut self) -> io::Result<()> {
+        loop {
+            let mut fds = vec![
+                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
+            ];
+            if let Some(test) = &self.test {
+                fds.push(PollFd::new(test.as_fd(), PollFlags::POLLIN));
+            }
+            match poll(&mut fds, PollTimeout::NONE) {
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
+            if ready.get(2).copied().unwrap_or(false) {
+                return Ok(());
+            }
+            if ready[1] {
+                while let Ok(Some(_)) = self.children.read_signal() {}
+                self.reap()?;
+            }
+            if ready[0] && !self.hear()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads what has come, and does it. False at the end.
+    fn hear(&mut self) -> io::Result<bool> {
+        let mut chunk = [0; 64 * 1024];
+        match self.control.read(&mut chunk) {
+            Ok(0) => return Ok(false),
+            Ok(n) => self.input.extend_from_slice(&chunk[..n]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(true),
+            Err(error) => return Err(error),
+        }
+        while let Some(end) = self.input.iter().position(|&b| b == b'\n') {
+            let line: Vec<u8> = self.input.drain(..=end).collect();
+            match serde_json::from_slice(&line)? {
+                ToSupervisor::Start { process, program, output } => {
+                    let told = match self.start(process, program, &output) {
+                        Ok(pid) => FromSupervisor::Started { process, pid },
+                        Err(error) => FromSupervisor::NotStarted { process, error: error.to_string() },
+                    };
+                    self.say(&told)?;
+                    // A child may have ended while its signal was not blocked.
+                    self.reap()?;
+                }
+                ToSupervisor::Signal { process, signal } => self.signal(process, signal),
+            }
+        }
+        Ok(true)
+    }
+
+    fn start(&mut self, process: u64, program: Program, output: &Path) -> io::Result<u32> {
+        // The reader is there before this is asked for, so that a writer must not wait.
+        let output = OpenOptions::new()
+            .write(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(output)?;
+        fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))?;
+        let mut command = command(program);
+        command
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .process_group(0);
+        // What is started inherits the mask.
+        SigSet::empty().thread_set_mask()?;
+        let child = command.spawn();
+        SigSet::all().thread_block()?;
+        let pid = child?.id();
+        self.running.insert(pid.cast_signed(), process);
+        Ok(pid)
+    }
+
+    fn signal(&self, process: u64, signal: i32) {
+        let Ok(signal) = Signal::try_from(signal) else { return };
+        // One that is reaped has told, or is telling, that it ended.
+        if let Some((&pid, _)) = self.running.iter().find(|&(_, &n)| n == process) {
+            let pid = Pid::from_raw(pid);
+            // The group is the process's own, unless it has made itself another.
+            if killpg(pid, signal).is_err() {
+                let _ = kill(pid, signal);
+            }
+        }
+    }
+
+    /// Tells of every child that changed.
+    fn reap(&mut self) -> io::Result<()> {
+        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
+        loop {
+            let (pid, status) = match waitpid(Pid::from_raw(-1), Some(flags)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
+                Ok(WaitStatus::Exited(pid, status)) => (pid, Ended::Status(status)),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ended::Signal(signal as i32)),
+                Ok(WaitStatus::Stopped(pid, _)) => {
+                    if let Some(&process) = self.running.get(&pid.as_raw()) {
+                        self.say(&FromSupervisor::Stopped { process })?;
+                    }
+                    continue;
+                }
+                Ok(WaitStatus::Continued(pid)) => {
+                    if let Some(&process) = self.running.get(&pid.as_raw()) {
+                        self.say(&FromSupervisor::Continued { process })?;
+                    }
+                    continue;
+                }
+                // One ended by a signal that has no name: which one, its absence tells.
+                Err(Errno::EINVAL) => {
+                    let gone = self.running.keys().copied().find(|&pid| {
+                        kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
+                    });
+                    let Some(pid) = gone else { continue };
+                    (Pid::from_raw(pid), Ended::Signal(0))
+                }
+                Ok(_) | Err(Errno::EINTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if let Some(process) = self.running.remove(&pid.as_raw()) {
+                self.say(&FromSupervisor::Ended { process, status })?;
+            }
+        }
+    }
+
+    fn say(&self, message: &FromSupervisor) -> io::Result<()> {
+        // Blocking for the length of the message: requests can wait, but half a line can't.
+        self.control.set_nonblocking(false)?;
+        let said = say(&self.control, message);
+        self.control.set_nonblocking(true)?;
+        said
+    }
+
+    /// Kills all that came of this scenario, and returns when it is gone.
+    fn end_all(&mut self) {
+        let _ = SigSet::empty().thread_set_mask();
+        if let Some(init) = &mut self.init {
+            // With the first process of a PID namespace, all others in it end.
+            let _ = init.kill();
+            loop {
+                match waitpid(Pid::from_raw(-1), None) {
+                    Err(Errno::ECHILD) => return,
+                    _ => continue,
+                }
+            }
+        }
+        // Orphans become children of this process, a generation with each round.
+        loop {
+            for child in children() {
+                let _ = kill(child, Signal::SIGKILL);
+            }
+            match waitpid(Pid::from_raw(-1), None) {
+                Err(Errno::ECHILD) => return,
+                _ => while matches!(
+                    waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)),
+                    Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::EINVAL)
+                ) {},
+            }
+        }
+    }
+}
+
+fn sigchld() -> SigSet {
+    let mut set = SigSet::empty();
+    set.add(Signal::SIGCHLD);
+    set
+}
+
+/// This binary, even if its file has been replaced meanwhile.
+pub(super) fn itself() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    if let Some(name) = std::env::args_os().next() {
+        command.arg0(name);
+    }
+    command
+}
+
+fn command(program: Program) -> Command {
+    let mut command = Command::new(std::ffi::OsString::from(program.program));
+    if let Some(arg0) = program.arg0 {
+        command.arg0(std::ffi::OsString::from(arg0));
+    }
+    command.args(program.args.into_iter().map(std::ffi::OsString::from));
+    // The supervisor's own ticket is for nobody else.
+    command.env_remove(ticket::VARIABLE);
+    for (name, value) in program.env {
+        let name = std::ffi::OsString::from(name);
+        match value {
+            Some(value) => command.env(name, std::ffi::OsString::from(value)),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(dir) = program.dir {
+        command.current_dir(std::ffi::OsString::from(dir));
+    }
+    command
+}
+
+/// The living children of this process.
+fn children() -> Vec<Pid> {
+    let me = std::process::id();
+    let parse = |text: &str| text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect();
+    if let Ok(list) = fs::read_to_string(format!("/proc/self/task/{me}/children")) {
+        return parse(&list);
+    }
+    // Kernels can be built without that list.
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    processes
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
+        .filter(|pid| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            // The name, in parentheses, may hold anything.
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+            parent.and_then(|parent| parent.parse().ok()) == Some(me)
+        })
+        .map(Pid::from_raw)
+        .collect()
+}

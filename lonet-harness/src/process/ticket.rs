@@ -1,0 +1,82 @@
+//! The ticket: what the environment of a re-executed copy of this binary says it is for.
+//!
+//! Owns its text. Whether it is still good is for whoever gave it out to say: a ticket is good
+//! once, so that a grandchild that inherits the environment finds it spent.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+/// The variable that holds the ticket. All that it holds is a number and the place to show it:
+/// nothing of a role is to be read in `/proc/*/environ`.
+pub(crate) const VARIABLE: &str = "LONET_TICKET";
+
+/// What a re-executed copy of this binary is for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ticket {
+    /// To be the parent of a scenario's processes; its standard input is its control socket.
+    Supervisor,
+    /// To be the first process of the supervisor's PID namespace.
+    Init,
+    /// To play a role, which it is told at the control socket in this directory.
+    Node { nonce: u64, directory: PathBuf },
+}
+
+impl Ticket {
+    /// The ticket of this process, if it has one.
+    pub(super) fn mine() -> Option<Ticket> {
+        Ticket::parse(std::env::var_os(VARIABLE)?.as_bytes())
+    }
+
+    /// The variable's value.
+    pub(super) fn to_value(&self) -> OsString {
+        match self {
+            Ticket::Supervisor => "supervisor".into(),
+            Ticket::Init => "init".into(),
+            Ticket::Node { nonce, directory } => {
+                let mut value = OsString::from(format!("node:{nonce}:"));
+                value.push(directory);
+                value
+            }
+        }
+    }
+
+    fn parse(value: &[u8]) -> Option<Ticket> {
+        match value {
+            b"supervisor" => Some(Ticket::Supervisor),
+            b"init" => Some(Ticket::Init),
+            _ => {
+                let rest = value.strip_prefix(b"node:")?;
+                let colon = rest.iter().position(|&b| b == b':')?;
+                let nonce = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
+                let directory = OsString::from_vec(rest[colon + 1..].to_vec());
+                let absolute = Path::new(&directory).is_absolute();
+                absolute.then(|| Ticket::Node { nonce, directory: directory.into() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ticket_reads_back() {
+        let directory = PathBuf::from("/tmp/lonet/a:b");
+        for ticket in [
+            Ticket::Supervisor,
+            Ticket::Init,
+            Ticket::Node { nonce: u64::MAX, directory },
+        ] {
+            assert_eq!(Ticket::parse(ticket.to_value().as_bytes()), Some(ticket));
+        }
+    }
+
+    #[test]
+    fn what_is_no_ticket_is_none() {
+        for value in ["", "node", "node:1", "node:x:/tmp", "node:1:tmp", "Supervisor"] {
+            assert_eq!(Ticket::parse(value.as_bytes()), None, "{value}");
+        }
+    }
+}

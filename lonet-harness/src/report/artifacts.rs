@@ -1,0 +1,127 @@
+//! What a failed test leaves on disk: its trace, its records, each host's log.
+//!
+//! Owns where, and which file holds what. The place is emptied before, so that nothing of an
+//! earlier run is taken for this one's.
+
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::collector::query::Report;
+use crate::process::wire::Means;
+use crate::trace::Trace;
+use crate::trace::causality::Graph;
+
+/// Where the artifacts of that test of this binary belong.
+pub(crate) fn place(test: &str) -> PathBuf {
+    let exe = std::env::current_exe().unwrap_or_default();
+    let root = match std::env::var_os("LONET_ARTIFACTS") {
+        Some(root) if !root.is_empty() => PathBuf::from(root),
+        _ => target(&exe).join("lonet"),
+    };
+    root.join(binary(&exe)).join(test.replace("::", "__"))
+}
+
+/// Cargo's target directory.
+fn target(exe: &Path) -> PathBuf {
+    if let Some(target) = std::env::var_os("CARGO_TARGET_DIR").filter(|t| !t.is_empty()) {
+        return target.into();
+    }
+    // The outermost: one for each target triple lies inside the first.
+    let tagged = exe.ancestors().filter(|dir| dir.join("CACHEDIR.TAG").exists()).last();
+    tagged.map_or_else(|| PathBuf::from("target"), Path::to_owned)
+}
+
+/// The binary's name without the hash that cargo gives it.
+fn binary(exe: &Path) -> String {
+    let name = exe.file_name().unwrap_or(OsStr::new("unknown")).to_string_lossy();
+    let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
+    match name.rsplit_once('-') {
+        Some((stem, hash))
+            if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) =>
+        {
+            stem.to_owned()
+        }
+        _ => name.to_owned(),
+    }
+}
+
+/// Writes all there is to say.
+///
+/// # Errors
+///
+/// The system's, about the first file that can't be written.
+pub(crate) fn write(place: &Path, report: &Report) -> io::Result<()> {
+    match fs::remove_dir_all(place) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let logs = place.join("logs");
+    fs::create_dir_all(&logs)?;
+    let graph = Arc::new(Graph::build(report.records.clone()));
+    fs::write(place.join("trace.txt"), Trace::whole(graph).lifecycle().to_string())?;
+    fs::write(place.join("trace.jsonl"), records(report)?)?;
+    fs::write(place.join("processes.txt"), processes(report))?;
+    for node in &report.nodes {
+        // One file a host: incarnations one after the other.
+        let path = logs.join(format!("{}.log", node.host));
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        text.push_str(&node.log);
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+/// Each record with the process that reported it.
+fn records(report: &Report) -> io::Result<String> {
+    let mut text = String::new();
+    for (index, process) in report.records.iter().enumerate() {
+        for record in &process.records {
+            let record = serde_json::to_value(record)?;
+            let line = serde_json::json!({ "process": index, "pid": process.pid, "ev": record });
+            text.push_str(&line.to_string());
+            text.push('\n');
+        }
+    }
+    Ok(text)
+}
+
+fn processes(report: &Report) -> String {
+    let mut text = String::new();
+    let means = match report.means {
+        Some(Means::Namespace) => "a PID namespace",
+        Some(Means::UserNamespace) => "a PID namespace in a user namespace",
+        Some(Means::Subreaper) => "a child subreaper, without a PID namespace",
+        None => "no supervisor: nothing was started",
+    };
+    let _ = writeln!(text, "kept by {means}");
+    for node in &report.nodes {
+        let pid = node.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+        let end = match node.ended {
+            Some(ended) => format!("exit {}", ended.words()),
+            None => "runs".to_owned(),
+        };
+        let _ = writeln!(text, "{} {} pid {pid} {end}", node.host, node.what);
+    }
+    for problem in &report.problems {
+        let _ = writeln!(text, "{problem}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_binary_is_known_by_its_name() {
+        let name = |path: &str| binary(Path::new(path));
+        assert_eq!(name("/t/debug/deps/nodes-0123456789abcdef"), "nodes");
+        assert_eq!(name("/t/debug/deps/nodes-0123456789abcdef (deleted)"), "nodes");
+        assert_eq!(name("/t/debug/examples/ping-pong"), "ping-pong");
+    }
+}

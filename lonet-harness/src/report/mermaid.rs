@@ -1,0 +1,62 @@
+//! A trace as a Mermaid sequence diagram, for pull requests and documents.
+//!
+//! Pure. Owns Mermaid's syntax and escaping.
+
+use lonet::trace::{Event, Verb};
+
+use super::sequence::{hosts, short};
+use crate::trace::Trace;
+
+/// The diagram's source, without the code fence.
+pub fn diagram(trace: &Trace) -> String {
+    let events = trace.events();
+    let hosts = hosts(events);
+    let id = |host: &str| {
+        let index = hosts.iter().position(|known| *known == host);
+        format!("h{}", index.unwrap_or(0))
+    };
+    let mut text = "sequenceDiagram\n".to_owned();
+    for host in &hosts {
+        text.push_str(&format!(
+            "    participant {} as {}\n",
+            id(host),
+            escaped(host)
+        ));
+    }
+    for event in events {
+        text.push_str(&format!("    {}\n", line(event, id, &hosts)));
+    }
+    text
+}
+
+fn line(event: &Event, id: impl Fn(&str) -> String, hosts: &[&str]) -> String {
+    let from = id(event.host());
+    let says = escaped(&short(event));
+    match (event.verb(), event.peer()) {
+        (Verb::Dial, Some(peer)) => format!("{from}->>{}: {says}", id(peer.host())),
+        (Verb::Accept | Verb::Connect, Some(peer)) => {
+            format!("{from}-->>{}: {says}", id(peer.host()))
+        }
+        (Verb::Fail, Some(peer)) => format!("{from}-x{}: {says}", id(peer.host())),
+        (verb, _) if verb.is_interference() => match hosts {
+            [_] => format!("Note over {from}: {says}"),
+            _ => format!("Note over h0,h{}: {says}", hosts.len() - 1),
+        },
+        _ => format!("Note over {from}: {says}"),
+    }
+}
+
+/// Mermaid's own signs as entity codes.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '#' | ';' | '<' | '>' | '"' | '&' | '{' | '}' | '%' => {
+                escaped.push_str(&format!("#{};", c as u32));
+            }
+            c if c.is_control() => escaped.push('·'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

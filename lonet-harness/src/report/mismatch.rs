@@ -1,0 +1,400 @@
+//! The page of an expectation that does not hold.
+//!
+//! Pure. Owns every word of it, in the order of TRACES 7.3: the line and what happened instead,
+//! why, the difference, hints, a diagram, logs, artifacts, how to update.
+
+use std::path::PathBuf;
+
+use super::sequence;
+use crate::trace::Mismatch;
+use crate::trace::Mode;
+use crate::trace::columns::aligned;
+use crate::trace::diagnosis::{Difference, Parts, Problem, Told, line_of};
+use crate::trace::edges::Why;
+use crate::trace::hints::Hint;
+
+/// Longer diagrams are left to the artifacts.
+const MOST_IN_DIAGRAM: usize = 60;
+/// Lines around a difference.
+const CONTEXT: usize = 4;
+
+/// What surrounds a failure, beyond the trace.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// By host, the last lines that its process printed.
+    pub logs: Vec<(String, String)>,
+    /// Where the test's artifacts are.
+    pub artifacts: Option<PathBuf>,
+    /// Whether the page goes to a terminal.
+    pub colours: bool,
+}
+
+/// The page.
+pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
+    Page {
+        parts: mismatch.parts(),
+        around,
+        text: String::new(),
+    }
+    .write()
+}
+
+#[derive(Clone, Copy)]
+enum Paint {
+    Strong,
+    Expected,
+    Happened,
+}
+
+struct Page<'a> {
+    parts: &'a Parts,
+    around: &'a Surroundings,
+    text: String,
+}
+
+impl Page<'_> {
+    fn write(mut self) -> String {
+        self.headline();
+        if matches!(self.parts.problem, Problem::Syntax(_)) {
+            return self.text;
+        }
+        self.difference();
+        for hint in &self.parts.hints {
+            let hint = worded(hint, self.parts);
+            let word = self.paint(Paint::Strong, "hint:");
+            self.line(&format!("\n{word} {hint}"));
+        }
+        self.diagram();
+        self.logs();
+        if let Some(artifacts) = &self.around.artifacts {
+            self.line(&format!("\nartifacts: {}", artifacts.display()));
+        }
+        self.updating();
+        self.text
+    }
+
+    fn line(&mut self, line: &str) {
+        self.text.push_str(line);
+        self.text.push('\n');
+    }
+
+    fn heading(&mut self, heading: &str) {
+        let heading = self.paint(Paint::Strong, heading);
+        self.line(&format!("\n{heading}"));
+    }
+
+    fn paint(&self, paint: Paint, text: &str) -> String {
+        if !self.around.colours {
+            return text.to_owned();
+        }
+        let code = match paint {
+            Paint::Strong => "1",
+            Paint::Expected => "31",
+            Paint::Happened => "32",
+        };
+        format!("\x1b[{code}m{text}\x1b[0m")
+    }
+
+    fn event(&self, node: u32) -> String {
+        line_of(&self.parts.trace.graph, node)
+    }
+
+    fn headline(&mut self) {
+        let problem = self.parts.problem.clone();
+        match &problem {
+            Problem::Syntax(error) => {
+                self.line(&format!("the expected trace is malformed: {error}"))
+            }
+            Problem::AboveCause {
+                line,
+                event,
+                cause,
+                chain,
+                cause_line,
+            } => {
+                self.title(line, cause_line.as_ref());
+                let (told, cause_text) =
+                    (self.paint(Paint::Expected, &line.text), self.event(*cause));
+                let told_as = match self.event(*event) == line.text {
+                    true => String::new(),
+                    false => format!(" ({})", self.event(*event)),
+                };
+                match (cause_line, self.parts.mode) {
+                    (Some(_), Mode::All) => self.line(&format!(
+                        "`{told}`{told_as} stands above `{cause_text}`, which happens before it:"
+                    )),
+                    (None, Mode::All) => self.line(&format!(
+                        "`{cause_text}` happens before `{told}`{told_as}, and no line tells of it:"
+                    )),
+                    (_, Mode::Some) => self.line(&format!(
+                        "`{cause_text}` happens before `{}`, which a line above tells of:",
+                        self.event(*event)
+                    )),
+                }
+                self.chain(chain);
+            }
+            Problem::NotHappened {
+                line,
+                told_above,
+                instead,
+            } => {
+                self.title(line, None);
+                match told_above {
+                    0 => self.line("no such event happened"),
+                    1 => self.line("it happened once, which a line above tells of"),
+                    times => self.line(&format!(
+                        "it happened {times} times, which lines above tell of"
+                    )),
+                }
+                if self.parts.mode == Mode::All {
+                    self.instead(instead);
+                }
+            }
+            Problem::Untold { events } => {
+                let heading = "the expected trace ends, but more happened";
+                let heading = self.paint(Paint::Strong, heading);
+                self.line(&heading);
+                self.instead(events);
+            }
+            Problem::Undecided { line, alike } => {
+                let heading = "whether the expected trace holds could not be found out: too many assignments of its lines to events are possible";
+                let heading = self.paint(Paint::Strong, heading);
+                self.line(&heading);
+                self.line(&format!(
+                    "the longest beginning that was found to hold ends above line {}: {}",
+                    line.number, line.text
+                ));
+                self.line("these lines can stand for several concurrent events; tell them apart, by marks or by naming hosts and ports:");
+                for told in alike.iter().take(20) {
+                    self.line(&format!("    line {}: {}", told.number, told.text));
+                }
+                if alike.len() > 20 {
+                    self.line(&format!("    … and {} more", alike.len() - 20));
+                }
+            }
+        }
+    }
+
+    fn title(&mut self, line: &Told, below: Option<&Told>) {
+        let title = match self.parts.mode {
+            Mode::All => "the trace is not the expected one:",
+            Mode::Some => "the trace does not contain the expected lines:",
+        };
+        let title = self.paint(Paint::Strong, title);
+        self.line(&format!("{title} line {} can't happen here", line.number));
+        let text = self.paint(Paint::Expected, &line.text);
+        self.line(&format!("\n    line {}: {text}", line.number));
+        if let Some(below) = below {
+            self.line(&format!("    line {}: {}", below.number, below.text));
+        }
+        self.line("");
+    }
+
+    fn instead(&mut self, events: &[u32]) {
+        match events {
+            [] => self.line("at this point, nothing more happened"),
+            [only] => {
+                let event = self.paint(Paint::Happened, &self.event(*only));
+                self.line(&format!("at this point happened: {event}"));
+            }
+            several => {
+                self.line("at this point happened, in whichever order:");
+                for &event in several.iter().take(8) {
+                    let event = self.paint(Paint::Happened, &self.event(event));
+                    self.line(&format!("    {event}"));
+                }
+                if several.len() > 8 {
+                    self.line(&format!("    … and {} more", several.len() - 8));
+                }
+            }
+        }
+    }
+
+    fn chain(&mut self, chain: &[(u32, Why)]) {
+        let graph = self.parts.trace.graph.clone();
+        // What is no event is told by why the next event comes after it.
+        let mut reasons: Vec<&str> = Vec::new();
+        for (index, &(node, why)) in chain.iter().enumerate() {
+            if index > 0 && reasons.last() != Some(&reason(why)) {
+                reasons.push(reason(why));
+            }
+            if graph.event(node).is_none() {
+                continue;
+            }
+            let event = self.event(node);
+            if index == 0 {
+                self.line(&format!("    {event}"));
+            } else {
+                self.line(&format!("    → {event}    ({})", reasons.join("; ")));
+                reasons.clear();
+            }
+        }
+    }
+
+    fn difference(&mut self) {
+        let diff = &self.parts.diff;
+        let changed = |line: &Difference| !matches!(line, Difference::Same(_));
+        if !diff.iter().any(changed) {
+            return;
+        }
+        let near: Vec<bool> = (0..diff.len())
+            .map(|index| {
+                let from = index.saturating_sub(CONTEXT);
+                let to = (index + CONTEXT + 1).min(diff.len());
+                diff[from..to].iter().any(changed)
+            })
+            .collect();
+        let lines: Vec<_> = diff
+            .iter()
+            .map(|line| match line {
+                Difference::Same(words)
+                | Difference::Expected(words)
+                | Difference::Happened(words) => Ok(words.clone()),
+            })
+            .collect();
+        let text = aligned(&lines);
+        self.heading("the nearest order that could happen (- expected, + happened):");
+        let mut skipped = false;
+        for ((line, near), text) in diff.iter().zip(near).zip(text.lines()) {
+            if !near {
+                skipped = true;
+                continue;
+            }
+            if std::mem::take(&mut skipped) {
+                self.line("      …");
+            }
+            let line = match line {
+                Difference::Same(_) => format!("      {text}"),
+                Difference::Expected(_) => self.paint(Paint::Expected, &format!("    - {text}")),
+                Difference::Happened(_) => self.paint(Paint::Happened, &format!("    + {text}")),
+            };
+            self.line(&line);
+        }
+        if skipped {
+            self.line("      …");
+        }
+    }
+
+    fn diagram(&mut self) {
+        if self.parts.trace.events().is_empty() {
+            self.heading("nothing happened that the assertion looks at");
+            return;
+        }
+        self.heading("what happened (concurrent events stand in some order):");
+        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM);
+        for line in diagram.lines() {
+            self.line(&format!("    {line}"));
+        }
+    }
+
+    fn logs(&mut self) {
+        let around = self.around;
+        for (host, tail) in &around.logs {
+            self.heading(&format!("the last that {host} printed:"));
+            for line in tail.lines() {
+                self.line(&format!("    {host} │ {line}"));
+            }
+        }
+    }
+
+    fn updating(&mut self) {
+        if self.parts.mode == Mode::Some {
+            return;
+        }
+        match self.parts.can_update {
+            Some(true) => self.line(
+                "\nto take what happened for what is expected, run the test with UPDATE_EXPECT=1",
+            ),
+            Some(false) => self.line(
+                "\nto have the expectation rewritten, put it into expect![[r#\"…\"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1",
+            ),
+            None => {}
+        }
+    }
+}
+
+fn reason(why: Why) -> &'static str {
+    match why {
+        Why::Task => "the same task did both",
+        Why::Socket => "the same socket",
+        Why::Port => "the port had to be free again",
+        Why::Connection => "the same connection: dial, accept, connect",
+        Why::Payload => "it had read what was written after that",
+        Why::Eof => "it had read the end of the stream",
+        Why::Killed => "the end of the stream came of the kill",
+        Why::Process => "a process starts, acts, then ends",
+        Why::Awaited => "it had waited for that",
+    }
+}
+
+fn worded(hint: &Hint, parts: &Parts) -> String {
+    match hint {
+        Hint::DialBeforeListen { fail, listen } => format!(
+            "`{fail}`: `{listen}` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until(\"{listen}\").await?"
+        ),
+        Hint::NobodyListens { fail, addr } => {
+            format!("`{fail}`: nothing in this trace ever listened at {addr}")
+        }
+        Hint::PortsRaced { renamed } => {
+            let swaps = swaps(renamed);
+            let these = if renamed.len() <= 2 {
+                "these two"
+            } else {
+                "these"
+            };
+            format!(
+                "same order, ports swapped ({}): {these} raced; bind them (`$p`) or order them with `until`",
+                swaps.join(", "),
+            )
+        }
+        Hint::Concurrent { event, host } => {
+            let mut text = format!(
+                "`{event}` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until(\"{event}\").await?"
+            );
+            if parts.trace.graph.started(host) {
+                text.push_str(&format!(
+                    ", or by ending {host} first: its node's join(), terminate() or kill()"
+                ));
+            }
+            text
+        }
+        Hint::OutsideView {
+            event,
+            verb,
+            by_host,
+        } => {
+            let how = match by_host {
+                true => ".hosts(&[…])",
+                false => crate::trace::method_for(*verb),
+            };
+            format!("`{event}` did happen, but this view leaves it out; it is in trace(){how}")
+        }
+        Hint::Bound {
+            variable,
+            value,
+            event,
+        } => format!("`{event}` would do, but `${variable}` stands for {value} since a line above"),
+        Hint::OtherText { event } => {
+            format!("this happened, and differs only in what it says: {event}")
+        }
+        Hint::Died { host, status } => match status.strip_prefix("signal ") {
+            Some(signal) => format!("{host}'s process was ended by signal {signal}"),
+            None => format!("{host}'s process ended with status {status}"),
+        },
+        Hint::Reported { problem } => format!("a report made no sense: {problem}"),
+    }
+}
+
+/// `α:1 ↔ α:2` where two have each other's number, `α:1 → α:3` otherwise.
+fn swaps(renamed: &[(String, String)]) -> Vec<String> {
+    let mut swaps = Vec::new();
+    for (from, to) in renamed {
+        let back = renamed.iter().any(|(f, t)| f == to && t == from);
+        if !back {
+            swaps.push(format!("{from} → {to}"));
+        } else if from < to {
+            swaps.push(format!("{from} ↔ {to}"));
+        }
+    }
+    swaps
+}

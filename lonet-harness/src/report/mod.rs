@@ -1,0 +1,17 @@
+//! Every text that a failing test shows, one file a kind:
+//!
+//! - [`mismatch`]: the page of an expectation that does not hold;
+//! - `verdict`: what everybody waits for when the deadline passes;
+//! - [`sequence`]: a trace as a sequence diagram in text;
+//! - [`mermaid`]: the same for pull requests;
+//! - [`html`]: the page for a browser;
+//! - `artifacts`: where all of it is kept.
+//!
+//! Decides nothing: what failed, and why, is the business of [`trace`](crate::trace) and of the run.
+
+pub(crate) mod artifacts;
+pub mod html;
+pub mod mermaid;
+pub mod mismatch;
+pub mod sequence;
+pub(crate) mod verdict;

@@ -1,0 +1,233 @@
+//! A trace as a sequence diagram in text: a column a host, time downwards, an arrow for each dial,
+//! accept and connect.
+//!
+//! Pure. Owns the drawing. The order is the canonical one: what is concurrent stands in some order.
+
+use lonet::trace::{Event, Verb};
+
+use crate::trace::Trace;
+use crate::trace::columns::width;
+
+/// Columns stand no further apart than this; longer texts are cut.
+const WIDEST: usize = 44;
+
+/// The diagram of the trace's events.
+pub fn diagram(trace: &Trace) -> String {
+    diagram_of(trace, usize::MAX)
+}
+
+/// The diagram of the first so many events, and how many more there are.
+pub fn diagram_of(trace: &Trace, most: usize) -> String {
+    let events = trace.events();
+    let shown = &events[..events.len().min(most)];
+    let mut text = draw(shown);
+    if shown.len() < events.len() {
+        text.push_str(&format!("… and {} more\n", events.len() - shown.len()));
+    }
+    text
+}
+
+/// The hosts, in order of first appearance.
+pub(crate) fn hosts(events: &[Event]) -> Vec<&str> {
+    let mut hosts: Vec<&str> = Vec::new();
+    let mut add = |host| {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    };
+    for event in events {
+        add(event.host());
+        if let Some(peer) = event.peer() {
+            add(peer.host());
+        }
+    }
+    hosts
+}
+
+/// What a diagram says beside an event, where its column says which host it is.
+pub(crate) fn short(event: &Event) -> String {
+    let words = event.words();
+    match (event.addr(), event.verb()) {
+        (Some(addr), verb) => {
+            let mut text = format!(":{} {verb}", addr.port());
+            if let Some(peer) = event.peer() {
+                let same = peer.host() == addr.host();
+                match verb {
+                    // The arrow says to whom.
+                    Verb::Dial | Verb::Accept | Verb::Connect if !same => {
+                        text.push_str(&format!(" :{}", peer.port()));
+                    }
+                    _ => text.push_str(&format!(" {peer}")),
+                }
+            }
+            if !event.text().is_empty() {
+                text.push_str(&format!(" {}", event.text()));
+            }
+            text
+        }
+        (None, Verb::Mark) => format!("[{}]", event.text()),
+        (None, verb) if verb.is_interference() => words.join(" "),
+        (None, _) => words[1..].join(" "),
+    }
+}
+
+/// The column that an arrow leads to, if the event is drawn as one.
+fn arrow(event: &Event, hosts: &[&str]) -> Option<usize> {
+    let leads = matches!(event.verb(), Verb::Dial | Verb::Accept | Verb::Connect);
+    let peer = event
+        .peer()
+        .filter(|peer| leads && peer.host() != event.host())?;
+    hosts.iter().position(|host| *host == peer.host())
+}
+
+fn draw(events: &[Event]) -> String {
+    let hosts = hosts(events);
+    let index = |event: &Event| {
+        hosts
+            .iter()
+            .position(|host| *host == event.host())
+            .unwrap_or(0)
+    };
+    let mut apart = hosts.iter().map(|host| width(host) + 2).max().unwrap_or(0);
+    for event in events {
+        let needs = match arrow(event, &hosts) {
+            Some(to) => (width(&short(event)) + 6).div_ceil(to.abs_diff(index(event)).max(1)),
+            None if event.verb().is_interference() => 0,
+            None => width(&short(event)) + 2,
+        };
+        apart = apart.max(needs);
+    }
+    let apart = apart.min(WIDEST);
+    let canvas = Canvas {
+        columns: hosts.len(),
+        apart,
+    };
+    let mut text = String::new();
+    let mut heads = canvas.blank();
+    for (column, host) in hosts.iter().enumerate() {
+        canvas.centred(&mut heads, column, host);
+    }
+    push(&mut text, &heads);
+    if !hosts.is_empty() {
+        push(&mut text, &canvas.lifelines());
+    }
+    for event in events {
+        let from = index(event);
+        let row = match arrow(event, &hosts) {
+            Some(to) => canvas.arrow(from, to, &short(event)),
+            None if event.verb().is_interference() => canvas.across(&short(event)),
+            None => {
+                let mut row = canvas.lifelines();
+                canvas.centred(&mut row, from, &cut(&short(event), apart - 1));
+                row
+            }
+        };
+        push(&mut text, &row);
+    }
+    text
+}
+
+/// One cell a terminal column; a wide character leaves the cell after it empty.
+type Row = Vec<String>;
+
+struct Canvas {
+    columns: usize,
+    apart: usize,
+}
+
+impl Canvas {
+    fn centre(&self, column: usize) -> usize {
+        self.apart / 2 + column * self.apart
+    }
+
+    fn blank(&self) -> Row {
+        vec![" ".to_owned(); self.columns * self.apart + 1]
+    }
+
+    fn lifelines(&self) -> Row {
+        let mut row = self.blank();
+        for column in 0..self.columns {
+            row[self.centre(column)] = "│".to_owned();
+        }
+        row
+    }
+
+    fn centred(&self, row: &mut Row, column: usize, text: &str) {
+        let start = self.centre(column).saturating_sub(width(text) / 2);
+        put(row, start, text);
+    }
+
+    fn arrow(&self, from: usize, to: usize, text: &str) -> Row {
+        let mut row = self.lifelines();
+        let (left, right) = (self.centre(from.min(to)), self.centre(from.max(to)));
+        for cell in &mut row[left + 1..right] {
+            *cell = if cell == "│" { "┼" } else { "─" }.to_owned();
+        }
+        let text = format!(" {} ", cut(text, right - left - 5));
+        put(
+            &mut row,
+            left + 1 + (right - left - 1 - width(&text)) / 2,
+            &text,
+        );
+        if from < to {
+            row[right - 1] = "▶".to_owned();
+        } else {
+            row[left + 1] = "◀".to_owned();
+        }
+        row
+    }
+
+    fn across(&self, text: &str) -> Row {
+        let mut row = vec!["═".to_owned(); self.columns * self.apart + 1];
+        let text = format!(" {} ", cut(text, row.len().saturating_sub(6)));
+        let start = row.len().saturating_sub(width(&text)) / 2;
+        put(&mut row, start, &text);
+        row
+    }
+}
+
+fn put(row: &mut Row, start: usize, text: &str) {
+    let mut at = start;
+    for c in text.chars() {
+        let mut buffer = [0; 4];
+        let c = &*c.encode_utf8(&mut buffer);
+        match width(c) {
+            0 => {
+                if let Some(before) = at.checked_sub(1).and_then(|at| row.get_mut(at)) {
+                    before.push_str(c);
+                }
+            }
+            wide => {
+                for (offset, cell) in row.iter_mut().skip(at).take(wide).enumerate() {
+                    *cell = if offset == 0 {
+                        c.to_owned()
+                    } else {
+                        String::new()
+                    };
+                }
+                at += wide;
+            }
+        }
+    }
+}
+
+/// The text, cut to this width.
+fn cut(text: &str, to: usize) -> String {
+    if width(text) <= to {
+        return text.to_owned();
+    }
+    let mut kept = String::new();
+    for c in text.chars() {
+        kept.push(c);
+        if width(&kept) + 1 > to {
+            kept.pop();
+            break;
+        }
+    }
+    kept + "…"
+}
+
+fn push(text: &mut String, row: &Row) {
+    text.push_str(row.concat().trim_end());
+    text.push('\n');
+}

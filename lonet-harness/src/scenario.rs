@@ -1,0 +1,373 @@
+//! The handle of a test: what it may do with its network and its processes.
+//!
+//! Owns no process and no state: those are the collector's, which this asks. What a task of the
+//! test learns by an answer comes before all that the task does next.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
+use lonet::{Host, SubNetwork};
+use serde::de::DeserializeOwned;
+use tokio::sync::{OnceCell, oneshot};
+
+use crate::Result;
+use crate::collector::Mailbox;
+use crate::collector::node::Launch;
+use crate::collector::query::{Query, Refusal, Report, Wanted};
+use crate::node::{Node, Player};
+use crate::role::Role;
+use crate::process::output::last_lines;
+use crate::report::mismatch::{self, Surroundings};
+use crate::report::verdict;
+use crate::trace::causality::Graph;
+use crate::trace::Expected;
+use crate::trace::Pattern;
+use crate::trace::{Mismatch, Trace};
+
+/// A test's network, and the processes that play hosts on it. A cheap handle: clones are the same
+/// scenario.
+#[derive(Clone)]
+pub struct Scenario {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all handles of one scenario share.
+pub(crate) struct Inner {
+    /// The network's directory; it goes with the last handle, unless it is to be kept.
+    pub(crate) directory: PathBuf,
+    /// The network's name, which `join` takes.
+    pub(crate) name: String,
+    pub(crate) full_name: String,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) tracing: Tracing,
+    pub(crate) artifacts: PathBuf,
+    /// This process's part of the network, once it has one.
+    pub(crate) subnetwork: OnceCell<SubNetwork>,
+    processes: AtomicU64,
+    nonces: AtomicU64,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        directory: PathBuf,
+        name: String,
+        mailbox: Mailbox,
+        tracing: Tracing,
+        artifacts: PathBuf,
+    ) -> Inner {
+        use std::hash::{BuildHasher, RandomState};
+        Inner {
+            directory,
+            full_name: format!("lonet{name}"),
+            name,
+            mailbox,
+            tracing,
+            artifacts,
+            subnetwork: OnceCell::new(),
+            processes: AtomicU64::new(1),
+            // A ticket is to be guessed by nobody who merely counts.
+            nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
+        }
+    }
+
+    /// The number of the next process.
+    pub(crate) fn next_process(&self) -> u64 {
+        self.processes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_nonce(&self) -> u64 {
+        self.nonces.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+
+    /// The calling task did this.
+    pub(crate) fn note(&self, what: What) -> EventId {
+        let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
+        let id = EventId { process: 0, n: numbered.n() };
+        numbered.write();
+        id
+    }
+
+    /// Everything in that event's past comes before what the calling task does next.
+    pub(crate) fn learn(&self, event: EventId) {
+        self.tracing.reporter.learn(event);
+    }
+
+    /// Asks, and waits for the answer, as an operation of the calling task.
+    pub(crate) async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.ask(query(reply));
+        let answer = self.tracing.reporter.operation().watch(answer).await;
+        answer.map_err(|_| Over.into())
+    }
+
+    /// Asks for what is there to be said at once.
+    pub(crate) fn ask_now<T>(&self, query: impl FnOnce(mpsc::Sender<T>) -> Query) -> Result<T> {
+        let (reply, answer) = mpsc::channel();
+        self.mailbox.ask(query(reply));
+        answer.recv().map_err(|_| Over.into())
+    }
+
+    pub(crate) fn report(&self) -> Result<Report> {
+        self.ask_now(|reply| Query::Report { reply })
+    }
+
+    /// Starts a process; its pid.
+    pub(crate) async fn start(&self, launch: Launch) -> Result<u32> {
+        let launch = Box::new(launch);
+        let pid = self.ask(|reply| Query::Start { launch, reply }).await??;
+        Ok(pid)
+    }
+
+    pub(crate) async fn until(
+        &self,
+        pattern: &str,
+        after: Option<EventId>,
+        of: Option<u64>,
+    ) -> Result<Event> {
+        let pattern = Pattern::parse(pattern)
+            .map_err(|error| format!("`{pattern}` is no line of a trace: {error}"))?;
+        let wanted = Box::new(Wanted { pattern, after, of });
+        let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
+        let event = event.map_err(|refusal| match refusal {
+            Refusal::Failed(failure) => crate::BoxError::from(failure),
+            Refusal::Over => Over.into(),
+        })?;
+        self.learn(event.id());
+        Ok(event)
+    }
+
+    /// Refuses a host that can't be played.
+    fn check_host(&self, host: &str) -> Result<()> {
+        lonet::check_name(host).map_err(|cause| format!("no host can be called {host:?}: {cause}"))?;
+        let own = self.subnetwork.get().and_then(|subnetwork| subnetwork.host(host));
+        match own {
+            Some(_) => Err(format!("the test's own process plays {host} already").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The scenario is over: nothing answers any more.
+#[derive(Debug)]
+pub(crate) struct Over;
+
+impl std::fmt::Display for Over {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the scenario is over")
+    }
+}
+
+impl std::error::Error for Over {}
+
+/// For a program, how long its host is waited for: it may be one that never joins.
+pub(crate) const PROGRAM_JOINS: Duration = Duration::from_millis(250);
+
+impl Scenario {
+    /// Plays a role as that host, in a process of its own, and returns when the host is up.
+    ///
+    /// # Errors
+    ///
+    /// The name is no name for a host, or a running process of the scenario has it; an argument of
+    /// the role can't be written as JSON; the process can't be started, or ends before its host
+    /// is up.
+    ///
+    /// # Cancel safety
+    ///
+    /// A process that was asked for is started all the same, and ends with the scenario.
+    pub async fn spawn<T: DeserializeOwned>(&self, host: &str, role: Role<T>) -> Result<Node<T>> {
+        self.inner.check_host(host)?;
+        let player = Player::role(&role)?;
+        let decode = |json: &str| Role::<T>::decode(json);
+        Node::start(self.inner.clone(), host, player, crate::node::Decode::Role(decode)).await
+    }
+
+    /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
+    /// takes), `LONET_HOST` and `TMPDIR`; `lonet::from_env` reads them. Of the command, program,
+    /// arguments, changes of the environment and working directory are honoured; its standard
+    /// input is empty. Returns when the host is up, or, since a program may never join, a moment
+    /// after it was started.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Scenario::spawn); also when there is no such program, or it may not be
+    /// executed.
+    pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>> {
+        self.inner.check_host(host)?;
+        let player = Player::program(command);
+        Node::start(self.inner.clone(), host, player, crate::node::Decode::status()).await
+    }
+
+    /// A host in the test's own process.
+    ///
+    /// # Errors
+    ///
+    /// The network's, when it can't be joined, or a running process has the name.
+    pub async fn host(&self, name: &str) -> Result<Host> {
+        Ok(self.subnetwork().await?.new_host(name).await?)
+    }
+
+    /// The test process's own part of the network.
+    pub(crate) async fn subnetwork(&self) -> Result<SubNetwork> {
+        let join = || lonet::join(&self.inner.name);
+        Ok(self.inner.subnetwork.get_or_try_init(join).await?.clone())
+    }
+
+    /// The first event that matches a line of an expected trace: one of a process that still runs,
+    /// a mark, or what the scenario did, however long ago; otherwise the next that matches. What
+    /// the event comes of comes before all that the calling task does next.
+    ///
+    /// # Errors
+    ///
+    /// The pattern is no line of a trace, or a node has failed and no `join` has said so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost.
+    pub async fn until(&self, pattern: &str) -> Result<Event> {
+        self.inner.until(pattern, None, None).await
+    }
+
+    /// The same, of the events that are neither `event` nor happen before it.
+    ///
+    /// # Errors
+    ///
+    /// As [`until`](Scenario::until).
+    pub async fn until_after(&self, event: &Event, pattern: &str) -> Result<Event> {
+        self.inner.until(pattern, Some(event.id()), None).await
+    }
+
+    /// What happens before this moment of the calling task: its causal past, and no more.
+    ///
+    /// # Panics
+    ///
+    /// When the scenario is over.
+    pub fn trace(&self) -> Trace {
+        let here = self.inner.note(What::Here {});
+        let records = self
+            .inner
+            .ask_now(|reply| Query::Records { reply })
+            .expect("a handle of a scenario is only used before it is over");
+        Trace::past(Arc::new(Graph::build(records)), here)
+    }
+
+    /// Asserts that the expected trace holds of what happens before this moment.
+    ///
+    /// # Panics
+    ///
+    /// When it does not: the message says which line could not happen, and why.
+    #[track_caller]
+    pub fn assert_trace(&self, expected: impl Expected) {
+        if let Err(mismatch) = self.check_trace(expected) {
+            panic!("{}", self.page_of(&mismatch));
+        }
+    }
+
+    /// Whether the expected trace holds of what happens before this moment.
+    ///
+    /// # Errors
+    ///
+    /// What does not hold, and why.
+    #[track_caller]
+    pub fn check_trace(&self, expected: impl Expected) -> Result<(), Mismatch> {
+        self.trace().check(expected)
+    }
+
+    /// The page of an expectation that does not hold, with each host's last lines.
+    fn page_of(&self, mismatch: &Mismatch) -> String {
+        let nodes = self.inner.report().map(|report| report.nodes).unwrap_or_default();
+        let logs = nodes.into_iter().filter(|node| !node.log.is_empty()).map(|node| {
+            let tail = last_lines(&node.log, verdict::LINES).join("\n");
+            (node.host, tail)
+        });
+        let around = Surroundings {
+            logs: logs.collect(),
+            artifacts: Some(self.inner.artifacts.clone()),
+            // libtest keeps the text for a file or a terminal: nobody knows.
+            colours: false,
+        };
+        mismatch::page(mismatch, &around)
+    }
+
+    /// What is to be shown of an expected trace that does not hold of what happens before this
+    /// moment.
+    pub(crate) fn mismatch_page(&self, expected: &str) -> Option<String> {
+        self.trace().check(expected).err().map(|mismatch| self.page_of(&mismatch))
+    }
+
+    /// Closes the test process's own part of the network.
+    pub(crate) async fn leave(&self) {
+        if let Some(subnetwork) = self.inner.subnetwork.get() {
+            // What can't be closed ends with the runtime.
+            let _ = subnetwork.close().await;
+        }
+    }
+
+    /// The network's full name, for instance `lonetx`.
+    pub fn network(&self) -> &str {
+        &self.inner.full_name
+    }
+
+    /// A directory for that host's data. It survives restarts, and goes with the scenario.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be made.
+    pub fn data_dir(&self, host: &str) -> PathBuf {
+        if let Err(cause) = lonet::check_name(host) {
+            panic!("no host can be called {host:?}: {cause}");
+        }
+        let directory = self.inner.directory.join("data").join(host);
+        match std::fs::create_dir_all(&directory) {
+            Ok(()) => directory,
+            Err(error) => panic!("{} can't be made: {error}", directory.display()),
+        }
+    }
+
+    /// Where the trace, the logs and the report of this test are put if it fails.
+    pub fn artifacts_dir(&self) -> PathBuf {
+        self.inner.artifacts.clone()
+    }
+}
+
+impl std::fmt::Debug for Scenario {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scenario").field("network", &self.inner.full_name).finish_non_exhaustive()
+    }
+}
+
+/// Inside a role: the first event that matches a line of an expected trace, as
+/// [`Scenario::until`] says it.
+///
+/// # Errors
+///
+/// As [`Scenario::until`]; also where no role is played.
+///
+/// # Cancel safety
+///
+/// Safe: nothing is lost.
+pub async fn until(pattern: &str) -> Result<Event> {
+    let Some(directory) = crate::process::child::directory() else {
+        return Err("`lonet_harness::until` is for roles; a test has `Scenario::until`".into());
+    };
+    let tracing = role_tracing(directory)?;
+    let operation = tracing.reporter.operation();
+    let answer = operation.watch(tracing.socket.ask(pattern, None)).await?;
+    match (answer.ok, answer.err) {
+        (Some(event), _) => {
+            tracing.reporter.learn(event.id());
+            Ok(event)
+        }
+        (None, error) => Err(error.unwrap_or_else(|| "no answer".into()).into()),
+    }
+}
+
+fn role_tracing(directory: &Path) -> Result<Tracing> {
+    let tracing = Tracing::of(directory)?;
+    tracing.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the scenario is over").into())
+}

@@ -1,0 +1,399 @@
+//! Why an expectation does not hold, as data.
+//!
+//! Pure. Owns which line could not happen, what happened instead, the chain of causes, and the
+//! difference to the nearest legal order. Hints are `hints`' business, all wording `report`'s.
+
+use std::fmt;
+
+use super::canonical;
+use super::causality::Graph;
+use super::edges::Why;
+use super::grammar::{Expectation, SyntaxError};
+use super::hints::{self, Hint};
+use super::matching::{Mode, counts, names_port};
+use super::past::Trace;
+use super::pattern::{Bindings, Fields, unify};
+
+/// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
+pub struct Mismatch(Box<Parts>);
+
+pub(crate) struct Parts {
+    pub(crate) trace: Trace,
+    pub(crate) mode: Mode,
+    pub(crate) problem: Problem,
+    /// Old and new lines, in the order in which a reader wants them.
+    pub(crate) diff: Vec<Difference>,
+    pub(crate) hints: Vec<Hint>,
+    /// Whether `UPDATE_EXPECT=1` would rewrite it; `None` when nobody knows.
+    pub(crate) can_update: Option<bool>,
+}
+
+/// A line of the expectation, as it was written, and its number in the text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) number: u32,
+    pub(crate) text: String,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Problem {
+    Syntax(SyntaxError),
+    /// The line's event happened, but something that happens before it has no line above.
+    AboveCause {
+        line: Told,
+        event: u32,
+        cause: u32,
+        /// From the cause to the event.
+        chain: Vec<(u32, Why)>,
+        /// Where the cause is told, if anywhere.
+        cause_line: Option<Told>,
+    },
+    /// No event is left that the line could tell of.
+    NotHappened {
+        line: Told,
+        /// How many events would do, were they not told above.
+        told_above: usize,
+        /// What could come next at this point.
+        instead: Vec<u32>,
+    },
+    /// Every line has its event, but there are more events.
+    Untold {
+        events: Vec<u32>,
+    },
+    /// The search was given up.
+    Undecided {
+        line: Told,
+        alike: Vec<Told>,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    Same(Vec<String>),
+    Expected(Vec<String>),
+    Happened(Vec<String>),
+}
+
+impl Mismatch {
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.0
+    }
+
+    /// The text is no expected trace.
+    pub(crate) fn syntax(trace: &Trace, error: SyntaxError) -> Mismatch {
+        Mismatch(Box::new(Parts {
+            trace: trace.clone(),
+            mode: Mode::All,
+            problem: Problem::Syntax(error),
+            diff: Vec::new(),
+            hints: Vec::new(),
+            can_update: None,
+        }))
+    }
+
+    /// Says whether the expectation could be rewritten in place.
+    #[must_use]
+    pub fn updatable(mut self, can_update: bool) -> Mismatch {
+        self.0.can_update = Some(can_update);
+        self
+    }
+
+    /// The line, counted from 1 in the expectation's text, that could not happen; none when every
+    /// line has its event, but there are more events.
+    pub fn line(&self) -> Option<usize> {
+        match &self.0.problem {
+            Problem::Syntax(error) => Some(error.line),
+            Problem::AboveCause { line, .. }
+            | Problem::NotHappened { line, .. }
+            | Problem::Undecided { line, .. } => Some(line.number as usize),
+            Problem::Untold { .. } => None,
+        }
+    }
+
+    /// Finds out why. `deepest` is the longest beginning that could happen, by line.
+    pub(crate) fn diagnose(
+        trace: &Trace,
+        of: &Expectation,
+        mode: Mode,
+        deepest: &[u32],
+        complete: bool,
+    ) -> Mismatch {
+        let graph = &trace.graph;
+        let mut look = Look::new(trace, of, deepest);
+        let problem = if !complete {
+            look.undecided()
+        } else if deepest.len() == of.lines.len() {
+            let events = look.next_events();
+            Problem::Untold { events }
+        } else {
+            look.line_fails(mode)
+        };
+        let diff = match mode {
+            Mode::All => difference(graph, trace, of),
+            Mode::Some => Vec::new(),
+        };
+        let hints = hints::find(trace, of, deepest, &problem, mode);
+        Mismatch(Box::new(Parts {
+            trace: trace.clone(),
+            mode,
+            problem,
+            diff,
+            hints,
+            can_update: None,
+        }))
+    }
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&crate::report::mismatch::page(
+            self,
+            &crate::report::mismatch::Surroundings::default(),
+        ))
+    }
+}
+
+impl fmt::Debug for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What `unwrap` and a test's `Err` show: the page reads better than any structure.
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Mismatch {}
+
+/// A look at the point where the expectation fails.
+pub(crate) struct Look<'a> {
+    pub(crate) trace: &'a Trace,
+    pub(crate) graph: &'a Graph,
+    pub(crate) of: &'a Expectation,
+    pub(crate) line: usize,
+    /// By node: told by a line above.
+    pub(crate) told: Vec<bool>,
+    pub(crate) bindings: Bindings,
+}
+
+impl<'a> Look<'a> {
+    pub(crate) fn new(trace: &'a Trace, of: &'a Expectation, deepest: &[u32]) -> Look<'a> {
+        let graph: &Graph = &trace.graph;
+        let mut told = vec![false; graph.label_of.len()];
+        let mut bindings = Bindings::new(of.variables.len());
+        for (line, &node) in of.lines.iter().zip(deepest) {
+            told[node as usize] = true;
+            unify(&line.shape, of, &fields(graph, node), &mut bindings);
+        }
+        Look {
+            trace,
+            graph,
+            of,
+            line: deepest.len(),
+            told,
+            bindings,
+        }
+    }
+
+    pub(crate) fn line_told(&self, line: usize) -> Told {
+        Told {
+            number: self.of.lines[line].number,
+            text: canonical::split_words(self.of.text(line)).join(" "),
+        }
+    }
+
+    /// Whether a line could tell of an event, with what the variables stand for so far.
+    pub(crate) fn matches(&mut self, line: usize, node: u32) -> bool {
+        let bound = self.bindings.mark();
+        let shape = &self.of.lines[line].shape;
+        let matches = unify(
+            shape,
+            self.of,
+            &fields(self.graph, node),
+            &mut self.bindings,
+        );
+        self.bindings.undo_to(bound);
+        matches
+    }
+
+    /// The events of the view that are not told yet and wait for nothing that is not.
+    pub(crate) fn next_events(&self) -> Vec<u32> {
+        let scope = self.trace.scope();
+        let mut blocked = vec![false; self.graph.label_of.len()];
+        let mut next = Vec::new();
+        for &node in &self.graph.order {
+            let index = node as usize;
+            if !scope.members[index] {
+                continue;
+            }
+            let causes = self.graph.before.of(node).iter();
+            let waits = causes
+                .filter(|(_, why)| *why != Why::Port)
+                .any(|&(cause, _)| blocked[cause as usize]);
+            let untold = scope.shown[index] && !self.told[index];
+            if untold && !waits {
+                next.push(node);
+            }
+            blocked[index] = waits || untold;
+        }
+        next.sort_by_cached_key(|&node| line_of(self.graph, node));
+        next
+    }
+
+    fn undecided(&self) -> Problem {
+        let line = self.line.min(self.of.lines.len().saturating_sub(1));
+        let shape = &self.of.lines[line].shape;
+        // Lines that say the same, or that leave something open: those are what is ambiguous.
+        let mut seen = std::collections::BTreeMap::<&str, usize>::new();
+        for index in 0..self.of.lines.len() {
+            *seen.entry(self.of.text(index)).or_default() += 1;
+        }
+        let alike = (0..self.of.lines.len())
+            .filter(|&index| {
+                let other = &self.of.lines[index].shape;
+                let open = !other.is_concrete() && !shape.is_concrete();
+                seen[self.of.text(index)] > 1 || open
+            })
+            .map(|index| self.line_told(index))
+            .collect();
+        Problem::Undecided {
+            line: self.line_told(line),
+            alike,
+        }
+    }
+
+    fn line_fails(&mut self, mode: Mode) -> Problem {
+        let scope = self.trace.scope();
+        let line = self.line_told(self.line);
+        let mut told_above = 0;
+        let mut blocked = None;
+        for &node in &scope.events {
+            if !self.matches(self.line, node) {
+                continue;
+            }
+            if self.told[node as usize] {
+                told_above += 1;
+            } else if blocked.is_none() {
+                blocked = Some(node);
+            }
+        }
+        if let Some(event) = blocked {
+            let named = names_port(&self.of.lines[self.line].shape);
+            let found = match mode {
+                Mode::All => self.nearest_untold_cause(event, named).map(|c| (c, event)),
+                // Here it is the other way round: a line above tells of an effect of this event.
+                Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
+            };
+            if let Some((cause, event)) = found {
+                let lines = 0..self.of.lines.len();
+                let mut below = match mode {
+                    Mode::All => lines.skip(self.line + 1),
+                    Mode::Some => lines.skip(self.line),
+                };
+                let cause_line = below.find(|&index| self.matches(index, cause));
+                return Problem::AboveCause {
+                    line,
+                    event,
+                    cause,
+                    chain: self.graph.chain(cause, event),
+                    cause_line: cause_line.map(|index| self.line_told(index)),
+                };
+            }
+        }
+        Problem::NotHappened {
+            line,
+            told_above,
+            instead: self.next_events(),
+        }
+    }
+
+    fn nearest_untold_cause(&self, event: u32, named: bool) -> Option<u32> {
+        let scope = self.trace.scope();
+        let mut seen = std::collections::BTreeSet::new();
+        let mut todo = std::collections::VecDeque::from([event]);
+        while let Some(node) = todo.pop_front() {
+            for &(cause, why) in self.graph.before.of(node) {
+                let index = cause as usize;
+                let follows = counts(why, node == event && named);
+                if !follows || !scope.members[index] || !seen.insert(cause) {
+                    continue;
+                }
+                if scope.shown[index] && !self.told[index] {
+                    return Some(cause);
+                }
+                todo.push_back(cause);
+            }
+        }
+        None
+    }
+
+    fn told_effect(&self, event: u32) -> Option<u32> {
+        let told = self.trace.scope().events.iter().copied();
+        let mut effects = told.filter(|&node| self.told[node as usize]);
+        effects.find(|&node| self.graph.reaches(event, node))
+    }
+}
+
+pub(crate) fn fields(graph: &Graph, node: u32) -> Fields<'_> {
+    let label = graph.labels.label(graph.label_of[node as usize]);
+    Fields::of_label(label, &graph.symbols)
+}
+
+/// An event's line.
+pub(crate) fn line_of(graph: &Graph, node: u32) -> String {
+    let label = graph.labels.label(graph.label_of[node as usize]);
+    canonical::words(graph, label).join(" ")
+}
+
+/// The expectation beside the nearest order that could happen.
+fn difference(graph: &Graph, trace: &Trace, of: &Expectation) -> Vec<Difference> {
+    let nearest = canonical::nearest(graph, trace.scope(), of);
+    let kept = longest_increasing(
+        &nearest
+            .iter()
+            .filter_map(|(line, _)| *line)
+            .collect::<Vec<_>>(),
+    );
+    let mut kept = kept.into_iter().peekable();
+    let mut difference = Vec::new();
+    let mut old = 0;
+    let words = |line: u32| canonical::split_words(of.text(line as usize));
+    for (line, happened) in nearest {
+        // What is gone stands above what came in its place.
+        let next = kept.peek().copied().unwrap_or(of.lines.len() as u32);
+        difference.extend((old..next).map(|line| Difference::Expected(words(line))));
+        old = old.max(next);
+        if line == Some(next) {
+            kept.next();
+            old = next + 1;
+            difference.push(Difference::Same(happened));
+        } else {
+            difference.push(Difference::Happened(happened));
+        }
+    }
+    let lines = old..of.lines.len() as u32;
+    difference.extend(lines.map(|line| Difference::Expected(words(line))));
+    difference
+}
+
+/// A longest increasing subsequence.
+fn longest_increasing(of: &[u32]) -> Vec<u32> {
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before = vec![usize::MAX; of.len()];
+    for (index, value) in of.iter().enumerate() {
+        let length = ends.partition_point(|&end| of[end] < *value);
+        if length > 0 {
+            before[index] = ends[length - 1];
+        }
+        ends.truncate(ends.len().max(length));
+        match ends.get_mut(length) {
+            Some(end) => *end = index,
+            None => ends.push(index),
+        }
+    }
+    let mut found = Vec::with_capacity(ends.len());
+    let mut at = ends.last().copied();
+    while let Some(index) = at {
+        found.push(of[index]);
+        at = (before[index] != usize::MAX).then_some(before[index]);
+    }
+    found.reverse();
+    found
+}

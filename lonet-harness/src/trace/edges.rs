@@ -1,0 +1,527 @@
+//! What one process tells: its records in sequence → edges among them, and what is left for the
+//! others to complete.
+//!
+//! Pure. Owns the task rule and the socket rule (TRACES 7.2, 1 and 2), the sockets of a process
+//! and what was read from them. Edges here only ever lead from a lower number to a higher one, so
+//! that they can't form a cycle, whatever a process reports.
+
+use std::collections::BTreeMap;
+
+use lonet::trace::{EventId, Record, What};
+
+use super::symbols::{FastMap, Symbol, Symbols};
+
+/// Why one record happens before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Why {
+    /// The same task did both, one after the other.
+    Task,
+    /// A socket is there before it is used, and used before it is closed.
+    Socket,
+    /// A port is freed before it is given again.
+    Port,
+    /// A dial, its accept, its connect.
+    Connection,
+    /// Bytes written, bytes read.
+    Payload,
+    /// The end of the stream was read.
+    Eof,
+    /// A process was killed before its peer read the end of the stream.
+    Killed,
+    /// A process starts, then acts, then ends.
+    Process,
+    /// A task waited for it.
+    Awaited,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) why: Why,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    pub(crate) process: u32,
+    pub(crate) created: u32,
+    pub(crate) is_dialer: bool,
+    pub(crate) key: Symbol,
+    /// From which byte on it was written after which record, both growing.
+    pub(crate) writes: Vec<(u64, u32)>,
+    pub(crate) shutdown: Option<(u64, u32)>,
+    pub(crate) close: Option<(u64, u32)>,
+    pub(crate) opaque: bool,
+    last_write: u32,
+    /// The latest that is in the trace: no note.
+    last_shown_write: Option<u32>,
+    last_recv: Option<u32>,
+    certain: u64,
+    eof: bool,
+}
+
+/// A record's task had read this much of a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Credit {
+    pub(crate) reader: u32,
+    pub(crate) end: u32,
+    pub(crate) certain: u64,
+    pub(crate) all: u64,
+    pub(crate) eof: bool,
+}
+
+/// What has been read of all processes so far.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    pub(crate) edges: Vec<Edge>,
+    pub(crate) ends: Vec<End>,
+    pub(crate) credits: Vec<Credit>,
+    /// Which record learned of which event.
+    pub(crate) learned: Vec<(EventId, u32)>,
+    /// By a connection's key: the dials that have it, with the record of each.
+    pub(crate) links: FastMap<Symbol, Vec<u32>>,
+    /// Nodes that stand for no record, by the process they belong to.
+    pub(crate) joints: Vec<u32>,
+    /// Per record: has an edge to, from another of its process.
+    pub(crate) has_before: Vec<bool>,
+    pub(crate) has_after: Vec<bool>,
+    pub(crate) problems: Vec<String>,
+}
+
+/// What is known of one task.
+#[derive(Default)]
+struct Task {
+    latest: Latest,
+    /// The latest look at the trace, and what an unordered task did since.
+    here: Option<u32>,
+    unordered: Vec<u32>,
+}
+
+#[derive(Default)]
+enum Latest {
+    #[default]
+    Nothing,
+    One(u32),
+    /// Accepts of one listener, directly one after the other: they don't order each other.
+    Accepts(Accepts),
+}
+
+struct Accepts {
+    listener: u64,
+    before: Option<u32>,
+    members: Vec<u32>,
+    /// Looks at the trace among them: what those learned, the following accepts come after.
+    heres: Vec<u32>,
+}
+
+/// The records of one process, sorted, each with its node: `first` and on.
+pub(crate) struct OneProcess<'a> {
+    pub(crate) index: u32,
+    pub(crate) name: &'a str,
+    pub(crate) first: u32,
+    pub(crate) records: &'a [Record],
+}
+
+impl OneProcess<'_> {
+    /// The node of the record with that number.
+    pub(crate) fn node(&self, n: u64) -> Option<u32> {
+        let index = self.records.binary_search_by_key(&n, |r| r.n).ok()?;
+        Some(self.first + index as u32)
+    }
+
+    /// Adds what this process tells.
+    pub(crate) fn gather(&self, into: &mut Gathered, symbols: &mut Symbols) {
+        Gathering {
+            process: self,
+            into,
+            symbols,
+            tasks: FastMap::default(),
+            sockets: FastMap::default(),
+            listeners: FastMap::default(),
+            released: FastMap::default(),
+            unknown: BTreeMap::new(),
+        }
+        .run();
+    }
+}
+
+struct Gathering<'a, 'b> {
+    process: &'a OneProcess<'b>,
+    into: &'a mut Gathered,
+    symbols: &'a mut Symbols,
+    tasks: FastMap<u64, Task>,
+    /// Which end a socket is.
+    sockets: FastMap<u64, u32>,
+    /// The record of each listener's creation.
+    listeners: FastMap<u64, u32>,
+    /// Which record freed a port.
+    released: FastMap<(Symbol, u16), u32>,
+    /// What the process tells of that nobody knows, with the first record that does, counted.
+    unknown: BTreeMap<&'static str, (u64, usize)>,
+}
+
+impl Gathering<'_, '_> {
+    fn run(mut self) {
+        for (index, record) in self.process.records.iter().enumerate() {
+            let node = self.process.first + index as u32;
+            let ordered = record.k.is_some() && !record.u;
+            let is_here = matches!(record.e, What::Here {});
+            if let Some(k) = record.k {
+                let mut task = self.tasks.remove(&k).unwrap_or_default();
+                self.task(&mut task, node, record);
+                self.tasks.insert(k, task);
+            }
+            // What an unordered task read or awaited may belong to another of its operations.
+            if ordered || is_here {
+                self.causes(node, node);
+            }
+            self.reads_seen(record);
+            self.socket(node, record);
+        }
+        for (what, (n, times)) in &self.unknown {
+            self.into.problems.push(format!(
+                "{} tells of {what} that it never told before, {times} times, first in record {n}",
+                self.process.name
+            ));
+        }
+    }
+
+    fn edge(&mut self, from: u32, to: u32, why: Why) {
+        self.into.edges.push(Edge { from, to, why });
+        if why == Why::Port {
+            // Matching may leave this one out; what a process's start and end order must not.
+            return;
+        }
+        if let Some(flag) = self.into.has_after.get_mut(from as usize) {
+            *flag = true;
+        }
+        if let Some(flag) = self.into.has_before.get_mut(to as usize) {
+            *flag = true;
+        }
+    }
+
+    /// What the record `of` says it read and learned comes before `to`.
+    fn causes(&mut self, of: u32, to: u32) {
+        let record = &self.process.records[(of - self.process.first) as usize];
+        for event in &record.l {
+            self.into.learned.push((*event, to));
+        }
+        for read in &record.r {
+            let Some(&end) = self.sockets.get(&read.s) else {
+                self.unknown("a read from a socket", record.n);
+                continue;
+            };
+            let created = self.into.ends[end as usize].created;
+            self.edge(created, to, Why::Socket);
+            self.into.credits.push(Credit {
+                reader: to,
+                end,
+                certain: read.certain,
+                all: read.all.max(read.certain),
+                eof: read.certain > read.all,
+            });
+        }
+    }
+
+    /// How far each socket has been read by anyone, for its close.
+    fn reads_seen(&mut self, record: &Record) {
+        for read in &record.r {
+            if let Some(&end) = self.sockets.get(&read.s) {
+                let end = &mut self.into.ends[end as usize];
+                end.certain = end.certain.max(read.certain);
+                end.eof |= read.certain > read.all;
+            }
+        }
+    }
+
+    fn task(&mut self, task: &mut Task, node: u32, record: &Record) {
+        if matches!(record.e, What::Here {}) {
+            return self.here(task, node, record);
+        }
+        if record.u {
+            task.unordered.push(node);
+            return;
+        }
+        if let What::Accept { l, .. } = record.e {
+            if let Latest::Accepts(run) = &mut task.latest
+                && run.listener == l
+            {
+                run.members.push(node);
+                let heres = run.heres.clone();
+                if let Some(before) = run.before {
+                    self.edge(before, node, Why::Task);
+                }
+                for here in heres {
+                    self.causes(here, node);
+                }
+                return;
+            }
+            let before = self.close_run(task);
+            if let Some(before) = before {
+                self.edge(before, node, Why::Task);
+            }
+            task.latest = Latest::Accepts(Accepts {
+                listener: l,
+                before,
+                members: vec![node],
+                heres: Vec::new(),
+            });
+            return;
+        }
+        if let Some(before) = self.close_run(task) {
+            self.edge(before, node, Why::Task);
+        }
+        task.latest = Latest::One(node);
+    }
+
+    /// The one node that everything the task did so far comes before.
+    fn close_run(&mut self, task: &mut Task) -> Option<u32> {
+        let run = match std::mem::take(&mut task.latest) {
+            Latest::Nothing => return None,
+            Latest::One(node) => return Some(node),
+            Latest::Accepts(run) => run,
+        };
+        if let ([only], []) = (run.members.as_slice(), run.heres.as_slice()) {
+            return Some(*only);
+        }
+        let joint = self.joint();
+        for &member in run.members.iter().chain(&run.heres) {
+            self.edge(member, joint, Why::Task);
+        }
+        Some(joint)
+    }
+
+    fn joint(&mut self) -> u32 {
+        self.into.joints.push(self.process.index);
+        (self.into.has_before.len() + self.into.joints.len() - 1) as u32
+    }
+
+    /// A task looks at the trace: all it did comes before, in whichever order.
+    fn here(&mut self, task: &mut Task, node: u32, record: &Record) {
+        if let Some(before) = task.here.replace(node) {
+            self.edge(before, node, Why::Task);
+        }
+        for before in std::mem::take(&mut task.unordered) {
+            self.edge(before, node, Why::Task);
+            self.causes(before, node);
+        }
+        match &mut task.latest {
+            Latest::Nothing => {}
+            Latest::One(before) => {
+                let before = *before;
+                self.edge(before, node, Why::Task);
+            }
+            Latest::Accepts(run) => {
+                let members = run.members.clone();
+                if !record.r.is_empty() || !record.l.is_empty() {
+                    run.heres.push(node);
+                }
+                for before in members {
+                    self.edge(before, node, Why::Task);
+                }
+                return;
+            }
+        }
+        if !record.u {
+            task.latest = Latest::One(node);
+        }
+    }
+
+    fn socket(&mut self, node: u32, record: &Record) {
+        match &record.e {
+            What::Listen { a, s } => {
+                self.take_port(a, node);
+                self.listeners.insert(*s, node);
+            }
+            What::Dial { a, .. } => self.take_port(a, node),
+            What::Link { d, c } => {
+                let key = self.symbols.intern(c);
+                match self.dial(*d, node) {
+                    Some(dial) => self.into.links.entry(key).or_default().push(dial),
+                    None => self.unknown("the link of a dial", record.n),
+                }
+            }
+            What::Accept { a, l, s, c, .. } => {
+                self.take_port(a, node);
+                match self.listeners.get(l) {
+                    Some(&listener) => self.edge(listener, node, Why::Socket),
+                    None => self.unknown("the accept of a listener", record.n),
+                }
+                self.open(node, *s, c, false);
+            }
+            What::Connect { d, s, c, .. } => {
+                match self.dial(*d, node) {
+                    Some(dial) => self.edge(dial, node, Why::Connection),
+                    None => self.unknown("the connect of a dial", record.n),
+                }
+                self.open(node, *s, c, true);
+            }
+            What::Fail { a, d, .. } => {
+                match self.dial(*d, node) {
+                    Some(dial) => self.edge(dial, node, Why::Connection),
+                    None => self.unknown("the failure of a dial", record.n),
+                }
+                self.free_port(a, node);
+            }
+            What::Close { a, p: None, s, .. } => {
+                match self.listeners.get(s) {
+                    Some(&listener) => self.edge(listener, node, Why::Socket),
+                    None => self.unknown("the close of a listener", record.n),
+                }
+                self.free_port(a, node);
+            }
+            What::Close { a, s, w, .. } => {
+                self.free_port(a, node);
+                self.close(node, *s, *w, record);
+            }
+            What::Shutdown { s, w, .. } => {
+                if let Some(end) = self.write(node, *s, *w, record.n)
+                    && self.into.ends[end as usize].shutdown.is_none()
+                {
+                    self.into.ends[end as usize].shutdown = Some((*w, node));
+                }
+            }
+            What::Note { s, w } | What::Send { s, w, .. } => {
+                self.write(node, *s, *w, record.n);
+            }
+            What::Recv { s, .. } => {
+                let Some(&end) = self.sockets.get(s) else {
+                    return self.unknown("data from a socket", record.n);
+                };
+                let of = &mut self.into.ends[end as usize];
+                let before = of.last_recv.replace(node).unwrap_or(of.created);
+                self.edge(before, node, Why::Socket);
+                if record.u {
+                    // Its own bytes it has read, whatever else its task does.
+                    self.own_reads(node, record, *s, end);
+                }
+            }
+            What::Opaque { s } => match self.sockets.get(s) {
+                Some(&end) => self.into.ends[end as usize].opaque = true,
+                None => self.unknown("a socket taken by user code", record.n),
+            },
+            _ => {}
+        }
+    }
+
+    fn own_reads(&mut self, node: u32, record: &Record, s: u64, end: u32) {
+        for read in record.r.iter().filter(|read| read.s == s) {
+            self.into.credits.push(Credit {
+                reader: node,
+                end,
+                certain: read.certain,
+                all: read.all.max(read.certain),
+                eof: read.certain > read.all,
+            });
+        }
+    }
+
+    fn dial(&self, d: u64, before: u32) -> Option<u32> {
+        let node = self.process.node(d)?;
+        let record = &self.process.records[(node - self.process.first) as usize];
+        (matches!(record.e, What::Dial { .. }) && node < before).then_some(node)
+    }
+
+    fn open(&mut self, node: u32, s: u64, key: &str, is_dialer: bool) {
+        let key = self.symbols.intern(key);
+        let end = self.into.ends.len() as u32;
+        if self.sockets.insert(s, end).is_some() {
+            self.into.problems.push(format!(
+                "{} gives the number {s} to two sockets",
+                self.process.name
+            ));
+        }
+        self.into.ends.push(End {
+            process: self.process.index,
+            created: node,
+            is_dialer,
+            key,
+            writes: Vec::new(),
+            shutdown: None,
+            close: None,
+            opaque: false,
+            last_write: node,
+            last_shown_write: None,
+            last_recv: None,
+            certain: 0,
+            eof: false,
+        });
+    }
+
+    fn write(&mut self, node: u32, s: u64, w: u64, n: u64) -> Option<u32> {
+        let Some(&index) = self.sockets.get(&s) else {
+            self.unknown("a write to a socket", n);
+            return None;
+        };
+        let end = &mut self.into.ends[index as usize];
+        let before = std::mem::replace(&mut end.last_write, node);
+        let record = &self.process.records[(node - self.process.first) as usize];
+        if !matches!(record.e, What::Note { .. }) {
+            end.last_shown_write = Some(node);
+        }
+        if !end.opaque {
+            // A later write can't begin at a lower byte.
+            let floor = end.writes.last().map_or(0, |&(w, _)| w);
+            end.writes.push((w.max(floor), node));
+        }
+        self.edge(before, node, Why::Socket);
+        Some(index)
+    }
+
+    fn close(&mut self, node: u32, s: u64, w: u64, record: &Record) {
+        let Some(&index) = self.sockets.get(&s) else {
+            return self.unknown("the close of a connection", record.n);
+        };
+        let end = &mut self.into.ends[index as usize];
+        if end.close.is_some() {
+            self.into.problems.push(format!(
+                "{} closes socket {s} twice, again in record {}",
+                self.process.name, record.n
+            ));
+            return;
+        }
+        end.close = Some((w, node));
+        let (created, last_write, last_shown) = (end.created, end.last_write, end.last_shown_write);
+        let (last_recv, certain, eof) = (end.last_recv, end.certain, end.eof);
+        self.edge(created, node, Why::Socket);
+        if let Some(recv) = last_recv {
+            self.edge(recv, node, Why::Socket);
+        }
+        // A close by lonet itself may come before or after what tasks were about to read or write,
+        // as time has it: only what is in the trace anyway orders it.
+        if record.k.is_some() {
+            if last_write != created {
+                self.edge(last_write, node, Why::Socket);
+            }
+            if certain > 0 {
+                self.into.credits.push(Credit {
+                    reader: node,
+                    end: index,
+                    certain,
+                    all: certain,
+                    eof,
+                });
+            }
+        } else if let Some(write) = last_shown {
+            self.edge(write, node, Why::Socket);
+        }
+    }
+
+    fn take_port(&mut self, addr: &lonet::Addr, node: u32) {
+        let key = (self.symbols.intern(addr.host()), addr.port());
+        if let Some(freed) = self.released.remove(&key) {
+            self.edge(freed, node, Why::Port);
+        }
+    }
+
+    fn free_port(&mut self, addr: &lonet::Addr, node: u32) {
+        let key = (self.symbols.intern(addr.host()), addr.port());
+        self.released.insert(key, node);
+    }
+
+    fn unknown(&mut self, what: &'static str, n: u64) {
+        self.unknown.entry(what).or_insert((n, 0)).1 += 1;
+    }
+}

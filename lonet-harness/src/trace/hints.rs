@@ -1,0 +1,310 @@
+//! What a reader may do about an expectation that does not hold, where one can tell.
+//!
+//! Pure. Owns which hint applies; `report` words them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lonet::trace::Verb;
+
+use super::diagnosis::{Look, Problem, fields, line_of};
+use super::grammar::{Expectation, Port, Term, Variable};
+use super::matching::{Mode, Outcome};
+use super::past::Trace;
+use super::pattern::{Bindings, unify};
+use super::search;
+use super::symbols::NONE;
+
+/// Longer expectations are not tried with other ports.
+const MOST_LINES_RENAMED: usize = 5_000;
+/// The most states that such a try visits.
+const MOST_STATES_RENAMED: usize = 20_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// A dial was refused; `listen` happened, but nothing orders it before the dial.
+    DialBeforeListen { fail: String, listen: String },
+    /// A dial was refused, and nothing in the trace ever listened there.
+    NobodyListens { fail: String, addr: String },
+    /// It would hold with these ports renamed: (expected, happened).
+    PortsRaced { renamed: Vec<(String, String)> },
+    /// The line's event exists, concurrent with the assertion.
+    Concurrent { event: String, host: String },
+    /// The line's event exists, but the view leaves it out.
+    OutsideView {
+        event: String,
+        verb: Verb,
+        by_host: bool,
+    },
+    /// The line's event exists, but a variable stands for something else.
+    Bound {
+        variable: String,
+        value: String,
+        event: String,
+    },
+    /// The same but for the text that follows.
+    OtherText { event: String },
+    /// The host's process ended with this status.
+    Died { host: String, status: String },
+    /// What processes reported that makes no sense.
+    Reported { problem: String },
+}
+
+/// The hints that apply.
+pub(crate) fn find(
+    trace: &Trace,
+    of: &Expectation,
+    deepest: &[u32],
+    problem: &Problem,
+    mode: Mode,
+) -> Vec<Hint> {
+    let mut finder = Finder {
+        look: Look::new(trace, of, deepest),
+        hints: Vec::new(),
+    };
+    if matches!(problem, Problem::NotHappened { .. }) {
+        finder.elsewhere();
+    }
+    finder.refused(problem);
+    if mode == Mode::All && !matches!(problem, Problem::Undecided { .. }) {
+        finder.raced();
+    }
+    if matches!(problem, Problem::NotHappened { .. }) {
+        finder.died();
+    }
+    let problems = trace.graph.problems().iter().take(5);
+    finder.hints.extend(problems.map(|problem| Hint::Reported {
+        problem: problem.clone(),
+    }));
+    finder.hints
+}
+
+struct Finder<'a> {
+    look: Look<'a>,
+    hints: Vec<Hint>,
+}
+
+impl Finder<'_> {
+    /// The line's event, where the assertion does not look.
+    fn elsewhere(&mut self) {
+        let graph = self.look.graph;
+        let line = self.look.line;
+        let scope = self.look.trace.scope();
+        let mut concurrent = None;
+        let mut hidden = None;
+        let mut other_text = None;
+        for &node in &graph.order {
+            let index = node as usize;
+            if graph.label_of[index] == NONE || scope.shown[index] {
+                continue;
+            }
+            if self.look.matches(line, node) {
+                if scope.members[index] {
+                    hidden = hidden.or(Some(node));
+                } else {
+                    concurrent = concurrent.or(Some(node));
+                }
+            }
+        }
+        let shape = &self.look.of.lines[line].shape;
+        for &node in &scope.events {
+            if self.look.told[node as usize] {
+                continue;
+            }
+            let mut free = Bindings::new(self.look.of.variables.len());
+            let fields = fields(graph, node);
+            if unify(shape, self.look.of, &fields, &mut free) {
+                self.bound(node, &free);
+                break;
+            }
+            let mut without_text = fields;
+            without_text.text = "";
+            let matches = self.matches_fields(&without_text);
+            if other_text.is_none() && matches {
+                other_text = Some(node);
+            }
+        }
+        if let Some(node) = concurrent {
+            let event = line_of(graph, node);
+            let shown = {
+                let label = graph.labels.label(graph.label_of[node as usize]);
+                self.look.trace.view.shows(label, &graph.symbols)
+            };
+            if shown {
+                let host = fields(graph, node).host.to_owned();
+                self.hints.push(Hint::Concurrent { event, host });
+            }
+        }
+        if let Some(node) = hidden {
+            let verb = fields(graph, node).verb;
+            self.hints.push(Hint::OutsideView {
+                event: line_of(graph, node),
+                verb,
+                by_host: self.look.trace.view.verbs.contains(&verb),
+            });
+        }
+        if let Some(node) = other_text {
+            let event = line_of(graph, node);
+            self.hints.push(Hint::OtherText { event });
+        }
+    }
+
+    /// Whether the failing line matches but for its text.
+    fn matches_fields(&mut self, fields: &super::pattern::Fields<'_>) -> bool {
+        let mut shape = self.look.of.lines[self.look.line].shape.clone();
+        if !matches!(shape.verb, Verb::Fail | Verb::Exit | Verb::Mark) {
+            return false;
+        }
+        shape.text = super::grammar::Text::Is(0);
+        let bound = self.look.bindings.mark();
+        let matches = unify(&shape, self.look.of, fields, &mut self.look.bindings);
+        self.look.bindings.undo_to(bound);
+        matches
+    }
+
+    /// The variable that keeps the line from telling of this event.
+    fn bound(&mut self, node: u32, free: &Bindings) {
+        let graph = self.look.graph;
+        let conflict = (0..self.look.of.variables.len() as u32).find_map(|variable| {
+            let known = self.look.bindings.value(variable)?;
+            (free.value(variable)? != known).then(|| (variable, known.to_owned()))
+        });
+        if let Some((variable, value)) = conflict {
+            self.hints.push(Hint::Bound {
+                variable: self.look.of.variables[variable as usize].name.clone(),
+                value,
+                event: line_of(graph, node),
+            });
+        }
+    }
+
+    /// A dial that was refused although it should have connected.
+    fn refused(&mut self, problem: &Problem) {
+        let graph = self.look.graph;
+        let candidates = match problem {
+            Problem::NotHappened { instead, .. } => instead.clone(),
+            Problem::AboveCause { cause, .. } => vec![*cause],
+            Problem::Untold { events } => events.clone(),
+            _ => return,
+        };
+        let refused = candidates.into_iter().find(|&node| {
+            let fields = fields(graph, node);
+            fields.verb == Verb::Fail && fields.text == "connection refused"
+        });
+        let Some(fail) = refused else { return };
+        let Some((host, port)) = fields(graph, fail).peer else {
+            return;
+        };
+        let listens = graph.order.iter().copied().find(|&node| {
+            graph.label_of[node as usize] != NONE && {
+                let fields = fields(graph, node);
+                fields.verb == Verb::Listen && fields.host == host && fields.port == Some(port)
+            }
+        });
+        let line = line_of(graph, fail);
+        match listens {
+            Some(listen) if !graph.reaches(listen, fail) => {
+                self.hints.push(Hint::DialBeforeListen {
+                    fail: line,
+                    listen: line_of(graph, listen),
+                });
+            }
+            Some(_) => {}
+            None => self.hints.push(Hint::NobodyListens {
+                fail: line,
+                addr: format!("{host}:{port}"),
+            }),
+        }
+    }
+
+    /// Whether it holds with other numbers for automatic ports.
+    fn raced(&mut self) {
+        let (graph, of) = (self.look.graph, self.look.of);
+        let scope = self.look.trace.scope();
+        if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
+            return;
+        }
+        let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
+        for &node in &scope.events {
+            let fields = fields(graph, node);
+            if let (Verb::Listen, Some(port)) = (fields.verb, fields.port) {
+                listeners.insert((fields.host.to_owned(), port));
+            }
+        }
+        let mut renamed = of.clone();
+        let mut ports: BTreeMap<(String, u16), u32> = BTreeMap::new();
+        for index in 0..renamed.lines.len() {
+            let shape = renamed.lines[index].shape.clone();
+            let mut open = |host: Term, port: Port| match (host, port) {
+                (Term::Is(symbol), Port::Is(number)) => {
+                    let key = (renamed.symbols.text(symbol).to_owned(), number);
+                    if listeners.contains(&key) {
+                        return port;
+                    }
+                    let name = format!("{}:{number}", key.0);
+                    let next = renamed.variables.len() as u32;
+                    let variable = *ports.entry(key).or_insert(next);
+                    if variable == next {
+                        renamed.variables.push(Variable {
+                            name,
+                            is_host: false,
+                        });
+                    }
+                    Port::Variable(variable)
+                }
+                _ => port,
+            };
+            let port = shape.port.map(|port| open(shape.host, port));
+            let peer = shape.peer.map(|(host, port)| (host, open(host, port)));
+            renamed.lines[index].shape.port = port;
+            renamed.lines[index].shape.peer = peer;
+        }
+        let found = search::all(graph, scope, &renamed, MOST_STATES_RENAMED);
+        let Outcome::Holds(assignment) = found else {
+            return;
+        };
+        let mut bindings = Bindings::new(renamed.variables.len());
+        for (line, &node) in renamed.lines.iter().zip(&assignment) {
+            unify(&line.shape, &renamed, &fields(graph, node), &mut bindings);
+        }
+        let mut taken = BTreeSet::new();
+        let mut swaps = Vec::new();
+        for ((host, port), variable) in &ports {
+            let Some(value) = bindings.value(*variable) else {
+                return;
+            };
+            // A renaming keeps different ports different.
+            if !taken.insert((host, value.to_owned())) {
+                return;
+            }
+            if value != port.to_string() {
+                swaps.push((format!("{host}:{port}"), format!("{host}:{value}")));
+            }
+        }
+        if !swaps.is_empty() {
+            self.hints.insert(0, Hint::PortsRaced { renamed: swaps });
+        }
+    }
+
+    /// The host of the line ended before it could.
+    fn died(&mut self) {
+        let graph = self.look.graph;
+        let of = self.look.of;
+        let Term::Is(host) = of.lines[self.look.line].shape.host else {
+            return;
+        };
+        let host = of.symbols.text(host);
+        let status = graph.order.iter().rev().find_map(|&node| {
+            let label = graph.label_of[node as usize];
+            let is_event = label != NONE;
+            let fields = is_event.then(|| fields(graph, node))?;
+            let died = fields.verb == Verb::Exit && fields.host == host && fields.text != "0";
+            died.then(|| fields.text.to_owned())
+        });
+        if let Some(status) = status {
+            self.hints.push(Hint::Died {
+                host: host.to_owned(),
+                status,
+            });
+        }
+    }
+}

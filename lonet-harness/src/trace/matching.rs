@@ -1,0 +1,157 @@
+//! Does an expectation hold? (TRACES 7.3)
+//!
+//! Pure. Owns the linear check for lines that leave nothing open, and the choice between it and
+//! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.
+
+use super::causality::Graph;
+use super::edges::Why;
+use super::grammar::{Expectation, Port, Shape, Term, Text};
+use super::search;
+use super::symbols::{Label, NONE};
+
+/// The most states that the search visits beyond its first descent.
+pub(crate) const MOST_STATES: usize = 200_000;
+
+/// Which nodes an assertion looks at, and which of them are events of its view.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// By node: in the causal past of the assertion.
+    pub(crate) members: Vec<bool>,
+    /// By node: an event of the view.
+    pub(crate) shown: Vec<bool>,
+    /// The events of the view, causes before effects.
+    pub(crate) events: Vec<u32>,
+}
+
+/// Whether the expectation tells of every event, or only of some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Each event has its line.
+    All,
+    /// The lines hold of some of the events.
+    Some,
+}
+
+/// Whether it holds.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It does; by line, the node of its event. (Empty when only asked whether.)
+    Holds(Vec<u32>),
+    /// It doesn't: the longest beginning that could happen, by line.
+    Fails(Vec<u32>),
+    /// The search was given up.
+    Undecided(Vec<u32>),
+}
+
+/// Decides whether the expectation holds of the events in scope.
+pub(crate) fn decide(graph: &Graph, scope: &Scope, of: &Expectation, mode: Mode) -> Outcome {
+    match mode {
+        Mode::All => {
+            if let Some(assignment) = by_position(graph, scope, of) {
+                return Outcome::Holds(assignment);
+            }
+            search::all(graph, scope, of, MOST_STATES)
+        }
+        Mode::Some => search::some(graph, scope, of, MOST_STATES),
+    }
+}
+
+/// Whether an edge counts when the line of its effect leaves the port open, or shows none: a port
+/// that is free again sooner or later is given again sooner or later, as time has it. A line that
+/// names the port says which run it means.
+pub(crate) fn counts(why: Why, names_port: bool) -> bool {
+    why != Why::Port || names_port
+}
+
+/// Whether the shape names the subject's port.
+pub(crate) fn names_port(shape: &Shape) -> bool {
+    matches!(shape.port, Some(Port::Is(_)))
+}
+
+/// The label that a line without wildcards and variables asks for. `None` when the graph knows
+/// none such.
+pub(crate) fn label_of(graph: &Graph, symbols: &[u32], shape: &Shape) -> Option<u32> {
+    let symbol = |term: Term| match term {
+        Term::Is(symbol) => Some(symbols[symbol as usize]),
+        _ => None,
+    };
+    let number = |port: Port| match port {
+        Port::Is(port) => Some(u32::from(port)),
+        _ => None,
+    };
+    let (peer_host, peer_port) = match shape.peer {
+        Some((host, port)) => (symbol(host)?, number(port)?),
+        None => (NONE, NONE),
+    };
+    let Text::Is(text) = &shape.text else {
+        return None;
+    };
+    graph.labels.find(&Label {
+        verb: shape.verb,
+        host: symbol(shape.host)?,
+        port: match shape.port {
+            Some(port) => number(port)?,
+            None => NONE,
+        },
+        peer_host,
+        peer_port,
+        text: symbols[*text as usize],
+    })
+}
+
+/// The graph's number of each text of an expectation. A text it doesn't know gets a number that
+/// nothing has.
+pub(crate) fn translate(graph: &Graph, of: &Expectation) -> Vec<u32> {
+    (0..of.symbols.len() as u32)
+        .map(|symbol| {
+            graph
+                .symbols
+                .find(of.symbols.text(symbol))
+                .unwrap_or(NONE - 1)
+        })
+        .collect()
+}
+
+/// Takes the i-th of equal lines for the i-th of equal events, and checks the edges. Where equal
+/// events are ordered, this is the only possible assignment; where it holds, it is one.
+fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32>> {
+    if of.lines.len() != scope.events.len() {
+        return None;
+    }
+    let symbols = translate(graph, of);
+    // By label: its first line; by line: the next with the same label. Lines count from 1.
+    let mut first = vec![0u32; graph.labels.len()];
+    let mut next = vec![0u32; of.lines.len() + 1];
+    for (index, line) in of.lines.iter().enumerate().rev() {
+        let label = label_of(graph, &symbols, &line.shape)? as usize;
+        next[index + 1] = std::mem::replace(&mut first[label], index as u32 + 1);
+    }
+    let mut assignment = vec![0u32; of.lines.len()];
+    // By node: the lowest line that may stand below it.
+    let mut line = vec![0u32; graph.label_of.len()];
+    for &node in &graph.order {
+        let index = node as usize;
+        if !scope.members[index] {
+            continue;
+        }
+        let shown = scope.shown[index];
+        let mut latest = 0;
+        for &(cause, why) in graph.before.of(node) {
+            if counts(why, shown) {
+                latest = latest.max(line[cause as usize]);
+            }
+        }
+        if shown {
+            let label = graph.label_of[index] as usize;
+            let position = first[label];
+            if position <= latest {
+                return None;
+            }
+            first[label] = next[position as usize];
+            assignment[position as usize - 1] = node;
+            latest = position;
+        }
+        line[index] = latest;
+    }
+    Some(assignment)
+}

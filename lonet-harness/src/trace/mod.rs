@@ -1,0 +1,49 @@
+//! Traces: what every process reported → which event happens before which → does an expectation
+//! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
+//!
+//! - `causality`: records → happens-before; `edges`: those within one process;
+//! - `symbols`: texts and labels as numbers, for speed;
+//! - `grammar`: text → lines; `quoted`: quoted words; `pattern`: a line and an event;
+//! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
+//! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
+//! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
+//!   `columns`: lines in columns;
+//! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
+//! - `expected`: what an assertion takes, and rewriting it in place;
+//! - `persist`: traces saved and loaded.
+//!
+//! Owns no wording of failures: that is [`report`](crate::report)'s.
+
+mod canonical;
+pub mod causality;
+pub(crate) mod columns;
+pub(crate) mod diagnosis;
+pub(crate) mod edges;
+mod expected;
+pub mod grammar;
+pub(crate) mod hints;
+mod matching;
+mod past;
+mod pattern;
+mod persist;
+mod quoted;
+mod races;
+mod search;
+pub(crate) mod symbols;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use diagnosis::Mismatch;
+pub use expected::Expected;
+pub use grammar::{Expectation, SyntaxError, check_syntax};
+pub use lonet::trace::{Event, EventId, Verb};
+pub use matching::Mode;
+pub use past::Trace;
+pub use pattern::Pattern;
+pub use persist::LoadError;
+
+/// What a user writes to have a verb shown that the default view leaves out.
+pub(crate) fn method_for(verb: Verb) -> &'static str {
+    view::View::method_for(verb)
+}

@@ -1,0 +1,136 @@
+//! A trace as JSON lines: saved beside a failed test, loaded to be asked again.
+//!
+//! Pure. One line for the trace itself, then one a process followed by its records, each exactly
+//! as `docs/trace-protocol.md` has it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use lonet::trace::{EventId, Record, Verb};
+use serde::{Deserialize, Serialize};
+
+use super::causality::{Graph, Process};
+use super::past::Trace;
+use super::view::View;
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Line {
+    Trace(Looked),
+    Process(Start),
+    Ev(Record),
+}
+
+/// From where the trace looks, and at what.
+#[derive(Serialize, Deserialize)]
+struct Looked {
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    at: Option<EventId>,
+    verbs: BTreeSet<Verb>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hosts: Option<BTreeSet<String>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Start {
+    pid: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    node: Option<u64>,
+}
+
+const VERSION: u32 = 1;
+
+/// A text that is no saved trace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadError {
+    /// The line, from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {}: {}", self.line, self.message)
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl Trace {
+    /// The trace as JSON lines: everything that was reported, so that what the trace leaves out
+    /// can be asked about, too.
+    pub fn to_jsonl(&self) -> String {
+        let mut text = String::new();
+        let mut line = |line: &Line| {
+            let json = serde_json::to_string(line).expect("records have no keys but strings");
+            text.push_str(&json);
+            text.push('\n');
+        };
+        line(&Line::Trace(Looked {
+            version: VERSION,
+            at: self.at,
+            verbs: self.view.verbs.clone(),
+            hosts: self.view.hosts.clone(),
+        }));
+        for process in &self.graph.processes {
+            line(&Line::Process(Start {
+                pid: process.pid,
+                node: process.node,
+            }));
+            for record in &process.records {
+                line(&Line::Ev(record.clone()));
+            }
+        }
+        text
+    }
+
+    /// The trace that [`to_jsonl`](Trace::to_jsonl) made this text of.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is none of such a text.
+    pub fn from_jsonl(text: &str) -> Result<Trace, LoadError> {
+        let mut looked: Option<Looked> = None;
+        let mut processes: Vec<Process> = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let wrong = |message: String| LoadError {
+                line: index + 1,
+                message,
+            };
+            let parsed = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+            match parsed {
+                Line::Trace(trace) if trace.version != VERSION => {
+                    let found = trace.version;
+                    return Err(wrong(format!("version {found}; known is {VERSION}")));
+                }
+                Line::Trace(trace) => looked = Some(trace),
+                Line::Process(Start { pid, node }) => processes.push(Process {
+                    pid,
+                    node,
+                    records: Vec::new(),
+                }),
+                Line::Ev(record) => match processes.last_mut() {
+                    Some(process) => process.records.push(record),
+                    None => return Err(wrong("a record before any process".to_owned())),
+                },
+            }
+        }
+        let looked = looked.ok_or(LoadError {
+            line: 1,
+            message: "the line that begins a saved trace is missing".to_owned(),
+        })?;
+        let graph = Arc::new(Graph::build(processes));
+        let trace = match looked.at {
+            Some(at) => Trace::past(graph, at),
+            None => Trace::whole(graph),
+        };
+        let Looked { verbs, hosts, .. } = looked;
+        Ok(trace.with_view(|view| *view = View { verbs, hosts }))
+    }
+}

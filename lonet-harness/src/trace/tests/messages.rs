@@ -1,0 +1,494 @@
+//! The pages of failures, as snapshots.
+
+use expect_test::{Expect, expect};
+
+use super::world::{TEST, World};
+use super::{Trace, ping_pong};
+
+#[track_caller]
+fn check(trace: &Trace, text: &str, page: Expect) {
+    let mismatch = trace.check(text).expect_err("it holds");
+    page.assert_eq(&mismatch.to_string());
+}
+
+#[test]
+fn an_effect_above_its_cause() {
+    check(
+        &ping_pong(),
+        "
+        α:10 listen
+        β:1  dial    α:10
+        β:1  connect α:1
+        α:1  accept  β:1
+        α:1  close   β:1
+        α:10 close
+        β:1  close   α:1
+        ",
+        expect![[r##"
+            the trace is not the expected one: line 4 can't happen here
+
+                line 4: β:1 connect α:1
+                line 5: α:1 accept β:1
+
+            `β:1 connect α:1` stands above `α:1 accept β:1`, which happens before it:
+                α:1 accept β:1
+                → β:1 connect α:1    (the same connection: dial, accept, connect)
+
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                + α:1  accept  β:1
+                  β:1  connect α:1
+                - α:1  accept  β:1
+                  α:1  close   β:1
+                  α:10 close
+                  β:1  close   α:1
+
+            what happened (concurrent events stand in some order):
+                         α                  β
+                         │                  │
+                    :10 listen              │
+                         │◀─ :1 dial :10 ───│
+                         │── :1 accept :1 ─▶│
+                         │◀ :1 connect :1 ──│
+                   :1 close β:1             │
+                     :10 close              │
+                         │            :1 close α:1
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn an_event_is_missing() {
+    check(
+        &ping_pong(),
+        "
+        α:10 listen
+        β:1  dial    α:10
+        α:1  accept  β:1
+        β:1  connect α:1
+        β    mark    done
+        α:1  close   β:1
+        α:10 close
+        β:1  close   α:1
+        ",
+        expect![[r##"
+            the trace is not the expected one: line 6 can't happen here
+
+                line 6: β mark done
+
+            no such event happened
+            at this point happened: α:1 close β:1
+
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                  α:1  accept  β:1
+                  β:1  connect α:1
+                - β    mark    done
+                  α:1  close   β:1
+                  α:10 close
+                  β:1  close   α:1
+
+            what happened (concurrent events stand in some order):
+                         α                  β
+                         │                  │
+                    :10 listen              │
+                         │◀─ :1 dial :10 ───│
+                         │── :1 accept :1 ─▶│
+                         │◀ :1 connect :1 ──│
+                   :1 close β:1             │
+                     :10 close              │
+                         │            :1 close α:1
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn an_extra_event() {
+    check(
+        &ping_pong(),
+        "
+        α:10 listen
+        β:1  dial    α:10
+        β:1  connect α:1
+        α:1  close   β:1
+        α:10 close
+        β:1  close   α:1
+        ",
+        expect![[r##"
+            the trace is not the expected one: line 4 can't happen here
+
+                line 4: β:1 connect α:1
+
+            `α:1 accept β:1` happens before `β:1 connect α:1`, and no line tells of it:
+                α:1 accept β:1
+                → β:1 connect α:1    (the same connection: dial, accept, connect)
+
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                + α:1  accept  β:1
+                  β:1  connect α:1
+                  α:1  close   β:1
+                  α:10 close
+                  β:1  close   α:1
+
+            what happened (concurrent events stand in some order):
+                         α                  β
+                         │                  │
+                    :10 listen              │
+                         │◀─ :1 dial :10 ───│
+                         │── :1 accept :1 ─▶│
+                         │◀ :1 connect :1 ──│
+                   :1 close β:1             │
+                     :10 close              │
+                         │            :1 close α:1
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn more_happened_than_told() {
+    check(
+        &ping_pong(),
+        "
+        α:10 listen
+        β:1  dial    α:10
+        α:1  accept  β:1
+        β:1  connect α:1
+        α:1  close   β:1
+        ",
+        expect![[r##"
+            the expected trace ends, but more happened
+            at this point happened, in whichever order:
+                α:10 close
+                β:1 close α:1
+
+            the nearest order that could happen (- expected, + happened):
+                  …
+                  β:1  dial    α:10
+                  α:1  accept  β:1
+                  β:1  connect α:1
+                  α:1  close   β:1
+                + α:10 close
+                + β:1  close   α:1
+
+            what happened (concurrent events stand in some order):
+                         α                  β
+                         │                  │
+                    :10 listen              │
+                         │◀─ :1 dial :10 ───│
+                         │── :1 accept :1 ─▶│
+                         │◀ :1 connect :1 ──│
+                   :1 close β:1             │
+                     :10 close              │
+                         │            :1 close α:1
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn a_dial_refused_because_nothing_ordered_it() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let beta = w.spawn("β");
+    let dial = w.dial(beta, "α:10");
+    w.fail(beta, dial, "connection refused");
+    let _listener = w.listen(alpha, 10);
+    w.join(beta);
+    w.kill(alpha);
+    check(
+        &w.trace(),
+        "
+        α:10 listen
+        β:1  dial    α:10
+        α:1  accept  β:1
+        β:1  connect α:1
+        ",
+        expect![[r##"
+            the trace is not the expected one: line 4 can't happen here
+
+                line 4: α:1 accept β:1
+
+            no such event happened
+            at this point happened: β:1 fail α:10 connection refused
+
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                - α:1  accept  β:1
+                - β:1  connect α:1
+                + β:1  fail    α:10 connection refused
+                + !    kill    α
+
+            hint: `β:1 fail α:10 connection refused`: `α:10 listen` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until("α:10 listen").await?
+
+            what happened (concurrent events stand in some order):
+                                α                                β
+                                │                                │
+                           :10 listen                            │
+                                │◀──────── :1 dial :10 ──────────│
+                                │                 :1 fail α:10 connection refused
+                ════════════════════════════ ! kill α ═════════════════════════════
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn ports_swapped_by_a_race() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let listener = w.listen(alpha, 10);
+    let listening = w.latest(alpha);
+    w.until(TEST, listening);
+    let (beta, gamma) = (w.spawn("β"), w.spawn("γ"));
+    let (b, g) = (w.dial(beta, "α:10"), w.dial(gamma, "α:10"));
+    w.accept(alpha, listener, g);
+    w.accept(alpha, listener, b);
+    w.connect(beta, b);
+    w.connect(gamma, g);
+    w.join(beta);
+    w.join(gamma);
+    check(
+        &w.trace(),
+        "
+        α:10 listen
+        β:1  dial    α:10
+        γ:1  dial    α:10
+        α:1  accept  β:1
+        α:2  accept  γ:1
+        β:1  connect α:1
+        γ:1  connect α:2
+        ",
+        expect![[r##"
+            the trace is not the expected one: line 5 can't happen here
+
+                line 5: α:1 accept β:1
+
+            no such event happened
+            at this point happened, in whichever order:
+                α:1 accept γ:1
+                α:2 accept β:1
+
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                  γ:1  dial    α:10
+                - α:1  accept  β:1
+                - α:2  accept  γ:1
+                - β:1  connect α:1
+                - γ:1  connect α:2
+                + α:2  accept  β:1
+                + α:1  accept  γ:1
+                + β:1  connect α:2
+                + γ:1  connect α:1
+
+            hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
+
+            what happened (concurrent events stand in some order):
+                         α                  β                  γ
+                         │                  │                  │
+                    :10 listen              │                  │
+                         │◀─ :1 dial :10 ───│                  │
+                         │── :2 accept :1 ─▶│                  │
+                         │◀ :1 connect :2 ──│                  │
+                         │◀─────────── :1 dial :10 ────────────│
+                         │─────────── :1 accept :1 ───────────▶│
+                         │◀────────── :1 connect :1 ───────────│
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn a_wrong_cause_text() {
+    let mut w = World::new();
+    let beta = w.spawn("β");
+    let dial = w.dial(beta, "α:10");
+    w.fail(beta, dial, "no such host");
+    w.join(beta);
+    check(
+        &w.trace(),
+        "β:1 dial α:10\nβ:1 fail α:10 connection refused",
+        expect![[r##"
+            the trace is not the expected one: line 2 can't happen here
+
+                line 2: β:1 fail α:10 connection refused
+
+            no such event happened
+            at this point happened: β:1 fail α:10 no such host
+
+            the nearest order that could happen (- expected, + happened):
+                  β:1 dial α:10
+                - β:1 fail α:10 connection refused
+                + β:1 fail α:10 no such host
+
+            hint: this happened, and differs only in what it says: β:1 fail α:10 no such host
+
+            what happened (concurrent events stand in some order):
+                             β                          α
+                             │                          │
+                             │────── :1 dial :10 ──────▶│
+                 :1 fail α:10 no such host              │
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn concurrent_with_the_assertion() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let one = w.mark(alpha, "one");
+    w.until(TEST, one);
+    w.mark(alpha, "two");
+    check(
+        &w.trace(),
+        "α mark one\nα mark two",
+        expect![[r##"
+        the trace is not the expected one: line 2 can't happen here
+
+            line 2: α mark two
+
+        no such event happened
+        at this point, nothing more happened
+
+        the nearest order that could happen (- expected, + happened):
+              α mark one
+            - α mark two
+
+        hint: `α mark two` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until("α mark two").await?, or by ending α first: its node's join(), terminate() or kill()
+
+        what happened (concurrent events stand in some order):
+               α
+               │
+             [one]
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+}
+
+#[test]
+fn a_role_that_died_half_way() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, "one");
+    let exit = w.exit(alpha, "101");
+    w.until(TEST, exit);
+    check(
+        &w.trace(),
+        "α mark one\nα mark two",
+        expect![[r##"
+        the trace is not the expected one: line 2 can't happen here
+
+            line 2: α mark two
+
+        no such event happened
+        at this point, nothing more happened
+
+        the nearest order that could happen (- expected, + happened):
+              α mark one
+            - α mark two
+
+        hint: α's process ended with status 101
+
+        what happened (concurrent events stand in some order):
+               α
+               │
+             [one]
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+}
+
+#[test]
+fn outside_the_view() {
+    check(
+        &ping_pong(),
+        "α up",
+        expect![[r##"
+            the trace is not the expected one: line 1 can't happen here
+
+                line 1: α up
+
+            no such event happened
+            at this point happened: α:10 listen
+
+            the nearest order that could happen (- expected, + happened):
+                - α    up
+                + α:10 listen
+                + β:1  dial    α:10
+                + α:1  accept  β:1
+                + β:1  connect α:1
+                + α:1  close   β:1
+                + α:10 close
+                + β:1  close   α:1
+
+            hint: `α up` did happen, but this view leaves it out; it is in trace().lifecycle()
+
+            what happened (concurrent events stand in some order):
+                         α                  β
+                         │                  │
+                    :10 listen              │
+                         │◀─ :1 dial :10 ───│
+                         │── :1 accept :1 ─▶│
+                         │◀ :1 connect :1 ──│
+                   :1 close β:1             │
+                     :10 close              │
+                         │            :1 close α:1
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}
+
+#[test]
+fn a_variable_that_stands_for_something_else() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, "term=1");
+    w.mark(alpha, "term=2");
+    w.join(alpha);
+    check(
+        &w.trace(),
+        "α mark term=$t\nα mark term=$t",
+        expect![[r##"
+            the trace is not the expected one: line 2 can't happen here
+
+                line 2: α mark term=$t
+
+            it happened once, which a line above tells of
+            at this point happened: α mark term=2
+
+            the nearest order that could happen (- expected, + happened):
+                  α mark term=$t
+                - α mark term=$t
+                + α mark term=2
+
+            hint: `α mark term=2` would do, but `$t` stands for 1 since a line above
+
+            what happened (concurrent events stand in some order):
+                     α
+                     │
+                 [term=1]
+                 [term=2]
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
+    );
+}

@@ -1,0 +1,35 @@
+//! Tests of traces, by topic. `world` simulates executions for all of them.
+
+mod holds;
+mod messages;
+mod oracle;
+mod relation;
+mod simulation;
+mod world;
+
+use super::Trace;
+use world::{TEST, World};
+
+/// DESIGN, section 1: the test that is the heart of the product.
+fn ping_pong() -> Trace {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let listener = w.listen(alpha, 10);
+    let listening = w.latest(alpha);
+    w.until(TEST, listening);
+    let beta = w.spawn("β");
+    let dial = w.dial(beta, "α:10");
+    let server = w.accept(alpha, listener, dial);
+    let client = w.connect(beta, dial);
+    w.write(beta, client, 4);
+    w.read(alpha, server, 4);
+    w.write(alpha, server, 4);
+    w.close(alpha, server);
+    w.close_listener(alpha, listener);
+    w.read(beta, client, 4);
+    w.read(beta, client, 0);
+    w.close(beta, client);
+    w.join(beta);
+    w.join(alpha);
+    w.trace()
+}

@@ -1,0 +1,629 @@
+//! A simulated execution: processes, tasks, sockets and bytes, which reports just as lonet's
+//! reporter does, and knows by construction which record truly happens before which.
+//!
+//! Owns its own idea of causality (sets of known records, carried along by every step), so that
+//! the graph can be checked against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lonet::Addr;
+use lonet::trace::{EventId, ReadCredit, Record, What};
+
+use crate::trace::causality::{Graph, Process};
+
+pub(super) type Known = BTreeSet<EventId>;
+
+#[derive(Clone, Default)]
+struct Task {
+    knowledge: u64,
+    reads: BTreeMap<u64, ReadCredit>,
+    learned: Vec<EventId>,
+    unordered: bool,
+    known: Known,
+}
+
+struct Proc {
+    node: Option<u64>,
+    host: String,
+    records: Vec<Record>,
+    sockets: u64,
+    ports: BTreeSet<u16>,
+    born: Known,
+    /// What whoever takes a port next knows of the one who freed it.
+    freed: BTreeMap<u16, Known>,
+    pub(super) dead: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct P(pub(super) usize);
+/// A task of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct T(pub(super) usize, pub(super) u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Listener(usize);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Dial(pub(super) usize);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct End(pub(super) usize);
+
+struct ListenerState {
+    process: usize,
+    s: u64,
+    addr: Addr,
+    known: Known,
+    pub(super) open: bool,
+}
+
+struct DialState {
+    process: usize,
+    addr: Addr,
+    to: Addr,
+    n: u64,
+    key: String,
+    known: Known,
+    accepted: Option<usize>,
+    done: bool,
+}
+
+struct EndState {
+    process: usize,
+    s: u64,
+    addr: Addr,
+    to: Addr,
+    created: Known,
+    peer: Option<usize>,
+    written: u64,
+    segments: Vec<(u64, Known)>,
+    writing: Known,
+    reading: Known,
+    noted: Option<(T, u64)>,
+    read: u64,
+    unsettled: Option<T>,
+    fin: Option<Known>,
+    open: bool,
+    shut: bool,
+}
+
+pub(super) struct World {
+    processes: Vec<Proc>,
+    tasks: BTreeMap<T, Task>,
+    listeners: Vec<ListenerState>,
+    dials: Vec<DialState>,
+    ends: Vec<EndState>,
+    pub(super) truth: BTreeMap<EventId, Known>,
+    time: u64,
+    nodes: u64,
+}
+
+fn addr(host: &str, port: u16) -> Addr {
+    format!("{host}:{port}").parse().unwrap()
+}
+
+impl World {
+    /// With the test's own process, in which `TEST` runs.
+    pub(super) fn new() -> World {
+        let mut world = World {
+            processes: Vec::new(),
+            tasks: BTreeMap::new(),
+            listeners: Vec::new(),
+            dials: Vec::new(),
+            ends: Vec::new(),
+            truth: BTreeMap::new(),
+            time: 0,
+            nodes: 0,
+        };
+        world.process("test", None);
+        world
+    }
+
+    fn process(&mut self, host: &str, node: Option<u64>) -> P {
+        self.processes.push(Proc {
+            node,
+            host: host.to_owned(),
+            records: Vec::new(),
+            sockets: 0,
+            ports: BTreeSet::new(),
+            born: Known::new(),
+            freed: BTreeMap::new(),
+            dead: false,
+        });
+        P(self.processes.len() - 1)
+    }
+
+    /// The scenario starts a host; its root task is the result.
+    pub(super) fn spawn(&mut self, host: &str) -> T {
+        self.nodes += 1;
+        let i = self.nodes;
+        let spawned = self.record(Some(TEST), What::Spawn { h: host.into(), i }, &Known::new());
+        let P(process) = self.process(host, Some(i));
+        let mut born = self.truth[&spawned].clone();
+        born.insert(spawned);
+        let root = T(process, 0);
+        self.tasks.entry(root).or_default().known = born.clone();
+        let up = self.record(Some(root), What::Up { h: host.into() }, &Known::new());
+        born.insert(up);
+        self.processes[process].born = born;
+        root
+    }
+
+    /// A process that nobody started for the test, or a host of the test's own process.
+    pub(super) fn foreign(&mut self, host: &str) -> T {
+        let P(process) = self.process(host, None);
+        T(process, 0)
+    }
+
+    /// Another task of the process. What started it orders nothing that is traced.
+    pub(super) fn task(&mut self, of: T) -> T {
+        let T(process, _) = of;
+        let number = 1 + self.tasks.keys().filter(|t| t.0 == process).count() as u64;
+        let task = T(process, number);
+        let known = self.processes[process].born.clone();
+        self.tasks.entry(task).or_default().known = known;
+        task
+    }
+
+    pub(super) fn unordered(&mut self, task: T) {
+        self.tasks.entry(task).or_default().unordered = true;
+    }
+
+    /// Makes a record: `more` is what it comes after besides what its task knows.
+    fn record(&mut self, task: Option<T>, e: What, more: &Known) -> EventId {
+        let process = task.map_or(0, |t| t.0);
+        self.record_in(process, task, e, more)
+    }
+
+    fn record_in(&mut self, process: usize, task: Option<T>, e: What, more: &Known) -> EventId {
+        self.time += 1;
+        let n = self.processes[process].records.len() as u64 + 1;
+        let id = EventId {
+            process: process as u32,
+            n,
+        };
+        let mut known = more.clone();
+        known.extend(self.processes[process].born.iter().copied());
+        let mut record = Record {
+            n,
+            t: self.time,
+            k: None,
+            u: false,
+            r: Vec::new(),
+            l: Vec::new(),
+            e,
+        };
+        if let Some(task) = task {
+            let state = self.tasks.entry(task).or_default();
+            state.knowledge += 1;
+            record.k = Some(task.1 + 100);
+            record.u = state.unordered;
+            record.r = std::mem::take(&mut state.reads).into_values().collect();
+            record.l = std::mem::take(&mut state.learned);
+            known.extend(state.known.iter().copied());
+            state.known = known.clone();
+            state.known.insert(id);
+        }
+        self.processes[process].records.push(record);
+        self.truth.insert(id, known);
+        id
+    }
+
+    fn with(&self, id: EventId) -> Known {
+        let mut known = self.truth[&id].clone();
+        known.insert(id);
+        known
+    }
+
+    fn socket(&mut self, process: usize) -> u64 {
+        self.processes[process].sockets += 1;
+        self.processes[process].sockets
+    }
+
+    fn lowest(&mut self, process: usize) -> u16 {
+        let ports = &mut self.processes[process].ports;
+        let port = (1..).find(|port| !ports.contains(port)).unwrap();
+        ports.insert(port);
+        port
+    }
+
+    fn freed(&self, process: usize, port: u16) -> Known {
+        let freed = self.processes[process].freed.get(&port);
+        freed.cloned().unwrap_or_default()
+    }
+
+    fn free(&mut self, process: usize, port: u16, by: EventId) {
+        let known = self.with(by);
+        self.processes[process].ports.remove(&port);
+        self.processes[process].freed.insert(port, known);
+    }
+
+    pub(super) fn listen(&mut self, task: T, port: u16) -> Listener {
+        let T(process, _) = task;
+        let a = addr(&self.processes[process].host, port);
+        assert!(self.processes[process].ports.insert(port));
+        let s = self.socket(process);
+        let freed = self.freed(process, port);
+        let id = self.record(Some(task), What::Listen { a: a.clone(), s }, &freed);
+        self.listeners.push(ListenerState {
+            process,
+            s,
+            addr: a,
+            known: self.with(id),
+            open: true,
+        });
+        Listener(self.listeners.len() - 1)
+    }
+
+    pub(super) fn close_listener(&mut self, task: T, listener: Listener) {
+        let state = &mut self.listeners[listener.0];
+        state.open = false;
+        let (a, s, known, process) = (
+            state.addr.clone(),
+            state.s,
+            state.known.clone(),
+            state.process,
+        );
+        let port = a.port();
+        let id = self.record(
+            Some(task),
+            What::Close {
+                a,
+                p: None,
+                s,
+                w: 0,
+            },
+            &known,
+        );
+        self.free(process, port, id);
+    }
+
+    pub(super) fn dial(&mut self, task: T, to: &str) -> Dial {
+        let T(process, _) = task;
+        let port = self.lowest(process);
+        let a = addr(&self.processes[process].host, port);
+        let p: Addr = to.parse().unwrap();
+        let freed = self.freed(process, port);
+        let what = What::Dial {
+            a: a.clone(),
+            p: p.clone(),
+        };
+        let id = self.record(Some(task), what, &freed);
+        let key = format!("c{}", self.dials.len());
+        self.record(
+            Some(task),
+            What::Link {
+                d: id.n,
+                c: key.clone(),
+            },
+            &Known::new(),
+        );
+        self.dials.push(DialState {
+            process,
+            addr: a,
+            to: p,
+            n: id.n,
+            key,
+            known: self.with(id),
+            accepted: None,
+            done: false,
+        });
+        Dial(self.dials.len() - 1)
+    }
+
+    pub(super) fn fail(&mut self, task: T, dial: Dial, cause: &str) {
+        let state = &mut self.dials[dial.0];
+        state.done = true;
+        let what = What::Fail {
+            a: state.addr.clone(),
+            p: state.to.clone(),
+            d: state.n,
+            x: cause.to_owned(),
+        };
+        let (known, process, port) = (state.known.clone(), state.process, state.addr.port());
+        let id = self.record(Some(task), what, &known);
+        self.free(process, port, id);
+    }
+
+    pub(super) fn accept(&mut self, task: T, listener: Listener, dial: Dial) -> End {
+        let T(process, _) = task;
+        let port = self.lowest(process);
+        let a = addr(&self.processes[process].host, port);
+        let s = self.socket(process);
+        let mut more = self.listeners[listener.0].known.clone();
+        more.extend(self.freed(process, port));
+        more.extend(self.dials[dial.0].known.iter().copied());
+        let p = self.dials[dial.0].addr.clone();
+        let what = What::Accept {
+            a: a.clone(),
+            p: p.clone(),
+            l: self.listeners[listener.0].s,
+            s,
+            c: self.dials[dial.0].key.clone(),
+        };
+        let id = self.record(Some(task), what, &more);
+        let end = self.end(process, s, a, p, id);
+        self.dials[dial.0].accepted = Some(end.0);
+        end
+    }
+
+    pub(super) fn connect(&mut self, task: T, dial: Dial) -> End {
+        let T(process, _) = task;
+        let state = &mut self.dials[dial.0];
+        state.done = true;
+        let accepted = state.accepted.unwrap();
+        let (a, p, d) = (
+            state.addr.clone(),
+            self.ends[accepted].addr.clone(),
+            state.n,
+        );
+        let c = state.key.clone();
+        let mut more = state.known.clone();
+        more.extend(self.ends[accepted].created.iter().copied());
+        let s = self.socket(process);
+        let what = What::Connect {
+            a: a.clone(),
+            p: p.clone(),
+            d,
+            s,
+            c,
+        };
+        let id = self.record(Some(task), what, &more);
+        let end = self.end(process, s, a, p, id);
+        self.ends[end.0].peer = Some(accepted);
+        self.ends[accepted].peer = Some(end.0);
+        end
+    }
+
+    fn end(&mut self, process: usize, s: u64, addr: Addr, to: Addr, created: EventId) -> End {
+        self.ends.push(EndState {
+            process,
+            s,
+            addr,
+            to,
+            created: self.with(created),
+            peer: None,
+            written: 0,
+            segments: Vec::new(),
+            writing: Known::new(),
+            reading: Known::new(),
+            noted: None,
+            read: 0,
+            unsettled: None,
+            fin: None,
+            open: true,
+            shut: false,
+        });
+        End(self.ends.len() - 1)
+    }
+
+    pub(super) fn write(&mut self, task: T, end: End, bytes: u64) {
+        let knowledge = self.tasks.entry(task).or_default().knowledge;
+        let state = &self.ends[end.0];
+        if state.noted != Some((task, knowledge)) {
+            let (s, w) = (state.s, state.written);
+            let mut more = state.created.clone();
+            more.extend(state.writing.iter().copied());
+            let id = self.record(Some(task), What::Note { s, w }, &more);
+            // As the reporter has it: what the task knew before the note is what it has noted.
+            self.ends[end.0].noted = Some((task, knowledge));
+            self.ends[end.0].writing = self.with(id);
+        }
+        let known = self.ends[end.0].writing.clone();
+        let state = &mut self.ends[end.0];
+        state.written += bytes;
+        state.segments.push((state.written, known));
+    }
+
+    /// How much there is to read.
+    pub(super) fn readable(&self, end: End) -> u64 {
+        let state = &self.ends[end.0];
+        state
+            .peer
+            .map_or(0, |peer| self.ends[peer].written - state.read)
+    }
+
+    pub(super) fn at_eof(&self, end: End) -> bool {
+        let peer = self.ends[end.0].peer;
+        self.readable(end) == 0 && peer.is_some_and(|peer| self.ends[peer].fin.is_some())
+    }
+
+    /// Reads so many bytes at once; none is EOF.
+    pub(super) fn read(&mut self, task: T, end: End, bytes: u64) {
+        self.settle(task, end);
+        let peer = self.ends[end.0].peer.unwrap();
+        let state = &mut self.ends[end.0];
+        let before = state.read;
+        state.read += bytes;
+        let (s, all) = (state.s, state.read);
+        state.unsettled = (bytes > 1).then_some(task);
+        let mut learned = state.created.clone();
+        let peer = &self.ends[peer];
+        let mut from = 0;
+        for (to, known) in &peer.segments {
+            if from < all && (*to > before) {
+                learned.extend(known.iter().copied());
+            }
+            from = *to;
+        }
+        if bytes == 0 {
+            learned.extend(peer.fin.iter().flatten().copied());
+        }
+        self.ends[end.0].reading.extend(learned.iter().copied());
+        let task = self.tasks.entry(task).or_default();
+        task.knowledge += 1;
+        task.known.extend(learned);
+        let certain = before + 1;
+        task.reads.insert(s, ReadCredit { s, certain, all });
+    }
+
+    /// The task comes back to read: what it read before is certain.
+    pub(super) fn settle(&mut self, task: T, end: End) {
+        let state = &mut self.ends[end.0];
+        if state.unsettled == Some(task) {
+            state.unsettled = None;
+            let (s, all) = (state.s, state.read);
+            let task = self.tasks.entry(task).or_default();
+            task.knowledge += 1;
+            task.reads.insert(
+                s,
+                ReadCredit {
+                    s,
+                    certain: all,
+                    all,
+                },
+            );
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, task: T, end: End) {
+        let state = &mut self.ends[end.0];
+        state.shut = true;
+        let (a, p, s, w) = (state.addr.clone(), state.to.clone(), state.s, state.written);
+        let mut more = state.created.clone();
+        more.extend(state.writing.iter().copied());
+        let id = self.record(Some(task), What::Shutdown { a, p, s, w }, &more);
+        self.ends[end.0].writing = self.with(id);
+        self.ends[end.0].fin = Some(self.with(id));
+    }
+
+    pub(super) fn close(&mut self, task: T, end: End) {
+        self.close_by(Some(task), end);
+    }
+
+    /// With no task: lonet itself closes.
+    pub(super) fn close_by(&mut self, task: Option<T>, end: End) {
+        let state = &mut self.ends[end.0];
+        state.open = false;
+        let (a, s, w) = (state.addr.clone(), state.s, state.written);
+        let (process, port) = (state.process, a.port());
+        let mut more = state.created.clone();
+        more.extend(state.writing.iter().copied());
+        more.extend(state.reading.iter().copied());
+        let what = What::Close {
+            a,
+            p: Some(state.to.clone()),
+            s,
+            w,
+        };
+        let id = self.record_in(process, task, what, &more);
+        let known = self.with(id);
+        let fin = &mut self.ends[end.0].fin;
+        if fin.is_none() {
+            *fin = Some(known);
+        }
+        self.free(process, port, id);
+    }
+
+    pub(super) fn mark(&mut self, task: T, text: &str) -> EventId {
+        let h = self.processes[task.0].host.clone();
+        self.record(
+            Some(task),
+            What::Mark {
+                h,
+                x: text.to_owned(),
+            },
+            &Known::new(),
+        )
+    }
+
+    /// The task waits for an event.
+    pub(super) fn until(&mut self, task: T, event: EventId) {
+        let known = self.with(event);
+        let state = self.tasks.entry(task).or_default();
+        state.knowledge += 1;
+        state.learned.push(event);
+        state.known.extend(known);
+    }
+
+    /// The latest record of a process.
+    pub(super) fn latest(&self, of: T) -> EventId {
+        EventId {
+            process: of.0 as u32,
+            n: self.processes[of.0].records.len() as u64,
+        }
+    }
+
+    fn everything(&self, process: usize) -> Known {
+        let mut all = self.processes[process].born.clone();
+        for record in &self.processes[process].records {
+            all.extend(self.with((process as u32, record.n).into()));
+        }
+        all
+    }
+
+    /// The scenario kills a process; the kill is recorded once it is dead.
+    pub(super) fn kill(&mut self, of: T) -> EventId {
+        let (h, i) = self.node(of);
+        let everything = self.everything(of.0);
+        let id = self.record(Some(TEST), What::Kill { h, i }, &everything);
+        self.processes[of.0].dead = true;
+        for index in 0..self.ends.len() {
+            if self.ends[index].process == of.0 && self.ends[index].fin.is_none() {
+                self.ends[index].fin = Some(self.with(id));
+            }
+        }
+        id
+    }
+
+    /// A process ends, which nobody's task records.
+    pub(super) fn exit(&mut self, of: T, status: &str) -> EventId {
+        let (h, i) = self.node(of);
+        let everything = self.everything(of.0);
+        let x = status.to_owned();
+        self.processes[of.0].dead = true;
+        self.record_in(0, None, What::Exit { h, i, x }, &everything)
+    }
+
+    pub(super) fn join(&mut self, of: T) {
+        let exit = self.exit(of, "0");
+        self.until(TEST, exit);
+    }
+
+    fn node(&self, of: T) -> (String, u64) {
+        let process = &self.processes[of.0];
+        (process.host.clone(), process.node.unwrap())
+    }
+
+    pub(super) fn here(&mut self) -> EventId {
+        self.record(Some(TEST), What::Here {}, &Known::new())
+    }
+
+    pub(super) fn is_dead(&self, of: T) -> bool {
+        self.processes[of.0].dead
+    }
+
+    pub(super) fn end_is_open(&self, end: End) -> bool {
+        let state = &self.ends[end.0];
+        state.open && !self.processes[state.process].dead
+    }
+
+    pub(super) fn may_write(&self, end: End) -> bool {
+        self.end_is_open(end) && !self.ends[end.0].shut
+    }
+
+    pub(super) fn listener_is_open(&self, listener: Listener) -> bool {
+        self.listeners[listener.0].open
+    }
+
+    pub(super) fn reported(&self) -> Vec<Process> {
+        let process = |(index, process): (usize, &Proc)| Process {
+            pid: 4000 + index as u32,
+            node: process.node,
+            records: process.records.clone(),
+        };
+        self.processes.iter().enumerate().map(process).collect()
+    }
+
+    pub(super) fn graph(&self) -> Graph {
+        let graph = Graph::build(self.reported());
+        assert_eq!(graph.problems(), &[] as &[String]);
+        graph
+    }
+
+    /// What the test's task sees now.
+    pub(super) fn trace(&mut self) -> crate::trace::Trace {
+        let here = self.here();
+        crate::trace::Trace::past(std::sync::Arc::new(self.graph()), here)
+    }
+}
+
+/// The body of the test.
+pub(super) const TEST: T = T(0, 0);

@@ -1,0 +1,137 @@
+//! What `#[lonet::test]` and `#[lonet::main]` share: reading the function, and the call into the
+//! harness.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ReturnType;
+use syn::ext::IdentExt;
+
+use crate::args::Args;
+use crate::function::{Errors, Function, span_of};
+use crate::literal;
+
+/// Refuses what can't be the body of a test; `what` names it, with an article.
+pub(crate) fn check(function: &mut Function, what: &str, errors: &mut Errors) {
+    const LEGAL: &str = "a `Scenario` (hosts in processes of their own), or a `lonet::SubNetwork` \
+                         (a network for this process alone)";
+    function.must_be_plain(what, errors);
+    if function.is_method() {
+        return;
+    }
+    match function.arguments().as_slice() {
+        [] => errors.at(
+            function.parentheses(),
+            format!("{what} takes one argument: {LEGAL}"),
+        ),
+        [one] => {
+            if let syn::Type::ImplTrait(ty) = &*one.ty {
+                errors.on(
+                    ty,
+                    format!("the argument can't be `impl Trait`; it is {LEGAL}"),
+                );
+            }
+        }
+        [_, more, ..] => {
+            errors.on(
+                more,
+                format!("{what} takes one argument, and no second: {LEGAL}"),
+            );
+        }
+    }
+}
+
+/// What a function's body becomes: the function itself, and, unless something is wrong, a call of
+/// `run` with what the attribute says and with the function.
+pub(crate) fn body(args: &Args, function: &Function, run: &str, errors: &Errors) -> TokenStream {
+    let Function { sig, body, .. } = function;
+    if !errors.is_empty() {
+        return quote! {
+            #[allow(dead_code)]
+            #sig #body
+        };
+    }
+    let private = args.private(proc_macro2::Span::call_site());
+    let name = &sig.ident;
+    let arguments = function.arguments();
+    let ty = &arguments
+        .first()
+        .expect("a function without an argument is refused by `check`")
+        .ty;
+    let run = {
+        let (name, private) = (Ident::new(run, span_of(ty)), args.private(span_of(ty)));
+        quote_spanned!(span_of(ty)=> #private::#name::<#ty, _, _>)
+    };
+    let outcome = match &sig.output {
+        ReturnType::Default => quote!(#private::outcome),
+        ReturnType::Type(_, ty) => {
+            let private = args.private(span_of(ty));
+            quote_spanned!(span_of(ty)=> #private::outcome::<#ty>)
+        }
+    };
+    let spec = spec(args, function, &private);
+    // Hygienic, so that it can't be what the function is called.
+    let argument = format_ident!("argument", span = proc_macro2::Span::mixed_site());
+    quote! {
+        // That it awaits something is not required of a test.
+        #[allow(clippy::unused_async)]
+        #sig #body
+
+        #run(#spec, |#argument: #ty| async move { #outcome(#name(#argument).await) })
+    }
+}
+
+fn spec(args: &Args, function: &Function, private: &TokenStream) -> TokenStream {
+    let name = function.sig.ident.unraw().to_string();
+    let place = place(private, function.place());
+    let timeout = match args.timeout_ms {
+        Some(ms) => quote!(::core::time::Duration::from_millis(#ms)),
+        None => quote!(#private::Spec::DEFAULT_TIMEOUT),
+    };
+    let trace = match (&args.trace, &args.trace_file) {
+        (Some(text), _) => {
+            let place = self::place(private, text.span());
+            let lines = literal::lines(&text.token().to_string())
+                .into_iter()
+                .map(|(below, right)| quote!((#below, #right)));
+            some(
+                quote!(#private::TraceSource::Text { text: #text, place: #place, lines: &[#(#lines),*] }),
+            )
+        }
+        (None, Some(path)) => {
+            let place = self::place(private, path.span());
+            some(quote!(#private::TraceSource::File { path: #path, place: #place }))
+        }
+        (None, None) => none(),
+    };
+    let worker_threads = args.worker_threads.map_or_else(none, |n| some(quote!(#n)));
+    let repeat = args.repeat.unwrap_or(1);
+    quote! {
+        #private::Spec {
+            name: ::core::concat!(::core::module_path!(), "::", #name),
+            place: #place,
+            timeout: #timeout,
+            trace: #trace,
+            worker_threads: #worker_threads,
+            repeat: #repeat,
+        }
+    }
+}
+
+/// A `Place` that is where `span` is: `line!()` tells where its own tokens come from.
+fn place(private: &TokenStream, span: proc_macro2::Span) -> TokenStream {
+    let (line, column) = (
+        quote_spanned!(span=> ::core::line!()),
+        quote_spanned!(span=> ::core::column!()),
+    );
+    quote!(#private::Place { file: ::core::file!(), line: #line, column: #column })
+}
+
+/// `Some(…)` of these tokens.
+pub(crate) fn some(tokens: TokenStream) -> TokenStream {
+    quote!(::core::option::Option::Some(#tokens))
+}
+
+/// `None`.
+pub(crate) fn none() -> TokenStream {
+    quote!(::core::option::Option::None)
+}

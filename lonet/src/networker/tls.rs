@@ -1,0 +1,290 @@
+//! TLS over any [`Networker`].
+//!
+//! Owns when the handshake happens and what a peer is called; certificates, and which
+//! cryptography, are the business of the two configurations, which the user makes with
+//! [`rustls`] and the provider of their choice.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::{Accept, TlsAcceptor, TlsConnector};
+
+use super::server_name::{ascii, server_name};
+use super::{NetListener, NetStream, Networker};
+
+pub use tokio_rustls::rustls;
+
+/// TLS over another network.
+///
+/// Whoever dials makes the handshake at once, and checks the peer's certificate for the host that
+/// was dialed; see [`server_name_of`] for hosts whose name is not ASCII. Whoever accepts makes it
+/// with the first read or write, so that a silent peer keeps no other one waiting.
+///
+/// Written bytes may stay in TLS's buffer until `flush`, so flush before waiting for an answer, as
+/// code that is to run over any stream must.
+///
+/// ```
+/// # use std::sync::Arc;
+/// use lonet::networker::{Networker, Tls, tls::rustls};
+///
+/// # fn example(network: impl Networker, client: rustls::ClientConfig, server: rustls::ServerConfig) {
+/// let network = Tls::new(network)
+///     .with_client(Arc::new(client))
+///     .with_server(Arc::new(server));
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Tls<N> {
+    inner: N,
+    network: String,
+    client: Option<Arc<ClientConfig>>,
+    server: Option<Arc<ServerConfig>>,
+}
+
+/// A listener of [`Tls`].
+pub struct TlsListener<L> {
+    inner: L,
+    acceptor: TlsAcceptor,
+}
+
+/// A connection of [`Tls`].
+///
+/// `shutdown` tells the peer, in TLS's own words, that no more comes; dropped without it, the
+/// peer's reading ends in an error of the kind `UnexpectedEof`.
+pub struct TlsStream<S> {
+    state: State<S>,
+    local: String,
+    peer: String,
+}
+
+enum State<S> {
+    /// Accepted; nothing was read or written yet.
+    Accepting(Box<Accept<S>>),
+    Established(Box<tokio_rustls::TlsStream<S>>),
+    /// The handshake failed, which was told.
+    Failed,
+}
+
+impl<N: Networker> Tls<N> {
+    /// TLS over `inner`, which can't dial before it has [a client's](Tls::with_client), and can't
+    /// listen before it has [a server's](Tls::with_server) configuration.
+    pub fn new(inner: N) -> Tls<N> {
+        let network = format!("tls+{}", inner.network());
+        Tls {
+            inner,
+            network,
+            client: None,
+            server: None,
+        }
+    }
+
+    /// The same with the configuration to dial with.
+    #[must_use]
+    pub fn with_client(mut self, config: Arc<ClientConfig>) -> Tls<N> {
+        self.client = Some(config);
+        self
+    }
+
+    /// The same with the configuration to listen with.
+    #[must_use]
+    pub fn with_server(mut self, config: Arc<ServerConfig>) -> Tls<N> {
+        self.server = Some(config);
+        self
+    }
+
+    /// The network under it.
+    pub fn inner(&self) -> &N {
+        &self.inner
+    }
+}
+
+/// The name that a certificate must hold for a host: itself, or, for one that is not ASCII, its
+/// Punycode: `xn--mxa` for `α`.
+pub fn server_name_of(host: &str) -> String {
+    ascii(host)
+}
+
+impl<N: Networker> Networker for Tls<N> {
+    type Stream = TlsStream<N::Stream>;
+    type Listener = TlsListener<N::Listener>;
+
+    fn network(&self) -> &str {
+        &self.network
+    }
+
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    async fn listen(&self, addr: &str) -> io::Result<Self::Listener> {
+        let config = self
+            .server
+            .clone()
+            .ok_or_else(|| unconfigured("listen", "with_server"))?;
+        let inner = self.inner.listen(addr).await?;
+        Ok(TlsListener {
+            inner,
+            acceptor: TlsAcceptor::from(config),
+        })
+    }
+
+    async fn dial(&self, addr: &str) -> io::Result<Self::Stream> {
+        let config = self
+            .client
+            .clone()
+            .ok_or_else(|| unconfigured("dial", "with_client"))?;
+        let name = match server_name(addr) {
+            // `:10` is this place's own port.
+            name if name.is_empty() => ascii(self.inner.name()),
+            name => name,
+        };
+        let name = ServerName::try_from(name.clone()).map_err(|error| {
+            io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("no name for TLS: {name:?}: {error}"),
+            )
+        })?;
+        let inner = self.inner.dial(addr).await?;
+        let (local, peer) = (inner.local_addr(), inner.peer_addr());
+        let stream = TlsConnector::from(config).connect(name, inner).await?;
+        Ok(TlsStream {
+            state: State::Established(Box::new(stream.into())),
+            local,
+            peer,
+        })
+    }
+
+    async fn close(&self) -> io::Result<()> {
+        self.inner.close().await
+    }
+}
+
+fn unconfigured(what: &str, how: &str) -> io::Error {
+    let message = format!("TLS is not configured to {what}: give `Tls::{how}` a configuration");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
+
+impl<L: NetListener> NetListener for TlsListener<L> {
+    type Stream = TlsStream<L::Stream>;
+
+    fn addr(&self) -> String {
+        self.inner.addr()
+    }
+
+    async fn accept(&self) -> io::Result<Self::Stream> {
+        let inner = self.inner.accept().await?;
+        let (local, peer) = (inner.local_addr(), inner.peer_addr());
+        let state = State::Accepting(Box::new(self.acceptor.accept(inner)));
+        Ok(TlsStream { state, local, peer })
+    }
+
+    async fn close(&self) -> io::Result<()> {
+        self.inner.close().await
+    }
+}
+
+impl<S: NetStream> TlsStream<S> {
+    /// The connection once its handshake is made.
+    fn poll_established(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Pin<&mut tokio_rustls::TlsStream<S>>>> {
+        if let State::Accepting(accept) = &mut self.state {
+            self.state = match ready!(Pin::new(&mut **accept).poll(cx)) {
+                Ok(stream) => State::Established(Box::new(stream.into())),
+                Err(error) => {
+                    self.state = State::Failed;
+                    return Poll::Ready(Err(error));
+                }
+            };
+        }
+        match &mut self.state {
+            State::Established(stream) => Poll::Ready(Ok(Pin::new(&mut **stream))),
+            _ => Poll::Ready(Err(io::Error::new(
+                io::ErrorKind::NotConnected,
+                "the handshake of TLS has failed",
+            ))),
+        }
+    }
+}
+
+impl<S: NetStream> NetStream for TlsStream<S> {
+    fn local_addr(&self) -> String {
+        self.local.clone()
+    }
+
+    fn peer_addr(&self) -> String {
+        self.peer.clone()
+    }
+}
+
+impl<S: NetStream> AsyncRead for TlsStream<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(self.poll_established(cx))?.poll_read(cx, buf)
+    }
+}
+
+impl<S: NetStream> AsyncWrite for TlsStream<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_established(cx))?.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_established(cx))?.poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_established(cx))?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A peer that never makes the handshake must not keep us here: it gets a plain EOF.
+        if let State::Accepting(accept) = &mut self.state {
+            return match accept.get_mut() {
+                Some(inner) => Pin::new(inner).poll_shutdown(cx),
+                None => Poll::Ready(Ok(())),
+            };
+        }
+        ready!(self.poll_established(cx))?.poll_shutdown(cx)
+    }
+}
+
+impl<N: Networker> fmt::Debug for Tls<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({} on {})", self.inner.name(), self.network)
+    }
+}
+
+impl<L: NetListener> fmt::Debug for TlsListener<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsListener({})", self.inner.addr())
+    }
+}
+
+impl<S> fmt::Debug for TlsStream<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TlsStream({}->{})", self.local, self.peer)
+    }
+}

@@ -1,0 +1,294 @@
+//! What a failing test shows: its page, word for word, and how its process ends.
+//!
+//! Each test runs an ignored test of this binary, which fails, as a process of its own.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use lonet::Host;
+use lonet_harness::{Result, Scenario};
+use tokio::io::AsyncReadExt;
+
+#[lonet::host]
+async fn listens(host: Host) -> Result<()> {
+    println!("about to listen");
+    let listener = host.listen(":10").await?;
+    listener.accept().await?;
+    Ok(())
+}
+
+#[lonet::host]
+async fn listens_only(host: Host) -> Result<()> {
+    let _listener = host.listen(":10").await?;
+    std::future::pending().await
+}
+
+#[lonet::host]
+async fn dials(host: Host, to: String) -> Result<()> {
+    let mut conn = host.dial(&to).await?;
+    conn.read_u8().await?;
+    Ok(())
+}
+
+#[lonet::host]
+async fn loops(host: Host) {
+    host.mark("loops");
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+#[lonet::host]
+async fn exits(_host: Host) {
+    eprintln!("I give up");
+    std::process::exit(3);
+}
+
+mod victims {
+    use super::*;
+
+    #[lonet::test(timeout = "500ms")]
+    #[ignore = "fails"]
+    async fn accepts_nobody(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", listens()).await?.join().await
+    }
+
+    #[lonet::test(timeout = "500ms")]
+    #[ignore = "fails"]
+    async fn dials_who_accepts_nothing(scenario: Scenario) -> Result<()> {
+        let _alpha = scenario.spawn("α", listens_only()).await?;
+        scenario.until("α:10 listen").await?;
+        let beta = scenario.spawn("β", dials("α:10".into())).await?;
+        beta.join().await
+    }
+
+    #[lonet::test(timeout = "500ms")]
+    #[ignore = "fails"]
+    async fn loops_and_is_paused(scenario: Scenario) -> Result<()> {
+        let alpha = scenario.spawn("α", loops()).await?;
+        let beta = scenario.spawn("β", loops()).await?;
+        scenario.until("α mark loops").await?;
+        scenario.until("β mark loops").await?;
+        beta.pause().await?;
+        alpha.join().await
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn nobody_is_there(scenario: Scenario) -> Result<()> {
+        scenario.spawn("β", dials("α:10".into())).await?.join().await
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn exits_unasked(scenario: Scenario) -> Result<()> {
+        let alpha = scenario.spawn("α", exits()).await?;
+        alpha.until("α exit 3").await?;
+        Ok(())
+    }
+
+    #[lonet::test(timeout = "200ms")]
+    #[ignore = "fails"]
+    async fn blocks(scenario: Scenario) {
+        let _alpha = scenario.spawn("α", listens()).await.unwrap();
+        loop {
+            std::thread::park();
+        }
+    }
+
+    #[lonet::test(timeout = "10s", trace = "α:10 listen\n α:9 close")]
+    #[ignore = "fails"]
+    async fn asserts_what_did_not_happen(scenario: Scenario) -> Result<()> {
+        let _alpha = scenario.spawn("α", listens_only()).await?;
+        scenario.until("α:10 listen").await?;
+        Ok(())
+    }
+}
+
+fn run(victim: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args([&format!("victims::{victim}"), "--exact", "--ignored"])
+        .env("RUST_BACKTRACE", "0")
+        .env_remove("LONET_TIMEOUT")
+        .output()
+        .unwrap()
+}
+
+/// Times, pids and places differ from run to run; nothing else does.
+fn redact(text: &str) -> String {
+    let mut redacted = String::new();
+    for line in text.lines() {
+        let line = match line.split_once("are in ") {
+            Some((before, _)) => format!("{before}are in …"),
+            None => line.to_owned(),
+        };
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        for at in 1..words.len() {
+            let number = words[at].trim_end_matches([')', ';', ',']);
+            let is_number = !number.is_empty() && number.parse::<f64>().is_ok();
+            let is_pid = words[at - 1].ends_with("pid");
+            let is_time = words.get(at + 1).is_some_and(|next| next.starts_with('s') && next.len() <= 2);
+            if is_number && (is_pid || is_time) {
+                words[at] = words[at].replace(number, "…");
+            }
+        }
+        redacted.push_str(&words.join(" "));
+        redacted.push('\n');
+    }
+    redacted
+}
+
+/// The page, as far as it is this test's: what libtest says around it is its own.
+#[track_caller]
+fn check(victim: &str, expected: Expect) {
+    let output = run(victim);
+    assert_eq!(output.status.code(), Some(101));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let begin = text.find(" failed: ").map(|at| text[..at].rfind('\n').unwrap() + 1);
+    let page = &text[begin.unwrap_or_else(|| panic!("no page in {text}"))..];
+    let page = page.split("\n\nfailures:").next().unwrap();
+    expected.assert_eq(&redact(page));
+}
+
+#[test]
+fn accept_that_no_one_dials() {
+    check("accepts_nobody", expect![[r#"
+        victims::accepts_nobody failed: it did not end within … s
+
+        what each process does:
+          α (role `listens`, pid …) listens on α:10 for … s, and has accepted nothing
+
+        the last events:
+          ! spawn α
+          α up
+          α:10 listen
+
+        the log of α:
+          α | about to listen
+
+        trace and logs are in …
+    "#]]);
+}
+
+#[test]
+fn dial_that_no_one_accepts() {
+    check("dials_who_accepts_nothing", expect![[r#"
+        victims::dials_who_accepts_nothing failed: it did not end within … s
+
+        what each process does:
+          α (role `listens_only`, pid …) listens on α:10 for … s, and has accepted nothing
+          β (role `dials`, pid …) waits in dial β:1->α:10 for … s
+
+        the last events:
+          ! spawn α
+          α up
+          α:10 listen
+          ! spawn β
+          β up
+          β:1 dial α:10
+
+        trace and logs are in …
+    "#]]);
+}
+
+#[test]
+fn a_role_that_loops_and_one_that_is_paused() {
+    check("loops_and_is_paused", expect![[r#"
+        victims::loops_and_is_paused failed: it did not end within … s
+
+        what each process does:
+          α (role `loops`, pid …) runs; no dial of it is pending, and it listens nowhere
+          β (role `loops`, pid …) is paused
+
+        the last events:
+          ! spawn α
+          α up
+          ! spawn β
+          α mark loops
+          β up
+          β mark loops
+          ! pause β
+
+        trace and logs are in …
+    "#]]);
+}
+
+#[test]
+fn a_dial_to_a_host_that_is_not_there() {
+    check("nobody_is_there", expect![[r#"
+        victims::nobody_is_there failed: β (role `dials`) returned an error: dial lonetr-15zmju7mrfg5 β:1->α:10: no such host
+
+        what each process does:
+          β (role `dials`, pid …) exited with status 1
+
+        the last events:
+          ! spawn β
+          β up
+          β:1 dial α:10
+          β:1 fail α:10 no such host
+          β down
+          β exit 1
+
+        trace and logs are in …
+    "#]]);
+}
+
+#[test]
+fn an_exit_that_nobody_asked_for() {
+    check("exits_unasked", expect![[r#"
+        victims::exits_unasked failed: α (role `exits`) exited with status 3 before its role returned
+
+        what each process does:
+          α (role `exits`, pid …) exited with status 3
+
+        the last events:
+          ! spawn α
+          α up
+          α exit 3
+
+        the log of α:
+          α | I give up
+
+        trace and logs are in …
+    "#]]);
+}
+
+#[test]
+fn a_trace_that_does_not_hold() {
+    check("asserts_what_did_not_happen", expect![[r##"
+        victims::asserts_what_did_not_happen failed: the trace is not the expected one: line 2 can't happen here
+
+            line 2: α:9 close
+
+        no such event happened
+        at this point, nothing more happened
+
+        the nearest order that could happen (- expected, + happened):
+              α:10 listen
+            - α:9  close
+
+        what happened (concurrent events stand in some order):
+                  α
+                  │
+             :10 listen
+
+        artifacts: /work/target-procs/lonet/failing/victims__asserts_what_did_not_happen
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+
+
+        trace and logs are in …
+    "##]]);
+}
+
+#[test]
+fn a_body_that_blocks_its_thread() {
+    let began = std::time::Instant::now();
+    let output = run("blocks");
+    assert_eq!(output.status.code(), Some(101));
+    assert!(began.elapsed() > Duration::from_secs(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("victims::blocks failed: it did not end within 0.2 s"), "{text}");
+    assert!(text.contains("its body blocks its thread"), "{text}");
+}

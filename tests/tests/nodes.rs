@@ -1,0 +1,239 @@
+//! What a test may do with its nodes, and what it learns of their ends.
+
+use std::time::Duration;
+
+use lonet::Host;
+use lonet_harness::{Failure, Killed, Result, Scenario};
+
+#[lonet::host]
+async fn says(host: Host, text: String) -> Result<String> {
+    host.mark(&text);
+    Ok(format!("said {text}"))
+}
+
+#[lonet::host]
+async fn waits(host: Host) {
+    host.mark("waits");
+    std::future::pending::<()>().await;
+}
+
+#[lonet::host]
+async fn panics(_host: Host) {
+    panic!("boom");
+}
+
+#[lonet::host]
+async fn panics_in_a_task(_host: Host) {
+    tokio::spawn(async { panic!("boom in a task") });
+    std::future::pending::<()>().await;
+}
+
+#[lonet::host]
+async fn exits(_host: Host, status: i32) {
+    std::process::exit(status);
+}
+
+#[lonet::host]
+async fn fails(_host: Host) -> Result<()> {
+    Err("no quorum".into())
+}
+
+#[lonet::host]
+async fn prints(_host: Host, megabytes: usize) {
+    use std::io::Write as _;
+    let line = [b'x'; 1023];
+    let mut out = std::io::stdout().lock();
+    for _ in 0..megabytes * 1024 {
+        out.write_all(&line).unwrap();
+        out.write_all(b"\n").unwrap();
+    }
+    drop(out);
+    eprintln!("done");
+}
+
+#[lonet::test]
+async fn a_role_returns_a_value(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", says("hello".into())).await?;
+    assert_eq!(alpha.join().await?, "said hello");
+    scenario.until("α mark hello").await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn arguments_may_be_megabytes(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn length(_host: Host, text: String) -> usize {
+        text.len()
+    }
+    let alpha = scenario.spawn("α", length("x".repeat(5 << 20))).await?;
+    assert_eq!(alpha.join().await?, 5 << 20);
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    scenario.until("α mark waits").await?;
+    alpha.kill().await?;
+    scenario.until("! kill α").await?;
+    let error = alpha.join().await.unwrap_err();
+    assert_eq!(error.downcast::<Killed>()?.host(), "α");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_terminated_node_is_no_failure(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    alpha.terminate().await?;
+    let trace = scenario.trace().lifecycle();
+    let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
+    assert!(lines.contains(&"α down".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"α exit 0".to_owned()), "{lines:?}");
+    assert!(alpha.join().await.unwrap_err().is::<Killed>());
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_paused_node_goes_on(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    alpha.pause().await?;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", alpha.pid()))?;
+    assert!(stat.rsplit(')').next().unwrap().starts_with(" T"), "{stat}");
+    alpha.resume().await?;
+    alpha.terminate().await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_restarted_node_is_another_process(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    let first = alpha.pid();
+    alpha.until("α mark waits").await?;
+    alpha.restart().await?;
+    assert_ne!(alpha.pid(), first);
+    alpha.until("α mark waits").await?;
+    Ok(())
+}
+
+#[track_caller]
+fn check(error: &(dyn std::error::Error + Send + Sync + 'static), expected: &str) {
+    assert!(error.is::<Failure>(), "{error}");
+    assert_eq!(error.to_string(), expected);
+}
+
+#[lonet::test]
+async fn a_failure_says_what_failed(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", fails()).await?;
+    check(&*alpha.join().await.unwrap_err(), "α (role `fails`) returned an error: no quorum");
+    let alpha = scenario.spawn("α", exits(3)).await?;
+    let expected = "α (role `exits`) exited with status 3 before its role returned";
+    check(&*alpha.join().await.unwrap_err(), expected);
+    let alpha = scenario.spawn("α", panics()).await?;
+    let error = alpha.join().await.unwrap_err().to_string();
+    assert!(error.starts_with("α (role `panics`) panicked at tests/tests/nodes.rs:"), "{error}");
+    assert!(error.ends_with(": boom"), "{error}");
+    let alpha = scenario.spawn("α", panics_in_a_task()).await?;
+    let error = alpha.join().await.unwrap_err().to_string();
+    assert!(error.ends_with(": boom in a task"), "{error}");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_stranger_kills(scenario: Scenario) -> Result<()> {
+    use nix::sys::signal::{Signal, kill};
+    let alpha = scenario.spawn("α", waits()).await?;
+    kill(nix::unistd::Pid::from_raw(alpha.pid() as i32), Signal::SIGKILL)?;
+    let expected = "α (role `waits`) was killed by signal 9 (SIGKILL) before its role returned";
+    check(&*alpha.join().await.unwrap_err(), expected);
+    Ok(())
+}
+
+#[lonet::test]
+async fn until_tells_of_a_failure(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", fails()).await?;
+    let error = scenario.until("β mark never").await.unwrap_err();
+    check(&*error, "α (role `fails`) returned an error: no quorum");
+    alpha.join().await.unwrap_err();
+    Ok(())
+}
+
+#[lonet::test]
+async fn output_is_drained_and_bounded(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", prints(100)).await?;
+    alpha.until("α down").await?;
+    let log = alpha.log();
+    assert!(log.len() < 3 << 20, "{}", log.len());
+    assert!(log.ends_with("done\n"));
+    alpha.join().await
+}
+
+#[lonet::test]
+async fn a_program_has_a_status(scenario: Scenario) -> Result<()> {
+    let mut command = std::process::Command::new("sh");
+    command.args(["-c", "echo $LONET_HOST; echo more >/dev/stdout; exit 7"]);
+    let alpha = scenario.command("α", command).await?;
+    let status = alpha.join().await?;
+    assert_eq!(status.code(), Some(7));
+    Ok(())
+}
+
+#[lonet::test]
+async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
+    let error = scenario.command("α", std::process::Command::new("/no/such")).await.unwrap_err();
+    check(&*error, "α (program `/no/such`) could not be started: No such file or directory (os error 2)");
+    let error = scenario.spawn("a:b", waits()).await.unwrap_err().to_string();
+    assert!(error.starts_with("no host can be called \"a:b\": invalid name"), "{error}");
+    let alpha = scenario.spawn("α", waits()).await?;
+    let error = scenario.spawn("α", waits()).await.unwrap_err().to_string();
+    let pid = alpha.pid();
+    assert_eq!(
+        error,
+        format!("α (role `waits`) could not be started: another process of this scenario plays α (pid {pid})")
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_node_outlives_the_thread_that_spawned_it(scenario: Scenario) -> Result<()> {
+    let other = scenario.clone();
+    let spawning = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(other.spawn("α", waits())).unwrap()
+    });
+    let alpha = spawning.join().unwrap();
+    alpha.until("α mark waits").await?;
+    alpha.pause().await?;
+    alpha.resume().await?;
+    Ok(())
+}
+
+#[lonet::test(timeout = "300ms")]
+#[should_panic(expected = "it did not end within 0.3 s")]
+async fn a_deadline_passes(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    alpha.join().await
+}
+
+#[lonet::test]
+#[should_panic(expected = "α (role `fails`) returned an error: no quorum")]
+async fn a_failure_that_nobody_asks_for_fails_the_test(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", fails()).await?;
+    let beta = scenario.spawn("β", waits()).await?;
+    while scenario.until("β mark never").await.is_ok() {}
+    drop(beta);
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_grandchild_finds_a_spent_ticket(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn runs_itself(_host: Host) -> String {
+        let itself = std::process::Command::new("/proc/self/exe").arg("--list").output().unwrap();
+        String::from_utf8(itself.stdout).unwrap()
+    }
+    let alpha = scenario.spawn("α", runs_itself()).await?;
+    let listed = alpha.join().await?;
+    assert!(listed.contains("a_grandchild_finds_a_spent_ticket: test"), "{listed}");
+    tokio::time::sleep(Duration::ZERO).await;
+    Ok(())
+}

@@ -1,0 +1,223 @@
+//! No process outlives its test, whatever happens to the test's process.
+//!
+//! Each test runs a test of this binary that never ends, as a process that carries a mark in its
+//! environment, ends it, and looks for what still carries the mark. The control does the same
+//! without a supervisor, and must find something.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lonet::Host;
+use lonet_harness::{Result, Scenario};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, getuid};
+
+/// The variable that all processes of one victim inherit.
+const MARK: &str = "LONET_TEST_TREE";
+
+/// A tree that tries to get away: a child of another session, and one whose parent is gone.
+const TREE: &str = "sleep 1000 & setsid sleep 1000 & \
+                    (setsid sh -c 'sleep 1000 & echo grown; exec sleep 1000' &)";
+
+#[lonet::host]
+async fn grows(host: Host) {
+    let mut tree = Command::new("sh").args(["-c", TREE]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(tree.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "grown\n");
+    host.mark("grown");
+    std::future::pending::<()>().await;
+}
+
+#[lonet::test]
+#[ignore = "never ends: the other tests run it"]
+async fn victim(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", grows()).await?;
+    let _beta = scenario.spawn("β", grows()).await?;
+    scenario.until("α mark grown").await?;
+    scenario.until("β mark grown").await?;
+    println!("ready");
+    alpha.join().await
+}
+
+/// The test `victim` as a process; what it may do, these changes say.
+fn start_victim(mark: &str, change: impl FnOnce(&mut Command)) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["victim", "--exact", "--ignored", "--nocapture"])
+        .env(MARK, mark)
+        .env_remove("LONET_NAMESPACE")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    change(&mut command);
+    command.spawn().unwrap()
+}
+
+fn wait_until_ready(victim: &mut Child) {
+    let output = BufReader::new(victim.stdout.as_mut().unwrap());
+    let ready = output.lines().map_while(|line| line.ok()).any(|line| line.ends_with("ready"));
+    assert!(ready, "the victim ended before it was ready");
+}
+
+/// The processes whose environment has the mark.
+fn marked(mark: &str) -> Vec<i32> {
+    let wanted = format!("{MARK}={mark}").into_bytes();
+    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        entry.ok()?.file_name().to_str()?.parse::<i32>().ok()
+    });
+    pids.filter(|pid| {
+        // A zombie has no environment: it runs no more, and waits only to be reaped.
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|&b| b == 0).any(|variable| variable == wanted)
+    })
+    .collect()
+}
+
+/// Waits until nothing has the mark; how long that took, or what is left after ten seconds.
+fn gone(mark: &str) -> std::result::Result<Duration, Vec<i32>> {
+    let began = Instant::now();
+    loop {
+        let left = marked(mark);
+        if left.is_empty() {
+            return Ok(began.elapsed());
+        }
+        if began.elapsed() > Duration::from_secs(10) {
+            return Err(left);
+        }
+        std::thread::yield_now();
+    }
+}
+
+fn a_mark(name: &str) -> String {
+    format!("{name}-{}", std::process::id())
+}
+
+fn end_by(name: &str, signal: Signal, change: impl FnOnce(&mut Command)) {
+    let mark = a_mark(name);
+    let mut victim = start_victim(&mark, change);
+    wait_until_ready(&mut victim);
+    // The victim, its supervisor, two nodes, and at least three of each one's tree.
+    let before = marked(&mark).len();
+    assert!(before >= 10, "only {before} processes carry the mark");
+    kill(Pid::from_raw(victim.id() as i32), signal).unwrap();
+    victim.wait().unwrap();
+    if let Err(left) = gone(&mark) {
+        panic!("{} of {before} processes are left: {left:?}", left.len());
+    }
+}
+
+#[test]
+fn nothing_is_left_after_sigkill() {
+    end_by("sigkill", Signal::SIGKILL, |_| {});
+}
+
+#[test]
+fn nothing_is_left_after_sigkill_without_a_namespace() {
+    end_by("subreaper", Signal::SIGKILL, |command| {
+        command.env("LONET_NAMESPACE", "0");
+    });
+}
+
+#[test]
+fn nothing_is_left_after_ctrl_c() {
+    end_by("sigint", Signal::SIGINT, |_| {});
+}
+
+#[test]
+fn nothing_is_left_after_an_abort() {
+    end_by("sigabrt", Signal::SIGABRT, |_| {});
+}
+
+#[test]
+fn nothing_is_left_of_an_ordinary_user() {
+    if !getuid().is_root() {
+        // Then all the other tests are of an ordinary user.
+        return;
+    }
+    for namespace in [None, Some("0")] {
+        end_by("user", Signal::SIGKILL, |command| {
+            command.uid(65534).gid(65534);
+            if let Some(value) = namespace {
+                command.env("LONET_NAMESPACE", value);
+            }
+        });
+    }
+}
+
+#[test]
+fn nothing_is_left_when_the_supervisor_is_killed() {
+    let mark = a_mark("unsupervised");
+    let mut victim = start_victim(&mark, |_| {});
+    wait_until_ready(&mut victim);
+    let supervisor = children_of(victim.id() as i32);
+    assert_eq!(supervisor.len(), 1, "{supervisor:?}");
+    kill(Pid::from_raw(supervisor[0]), Signal::SIGKILL).unwrap();
+    // The test fails of it, and ends.
+    assert!(!victim.wait().unwrap().success());
+    if let Err(left) = gone(&mark) {
+        panic!("{left:?} are left");
+    }
+}
+
+fn children_of(pid: i32) -> Vec<i32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    tasks
+        .flat_map(|task| {
+            let list = task.unwrap().path().join("children");
+            let list = std::fs::read_to_string(list).unwrap_or_default();
+            list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<i32>>()
+        })
+        .collect()
+}
+
+/// SIGKILL at a random moment of the victim's life, forty times here, more with
+/// `LONET_TEST_ROUNDS`.
+#[test]
+fn nothing_is_left_after_sigkill_at_a_random_moment() {
+    use std::hash::{BuildHasher, RandomState};
+    let rounds = std::env::var("LONET_TEST_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
+    let random = RandomState::new();
+    let mut slowest = Duration::ZERO;
+    for round in 0..rounds {
+        let mark = a_mark(&format!("moment-{round}"));
+        let mut victim = start_victim(&mark, |_| {});
+        // Not to wait for anything: this is the moment.
+        let moment = Duration::from_micros(random.hash_one(round) % 40_000);
+        std::thread::sleep(moment);
+        let _ = victim.kill();
+        victim.wait().unwrap();
+        match gone(&mark) {
+            Ok(after) => slowest = slowest.max(after),
+            Err(left) => panic!("killed after {moment:?}, {left:?} are left"),
+        }
+    }
+    println!("{rounds} rounds; all were gone {slowest:?} after the kill at the latest");
+}
+
+/// The control: without a supervisor the same tree gets away, and is seen.
+#[test]
+fn without_a_supervisor_something_is_left() {
+    let mark = a_mark("control");
+    let mut victim = Command::new("sh")
+        .args(["-c", &format!("{TREE}; sleep 1000")])
+        .env(MARK, &mark)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut line = [0; 6];
+    victim.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    victim.kill().unwrap();
+    victim.wait().unwrap();
+    let left = marked(&mark);
+    let mut living = left.clone();
+    while !living.is_empty() {
+        for pid in living {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        living = marked(&mark);
+    }
+    assert!(left.len() >= 3, "{left:?}");
+}

@@ -1,0 +1,10 @@
+use lonet::Host;
+
+struct Result;
+
+#[lonet::host]
+async fn other_result(_: Host) -> Result {
+    Result
+}
+
+fn main() {}

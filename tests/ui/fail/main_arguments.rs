@@ -1,0 +1,2 @@
+#[lonet::main(timeout = 1, start_paused = true)]
+async fn main() {}

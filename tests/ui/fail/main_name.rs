@@ -1,0 +1,8 @@
+use lonet_harness::Scenario;
+
+#[lonet::main(timeout = "1s")]
+async fn run(_: Scenario) {}
+
+fn main() {
+    run();
+}

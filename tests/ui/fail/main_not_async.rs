@@ -1,0 +1,2 @@
+#[lonet::main]
+fn main(_: lonet_harness::Scenario) {}
