@@ -101,11 +101,9 @@ impl NetworkDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(|error| failed("open", &lock, &error))?,
         };
-        let locked = flock::lock_within(&presence, Kind::Shared, PATIENCE)
-            .map_err(|error| failed("lock", &lock, &error))?;
-        if !locked {
-            return Err(held(&lock));
-        }
+        let presence = flock::lock_within(presence, Kind::Shared, PATIENCE)
+            .map_err(|error| failed("lock", &lock, &error))?
+            .ok_or_else(|| held(&lock))?;
         // It may have been removed while we waited, and even made anew by somebody else.
         if !flock::is_at(&presence, &lock).map_err(|error| failed("look at", &lock, &error))? {
             return Ok(None);
@@ -148,11 +146,10 @@ impl NetworkDir {
     pub(super) fn writer(&self) -> Result<WriterLock, Cause> {
         let path = self.path.join(WRITER);
         let file = flock::open_or_create(&path).map_err(|error| failed("open", &path, &error))?;
-        match flock::lock_within(&file, Kind::Exclusive, PATIENCE) {
-            Ok(true) => Ok(WriterLock(file)),
-            Ok(false) => Err(held(&path)),
-            Err(error) => Err(failed("lock", &path, &error)),
-        }
+        flock::lock_within(file, Kind::Exclusive, PATIENCE)
+            .map_err(|error| failed("lock", &path, &error))?
+            .map(WriterLock)
+            .ok_or_else(|| held(&path))
     }
 }
 

@@ -56,20 +56,22 @@ pub(super) fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
     }
 }
 
-/// Locks the file, waiting at most that long: a holder may be a process that is stopped.
-pub(super) fn lock_within(file: &File, kind: Kind, patience: Duration) -> io::Result<bool> {
-    // The kernel knows no flock with a deadline, so this asks again: soon at first, as locks are
-    // held for some 100 µs, then less often.
+/// Locks the file, waiting at most that long: a holder may be a process that is stopped. `None`:
+/// in vain.
+pub(super) fn lock_within(file: File, kind: Kind, patience: Duration) -> io::Result<Option<File>> {
+    // The kernel has no flock with a deadline, so this asks again. Its queue would be no faster:
+    // handing the lock on in turn costs a switch of processes each time (64 processes that join a
+    // new network at once on two busy cores: no difference to be seen).
     let mut pause = Duration::from_micros(20);
     let begun = Instant::now();
-    while !try_lock(file, kind)? {
+    while !try_lock(&file, kind)? {
         if begun.elapsed() > patience {
-            return Ok(false);
+            return Ok(None);
         }
         thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(1));
+        pause = (pause * 2).min(Duration::from_micros(500));
     }
-    Ok(true)
+    Ok(Some(file))
 }
 
 /// Whether the path still leads to this open file.
@@ -79,5 +81,50 @@ pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
         Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// Three open files of one path.
+    fn files() -> [File; 3] {
+        let path =
+            std::env::temp_dir().join(format!("lonet-test-{}", super::super::random::word()));
+        let files = [open_or_create, open, open].map(|open| open(&path).unwrap());
+        assert!(is_at(&files[0], &path).unwrap());
+        fs::remove_file(&path).unwrap();
+        assert!(!is_at(&files[0], &path).unwrap());
+        fs::write(&path, "").unwrap();
+        assert!(!is_at(&files[0], &path).unwrap());
+        fs::remove_file(&path).unwrap();
+        files
+    }
+
+    #[test]
+    fn waiting_ends_with_the_lock_or_with_patience() {
+        let [a, b, c] = files();
+        assert!(try_lock(&a, Kind::Exclusive).unwrap());
+        assert!(!try_lock(&b, Kind::Shared).unwrap());
+        let in_vain = lock_within(b, Kind::Exclusive, Duration::from_millis(1));
+        assert!(in_vain.unwrap().is_none());
+        let ready = Barrier::new(2);
+        let c = thread::scope(|scope| {
+            scope.spawn(|| {
+                ready.wait();
+                a.unlock().unwrap();
+            });
+            ready.wait();
+            let got = lock_within(c, Kind::Exclusive, Duration::from_secs(60));
+            got.unwrap().unwrap()
+        });
+        assert!(!try_lock(&a, Kind::Shared).unwrap());
+        c.unlock().unwrap();
+        let a = lock_within(a, Kind::Shared, Duration::from_secs(60));
+        assert!(a.unwrap().is_some());
+        assert!(try_lock(&c, Kind::Shared).unwrap());
     }
 }

@@ -33,15 +33,9 @@ impl Lease {
         loop {
             let file =
                 flock::open_or_create(&path).map_err(|error| failed("open", &path, &error))?;
-            let locked = flock::lock_within(&file, Kind::Exclusive, PATIENCE)
-                .map_err(|error| failed("lock", &path, &error))?;
-            if !locked {
-                return Err(Cause::Registry(format!(
-                    "{} is held by another process, although this one listens at {osladdr}: do they share {} but not the kernel's network (containers)?",
-                    path.display(),
-                    dir.display()
-                )));
-            }
+            let file = flock::lock_within(file, Kind::Exclusive, PATIENCE)
+                .map_err(|error| failed("lock", &path, &error))?
+                .ok_or_else(|| held(dir, &path, osladdr))?;
             if flock::is_at(&file, &path).map_err(|error| failed("look at", &path, &error))? {
                 return Ok(Lease { path, file });
             }
@@ -93,6 +87,14 @@ fn remove_if_held(path: &Path, file: &File) {
         // If it stays, it says "dead", which is true.
         let _ = fs::remove_file(path);
     }
+}
+
+fn held(dir: &Path, path: &Path, osladdr: SocketAddrV4) -> Cause {
+    Cause::Registry(format!(
+        "{} is held by another process, although this one listens at {osladdr}: do they share {} but not the kernel's network (containers)?",
+        path.display(),
+        dir.display()
+    ))
 }
 
 fn path_of(dir: &Path, osladdr: SocketAddrV4) -> PathBuf {

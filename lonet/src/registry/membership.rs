@@ -49,15 +49,20 @@ impl Registry {
                 "a subnetwork listens on 127.x.y.z:port, not on {osladdr}"
             )));
         }
+        let mut database = Database::open(dir.path().join(REGISTRY))?;
+        // Looked at before the writer lock is taken, so that joining an old network is short.
+        let complete = database.is_complete(dir.name())?;
+        let writer = dir.writer()?;
+        if !complete {
+            database.complete(dir.name())?;
+        }
         // The lease of a dead process may have been left behind at this very address. From the
         // moment it is ours, that process's rows look alive; nobody may judge them until they are
-        // gone, so all of this happens under the writer lock.
-        let _writer = dir.writer()?;
-        let mut database = Database::open(dir.path().join(REGISTRY), dir.name())?;
+        // gone, so both happen under the writer lock.
         let lease = Lease::take(dir.path(), osladdr)?;
         database.forget(osladdr)?;
+        drop(writer);
         let open = Mutex::new(Some(Open { database, lease }));
-        drop(_writer);
         Ok(Registry { osladdr, open, dir })
     }
 

@@ -45,21 +45,40 @@ pub(super) struct Database {
 }
 
 impl Database {
-    /// Opens the registry of the network of that name, and makes its tables if they are missing.
-    /// The caller holds the writer lock.
-    pub(super) fn open(path: PathBuf, network: &str) -> Result<Database, Cause> {
+    /// Opens the registry, or an empty one.
+    pub(super) fn open(path: PathBuf) -> Result<Database, Cause> {
         check_file(&path)?;
         let patient = Arc::new(AtomicBool::new(true));
         let connection = connect(&path, &patient).map_err(|e| damage::explain(&path, &e))?;
-        let mut database = Database {
+        Ok(Database {
             connection,
             path,
             patient,
-        };
-        if !database.read(is_complete)? {
-            // Only then, so that a registry of another version is not touched.
-            database.check_meta(network, false)?;
-            database.change(|tx| {
+        })
+    }
+
+    /// Whether the registry has all its tables. It is an error if it has those of another version,
+    /// or of another network than the one of that name.
+    pub(super) fn is_complete(&mut self, network: &str) -> Result<bool, Cause> {
+        let rows = self.read(meta)?;
+        let mut complete = self.read(has_all_tables)?;
+        for (name, ours) in [("schemaver", SCHEMA_VERSION), ("network", network)] {
+            match rows.iter().find(|(row, _)| row == name) {
+                Some((_, theirs)) if theirs != ours => {
+                    return Err(damage::mismatch(&self.path, name, theirs, ours));
+                }
+                row => complete &= row.is_some(),
+            }
+        }
+        Ok(complete)
+    }
+
+    /// Makes what is missing. The caller holds the writer lock.
+    pub(super) fn complete(&mut self, network: &str) -> Result<(), Cause> {
+        // Checked anew, as another may have been faster, and so that a registry of another version
+        // is not touched.
+        if !self.is_complete(network)? {
+            self.change(|tx| {
                 tx.execute_batch(include_str!("schema.sql"))?;
                 let mut row =
                     tx.prepare("INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)")?;
@@ -67,30 +86,6 @@ impl Database {
                 row.execute(["network", network])?;
                 Ok(())
             })?;
-        }
-        database.check_meta(network, true)?;
-        Ok(database)
-    }
-
-    fn check_meta(&mut self, network: &str, complete: bool) -> Result<(), Cause> {
-        let rows = self.read(|connection| {
-            if !has_table(connection, "meta")? {
-                return Ok(Vec::new());
-            }
-            connection
-                .prepare("SELECT name, value FROM meta WHERE name IN ('schemaver', 'network')")?
-                .query_map([], |row| Ok((row.get(0)?, text(row.get_ref(1)?))))?
-                .collect::<Sql<Vec<(String, String)>>>()
-        })?;
-        for (name, ours) in [("schemaver", SCHEMA_VERSION), ("network", network)] {
-            match rows.iter().find(|(row, _)| row == name) {
-                Some((_, theirs)) if theirs == ours => {}
-                Some((_, theirs)) => {
-                    return Err(damage::mismatch(&self.path, name, theirs, ours));
-                }
-                None if complete => return Err(damage::mismatch(&self.path, name, "", ours)),
-                None => {}
-            }
         }
         Ok(())
     }
@@ -276,8 +271,7 @@ fn is_busy(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Whether all of our schema is there.
-fn is_complete(connection: &Connection) -> Sql<bool> {
+fn has_all_tables(connection: &Connection) -> Sql<bool> {
     let count: i64 = connection.query_row(
         "SELECT count(*) FROM sqlite_schema WHERE name IN ('hosts', 'meta', 'lonet_names', 'lonet_remember_name')",
         [],
@@ -286,10 +280,18 @@ fn is_complete(connection: &Connection) -> Sql<bool> {
     Ok(count == 4)
 }
 
-fn has_table(connection: &Connection, name: &str) -> Sql<bool> {
+/// What the registry says of itself; nothing, if it has no such table yet.
+fn meta(connection: &Connection) -> Sql<Vec<(String, String)>> {
+    let there = connection
+        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'meta'")?
+        .exists([])?;
+    if !there {
+        return Ok(Vec::new());
+    }
     connection
-        .prepare("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1")?
-        .exists([name])
+        .prepare("SELECT name, value FROM meta WHERE name IN ('schemaver', 'network')")?
+        .query_map([], |row| Ok((row.get(0)?, text(row.get_ref(1)?))))?
+        .collect()
 }
 
 enum Found {

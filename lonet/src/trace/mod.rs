@@ -15,6 +15,8 @@ mod record;
 mod reporter;
 mod socket;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use crate::quote::word;
 pub use event::{Event, EventId, Verb};

@@ -72,7 +72,11 @@ impl Reporter {
         let n = state.last;
         let (k, u, r, l) = match task {
             Some(task) => {
-                let said = state.tasks.record(task);
+                let news = !matches!(
+                    what,
+                    What::Note { .. } | What::Opaque { .. } | What::Here {}
+                );
+                let said = state.tasks.record(task, news);
                 (
                     Some(task.number()),
                     said.unordered,

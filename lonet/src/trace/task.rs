@@ -71,10 +71,11 @@ pub(crate) struct Said {
 }
 
 impl Tasks {
-    /// The task makes a record, which says what it learned since its last one.
-    pub(crate) fn record(&mut self, task: TaskKey) -> Said {
+    /// The task makes a record, which says what it learned since its last one. An event is news:
+    /// what the task writes from now on comes after it.
+    pub(crate) fn record(&mut self, task: TaskKey, news: bool) -> Said {
         let state = self.states.entry(task).or_default();
-        state.knowledge += 1;
+        state.knowledge += u64::from(news);
         Said {
             unordered: self.unordered.contains(&task),
             reads: std::mem::take(&mut state.reads).into_values().collect(),

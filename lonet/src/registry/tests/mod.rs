@@ -8,6 +8,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{NetworkDir, Registry, random};
 use crate::error::Cause;
@@ -72,9 +73,12 @@ fn listening(listener: &TcpListener) -> SocketAddrV4 {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens, nor will: nobody else asks for a port of that IP address.
 fn nobody() -> SocketAddrV4 {
-    listening(&TcpListener::bind((Ipv4Addr::new(127, 7, 7, 7), 0)).unwrap())
+    static CALLS: AtomicU8 = AtomicU8::new(1);
+    let [_, _, high, low] = std::process::id().to_be_bytes();
+    let ip = Ipv4Addr::new(127, high, low, CALLS.fetch_add(1, Ordering::Relaxed));
+    listening(&TcpListener::bind((ip, 0)).unwrap())
 }
 
 fn entries(dir: &Path) -> Vec<String> {

@@ -1,0 +1,231 @@
+//! `report.html`: one self-contained page of a failed test, for a browser at night.
+//!
+//! Owns the page's layout: the message, the space-time diagram (a column a host, time downwards in
+//! the canonical order, an arrow for each cause on another host), the expected trace, each host's
+//! log. Pure: it is given everything, reads and writes nothing. What went wrong was decided, and
+//! put in words, elsewhere.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use lonet::trace::{Event, EventId, Verb};
+
+/// What a page shows.
+pub struct Page<'a> {
+    /// The test's name.
+    pub test: &'a str,
+    /// What happened to it, as the terminal showed it; without colours.
+    pub message: &'a str,
+    /// The events, in canonical order.
+    pub events: &'a [Event],
+    /// For each event, those that directly caused it, as places in `events`.
+    pub causes: &'a [Vec<usize>],
+    /// Where the trace first differs from what was expected.
+    pub diverged: Option<EventId>,
+    /// The expected trace, if one was asserted.
+    pub expected: Option<&'a str>,
+    /// What each host printed.
+    pub logs: &'a [(String, String)],
+}
+
+const ROW: usize = 22;
+const COLUMN: usize = 230;
+const LEFT: usize = 120;
+const TOP: usize = 44;
+
+/// The page's text.
+pub fn page(page: &Page<'_>) -> String {
+    let mut out = String::with_capacity(4096 + page.events.len() * 400);
+    let title = escape(page.test);
+    // Writing into a String does not fail.
+    let _ = write!(
+        out,
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
+         <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n<pre class=\"message\">{}</pre>\n",
+        escape(page.message)
+    );
+    out.push_str("<div class=\"columns\"><section class=\"time\"><h2>What happened</h2>\n");
+    out.push_str(
+        "<p class=\"hint\">Time runs down. Point at an event to see what caused it.</p>\n",
+    );
+    diagram(&mut out, page);
+    out.push_str("</section>\n<section class=\"side\">\n");
+    if let Some(expected) = page.expected {
+        let _ = write!(
+            out,
+            "<h2>Expected</h2>\n<pre>{}</pre>\n",
+            escape(expected.trim_matches('\n'))
+        );
+    }
+    for (host, log) in page.logs {
+        let _ = write!(
+            out,
+            "<details open><summary>Log of {}</summary><pre>{}</pre></details>\n",
+            escape(host),
+            if log.trim().is_empty() {
+                "(nothing)".to_owned()
+            } else {
+                escape(log)
+            }
+        );
+    }
+    let _ = write!(
+        out,
+        "</section></div>\n<script>{SCRIPT}</script></body></html>\n"
+    );
+    out
+}
+
+/// The space-time diagram.
+fn diagram(out: &mut String, page: &Page<'_>) {
+    let mut columns: Vec<&str> = Vec::new();
+    for event in page.events {
+        if !columns.contains(&event.host()) {
+            columns.push(event.host());
+        }
+    }
+    let place: BTreeMap<&str, usize> = columns
+        .iter()
+        .enumerate()
+        .map(|(i, host)| (*host, LEFT + i * COLUMN))
+        .collect();
+    let x = |event: &Event| place[event.host()];
+    let y = |row: usize| TOP + row * ROW;
+    let width = LEFT + columns.len() * COLUMN;
+    let height = TOP + page.events.len() * ROW + 20;
+    let _ = writeln!(
+        out,
+        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+         aria-label=\"space-time diagram\"><defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"13\" \
+         refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/>\
+         </marker></defs>"
+    );
+    for (host, x) in columns.iter().map(|host| (host, place[host])) {
+        let _ = writeln!(
+            out,
+            "<text class=\"host\" x=\"{x}\" y=\"22\">{}</text>\
+             <line class=\"life\" x1=\"{x}\" y1=\"32\" x2=\"{x}\" y2=\"{}\"/>",
+            escape(host),
+            height - 10
+        );
+    }
+    for (row, causes) in page.causes.iter().enumerate() {
+        for &cause in causes {
+            let (from, to) = (&page.events[cause], &page.events[row]);
+            if from.host() == to.host() {
+                continue;
+            }
+            let _ = writeln!(
+                out,
+                "<line class=\"arrow\" data-from=\"{cause}\" data-to=\"{row}\" x1=\"{}\" y1=\"{}\" \
+                 x2=\"{}\" y2=\"{}\" marker-end=\"url(#tip)\"/>",
+                x(from),
+                y(cause),
+                x(to),
+                y(row)
+            );
+        }
+    }
+    for (row, event) in page.events.iter().enumerate() {
+        let causes: Vec<String> = page.causes[row].iter().map(usize::to_string).collect();
+        let first = if page.diverged == Some(event.id()) {
+            " diverged"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            out,
+            "<g class=\"event {kind}{first}\" data-n=\"{row}\" data-causes=\"{causes}\" tabindex=\"0\">\
+             <title>{line}</title><rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{ROW}\"/>\
+             <circle cx=\"{x}\" cy=\"{y}\" r=\"5\"/><text x=\"{text_x}\" y=\"{text_y}\">{label}</text></g>",
+            kind = kind(event.verb()),
+            causes = causes.join(" "),
+            line = escape(&event.to_string()),
+            left = x(event).saturating_sub(10),
+            top = y(row) - ROW / 2,
+            width = COLUMN - 12,
+            x = x(event),
+            y = y(row),
+            text_x = x(event) + 11,
+            text_y = y(row) + 4,
+            label = escape(&label(event)),
+        );
+    }
+    out.push_str("</svg>\n");
+}
+
+/// The class by which the style knows an event.
+fn kind(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Mark => "mark",
+        Verb::Fail => "fail",
+        verb if verb.is_interference() => "fault",
+        _ => "net",
+    }
+}
+
+/// An event's line, less what its column already says.
+fn label(event: &Event) -> String {
+    let words = event.words();
+    match event.addr() {
+        Some(addr) => format!(":{} {}", addr.port(), words[1..].join(" ")),
+        None if event.verb().is_interference() => format!("! {}", words[1]),
+        None => words[1..].join(" "),
+    }
+}
+
+/// A text as HTML.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() => {
+                let _ = write!(out, "{}", c.escape_default());
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+const STYLE: &str = "
+:root{color-scheme:light dark;--ink:#1d2430;--paper:#fff;--soft:#f3f5f8;--line:#c6ccd6;--net:#2b6cb0;
+--mark:#2f855a;--bad:#c53030;--arrow:#8a94a6}
+@media(prefers-color-scheme:dark){:root{--ink:#e4e8ef;--paper:#14181f;--soft:#1d232d;--line:#3a4352;
+--net:#7ab3ee;--mark:#7fd1a3;--bad:#ff8a80;--arrow:#7b8698}}
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:1.5rem}
+h1{font-size:1.3rem}h2{font-size:1.05rem}.hint{opacity:.7;margin:.2rem 0}
+pre{background:var(--soft);padding:.8rem;border-radius:6px;overflow:auto;font:13px/1.45 ui-monospace,monospace}
+.message{border-left:4px solid var(--bad)}
+.columns{display:flex;gap:2rem;align-items:flex-start;flex-wrap:wrap}
+.time{overflow-x:auto;max-width:100%}.side{flex:1 1 22rem;min-width:18rem}
+svg text{font:13px ui-monospace,monospace;fill:var(--ink)}svg .host{font-size:16px;font-weight:600;text-anchor:middle}
+.life{stroke:var(--line);stroke-width:2}.arrow{stroke:var(--arrow);stroke-width:1.2}marker path{fill:var(--arrow)}
+.event rect{fill:transparent}.event circle{fill:var(--net)}.mark circle{fill:var(--mark)}
+.fail circle,.fault circle{fill:var(--bad)}.fault text{fill:var(--bad);font-weight:600}
+.diverged rect{fill:none;stroke:var(--bad);stroke-width:2;rx:4}
+.event.on rect,.event.cause rect{fill:var(--soft)}.event.cause circle{stroke:var(--ink);stroke-width:2}
+.arrow.on{stroke:var(--ink);stroke-width:2}svg.dim .event:not(.on):not(.cause){opacity:.35}
+summary{cursor:pointer;font-weight:600}
+";
+
+const SCRIPT: &str = "
+const svg=document.querySelector('svg'),events=[...document.querySelectorAll('.event')];
+const arrows=[...document.querySelectorAll('.arrow')];
+function show(n){const seen=new Set();const todo=[n];while(todo.length){const i=todo.pop();
+for(const c of events[i].dataset.causes.split(' ').filter(Boolean).map(Number))
+if(!seen.has(c)){seen.add(c);todo.push(c);}}
+events.forEach((e,i)=>{e.classList.toggle('on',i===n);e.classList.toggle('cause',seen.has(i));});
+arrows.forEach(a=>{const f=+a.dataset.from,t=+a.dataset.to;
+a.classList.toggle('on',(t===n||seen.has(t))&&seen.has(f));});svg.classList.add('dim');}
+function hide(){svg.classList.remove('dim');[...events,...arrows].forEach(e=>e.classList.remove('on','cause'));}
+events.forEach((e,i)=>{e.addEventListener('mouseenter',()=>show(i));e.addEventListener('focus',()=>show(i));
+e.addEventListener('mouseleave',hide);e.addEventListener('blur',hide);});
+const first=document.querySelector('.diverged');if(first)first.scrollIntoView({block:'center'});
+";

@@ -1,0 +1,193 @@
+//! What the reporter says of tasks and bytes, seen at its sink.
+
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::addr::Addr;
+
+#[derive(Default)]
+struct Memory(Mutex<Vec<Record>>);
+
+impl Sink for Memory {
+    fn record(&self, record: Record) {
+        self.0.lock().unwrap().push(record);
+    }
+}
+
+fn reporter() -> (Arc<Memory>, Arc<Reporter>) {
+    let memory = Arc::new(Memory::default());
+    (memory.clone(), Reporter::new(memory))
+}
+
+fn mark(text: &str) -> What {
+    What::Mark {
+        h: "α".into(),
+        x: text.into(),
+    }
+}
+
+/// What was recorded since the last call: `n kind`, `u` for unordered, reads, learned.
+fn said(memory: &Memory) -> Vec<String> {
+    memory
+        .0
+        .lock()
+        .unwrap()
+        .drain(..)
+        .map(|r| {
+            let kind = match &r.e {
+                What::Mark { x, .. } => x.clone(),
+                What::Note { s, w } => format!("note {s}@{w}"),
+                What::Opaque { s } => format!("opaque {s}"),
+                other => format!("{other:?}"),
+            };
+            let reads: Vec<_> = r.r.iter().map(|c| (c.s, c.certain, c.all)).collect();
+            format!("{kind}{}{reads:?}", if r.u { " u" } else { "" })
+        })
+        .collect()
+}
+
+fn act(reporter: &Arc<Reporter>, text: &str) {
+    reporter
+        .number(Some(TaskKey::current()), mark(text))
+        .write();
+}
+
+#[test]
+fn a_note_is_written_when_the_writer_knows_something_new() {
+    let (memory, reporter) = reporter();
+    let tap = reporter.tap(7);
+    act(&reporter, "a");
+    for _ in 0..3 {
+        tap.before_write();
+        tap.wrote(2);
+    }
+    assert_eq!(said(&memory), ["a[]", "note 7@0[]"]);
+    act(&reporter, "b");
+    tap.before_write();
+    // The note itself is no news: another write says nothing.
+    tap.before_write();
+    assert_eq!(said(&memory), ["b[]", "note 7@6[]"]);
+}
+
+#[test]
+fn a_note_is_written_for_each_socket() {
+    let (memory, reporter) = reporter();
+    let (one, two) = (reporter.tap(1), reporter.tap(2));
+    act(&reporter, "a");
+    for _ in 0..2 {
+        one.before_write();
+        two.before_write();
+    }
+    assert_eq!(said(&memory), ["a[]", "note 1@0[]", "note 2@0[]"]);
+}
+
+#[test]
+fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
+    let (memory, reporter) = reporter();
+    let tap = reporter.tap(3);
+    tap.before_read();
+    tap.read(4);
+    act(&reporter, "a");
+    act(&reporter, "b");
+    tap.before_read();
+    act(&reporter, "c");
+    tap.read(1);
+    tap.before_read();
+    tap.read(0);
+    tap.before_read();
+    act(&reporter, "d");
+    assert_eq!(
+        said(&memory),
+        ["a[(3, 1, 4)]", "b[]", "c[(3, 4, 4)]", "d[(3, 6, 6)]"]
+    );
+}
+
+#[test]
+fn a_read_is_news_to_the_writer() {
+    let (memory, reporter) = reporter();
+    let tap = reporter.tap(1);
+    tap.before_write();
+    tap.wrote(1);
+    tap.read(1);
+    tap.before_write();
+    assert_eq!(said(&memory), ["note 1@0[]", "note 1@1[(1, 1, 1)]"]);
+}
+
+#[test]
+fn an_opaque_socket_says_no_more() {
+    let (memory, reporter) = reporter();
+    let tap = reporter.tap(1);
+    tap.opaque();
+    tap.opaque();
+    tap.before_write();
+    tap.read(3);
+    act(&reporter, "a");
+    assert_eq!(said(&memory), ["opaque 1[]", "a[]"]);
+}
+
+#[tokio::test]
+async fn two_operations_pending_at_once_end_the_order_of_their_task() {
+    let (memory, reporter) = reporter();
+    act(&reporter, "before");
+    // One after the other is in order, also when each pends.
+    reporter.operation().watch(tokio::task::yield_now()).await;
+    reporter.operation().watch(tokio::task::yield_now()).await;
+    act(&reporter, "still");
+    tokio::join!(
+        reporter.operation().watch(tokio::task::yield_now()),
+        reporter.operation().watch(tokio::task::yield_now()),
+    );
+    act(&reporter, "after");
+    let other = reporter.clone();
+    tokio::spawn(async move { act(&other, "other task") })
+        .await
+        .unwrap();
+    assert_eq!(
+        said(&memory),
+        ["before[]", "still[]", "after u[]", "other task[]"]
+    );
+}
+
+#[tokio::test]
+async fn a_lost_select_branch_ends_its_operation() {
+    let (memory, reporter) = reporter();
+    tokio::select! {
+        biased;
+        () = reporter.operation().watch(std::future::pending()) => {}
+        () = tokio::task::yield_now() => {}
+    }
+    reporter.operation().watch(tokio::task::yield_now()).await;
+    act(&reporter, "a");
+    assert_eq!(said(&memory), ["a[]"]);
+}
+
+#[test]
+fn a_record_is_one_json_line() {
+    let addr = |text: &str| text.parse::<Addr>().unwrap();
+    let (memory, reporter) = reporter();
+    reporter.learn(EventId { process: 2, n: 7 });
+    let what = What::Dial {
+        a: addr("β:1"),
+        p: addr("α:10"),
+    };
+    reporter.number(Some(TaskKey::current()), what).write();
+    let mut record = memory.0.lock().unwrap().pop().unwrap();
+    (record.t, record.k) = (5, Some(3));
+    let line = Line::Ev(record);
+    let text = serde_json::to_string(&line).unwrap();
+    assert_eq!(
+        text,
+        r#"{"ev":{"n":1,"t":5,"k":3,"l":[[2,7]],"e":{"dial":{"a":"β:1","p":"α:10"}}}}"#
+    );
+    assert_eq!(serde_json::from_str::<Line>(&text).unwrap(), line);
+}
+
+#[tokio::test]
+async fn tasks_are_told_apart() {
+    let here = TaskKey::current();
+    assert_eq!(here, TaskKey::current());
+    let task = tokio::spawn(async { TaskKey::current() }).await.unwrap();
+    let blocking = || tokio::task::spawn_blocking(TaskKey::current);
+    let (one, two) = (blocking().await.unwrap(), blocking().await.unwrap());
+    assert!(here != task && one != two && here != one);
+}
