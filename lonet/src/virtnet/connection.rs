@@ -131,8 +131,8 @@ impl End {
         let error = self.host.net.error(op, cause);
         let Conn { local, peer, .. } = &*self.conn;
         match op {
-            "read" => error.sourced_at(peer.clone()).at(local.clone()),
-            _ => error.sourced_at(local.clone()).at(peer.clone()),
+            "read" => error.with_source(peer.clone()).at(local.clone()),
+            _ => error.with_source(local.clone()).at(peer.clone()),
         }
         .into()
     }

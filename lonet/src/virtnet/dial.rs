@@ -89,13 +89,13 @@ impl<'a> Dialing<'a> {
         let dst = match dst {
             Ok(dst) => dst,
             Err(cause) => {
-                let error = net.error("dial", cause).sourced_at(src);
+                let error = net.error("dial", cause).with_source(src);
                 return Err(error.about(format!("{text:?}")));
             }
         };
         let port = match free {
             Ok(port) => port,
-            Err(cause) => return Err(net.error("dial", cause).sourced_at(src).at(dst)),
+            Err(cause) => return Err(net.error("dial", cause).with_source(src).at(dst)),
         };
         let taken = state.ports.take(port, Occupant::Dial);
         debug_assert!(taken, "the lowest free port is free");
@@ -160,7 +160,7 @@ impl<'a> Dialing<'a> {
         self.host
             .net
             .error("dial", cause)
-            .sourced_at(self.src.clone())
+            .with_source(self.src.clone())
             .at(self.dst.clone())
     }
 
