@@ -26,8 +26,8 @@ use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::launch;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, FromNode, FromSupervisor, Means, ToNode, ToSupervisor, line};
-use crate::trace::causality::{Graph, Process};
 use crate::trace::Pattern;
+use crate::trace::causality::{Graph, Process};
 
 /// See the module.
 pub(crate) struct Analyst {
@@ -45,6 +45,7 @@ pub(crate) struct Analyst {
     cuts: u64,
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
+    on_waits: Vec<std::sync::mpsc::Sender<()>>,
 }
 
 /// Who is at the other end of a connection.
@@ -63,7 +64,11 @@ enum Who {
 
 enum Supervisor {
     NotStarted,
-    Running { child: Child, conn: Conn, means: Option<Means> },
+    Running {
+        child: Child,
+        conn: Conn,
+        means: Option<Means>,
+    },
     Failed(String),
 }
 
@@ -95,6 +100,7 @@ impl Analyst {
             problems: Vec::new(),
             cuts: 0,
             on_cut: BTreeMap::new(),
+            on_waits: Vec::new(),
         }
     }
 
@@ -120,8 +126,15 @@ impl Analyst {
 
     fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Opened { conn, door: Door::Trace, pid } => {
-                let node = self.nodes.values().find(|n| n.pid == Some(pid) && n.ended.is_none());
+            Heard::Opened {
+                conn,
+                door: Door::Trace,
+                pid,
+            } => {
+                let node = self
+                    .nodes
+                    .values()
+                    .find(|n| n.pid == Some(pid) && n.ended.is_none());
                 self.conns.insert(conn, Who::Reporter(self.processes.len()));
                 self.processes.push(Reported {
                     pid,
@@ -132,7 +145,11 @@ impl Analyst {
                     records: Vec::new(),
                 });
             }
-            Heard::Opened { conn, door: Door::Control, pid } => {
+            Heard::Opened {
+                conn,
+                door: Door::Control,
+                pid,
+            } => {
                 self.conns.insert(conn, Who::Stranger(pid));
             }
             Heard::Lines { conn, bytes } => {
@@ -159,7 +176,9 @@ impl Analyst {
             Some(&Who::Node(process)) => self.hear_node(process, line),
             Some(Who::Supervisor) => match serde_json::from_slice(line) {
                 Ok(message) => self.hear_supervisor(message),
-                Err(error) => self.problems.push(format!("the supervisor is not understood: {error}")),
+                Err(error) => self
+                    .problems
+                    .push(format!("the supervisor is not understood: {error}")),
             },
             Some(Who::Output(_)) | None => {}
         }
@@ -282,9 +301,20 @@ impl Analyst {
     fn ask(&mut self, conn: Conn, ask: Ask) {
         let asker = Asker::Reporter(conn, ask.id);
         match Pattern::parse(&ask.until) {
-            Ok(pattern) => self.until(Wanted { pattern, after: ask.after, of: None }, asker),
+            Ok(pattern) => self.until(
+                Wanted {
+                    pattern,
+                    after: ask.after,
+                    of: None,
+                },
+                asker,
+            ),
             Err(error) => {
-                let answer = lonet::trace::Answer { id: ask.id, ok: None, err: Some(error.to_string()) };
+                let answer = lonet::trace::Answer {
+                    id: ask.id,
+                    ok: None,
+                    err: Some(error.to_string()),
+                };
                 self.mailbox.write(conn, line(&answer));
             }
         }
@@ -301,7 +331,8 @@ impl Analyst {
             .iter()
             .filter(|event| {
                 let reported = &self.processes[place(event.id().process)];
-                let counts = waiting.wanted.of.is_some() || still_counts(event, self.lives(reported));
+                let counts =
+                    waiting.wanted.of.is_some() || still_counts(event, self.lives(reported));
                 counts && waiting.matches(event, reported.node)
             })
             .cloned()
@@ -332,14 +363,18 @@ impl Analyst {
             return;
         }
         // Only `until_after` asks for causes.
-        let needs_graph = due.iter().any(|&at| self.waiting[at].wanted.after.is_some());
+        let needs_graph = due
+            .iter()
+            .any(|&at| self.waiting[at].wanted.after.is_some());
         let graph = needs_graph.then(|| Graph::build(self.records()));
         // From the last, so that places stay true.
         for at in due.into_iter().rev() {
             let waiting = &mut self.waiting[at];
             waiting.cut = None;
             let in_past = |event: &Event, after: EventId| {
-                graph.as_ref().is_some_and(|graph| graph.happens_before(event.id(), after))
+                graph
+                    .as_ref()
+                    .is_some_and(|graph| graph.happens_before(event.id(), after))
             };
             if let Some(event) = waiting.choose(in_past) {
                 self.waiting.remove(at).answer(&self.mailbox, Ok(event));
@@ -350,7 +385,10 @@ impl Analyst {
 
     /// The first failure that nothing has delivered, and nothing is about to.
     fn undelivered(&self) -> Option<Failure> {
-        self.nodes.values().filter(|node| !node.delivered).find_map(Node::failure)
+        self.nodes
+            .values()
+            .filter(|node| !node.delivered)
+            .find_map(Node::failure)
     }
 
     fn records(&self) -> Vec<Process> {
@@ -360,7 +398,11 @@ impl Analyst {
                 let mut records = reported.records.clone();
                 // Lines may come out of the order of their numbers.
                 records.sort_by_key(|record| record.n);
-                Process { pid: reported.pid, node: reported.node, records }
+                Process {
+                    pid: reported.pid,
+                    node: reported.node,
+                    records,
+                }
             })
             .collect()
     }
@@ -373,18 +415,32 @@ impl Analyst {
                 Ok((child, socket)) => {
                     let conn = self.mailbox.attach(socket);
                     self.conns.insert(conn, Who::Supervisor);
-                    Supervisor::Running { child, conn, means: None }
+                    Supervisor::Running {
+                        child,
+                        conn,
+                        means: None,
+                    }
                 }
-                Err(error) => Supervisor::Failed(format!("the supervisor can't be started: {error}")),
+                Err(error) => {
+                    Supervisor::Failed(format!("the supervisor can't be started: {error}"))
+                }
             };
         }
     }
 
     fn start(&mut self, launch: Launch) -> Result<(), How> {
-        let taken = self.nodes.values().find(|n| n.host == launch.host && n.end.is_none());
+        let taken = self
+            .nodes
+            .values()
+            .find(|n| n.host == launch.host && n.end.is_none());
         if let Some(other) = taken {
-            let pid = other.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            return Err(How::NotStarted(format!("another process of this scenario plays {}{pid}", launch.host)));
+            let pid = other
+                .pid
+                .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            return Err(How::NotStarted(format!(
+                "another process of this scenario plays {}{pid}",
+                launch.host
+            )));
         }
         self.supervise();
         let conn = match &self.supervisor {
@@ -394,11 +450,17 @@ impl Analyst {
         };
         let process = launch.process;
         let output = Arc::new(Mutex::new(Output::default()));
-        let (pipe, path) = self.pipe(process).map_err(|e| How::NotStarted(e.to_string()))?;
+        let (pipe, path) = self
+            .pipe(process)
+            .map_err(|e| How::NotStarted(e.to_string()))?;
         let printing = self.mailbox.attach_output(pipe, output.clone());
         self.conns.insert(printing, Who::Output(process));
         let program = launch.program.clone();
-        let start = ToSupervisor::Start { process, program, output: path };
+        let start = ToSupervisor::Start {
+            process,
+            program,
+            output: path,
+        };
         self.mailbox.write(conn, line(&start));
         self.nodes.insert(process, Node::new(launch, output));
         Ok(())
@@ -408,8 +470,10 @@ impl Analyst {
     fn pipe(&self, process: u64) -> std::io::Result<(OwnedFd, PathBuf)> {
         let path = self.output_path(process);
         mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        let pipe =
-            OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path)?;
+        let pipe = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&path)?;
         Ok((pipe.into(), path))
     }
 
@@ -458,7 +522,9 @@ impl Analyst {
     }
 
     fn effect(&mut self, process: u64, effect: Effect) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         node.stopped = effect == Effect::Stopped;
         let replies = std::mem::take(&mut node.on_effect);
         for (wanted, reply) in replies {
@@ -484,12 +550,21 @@ impl Analyst {
 
     /// It has ended, and all is known that it said.
     fn conclude(&mut self, process: u64) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         let Some(status) = node.ended else { return };
-        let exit = What::Exit { h: node.host.clone(), i: process, x: status.words() };
+        let exit = What::Exit {
+            h: node.host.clone(),
+            i: process,
+            x: status.words(),
+        };
         let numbered = self.reporter.number(None, exit);
         let end = End {
-            exit: EventId { process: index(0), n: numbered.n() },
+            exit: EventId {
+                process: index(0),
+                n: numbered.n(),
+            },
             outcome: node.judge(status),
         };
         node.end = Some(end.clone());
@@ -516,17 +591,20 @@ impl Analyst {
 
     fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
         let shown = match serde_json::from_slice(line_) {
-            Ok(FromNode::Ticket(nonce)) => self
-                .nodes
-                .values_mut()
-                .find(|node| node.ticket.as_ref().is_some_and(|(ticket, _)| *ticket == nonce)),
+            Ok(FromNode::Ticket(nonce)) => self.nodes.values_mut().find(|node| {
+                node.ticket
+                    .as_ref()
+                    .is_some_and(|(ticket, _)| *ticket == nonce)
+            }),
             _ => None,
         };
         let Some(node) = shown else {
             self.mailbox.write(conn, line(&ToNode::Spent));
             return;
         };
-        let Some((_, play)) = node.ticket.take() else { return };
+        let Some((_, play)) = node.ticket.take() else {
+            return;
+        };
         let process = node.process;
         node.control = Some(conn);
         self.conns.insert(conn, Who::Node(process));
@@ -538,13 +616,20 @@ impl Analyst {
     }
 
     fn hear_node(&mut self, process: u64, line: &[u8]) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         let said = match serde_json::from_slice(line) {
             Ok(FromNode::Returned(value)) => Said::Returned(value),
             Ok(FromNode::Failed(error)) => Said::Failed(error),
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
             Ok(FromNode::Ticket(_)) => return,
+            Ok(FromNode::Waits(waits)) => {
+                node.waits = Some(waits);
+                self.have_waits();
+                return;
+            }
             Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
         };
         node.hear(said);
@@ -553,16 +638,22 @@ impl Analyst {
     // Output.
 
     fn show(&mut self, process: u64, bytes: &[u8]) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         node.unshown.extend_from_slice(bytes);
-        let Some(end) = node.unshown.iter().rposition(|&b| b == b'\n') else { return };
+        let Some(end) = node.unshown.iter().rposition(|&b| b == b'\n') else {
+            return;
+        };
         let rest = node.unshown.split_off(end + 1);
         let lines = std::mem::replace(&mut node.unshown, rest);
         print(&node.host, &lines);
     }
 
     fn show_rest(&mut self, process: u64) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         let rest = std::mem::take(&mut node.unshown);
         print(&node.host, &rest);
     }
@@ -586,7 +677,9 @@ impl Analyst {
                 }
             }
             Query::Up { process, reply } => {
-                let Some(node) = self.nodes.get_mut(&process) else { return };
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
                 match (node.up, &node.end) {
                     (Some(up), _) => {
                         let _ = reply.send(Ok(up));
@@ -595,21 +688,34 @@ impl Analyst {
                     (None, None) => node.on_up.push(reply),
                 }
             }
-            Query::End { process, deliver, reply } => {
-                let Some(node) = self.nodes.get_mut(&process) else { return };
+            Query::End {
+                process,
+                deliver,
+                reply,
+            } => {
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
                 match &node.end {
                     Some(end) => node.delivered |= reply.send(end.clone()).is_ok() && deliver,
                     None => node.on_end.push((deliver, reply)),
                 }
             }
             Query::Ended { process, reply } => {
-                let Some(node) = self.nodes.get_mut(&process) else { return };
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
                 match &node.end {
                     Some(end) => drop(reply.send(end.clone())),
                     None => node.on_ended.push(reply),
                 }
             }
-            Query::Signal { process, signal, until, reply } => {
+            Query::Signal {
+                process,
+                signal,
+                until,
+                reply,
+            } => {
                 self.signal(process, signal, until, reply);
             }
             Query::Terminate { process } => self.terminate(process),
@@ -620,6 +726,16 @@ impl Analyst {
             Query::Log { process, reply } => {
                 let log = self.nodes.get(&process).map(Node::log).unwrap_or_default();
                 let _ = reply.send(log);
+            }
+            Query::Waits { reply } => {
+                for node in self.nodes.values_mut() {
+                    node.waits = None;
+                    if let Some(conn) = node.control {
+                        self.mailbox.write(conn, line(&ToNode::Waits));
+                    }
+                }
+                self.on_waits.push(reply);
+                self.have_waits();
             }
             Query::Report { reply } => {
                 let _ = reply.send(self.report());
@@ -634,7 +750,9 @@ impl Analyst {
         until: Effect,
         reply: tokio::sync::oneshot::Sender<()>,
     ) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         if node.ended.is_some() {
             let _ = reply.send(());
             return;
@@ -650,7 +768,9 @@ impl Analyst {
     }
 
     fn terminate(&mut self, process: u64) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         if node.ended.is_some() || node.asked_to_finish {
             return;
         }
@@ -668,6 +788,17 @@ impl Analyst {
         if stopped {
             let signal = Signal::SIGCONT as i32;
             self.tell_supervisor(&ToSupervisor::Signal { process, signal });
+        }
+    }
+
+    /// Answers those who wait for what all wait for, once all have said it who can.
+    fn have_waits(&mut self) {
+        // One that is stopped can't.
+        let missing = |node: &Node| node.control.is_some() && !node.stopped && node.waits.is_none();
+        if !self.nodes.values().any(missing) {
+            for reply in self.on_waits.drain(..) {
+                let _ = reply.send(());
+            }
         }
     }
 
