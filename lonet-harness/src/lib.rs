@@ -34,6 +34,7 @@ pub use collector::failure::{Failure, Killed};
 pub use node::Node;
 pub use outcome::Result;
 pub use role::Role;
+pub use run::run;
 pub use scenario::{Scenario, until};
 pub use trace::{Event, Mismatch, Trace, Verb};
 

@@ -21,7 +21,8 @@ use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 use crate::session::Session;
-use crate::spec::{Spec, TraceSource};
+use crate::outcome::Outcome;
+use crate::spec::{Place, Spec, TraceSource};
 use crate::trace::grammar::check_syntax;
 use crate::watchdog::Watchdog;
 
@@ -96,9 +97,45 @@ where
     }
 }
 
+/// Runs a scenario in a program whose `main` is its own: once, under that name, with the default
+/// deadline. The page of a failure is printed.
+///
+/// `body` takes what a test may take, a [`Scenario`] or a [`lonet::SubNetwork`].
+///
+/// # Errors
+///
+/// The scenario failed: why, in short.
+#[track_caller]
+pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<()>
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome,
+{
+    let caller = std::panic::Location::caller();
+    let spec = Spec {
+        name,
+        place: Place { file: caller.file(), line: caller.line(), column: caller.column() },
+        timeout: Spec::DEFAULT_TIMEOUT,
+        trace: None,
+        worker_threads: None,
+        repeat: 1,
+    };
+    let body = |argument: A| {
+        let body = body(argument);
+        async move { body.await.into_outcome() }
+    };
+    repeated(&spec, &body).map_err(|failed| {
+        eprint!("{}", failed.page);
+        failed.why.into()
+    })
+}
+
 /// A test that failed.
 struct Failed {
     page: String,
+    why: String,
     payload: Box<dyn Any + Send>,
     panicked: bool,
 }
@@ -108,6 +145,7 @@ impl Failed {
     fn early(test: &str, error: &crate::BoxError) -> Failed {
         Failed {
             page: format!("\n{test} failed: {error}\n"),
+            why: error.to_string(),
             payload: Box::new(error.to_string()),
             panicked: false,
         }
@@ -236,6 +274,7 @@ where
     };
     Err(Failed {
         page,
+        why: reason.text(),
         payload,
         panicked,
     })

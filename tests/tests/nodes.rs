@@ -1,5 +1,7 @@
 //! What a test may do with its nodes, and what it learns of their ends.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::time::Duration;
 
 use lonet::Host;
@@ -268,5 +270,80 @@ async fn a_grandchild_finds_a_spent_ticket(scenario: Scenario) -> Result<()> {
         "{listed}"
     );
     tokio::time::sleep(Duration::ZERO).await;
+    Ok(())
+}
+
+/// What a program with a `main` of its own calls.
+#[test]
+fn a_scenario_runs_outside_of_a_test() {
+    let ran = lonet_harness::run("main", |scenario: Scenario| async move {
+        let alpha = scenario.spawn("α", says("hello".into())).await?;
+        assert_eq!(alpha.join().await?, "said hello");
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    ran.unwrap();
+    let failed = lonet_harness::run("main", |scenario: Scenario| async move {
+        scenario.spawn("α", fails()).await?.join().await
+    });
+    let error = failed.unwrap_err().to_string();
+    assert_eq!(error, "α (role `fails`) returned an error: no quorum");
+}
+
+#[lonet::test]
+async fn a_role_starts_no_scenario(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn starts(_host: Host) -> String {
+        // On a thread of its own: a runtime can't start inside another.
+        let run = || lonet_harness::run("inner", |_: Scenario| async {});
+        std::thread::spawn(move || run().unwrap_err().to_string()).join().unwrap()
+    }
+    let alpha = scenario.spawn("α", starts()).await?;
+    assert_eq!(
+        alpha.join().await?,
+        "a role can't run a scenario of its own: only the test's process starts others"
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_host_in_the_tests_own_process(scenario: Scenario) -> Result<()> {
+    let gamma = scenario.host("γ").await?;
+    gamma.mark("here");
+    scenario.until("γ mark here").await?;
+    let error = scenario.spawn("γ", waits()).await.unwrap_err().to_string();
+    assert_eq!(error, "the test's own process plays γ already");
+    scenario.assert_trace("γ mark here");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_role_waits_for_an_event(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn follows(host: Host) -> Result<()> {
+        let event = lonet_harness::until("α mark go").await?;
+        assert_eq!(event.text(), "go");
+        host.mark("went");
+        Ok(())
+    }
+    let beta = scenario.spawn("β", follows()).await?;
+    let alpha = scenario.spawn("α", says("go".into())).await?;
+    beta.join().await?;
+    alpha.join().await?;
+    scenario.assert_trace(
+        "α mark go
+         β mark went",
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn until_after_looks_past_an_event(scenario: Scenario) -> Result<()> {
+    let first = scenario.spawn("α", says("go".into())).await?;
+    let event = scenario.until("α mark go").await?;
+    first.join().await?;
+    let second = scenario.spawn("α", says("go".into())).await?;
+    let later = scenario.until_after(&event, "α mark go").await?;
+    assert_ne!(event, later);
+    second.join().await?;
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! environment, ends it, and looks for what still carries the mark. The control does the same
 //! without a supervisor, and must find something.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -33,6 +35,7 @@ async fn grows(host: Host) {
         .read_line(&mut line)
         .unwrap();
     assert_eq!(line, "grown\n");
+    tree.wait().unwrap();
     host.mark("grown");
     std::future::pending::<()>().await;
 }
