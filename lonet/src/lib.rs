@@ -36,6 +36,11 @@ pub mod trace;
 #[doc(hidden)]
 pub mod __private;
 
+#[cfg(fuzzing)]
+#[path = "fuzz.rs"]
+#[doc(hidden)]
+pub mod __fuzz;
+
 // The public interface is:
 pub use addr::{Addr, check_name, parse_port};
 pub use error::{Cause, Error, Result};

@@ -11,7 +11,7 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 
 /// Why a text is no quoted string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum QuoteError {
+pub(crate) enum QuoteError {
     /// It does not begin with `"` or a backquote.
     NotQuoted,
     /// It ends before the closing quote.
@@ -38,12 +38,12 @@ impl fmt::Display for QuoteError {
 impl std::error::Error for QuoteError {}
 
 /// The text as Go's `%q` prints it, for instance `"tab\there"`.
-pub fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     quote_bytes(text.as_bytes())
 }
 
 /// The bytes as Go's `%q` prints a string that holds them: what is not UTF-8 becomes `\xhh`.
-pub fn quote_bytes(bytes: &[u8]) -> String {
+pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut quoted = String::with_capacity(bytes.len() + 2);
     quoted.push('"');
     for chunk in bytes.utf8_chunks() {
@@ -114,7 +114,7 @@ fn is_print(c: char) -> bool {
 /// # Errors
 ///
 /// [`QuoteError`] when `input` does not begin with a quoted string.
-pub fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
+pub(crate) fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
     match input.first() {
         Some(b'"') => unquote_escaped(input),
         Some(b'`') => {

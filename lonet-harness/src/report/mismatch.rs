@@ -112,7 +112,7 @@ impl Page<'_> {
                 chain,
                 cause_line,
             } => {
-                self.title(line);
+                self.title(line, cause_line.as_ref());
                 let (told, cause_text) =
                     (self.paint(Paint::Expected, &line.text), self.event(*cause));
                 let told_as = match self.event(*event) == line.text {
@@ -120,9 +120,8 @@ impl Page<'_> {
                     false => format!(" ({})", self.event(*event)),
                 };
                 match (cause_line, self.parts.mode) {
-                    (Some(below), Mode::All) => self.line(&format!(
-                        "`{told}`{told_as} stands above `{cause_text}` (line {}), which happens before it:",
-                        below.number
+                    (Some(_), Mode::All) => self.line(&format!(
+                        "`{told}`{told_as} stands above `{cause_text}`, which happens before it:"
                     )),
                     (None, Mode::All) => self.line(&format!(
                         "`{cause_text}` happens before `{told}`{told_as}, and no line tells of it:"
@@ -139,7 +138,7 @@ impl Page<'_> {
                 told_above,
                 instead,
             } => {
-                self.title(line);
+                self.title(line, None);
                 match told_above {
                     0 => self.line("no such event happened"),
                     1 => self.line("it happened once, which a line above tells of"),
@@ -176,7 +175,7 @@ impl Page<'_> {
         }
     }
 
-    fn title(&mut self, line: &Told) {
+    fn title(&mut self, line: &Told, below: Option<&Told>) {
         let title = match self.parts.mode {
             Mode::All => "the trace is not the expected one:",
             Mode::Some => "the trace does not contain the expected lines:",
@@ -184,7 +183,11 @@ impl Page<'_> {
         let title = self.paint(Paint::Strong, title);
         self.line(&format!("{title} line {} can't happen here", line.number));
         let text = self.paint(Paint::Expected, &line.text);
-        self.line(&format!("\n    line {}: {text}\n", line.number));
+        self.line(&format!("\n    line {}: {text}", line.number));
+        if let Some(below) = below {
+            self.line(&format!("    line {}: {}", below.number, below.text));
+        }
+        self.line("");
     }
 
     fn instead(&mut self, events: &[u32]) {
@@ -333,14 +336,15 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             format!("`{fail}`: nothing in this trace ever listened at {addr}")
         }
         Hint::PortsRaced { renamed } => {
-            let swaps: Vec<_> = swaps(renamed);
+            let swaps = swaps(renamed);
+            let these = if renamed.len() <= 2 {
+                "these two"
+            } else {
+                "these"
+            };
             format!(
-                "same order, ports swapped ({}): these raced, and may come out either way; bind them (as in {}) or order them with `until`",
+                "same order, ports swapped ({}): {these} raced; bind them (`$p`) or order them with `until`",
                 swaps.join(", "),
-                renamed
-                    .first()
-                    .and_then(|(port, _)| port.rsplit_once(':'))
-                    .map_or("α:$p".to_owned(), |(host, _)| format!("{host}:$p")),
             )
         }
         Hint::Concurrent { event, host } => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream as StdStream};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -13,14 +13,15 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::dial::connection_key;
 use super::handshake::{Refusal, parse_request, reply_connected, reply_error};
 use super::join::Loopback;
 use super::line::{LineReader, Progress};
+use super::source;
 use crate::addr::Addr;
 use crate::virtnet::Net;
 use crate::virtnet::engine::{Engine, Knock};
@@ -31,14 +32,16 @@ const REQUEST_TIME: Duration = Duration::from_secs(5);
 const MAX_SLOW: usize = 256;
 /// Without descriptors, the loop waits so long before it tries again.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(10);
-/// After so many connections in a row, others get their turn.
-const BURST: usize = 64;
+/// Of what a refused peer has sent, so many KiB are read away.
+const READ_AWAY: usize = 64;
 
 /// Somebody who dialed, over TCP.
 pub(crate) struct Caller {
-    stream: StdStream,
+    stream: TcpStream,
     src: Addr,
     network: Arc<str>,
+    /// The runtime that drives the stream.
+    runtime: tokio::runtime::Id,
     os: (SocketAddrV4, SocketAddrV4),
     /// How many connections there were between this pair of addresses; 0 without a trace.
     nth: u64,
@@ -68,7 +71,10 @@ impl Caller {
 
     /// Its connection, for the runtime that calls.
     pub(crate) fn open(self) -> io::Result<TcpStream> {
-        TcpStream::from_std(self.stream)
+        if Handle::current().id() == self.runtime {
+            return Ok(self.stream);
+        }
+        TcpStream::from_std(self.stream.into_std()?)
     }
 }
 
@@ -80,10 +86,10 @@ pub(crate) fn answer(stream: &TcpStream, network: &str, local: &Addr) {
 }
 
 /// Tells a dialer why not. Whether it still listens is its own business.
-fn refuse(stream: &StdStream, network: &str, text: &str) {
+fn refuse(stream: &TcpStream, network: &str, text: &str) {
     // Closing with data unread would take back what is said here.
     let mut unread = [0; 1024];
-    for _ in 0..BURST {
+    for _ in 0..READ_AWAY {
         match recv(stream.as_raw_fd(), &mut unread, MsgFlags::MSG_DONTWAIT) {
             Ok(1..) => {}
             _ => break,
@@ -119,61 +125,47 @@ impl Slow {
 
 /// A connection that was taken from the OS.
 struct Arrival {
-    stream: StdStream,
+    stream: TcpStream,
     peer: SocketAddrV4,
     nth: u64,
     line: LineReader,
 }
 
 /// Takes connections for as long as the subnetwork lives.
-pub(super) async fn serve(listener: Arc<AsyncFd<TcpListener>>, net: Weak<Net>) {
+pub(super) async fn serve(listener: Arc<TcpListener>, net: Weak<Net>) {
     loop {
-        let Ok(mut ready) = listener.readable().await else {
+        let accepted = listener.accept().await;
+        // Held for one connection only: a task must not keep the network open.
+        let Some(net) = net.upgrade() else { return };
+        let Engine::Loopback(loopback) = &net.engine else {
             return;
         };
-        let mut out_of_descriptors = false;
-        {
-            // Held for this burst only: a task must not keep the network open.
-            let Some(net) = net.upgrade() else { return };
-            let Engine::Loopback(loopback) = &net.engine else {
-                return;
-            };
-            for _ in 0..BURST {
-                match ready.try_io(|listener| listener.get_ref().accept()) {
-                    Err(_would_block) => break,
-                    Ok(Ok((stream, SocketAddr::V4(peer)))) => loopback.arrived(&net, stream, peer),
-                    Ok(Ok((_, SocketAddr::V6(_)))) => {}
-                    Ok(Err(error)) => match error.raw_os_error().map(Errno::from_raw) {
-                        // It was shut: the subnetwork is closed.
-                        Some(Errno::EINVAL | Errno::EBADF) => return,
-                        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                            out_of_descriptors = true;
-                            break;
-                        }
-                        // The peer was faster; or a signal came.
-                        _ => {}
-                    },
+        match accepted {
+            Ok((stream, SocketAddr::V4(peer))) => loopback.arrived(&net, stream, peer),
+            Ok((_, SocketAddr::V6(_))) => {}
+            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+                // It was shut: the subnetwork is closed.
+                Some(Errno::EINVAL | Errno::EBADF) => return,
+                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
+                    drop(net);
+                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
                 }
-            }
-        }
-        if out_of_descriptors {
-            tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
-        } else {
-            // After a burst, others get their turn; else there is nothing to take anyway.
-            tokio::task::yield_now().await;
+                // The peer was faster; or a signal came.
+                _ => {}
+            },
         }
     }
 }
 
 impl Loopback {
     /// A connection has come in. Usually its request came with it; else it is waited for aside.
-    fn arrived(&self, net: &Arc<Net>, stream: StdStream, peer: SocketAddrV4) {
+    fn arrived(&self, net: &Arc<Net>, stream: TcpStream, peer: SocketAddrV4) {
         let nth = match net.reporter() {
             Some(_) => self.count_accepted((peer, self.osladdr)),
             None => 0,
         };
         // Before a byte is read: only processes of this user, or of root, get in.
-        if !self.peer_check.allows(self.osladdr, peer) || stream.set_nonblocking(true).is_err() {
+        if !source::is_ours(peer) && !self.peer_check.allows(self.osladdr, peer) {
             return;
         }
         let mut arrival = Arrival {
@@ -200,30 +192,15 @@ impl Loopback {
             }
             let id = peers.next;
             peers.next += 1;
+            let mut arrival = arrival;
             let task = tokio::spawn(async move {
-                let Arrival {
-                    stream,
-                    peer,
-                    nth,
-                    mut line,
-                } = arrival;
-                let request = async {
-                    let stream = TcpStream::from_std(stream)?;
-                    let progress = read_line(&stream, &mut line).await?;
-                    io::Result::Ok((stream.into_std()?, progress))
-                };
+                let request = read_line(&arrival.stream, &mut arrival.line);
                 let request = tokio::time::timeout(REQUEST_TIME, request).await;
                 slow.peers(|peers| peers.waiting.remove(&id));
-                if let (Ok(Ok((stream, progress))), Some(net)) = (request, weak.upgrade())
+                if let (Ok(progress), Some(net)) = (request, weak.upgrade())
                     && let Engine::Loopback(loopback) = &net.engine
                 {
-                    let arrival = Arrival {
-                        stream,
-                        peer,
-                        nth,
-                        line,
-                    };
-                    loopback.requested(&net, arrival, Ok(progress));
+                    loopback.requested(&net, arrival, progress);
                 }
             });
             peers.waiting.insert(id, task.abort_handle());
@@ -249,6 +226,7 @@ impl Loopback {
             stream,
             src: request.src,
             network: network.clone(),
+            runtime: self.runtime,
             os: (peer, self.osladdr),
             nth,
         };

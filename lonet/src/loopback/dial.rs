@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::{IpBindAddressNoPort, TcpNoDelay};
+use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, bind, connect, getpeername,
-    getsockname, send, setsockopt, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, connect, getpeername, send,
+    setsockopt, socket,
 };
 use tokio::net::TcpStream;
 
@@ -22,7 +22,7 @@ use super::handshake::{Reply, Request, cause_of_error_reply, parse_reply};
 use super::join::Loopback;
 use super::line::{LineReader, Progress};
 use super::peer_uid::Owner;
-use super::source;
+use super::source::Source;
 use crate::error::Cause;
 use crate::registry::{Liveness, Lookup};
 use crate::virtnet::engine::{Call, Carried, Io, blocking};
@@ -31,7 +31,7 @@ use crate::virtnet::engine::{Call, Carried, Io, blocking};
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// So long a dial to a process without a lease waits: one of the originals.
 const UNLEASED_TIME: Duration = Duration::from_secs(60);
-/// So many of the process's addresses are tried when one has no port left.
+/// So many addresses of this process are tried when an earlier connection is in the way.
 const SOURCES: usize = 16;
 
 /// A connection's key in the trace.
@@ -87,8 +87,8 @@ impl Loopback {
         if call.dst.port() == 0 {
             return Err(Cause::ConnectionRefused);
         }
-        let fd = start_connecting(at).map_err(Cause::from)?;
-        let local = local_addr(&fd).map_err(Cause::from)?;
+        let (fd, source) = start_connecting(at).map_err(Cause::from)?;
+        let local = source.addr();
         if local == at {
             // TCP met itself: nobody listens there.
             return Err(Cause::ConnectionRefused);
@@ -108,7 +108,11 @@ impl Loopback {
         } else {
             false
         };
-        let stream = TcpStream::from_std(StdStream::from(fd)).map_err(Cause::from)?;
+        let dialing = Dialing {
+            source,
+            stream: TcpStream::from_std(StdStream::from(fd)).map_err(Cause::from)?,
+        };
+        let stream = &dialing.stream;
         if !sent {
             stream.writable().await.map_err(Cause::from)?;
             if let Some(error) = stream.take_error().map_err(Cause::from)? {
@@ -117,16 +121,16 @@ impl Loopback {
             if linked.is_none() {
                 linked = call.linked(key);
             }
-            if !send_request(&stream, &line)? {
+            if !send_request(stream, &line)? {
                 return Err(Cause::Io(
                     ErrorKind::WouldBlock,
                     "a connected socket takes no line".to_owned(),
                 ));
             }
         }
-        match self.answered(at, local, &stream, call).await {
+        match self.answered(at, local, stream, call).await {
             Ok(peer) => Ok(Carried {
-                io: Io::Tcp(stream),
+                io: Io::Tcp(dialing.established()),
                 peer,
                 key: linked,
             }),
@@ -182,15 +186,32 @@ impl Loopback {
         }
     }
 
-    /// Whether who answered is another user's process. The kernel tells once the connection was
-    /// accepted, and as long as it is open at both ends; of one that has ended already, as after
-    /// an error, the listener must do.
+    /// Whether who answered is another user's process. As a rule the listener is still there to
+    /// tell. If not, the connection is asked, which the kernel knows once it was accepted and as
+    /// long as it is open at both ends.
     fn is_stranger(&self, local: SocketAddrV4, at: SocketAddrV4) -> bool {
-        match self.peer_check.owner(local, at) {
+        if at == self.osladdr {
+            return false;
+        }
+        match self.peer_check.listener(at) {
             Owner::Trusted => false,
             Owner::Stranger => true,
-            Owner::Unknown => self.peer_check.listener(at) == Owner::Stranger,
+            Owner::Unknown => self.peer_check.owner(local, at) == Owner::Stranger,
         }
+    }
+}
+
+/// A connection that is not answered yet. Its fields are dropped in this order: the address must
+/// not be called ours for a moment longer than the socket has it.
+struct Dialing {
+    source: Source,
+    stream: TcpStream,
+}
+
+impl Dialing {
+    fn established(self) -> TcpStream {
+        drop(self.source);
+        self.stream
     }
 }
 
@@ -203,25 +224,19 @@ fn refused_by(cause: Cause) -> Cause {
 }
 
 /// A socket that connects to `at`, from an address of this process.
-fn start_connecting(at: SocketAddrV4) -> io::Result<OwnedFd> {
+fn start_connecting(at: SocketAddrV4) -> io::Result<(OwnedFd, Source)> {
     let mut tries = 1;
     loop {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-        setsockopt(&fd, IpBindAddressNoPort, &true)?;
-        let from = SocketAddrV4::new(source::dialing(), 0);
-        bind(fd.as_raw_fd(), &SockaddrIn::from(from))?;
+        let source = Source::bind(&fd)?;
         setsockopt(&fd, TcpNoDelay, &true)?;
         match connect(fd.as_raw_fd(), &SockaddrIn::from(at)) {
-            Ok(()) | Err(Errno::EINPROGRESS) => return Ok(fd),
+            Ok(()) | Err(Errno::EINPROGRESS) => return Ok((fd, source)),
             Err(Errno::EADDRNOTAVAIL) if tries < SOURCES => tries += 1,
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-fn local_addr(fd: &OwnedFd) -> io::Result<SocketAddrV4> {
-    Ok(getsockname::<SockaddrIn>(fd.as_raw_fd())?.into())
 }
 
 fn is_connected(fd: &OwnedFd) -> bool {

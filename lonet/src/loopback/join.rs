@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddrV4, TcpListener};
+use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,8 @@ use nix::sys::socket::{
     AddressFamily, Backlog, Shutdown, SockFlag, SockType, SockaddrIn, bind, listen, setsockopt,
     shutdown, socket,
 };
-use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::accept::{Slow, serve};
@@ -38,7 +39,9 @@ pub(crate) struct Loopback {
     pub(super) osladdr: SocketAddrV4,
     pub(super) peer_check: PeerCheck,
     pub(super) slow: Arc<Slow>,
-    listener: Arc<AsyncFd<TcpListener>>,
+    /// The runtime that serves the listener.
+    pub(super) runtime: tokio::runtime::Id,
+    listener: Arc<TcpListener>,
     accepting: Mutex<Option<AbortHandle>>,
     /// Where hosts were served when last asked. A dial that fails there asks again.
     hosts: Mutex<BTreeMap<String, SocketAddrV4>>,
@@ -58,7 +61,7 @@ impl Loopback {
     /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
     pub(crate) fn shut(&self) {
         // At once, whatever the runtime that serves the listener is busy with.
-        let _ = shutdown(self.listener.get_ref().as_raw_fd(), Shutdown::Both);
+        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
         let accepting = self
             .accepting
             .lock()
@@ -152,16 +155,13 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         ))
     })
     .await??;
-    #[expect(
-        deprecated,
-        reason = "what replaces it is unsafe; all that asks for is that a listener keeps its descriptor"
-    )]
-    let listener = Arc::new(AsyncFd::new(listener)?);
+    let listener = Arc::new(TcpListener::from_std(listener)?);
     let loopback = Arc::new(Loopback {
         registry,
         osladdr,
         peer_check,
         slow: Arc::default(),
+        runtime: Handle::current().id(),
         listener: listener.clone(),
         accepting: Mutex::new(None),
         hosts: Mutex::default(),
@@ -178,7 +178,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
 }
 
 /// The one OS listener that serves all hosts of a subnetwork.
-fn listen_somewhere() -> io::Result<(TcpListener, SocketAddrV4)> {
+fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
     let wanted = SocketAddrV4::new(source::listening(), 0);
@@ -186,7 +186,7 @@ fn listen_somewhere() -> io::Result<(TcpListener, SocketAddrV4)> {
     // What it accepts inherits this.
     setsockopt(&fd, TcpNoDelay, &true)?;
     listen(&fd, Backlog::MAXCONN)?;
-    let listener = TcpListener::from(fd);
+    let listener = std::net::TcpListener::from(fd);
     let osladdr = match listener.local_addr()? {
         std::net::SocketAddr::V4(osladdr) => osladdr,
         std::net::SocketAddr::V6(_) => unreachable!("it was bound to an IPv4 address"),

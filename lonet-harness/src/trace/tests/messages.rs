@@ -28,8 +28,9 @@ fn an_effect_above_its_cause() {
             the trace is not the expected one: line 4 can't happen here
 
                 line 4: β:1 connect α:1
+                line 5: α:1 accept β:1
 
-            `β:1 connect α:1` stands above `α:1 accept β:1` (line 5), which happens before it:
+            `β:1 connect α:1` stands above `α:1 accept β:1`, which happens before it:
                 α:1 accept β:1
                 → β:1 connect α:1    (the same connection: dial, accept, connect)
 
@@ -293,7 +294,7 @@ fn ports_swapped_by_a_race() {
                 + β:1  connect α:2
                 + γ:1  connect α:1
 
-            hint: same order, ports swapped (α:1 ↔ α:2): these raced, and may come out either way; bind them (as in α:$p) or order them with `until`
+            hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
 
             what happened (concurrent events stand in some order):
                          α                  β                  γ

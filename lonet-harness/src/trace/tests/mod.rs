@@ -2,6 +2,9 @@
 
 mod holds;
 mod messages;
+mod oracle;
+mod relation;
+mod simulation;
 mod world;
 
 use super::Trace;

@@ -9,6 +9,7 @@ use std::thread;
 use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 
+use super::super::flock::{self, Kind};
 use super::super::{NetworkDir, sweep};
 use super::{Member, Tmp, entries};
 use crate::error::Cause;
@@ -64,7 +65,7 @@ const NETWORKS: [Layout; 10] = [
         symlink(mine, path).unwrap();
     }),
     ("symbolic link", |path| {
-        symlink("/nowhere/at/all", path).unwrap()
+        symlink("/nowhere/at/all", path).unwrap();
     }),
     ("symbolic link", |path| symlink(path, path).unwrap()),
     ("no directory", |path| fs::write(path, "").unwrap()),
@@ -309,4 +310,39 @@ fn joining_and_sweeping_at_once_is_safe() {
         joined.into_iter().for_each(|joined| joined.unwrap());
     });
     assert_eq!(entries(&tmp.base()), [""; 0]);
+}
+
+/// How often this process has that file open.
+fn times_open(path: &Path) -> usize {
+    fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter(|fd| {
+            let fd = fd.as_ref().unwrap().path();
+            fs::read_link(fd).is_ok_and(|open| open == path)
+        })
+        .count()
+}
+
+#[test]
+fn who_waits_while_a_network_is_removed_makes_it_anew() {
+    let tmp = Tmp::new();
+    drop(tmp.dir("other"));
+    leftover(&tmp, "r-abcdefabcdef");
+    let dir = tmp.base().join("r-abcdefabcdef");
+    let presence = dir.join("here");
+    let remover = flock::open(&presence).unwrap();
+    assert!(flock::try_lock(&remover, Kind::Exclusive).unwrap());
+    thread::scope(|scope| {
+        let joiner = scope.spawn(|| tmp.join("r-abcdefabcdef"));
+        while times_open(&presence) < 2 {
+            thread::yield_now();
+        }
+        // What the remover does, step by step.
+        fs::rename(&dir, tmp.base().join(".gone-x")).unwrap();
+        remover.unlock().unwrap();
+        let joined = joiner.join().unwrap();
+        joined.announce("α").unwrap();
+        assert_eq!(entries(&dir).len(), 5, "{:?}", entries(&dir));
+        assert!(entries(&tmp.base().join(".gone-x")).contains(&"here".to_owned()));
+    });
 }

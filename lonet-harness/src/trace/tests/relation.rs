@@ -1,0 +1,191 @@
+//! The computed relation against the true one, on random executions; and reports that are wrong.
+
+use std::collections::BTreeSet;
+
+use lonet::trace::EventId;
+use proptest::prelude::*;
+
+use super::simulation::{Allowed, simulate};
+use super::world::{TEST, World};
+use crate::trace::causality::Graph;
+
+fn computed(graph: &Graph, of: EventId) -> BTreeSet<EventId> {
+    let past = graph.past(graph.node(of).unwrap());
+    let nodes = (0..graph.len() as u32).filter(|&node| past[node as usize]);
+    nodes
+        .map(|node| {
+            let (process, record) = graph.record(node).unwrap();
+            (process, record.n).into()
+        })
+        .collect()
+}
+
+fn told(world: &World, id: EventId) -> String {
+    let record = &world.reported()[id.process as usize].records[id.n as usize - 1];
+    format!("{id:?} {record:?}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
+
+    #[test]
+    fn nothing_is_ordered_that_is_not(numbers in prop::collection::vec(any::<u32>(), 0..150)) {
+        let world = simulate(&numbers, Allowed { untraced: true, unique: true });
+        let graph = world.graph();
+        for (id, truth) in &world.truth {
+            let computed = computed(&graph, *id);
+            if let Some(invented) = computed.difference(truth).next() {
+                prop_assert!(false, "{}\n is no cause of\n{}", told(&world, *invented), told(&world, *id));
+            }
+        }
+    }
+
+    #[test]
+    fn where_all_is_traced_all_is_ordered(numbers in prop::collection::vec(any::<u32>(), 0..150)) {
+        let world = simulate(&numbers, Allowed { untraced: false, unique: true });
+        let graph = world.graph();
+        for (id, truth) in &world.truth {
+            let computed = computed(&graph, *id);
+            if let Some(invented) = computed.difference(truth).next() {
+                prop_assert!(false, "{}\n is no cause of\n{}", told(&world, *invented), told(&world, *id));
+            }
+            if let Some(missed) = truth.difference(&computed).next() {
+                prop_assert!(false, "{}\n is a cause of\n{}", told(&world, *missed), told(&world, *id));
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_lines_does_not_matter(
+        numbers in prop::collection::vec(any::<u32>(), 0..80),
+        keys in prop::collection::vec(any::<u32>(), 400),
+    ) {
+        let world = simulate(&numbers, Allowed { untraced: true, unique: true });
+        let graph = world.graph();
+        let mut processes = world.reported();
+        for process in &mut processes {
+            let mut keyed: Vec<_> = process.records.drain(..).zip(keys.iter().cycle()).collect();
+            keyed.sort_by_key(|(_, key)| **key);
+            process.records = keyed.into_iter().map(|(record, _)| record).collect();
+        }
+        let shuffled = Graph::build(processes);
+        prop_assert_eq!(&graph.order, &shuffled.order);
+        prop_assert_eq!(graph.problems(), shuffled.problems());
+    }
+
+    /// Lost, doubled and mixed-up records: never a panic, a loop or an order without a topology.
+    #[test]
+    fn nonsense_is_survived(
+        numbers in prop::collection::vec(any::<u32>(), 0..80),
+        harm in prop::collection::vec((any::<u16>(), any::<u16>(), 0u8..6), 1..20),
+    ) {
+        let mut world = simulate(&numbers, Allowed { untraced: true, unique: false });
+        let here = world.here();
+        let mut processes = world.reported();
+        for (a, b, kind) in harm {
+            let (a, b) = (a as usize, b as usize);
+            let p = a % processes.len();
+            let records = &mut processes[p].records;
+            if records.is_empty() {
+                continue;
+            }
+            let (x, y) = (a % records.len(), b % records.len());
+            match kind {
+                0 => { records.remove(x); }
+                1 => { let record = records[x].clone(); records.push(record); }
+                2 => { let n = records[x].n; records[x].n = records[y].n; records[y].n = n; }
+                3 => { let e = records[x].e.clone(); records[y].e = e; }
+                4 => records[x].l.push((b as u32 % 5, a as u64 % 40).into()),
+                _ => records[x].r.push((b as u64 % 6, a as u64 % 9, b as u64 % 9).into()),
+            }
+        }
+        let graph = std::sync::Arc::new(Graph::build(processes));
+        prop_assert_eq!(graph.order.len(), graph.label_of.len());
+        for (index, &node) in graph.order.iter().enumerate() {
+            for &(cause, _) in graph.before.of(node) {
+                prop_assert!((graph.place[cause as usize] as usize) < index);
+            }
+        }
+        for trace in [super::Trace::whole(graph.clone()), super::Trace::past(graph, here)] {
+            trace.assert(&trace.to_string());
+            let _ = crate::report::sequence::diagram(&trace);
+            let _ = crate::report::mermaid::diagram(&trace);
+        }
+    }
+}
+
+#[test]
+fn a_cycle_is_told_and_orders_nothing() {
+    let mut w = World::new();
+    let (a, b) = (w.foreign("α"), w.foreign("β"));
+    w.mark(a, "one");
+    w.mark(b, "two");
+    let mut processes = w.reported();
+    processes[1].records[0].l.push((2, 1).into());
+    processes[2].records[0].l.push((1, 1).into());
+    let graph = Graph::build(processes);
+    assert_eq!(graph.problems().len(), 1, "{:?}", graph.problems());
+    let trace = super::Trace::whole(std::sync::Arc::new(graph));
+    trace.assert("β mark two\nα mark one");
+    trace.assert("α mark one\nβ mark two");
+}
+
+#[test]
+fn two_processes_that_claim_one_host_are_named() {
+    let mut w = World::new();
+    let (a, b) = (w.spawn("α"), w.spawn("α"));
+    w.mark(a, "one");
+    w.mark(b, "two");
+    w.mark(a, "three");
+    let graph = Graph::build(w.reported());
+    assert_eq!(
+        graph.problems(),
+        [
+            "process 1 (pid 4001) and process 2 (pid 4002) both say they are host α; what both report is kept"
+        ]
+    );
+    let trace = super::Trace::whole(std::sync::Arc::new(graph));
+    trace.assert("α mark one\nα mark two\nα mark three");
+}
+
+#[test]
+fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let listener = w.listen(alpha, 10);
+    let dial = w.dial(beta, "α:10");
+    let server = w.accept(alpha, listener, dial);
+    let client = w.connect(beta, dial);
+    let first = w.mark(beta, "first");
+    w.write(beta, client, 2);
+    let second = w.mark(beta, "second");
+    w.write(beta, client, 2);
+    w.read(alpha, server, 4);
+    let read = w.mark(alpha, "read");
+    w.settle(alpha, server);
+    let settled = w.mark(alpha, "settled");
+    let graph = w.graph();
+    let node = |id| graph.node(id).unwrap();
+    assert!(graph.reaches(node(first), node(read)));
+    assert!(!graph.reaches(node(second), node(read)));
+    assert!(graph.reaches(node(second), node(settled)));
+}
+
+#[test]
+fn accepts_one_after_the_other_are_concurrent() {
+    let mut w = World::new();
+    let (alpha, beta, gamma) = (w.spawn("α"), w.spawn("β"), w.spawn("γ"));
+    let listener = w.listen(alpha, 10);
+    let (b, g) = (w.dial(beta, "α:10"), w.dial(gamma, "α:10"));
+    w.accept(alpha, listener, b);
+    let first = w.latest(alpha);
+    w.accept(alpha, listener, g);
+    let second = w.latest(alpha);
+    let after = w.mark(alpha, "after");
+    let _ = TEST;
+    let graph = w.graph();
+    let node = |id| graph.node(id).unwrap();
+    assert!(!graph.reaches(node(first), node(second)));
+    assert!(graph.reaches(node(first), node(after)));
+    assert!(graph.reaches(node(second), node(after)));
+}

@@ -1,0 +1,67 @@
+"""Advisory locks on files, held by an open descriptor: taken within bounds, and re-checked against
+the path, because a file may be unlinked while one waits for it.
+
+Does not know what is locked, nor why.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+
+SHARED = fcntl.LOCK_SH
+EXCLUSIVE = fcntl.LOCK_EX
+
+# Whatever somebody may have put there: no link is followed, no FIFO waited for.
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def open_or_create(path: str) -> int:
+    """Opens a file that is only there to be locked, or makes it."""
+    return os.open(path, _FLAGS | os.O_CREAT, 0o600)
+
+
+def open_existing(path: str) -> int:
+    """Opens a file that is only there to be locked."""
+    return os.open(path, _FLAGS)
+
+
+def try_lock(fd: int, kind: int) -> bool:
+    """Locks the file unless that means waiting. Converts a lock of the other kind; when that
+    fails, the former lock is gone."""
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def lock_within(fd: int, kind: int, patience: float) -> bool:
+    """Locks the file, waiting at most that many seconds: a holder may be a process that is
+    stopped."""
+    # The kernel knows no flock with a deadline, so this asks again: soon at first, as locks are
+    # held for some 100 µs, then less often.
+    pause = 20e-6
+    deadline = time.monotonic() + patience
+    while not try_lock(fd, kind):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 1e-3)
+    return True
+
+
+def unlock(fd: int) -> None:
+    """Gives the lock up. Not left to the closing: a forked child may hold the same open file."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+
+
+def is_at(fd: int, path: str) -> bool:
+    """Whether the path still leads to this open file."""
+    held = os.fstat(fd)
+    try:
+        there = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)

@@ -1,0 +1,121 @@
+"""Who is alive: a subnetwork holds the lock of a file named after its OS address for as long as its
+process lives, and the kernel gives the lock up however that ends.
+
+A lease file is only ever unlinked by who holds its lock and has seen that the path still leads to
+it: otherwise two processes could each hold "the" lease. Knows no hosts.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+from typing import Optional
+
+from ..errors import RegistryError
+from . import base, flock
+
+#: How long a lease that is probed by others is tried for, in seconds; a probe takes a microsecond.
+_PATIENCE = 1
+
+
+class Liveness(enum.Enum):
+    """Whether the process that listens at an OS address lives."""
+
+    #: Its lease is held.
+    ALIVE = 1
+    #: Its lease was left behind.
+    DEAD = 2
+    #: It has no lease: one of the originals, or long gone.
+    UNLEASED = 3
+
+
+class Lease:
+    """The lease of the subnetwork at one OS address."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd: Optional[int] = fd
+
+    @classmethod
+    def take(cls, directory: str, osladdr: str) -> Lease:
+        """Takes the lease of this address, which we listen at."""
+        path = _path_of(directory, osladdr)
+        while True:
+            try:
+                fd = flock.open_or_create(path)
+            except OSError as error:
+                raise base.failed("open", path, error) from error
+            if not flock.lock_within(fd, flock.EXCLUSIVE, _PATIENCE):
+                os.close(fd)
+                raise RegistryError(
+                    f"{path} is held by another process, although this one listens at {osladdr}: do"
+                    f" they share {directory} but not the kernel's network (containers)?"
+                )
+            if flock.is_at(fd, path):
+                return cls(path, fd)
+            os.close(fd)
+
+    def give_up(self, remove: bool) -> None:
+        """Gives it up; ``remove``: nothing in the registry needs its file any more."""
+        fd, self._fd = self._fd, None
+        if fd is None:
+            return
+        if remove:
+            _remove_if_held(self._path, fd)
+        flock.unlock(fd)
+        os.close(fd)
+
+    def forget(self) -> None:
+        """Closes what a fork has inherited; the lease stays the parent's."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+
+def probe(directory: str, osladdr: str) -> Liveness:
+    """Whether the subnetwork at this address lives."""
+    try:
+        fd = flock.open_existing(_path_of(directory, osladdr))
+    except FileNotFoundError:
+        return Liveness.UNLEASED
+    except OSError:
+        # What can't be told is alive: a living host's name is never given away.
+        return Liveness.ALIVE
+    try:
+        if not flock.try_lock(fd, flock.SHARED):
+            return Liveness.ALIVE
+        flock.unlock(fd)
+        return Liveness.DEAD
+    except OSError:
+        return Liveness.ALIVE
+    finally:
+        os.close(fd)
+
+
+def remove_dead(directory: str, osladdr: str) -> None:
+    """Removes the file of a lease that was left behind. Nothing in the registry may need it."""
+    path = _path_of(directory, osladdr)
+    try:
+        fd = flock.open_existing(path)
+    except OSError:
+        return
+    try:
+        if flock.try_lock(fd, flock.EXCLUSIVE):
+            _remove_if_held(path, fd)
+            flock.unlock(fd)
+    except OSError:
+        pass  # If it stays, it says "dead", which is true.
+    finally:
+        os.close(fd)
+
+
+def _remove_if_held(path: str, fd: int) -> None:
+    try:
+        if flock.is_at(fd, path):
+            os.unlink(path)
+    except OSError:
+        pass  # If it stays, it says "dead", which is true.
+
+
+def _path_of(directory: str, osladdr: str) -> str:
+    return os.path.join(directory, f"lease-{osladdr}")

@@ -1,0 +1,126 @@
+"""The connection to a network's ``trace.sock``.
+
+Owns the connection and its first line. When the collector is gone, tracing goes off and every
+operation goes on. After a fork the child opens a connection of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import threading
+from typing import Any, Optional
+
+#: The name of the socket in a network's directory.
+SOCKET_NAME = "trace.sock"
+
+#: The version of the protocol that ``hello`` names.
+PROTOCOL_VERSION = 1
+
+
+def encode(line: dict[str, Any]) -> bytes:
+    """One line: an object as JSON, and a newline."""
+    text = json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    # Text that is no Unicode (a lone surrogate in a mark) must not end tracing.
+    return text.encode("utf-8", "replace") + b"\n"
+
+
+class _Socket(socket.socket):
+    """A socket that is closed when nobody has it any more; that this happens is no mistake."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class TraceSocket:
+    """A connection to a collector."""
+
+    def __init__(self, directory: str, connection: socket.socket) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        self._connection: Optional[socket.socket] = connection
+        self._put(_hello())
+
+    @classmethod
+    def connect(cls, directory: str) -> Optional[TraceSocket]:
+        """Connects to the directory's socket; ``None`` if the network isn't traced."""
+        connection = _dial(directory)
+        return None if connection is None else cls(directory, connection)
+
+    @property
+    def gone(self) -> bool:
+        """Whether the collector is."""
+        return self._connection is None
+
+    def write(self, line: bytes) -> None:
+        """Writes a line as a whole, or turns tracing off."""
+        if self._pid != os.getpid():
+            self._reopen()
+        with self._lock:
+            self._put(line)
+
+    def try_write(self, line: bytes) -> bool:
+        """Writes a line unless that means to wait for another thread."""
+        if self._pid != os.getpid() or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            self._put(line)
+        finally:
+            self._lock.release()
+        return True
+
+    def _put(self, line: bytes) -> None:
+        if self._connection is None:
+            return
+        rest = memoryview(line)
+        try:
+            while rest:
+                # An interrupt leaves a gap, which is allowed; never half a line sent twice.
+                rest = rest[self._connection.send(rest, socket.MSG_NOSIGNAL) :]
+        except OSError:
+            self._connection.close()
+            self._connection = None
+
+    def _reopen(self) -> None:
+        """This process is a fork of the one that connected: it is a reporter of its own."""
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = _dial(self._directory)
+            self._put(_hello())
+
+
+def _dial(directory: str) -> Optional[socket.socket]:
+    # A socket's address holds 108 bytes; the way through the descriptor is short.
+    try:
+        held = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    except FileNotFoundError:
+        return None
+    connection = _Socket(socket.AF_UNIX)
+    try:
+        connection.connect(f"/proc/self/fd/{held}/{SOCKET_NAME}")
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    except BaseException:
+        connection.close()
+        raise
+    finally:
+        os.close(held)
+    return connection
+
+
+def _hello() -> bytes:
+    hello: dict[str, Any] = {
+        "version": PROTOCOL_VERSION,
+        # Only ever compared; readers of some languages keep 53 bits.
+        "nonce": random.SystemRandom().getrandbits(53),
+    }
+    host = os.environ.get("LONET_HOST")
+    if host:
+        hello["host"] = host
+    return encode({"hello": hello})
