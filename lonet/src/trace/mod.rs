@@ -23,4 +23,4 @@ pub use event::{Event, EventId, Verb};
 pub use record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, ReadCredit, Record, What};
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{SOCKET_NAME, TraceSocket, Tracing};
-pub use task::{OpId, TaskKey};
+pub use task::{OpId, TaskKey, Waits};

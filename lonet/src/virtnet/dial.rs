@@ -11,7 +11,7 @@ use super::host::{Host, Occupant};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Error, Result};
-use crate::trace::{Numbered, TaskKey, What};
+use crate::trace::{Numbered, TaskKey, Waits, What};
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Host {
     pub async fn dial(&self, addr: &str) -> Result<Stream> {
         match self.net.reporter() {
             None => self.dial_watched(addr).await,
-            Some(_) => self.net.watch(self.dial_watched(addr)).await,
+            Some(_) => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
         }
     }
 
