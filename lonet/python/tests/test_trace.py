@@ -167,7 +167,7 @@ def check_ping_pong(collector: Collector) -> None:
     assert [content(close)["s"] for close in closes] == [content(e)["s"] for e in (accept, connect)]
     assert len(sockets) == 3
     # The client's close says that it has read four bytes and the end.
-    assert closes[1]["r"] == [[content(connect)["s"], 5, 5]]
+    assert closes[1]["r"] == [[content(connect)["s"], 5, 4]]
     # What a host's close closes, lonet closes: no task does.
     assert [("k" in collector.find(line)) for line in PING_PONG] == [True] * 9 + [False] * 3
 
@@ -333,7 +333,7 @@ def test_eof_is_one_byte_more(collector: Collector, alpha: Any, ends: Any) -> No
         assert theirs.recv(10) == b""
         alpha.mark("eof")
     first, again = [r for r in collector.read() if line_of(r) == "α mark eof"]
-    assert first["r"] == again["r"] == [[s, 4, 4]]
+    assert first["r"] == again["r"] == [[s, 4, 3]]
     ours.shutdown(socket.SHUT_RDWR)
     assert collector.lines().count("β:1 shutdown α:1") == 1
 
@@ -382,7 +382,7 @@ def test_bytes_in_asyncio(collector: Collector, net: Any, alpha: Any, beta: Any,
             theirs.shutdown(socket.SHUT_WR)
             assert await reader.read() == b"st"
             beta.mark("all")
-            assert collector.find("β mark all")["r"] == [[s, 28, 28]]
+            assert collector.find("β mark all")["r"] == [[s, 28, 27]]
             writer.write_eof()
             assert content(collector.find("β:1 shutdown α:1"))["w"] == 3
             assert theirs.recv(10) == b"abc"

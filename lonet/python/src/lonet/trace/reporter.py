@@ -58,7 +58,7 @@ class Reporter:
                 record["r"] = [[s, certain, all_] for s, (certain, all_) in task.reads.items()]
                 task.reads = {}
             # What others must come after is what the task learned, not that it said so.
-            if kind != "note":
+            if kind not in ("note", "opaque"):
                 task.knowledge += 1
         record["e"] = {kind: {k: v for k, v in fields.items() if v is not None}}
         return Record(self._last, record)
@@ -174,11 +174,10 @@ class Tap:
             task = self.reporter.current()
             first = self._read + 1
             self._read += count
-            # EOF counts as one byte, but is no byte of the stream: it may be read again.
-            everything = max(self._read, first)
-            certain = everything if whole else first
-            task.read(self.s, certain, everything)
-            self._unsettled = task if everything > certain else None
+            # EOF counts as one byte, but is none: `certain` beyond `all` says that it was read.
+            certain = self._read if whole and count else first
+            task.read(self.s, certain, self._read)
+            self._unsettled = task if self._read > certain else None
 
     def opaque(self) -> None:
         """User code has taken the descriptor: from here on its bytes order nothing."""
