@@ -1,10 +1,6 @@
 //! The network at work on both engines: addresses, ports, bytes, errors, the ends of things.
 //!
 //! One body a test, run over loopback TCP and in memory. Closing is in `close_matrix.rs`.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that can't go on has failed, whatever the error"
-)]
 
 use std::sync::Arc;
 use std::task::Poll;
