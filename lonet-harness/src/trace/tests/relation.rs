@@ -26,7 +26,7 @@ fn told(world: &World, id: EventId) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
+    #![proptest_config(super::cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
 
     #[test]
     fn nothing_is_ordered_that_is_not(numbers in prop::collection::vec(any::<u32>(), 0..150)) {
