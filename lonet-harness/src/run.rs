@@ -230,6 +230,7 @@ where
         reason = scenario.mismatch_page(expected.as_str()).map(Reason::Trace);
     }
     runtime.block_on(scenario.leave());
+    let refused = scenario.take_refused();
     drop(scenario);
     runtime.shutdown_background();
     let report = session.end();
@@ -246,7 +247,13 @@ where
     if reason.is_none() && !keeps {
         return Ok(());
     }
-    let written = artifacts::write(&place, &report);
+    let message = match &reason {
+        Some(reason) => format!("{test} failed: {}", reason.text()),
+        None => format!("{test} passed"),
+    };
+    // One that was refused and led to no failure is not what this test is about.
+    let refused = refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
+    let written = artifacts::write(&place, test, &message, &report, refused.as_ref());
     let Some(reason) = reason else { return Ok(()) };
     // A verdict is about the moment of the deadline, not about what the stopping made of it.
     let shown = match &ended {

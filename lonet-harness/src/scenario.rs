@@ -6,7 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -22,6 +22,7 @@ use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::node::{Node, Player};
 use crate::process::output::last_lines;
+use crate::report::artifacts::Refused;
 use crate::report::mismatch::{self, Surroundings};
 use crate::report::verdict;
 use crate::role::Role;
@@ -47,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
+    /// The latest expected trace that did not hold.
+    pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
     processes: AtomicU64,
@@ -69,6 +72,7 @@ impl Inner {
             mailbox,
             tracing,
             artifacts,
+            refused: Mutex::default(),
             subnetwork: OnceCell::new(),
             processes: AtomicU64::new(1),
             // A ticket is to be guessed by nobody who merely counts.
@@ -334,7 +338,15 @@ impl Scenario {
             // libtest keeps the text for a file or a terminal: nobody knows.
             colours: false,
         };
-        mismatch::page(mismatch, &around)
+        let page = mismatch::page(mismatch, &around);
+        let refused = Refused::new(mismatch, page.clone());
+        *self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        page
+    }
+
+    /// The latest expected trace that did not hold, if any.
+    pub(crate) fn take_refused(&self) -> Option<Refused> {
+        self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What is to be shown of an expected trace that does not hold of what happens before this

@@ -87,8 +87,8 @@ fn give_verdict(test: &str, after: Duration, scenario: &Scenario) {
         return;
     };
     let place = artifacts::place(test);
-    let written = artifacts::write(&place, &report).is_ok();
     let reason = Reason::TimedOut(after);
+    let written = artifacts::write(&place, test, &reason.text(), &report, None).is_ok();
     let place = written.then_some(place.as_path());
     say(&verdict::page(
         test,

@@ -1,4 +1,5 @@
-//! What a failed test leaves on disk: its trace, its records, each host's log.
+//! What a failed test leaves on disk: its trace, its records, each host's log, and all of it as a
+//! page for a browser.
 //!
 //! Owns where, and which file holds what. The place is emptied before, so that nothing of an
 //! earlier run is taken for this one's.
@@ -12,7 +13,8 @@ use std::sync::Arc;
 
 use crate::collector::query::Report;
 use crate::process::wire::Means;
-use crate::trace::Trace;
+use crate::report::html;
+use crate::trace::{EventId, Mismatch, Trace};
 use crate::trace::causality::Graph;
 
 /// Where the artifacts of that test of this binary belong.
@@ -53,12 +55,38 @@ fn binary(exe: &Path) -> String {
     }
 }
 
-/// Writes all there is to say.
+/// An expected trace that did not hold.
+pub(crate) struct Refused {
+    page: String,
+    expected: String,
+    diverged: Option<EventId>,
+    /// What the assertion looked at.
+    trace: Trace,
+}
+
+impl Refused {
+    pub(crate) fn new(mismatch: &Mismatch, page: String) -> Refused {
+        Refused {
+            page,
+            expected: mismatch.expected(),
+            diverged: mismatch.diverged(),
+            trace: mismatch.parts().trace.clone(),
+        }
+    }
+}
+
+/// Writes all there is to say of a test: `message` is what became of it.
 ///
 /// # Errors
 ///
 /// The system's, about the first file that can't be written.
-pub(crate) fn write(place: &Path, report: &Report) -> io::Result<()> {
+pub(crate) fn write(
+    place: &Path,
+    test: &str,
+    message: &str,
+    report: &Report,
+    refused: Option<&Refused>,
+) -> io::Result<()> {
     match fs::remove_dir_all(place) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -66,11 +94,8 @@ pub(crate) fn write(place: &Path, report: &Report) -> io::Result<()> {
     }
     let logs = place.join("logs");
     fs::create_dir_all(&logs)?;
-    let graph = Arc::new(Graph::build(report.records.clone()));
-    fs::write(
-        place.join("trace.txt"),
-        Trace::whole(graph).lifecycle().to_string(),
-    )?;
+    let whole = Trace::whole(Arc::new(Graph::build(report.records.clone())));
+    fs::write(place.join("trace.txt"), whole.clone().lifecycle().to_string())?;
     fs::write(place.join("trace.jsonl"), records(report)?)?;
     fs::write(place.join("processes.txt"), processes(report))?;
     for node in &report.nodes {
@@ -80,6 +105,21 @@ pub(crate) fn write(place: &Path, report: &Report) -> io::Result<()> {
         text.push_str(&node.log);
         fs::write(path, text)?;
     }
+    // The page shows what the assertion looked at, or else everything.
+    let trace = refused.map_or(&whole, |refused| &refused.trace);
+    let drawing = trace.drawing();
+    let logs: Vec<(String, String)> =
+        report.nodes.iter().map(|node| (node.host.clone(), node.log.clone())).collect();
+    let page = html::Page {
+        test,
+        message: refused.map_or(message, |refused| &refused.page),
+        events: &drawing.events,
+        causes: &drawing.causes,
+        diverged: refused.and_then(|refused| refused.diverged),
+        expected: refused.map(|refused| refused.expected.as_str()),
+        logs: &logs,
+    };
+    fs::write(place.join("report.html"), html::page(&page))?;
     Ok(())
 }
 

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use lonet::trace::EventId;
+
 use super::canonical;
 use super::causality::Graph;
 use super::edges::Why;
@@ -96,6 +98,27 @@ impl Mismatch {
     pub fn updatable(mut self, can_update: bool) -> Mismatch {
         self.0.can_update = Some(can_update);
         self
+    }
+
+    /// The event at which what happened first differs from what was expected.
+    pub(crate) fn diverged(&self) -> Option<EventId> {
+        let graph = &self.0.trace.graph;
+        let node = match &self.0.problem {
+            Problem::AboveCause { event, .. } => Some(*event),
+            Problem::NotHappened { instead, .. } => instead.first().copied(),
+            Problem::Untold { events } => events.first().copied(),
+            Problem::Syntax(_) | Problem::Undecided { .. } => None,
+        };
+        node.and_then(|node| graph.event(node)).map(|event| event.id())
+    }
+
+    /// The expected lines, as they were written.
+    pub(crate) fn expected(&self) -> String {
+        let lines = self.0.diff.iter().filter_map(|line| match line {
+            Difference::Same(words) | Difference::Expected(words) => Some(Ok(words.clone())),
+            Difference::Happened(_) => None,
+        });
+        super::columns::aligned(&lines.collect::<Vec<_>>())
     }
 
     /// The line, counted from 1 in the expectation's text, that could not happen; none when every
