@@ -30,7 +30,11 @@ async fn client(host: Host, to: String) -> Result<String> {
 #[lonet::main]
 async fn main(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", server()).await?;
-    println!("α is process {}, on the network {}", alpha.pid(), scenario.network());
+    println!(
+        "α is process {}, on the network {}",
+        alpha.pid(),
+        scenario.network()
+    );
     scenario.until("α:10 listen").await?;
     let beta = scenario.spawn("β", client("α:10".into())).await?;
     println!("β is process {}", beta.pid());

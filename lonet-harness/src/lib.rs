@@ -13,19 +13,19 @@
 //! - `trace`: causality, the grammar of expected traces, matching;
 //! - `report`: every text that a failing test shows.
 
-mod scenario;
-mod node;
-mod role;
-mod outcome;
-mod spec;
-mod run;
-mod session;
-mod watchdog;
-mod deadline;
-mod process;
 mod collector;
+mod deadline;
+mod node;
+mod outcome;
+mod process;
 pub mod report;
+mod role;
+mod run;
+mod scenario;
+mod session;
+mod spec;
 pub mod trace;
+mod watchdog;
 
 #[doc(hidden)]
 pub mod __private;
@@ -34,6 +34,7 @@ pub use collector::failure::{Failure, Killed};
 pub use node::Node;
 pub use outcome::Result;
 pub use role::Role;
+pub use run::run;
 pub use scenario::{Scenario, until};
 pub use trace::{Event, Mismatch, Trace, Verb};
 

@@ -4,8 +4,8 @@
 //! is confirmed, by the task that asked for it.
 
 use std::fmt;
-use std::process::{Command, ExitStatus};
 use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -38,7 +38,10 @@ pub struct Node<T> {
 
 /// What plays the host, ready to be started again.
 pub(crate) enum Player {
-    Role { entry: &'static RoleEntry, arguments: String },
+    Role {
+        entry: &'static RoleEntry,
+        arguments: String,
+    },
     Program(Command),
 }
 
@@ -59,7 +62,10 @@ impl Player {
     ///
     /// The role's arguments can't be written as JSON.
     pub(crate) fn role<T>(role: &Role<T>) -> Result<Player> {
-        Ok(Player::Role { entry: role.entry(), arguments: role.arguments()?.to_owned() })
+        Ok(Player::Role {
+            entry: role.entry(),
+            arguments: role.arguments()?.to_owned(),
+        })
     }
 
     pub(crate) fn program(command: Command) -> Player {
@@ -77,7 +83,11 @@ impl Player {
     }
 
     fn launch(&self, inner: &Inner, host: &str, process: u64) -> Launch {
-        let place = Place { network: &inner.name, host, process };
+        let place = Place {
+            network: &inner.name,
+            host,
+            process,
+        };
         let (program, role) = match self {
             Player::Role { entry, arguments } => {
                 let nonce = inner.next_nonce();
@@ -89,11 +99,20 @@ impl Player {
                     network: inner.name.clone(),
                     debug: is_debugged(host),
                 };
-                (launch::node(&place, nonce, &inner.directory), Some((nonce, play)))
+                (
+                    launch::node(&place, nonce, &inner.directory),
+                    Some((nonce, play)),
+                )
             }
             Player::Program(command) => (launch::program(&place, command), None),
         };
-        Launch { process, host: host.to_owned(), what: self.what(), program, role }
+        Launch {
+            process,
+            host: host.to_owned(),
+            what: self.what(),
+            program,
+            role,
+        }
     }
 }
 
@@ -118,7 +137,10 @@ impl<T> Node<T> {
             pid: AtomicU32::new(0),
         };
         let process = node.inner.next_process();
-        node.inner.note(What::Spawn { h: node.host.clone(), i: process });
+        node.inner.note(What::Spawn {
+            h: node.host.clone(),
+            i: process,
+        });
         node.run(process).await?;
         Ok(node)
     }
@@ -200,7 +222,10 @@ impl<T> Node<T> {
     /// It may have been killed, without an event that says so.
     pub async fn kill(&self) -> Result<()> {
         self.end_now().await?;
-        self.inner.note(What::Kill { h: self.host.clone(), i: self.process() });
+        self.inner.note(What::Kill {
+            h: self.host.clone(),
+            i: self.process(),
+        });
         Ok(())
     }
 
@@ -216,7 +241,10 @@ impl<T> Node<T> {
     /// It has been asked, and is killed at the test's end at the latest.
     pub async fn terminate(&self) -> Result<()> {
         let process = self.process();
-        self.inner.note(What::Terminate { h: self.host.clone(), i: process });
+        self.inner.note(What::Terminate {
+            h: self.host.clone(),
+            i: process,
+        });
         self.inner.mailbox.ask(Query::Terminate { process });
         let patience = crate::deadline::scaled(FINISHES)?;
         match tokio::time::timeout(patience, self.ended(false)).await {
@@ -236,7 +264,10 @@ impl<T> Node<T> {
     /// It may have stopped, without an event that says so.
     pub async fn pause(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
-        self.inner.note(What::Pause { h: self.host.clone(), i: self.process() });
+        self.inner.note(What::Pause {
+            h: self.host.clone(),
+            i: self.process(),
+        });
         Ok(())
     }
 
@@ -251,7 +282,10 @@ impl<T> Node<T> {
     /// It may go on or not.
     pub async fn resume(&self) -> Result<()> {
         // What it does then is to come after this.
-        self.inner.note(What::Resume { h: self.host.clone(), i: self.process() });
+        self.inner.note(What::Resume {
+            h: self.host.clone(),
+            i: self.process(),
+        });
         self.signal(Signal::SIGCONT, Effect::Continued).await
     }
 
@@ -268,7 +302,10 @@ impl<T> Node<T> {
     pub async fn restart(&self) -> Result<()> {
         self.end_now().await?;
         let process = self.inner.next_process();
-        self.inner.note(What::Restart { h: self.host.clone(), i: process });
+        self.inner.note(What::Restart {
+            h: self.host.clone(),
+            i: process,
+        });
         self.run(process).await
     }
 
@@ -300,7 +337,9 @@ impl<T> Node<T> {
     /// last mebibyte of it. Empty once the scenario is over.
     pub fn log(&self) -> String {
         let process = self.process();
-        self.inner.ask_now(|reply| Query::Log { process, reply }).unwrap_or_default()
+        self.inner
+            .ask_now(|reply| Query::Log { process, reply })
+            .unwrap_or_default()
     }
 
     fn process(&self) -> u64 {
@@ -310,7 +349,14 @@ impl<T> Node<T> {
     /// Waits for its end, and learns it.
     async fn ended(&self, deliver: bool) -> Result<End> {
         let process = self.process();
-        let end = self.inner.ask(|reply| Query::End { process, deliver, reply }).await?;
+        let end = self
+            .inner
+            .ask(|reply| Query::End {
+                process,
+                deliver,
+                reply,
+            })
+            .await?;
         self.inner.learn(end.exit);
         Ok(end)
     }
@@ -323,7 +369,14 @@ impl<T> Node<T> {
     async fn signal(&self, signal: Signal, until: Effect) -> Result<()> {
         let process = self.process();
         let signal = signal as i32;
-        self.inner.ask(|reply| Query::Signal { process, signal, until, reply }).await
+        self.inner
+            .ask(|reply| Query::Signal {
+                process,
+                signal,
+                until,
+                reply,
+            })
+            .await
     }
 }
 

@@ -21,7 +21,8 @@ use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 use crate::session::Session;
-use crate::spec::{Spec, TraceSource};
+use crate::outcome::Outcome;
+use crate::spec::{Place, Spec, TraceSource};
 use crate::trace::grammar::check_syntax;
 use crate::watchdog::Watchdog;
 
@@ -96,9 +97,45 @@ where
     }
 }
 
+/// Runs a scenario in a program whose `main` is its own: once, under that name, with the default
+/// deadline. The page of a failure is printed.
+///
+/// `body` takes what a test may take, a [`Scenario`] or a [`lonet::SubNetwork`].
+///
+/// # Errors
+///
+/// The scenario failed: why, in short.
+#[track_caller]
+pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<()>
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome,
+{
+    let caller = std::panic::Location::caller();
+    let spec = Spec {
+        name,
+        place: Place { file: caller.file(), line: caller.line(), column: caller.column() },
+        timeout: Spec::DEFAULT_TIMEOUT,
+        trace: None,
+        worker_threads: None,
+        repeat: 1,
+    };
+    let body = |argument: A| {
+        let body = body(argument);
+        async move { body.await.into_outcome() }
+    };
+    repeated(&spec, &body).map_err(|failed| {
+        eprint!("{}", failed.page);
+        failed.why.into()
+    })
+}
+
 /// A test that failed.
 struct Failed {
     page: String,
+    why: String,
     payload: Box<dyn Any + Send>,
     panicked: bool,
 }
@@ -108,6 +145,7 @@ impl Failed {
     fn early(test: &str, error: &crate::BoxError) -> Failed {
         Failed {
             page: format!("\n{test} failed: {error}\n"),
+            why: error.to_string(),
             payload: Box::new(error.to_string()),
             panicked: false,
         }
@@ -152,7 +190,12 @@ where
 {
     let test = spec.test_name();
     let early = |error: crate::BoxError| Failed::early(test, &error);
-    let expected = spec.trace.as_ref().map(expected_trace).transpose().map_err(early)?;
+    let expected = spec
+        .trace
+        .as_ref()
+        .map(expected_trace)
+        .transpose()
+        .map_err(early)?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
     let session = Session::start(test, A::STARTS_PROCESSES).map_err(early)?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
@@ -172,7 +215,7 @@ where
             biased;
             ended = caught(playing.as_mut()) => ended,
             // Before the body is dropped, and with it what it held open.
-            _ = expired => Ended::TimedOut(scenario.inner.report().ok()),
+            _ = expired => Ended::TimedOut(scenario.inner.report_of_waits().ok()),
         }
     });
     watchdog.acknowledge();
@@ -192,7 +235,10 @@ where
     let report = session.end();
 
     let reason = reason.or_else(|| {
-        let undelivered = report.undelivered.as_ref().map(|f| Reason::Node(f.to_string()));
+        let undelivered = report
+            .undelivered
+            .as_ref()
+            .map(|f| Reason::Node(f.to_string()));
         undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
     });
     let keeps = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
@@ -207,17 +253,31 @@ where
         Ended::TimedOut(Some(then)) => then,
         _ => &report,
     };
-    let mut page =
-        verdict::page(test, &reason, shown, now(), written.is_ok().then_some(place.as_path()));
+    let mut page = verdict::page(
+        test,
+        &reason,
+        shown,
+        now(),
+        written.is_ok().then_some(place.as_path()),
+    );
     if let Err(error) = written {
-        let _ = writeln!(page, "the artifacts can't be written to {}: {error}", place.display());
+        let _ = writeln!(
+            page,
+            "the artifacts can't be written to {}: {error}",
+            place.display()
+        );
     }
     let panicked = matches!(ended, Ended::Panicked(_));
     let payload = match ended {
         Ended::Panicked(payload) => payload,
         _ => Box::new(reason.text()),
     };
-    Err(Failed { page, payload, panicked })
+    Err(Failed {
+        page,
+        why: reason.text(),
+        payload,
+        panicked,
+    })
 }
 
 /// The expected trace of an attribute, whose syntax is right.
@@ -255,7 +315,10 @@ fn narrow(number: usize) -> u32 {
 fn beside(source: &str, path: &str) -> PathBuf {
     let beside = Path::new(source).with_file_name(path);
     let here = std::env::current_dir().unwrap_or_default();
-    let found = here.ancestors().map(|dir| dir.join(&beside)).find(|path| path.exists());
+    let found = here
+        .ancestors()
+        .map(|dir| dir.join(&beside))
+        .find(|path| path.exists());
     found.unwrap_or(beside)
 }
 
@@ -273,13 +336,13 @@ fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {
 
 /// Polls the body; a panic is an outcome.
 async fn caught<F: Future<Output = Result<()>>>(mut future: Pin<&mut F>) -> Ended {
-    std::future::poll_fn(|cx| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    std::future::poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(returned)) => Poll::Ready(Ended::Returned(returned)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(payload) => Poll::Ready(Ended::Panicked(payload)),
-        }
-    })
+        },
+    )
     .await
 }
 

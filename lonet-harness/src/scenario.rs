@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
+use lonet::trace::{Event, EventId, TaskKey, Tracing, Waits, What};
 use lonet::{Host, SubNetwork};
 use serde::de::DeserializeOwned;
 use tokio::sync::{OnceCell, oneshot};
@@ -21,13 +21,13 @@ use crate::collector::Mailbox;
 use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::node::{Node, Player};
-use crate::role::Role;
 use crate::process::output::last_lines;
 use crate::report::mismatch::{self, Surroundings};
 use crate::report::verdict;
-use crate::trace::causality::Graph;
+use crate::role::Role;
 use crate::trace::Expected;
 use crate::trace::Pattern;
+use crate::trace::causality::Graph;
 use crate::trace::{Mismatch, Trace};
 
 /// A test's network, and the processes that play hosts on it. A cheap handle: clones are the same
@@ -82,13 +82,17 @@ impl Inner {
     }
 
     pub(crate) fn next_nonce(&self) -> u64 {
-        self.nonces.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+        self.nonces
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
     }
 
     /// The calling task did this.
     pub(crate) fn note(&self, what: What) -> EventId {
         let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
-        let id = EventId { process: 0, n: numbered.n() };
+        let id = EventId {
+            process: 0,
+            n: numbered.n(),
+        };
         numbered.write();
         id
     }
@@ -99,7 +103,10 @@ impl Inner {
     }
 
     /// Asks, and waits for the answer, as an operation of the calling task.
-    pub(crate) async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T> {
+    pub(crate) async fn ask<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T> {
         let (reply, answer) = oneshot::channel();
         self.mailbox.ask(query(reply));
         let answer = self.tracing.reporter.operation().watch(answer).await;
@@ -115,6 +122,16 @@ impl Inner {
 
     pub(crate) fn report(&self) -> Result<Report> {
         self.ask_now(|reply| Query::Report { reply })
+    }
+
+    /// The same at a deadline: with what everyone waits for, as far as they say so at once.
+    pub(crate) fn report_of_waits(&self) -> Result<Report> {
+        let (reply, said) = mpsc::channel();
+        self.mailbox.ask(Query::Waits { reply });
+        // Who does not answer is blocked in a system call, or stopped: the page says what the
+        // records tell.
+        let _ = said.recv_timeout(WAITS_TO_HEAR);
+        self.report()
     }
 
     /// Starts a process; its pid.
@@ -144,8 +161,12 @@ impl Inner {
 
     /// Refuses a host that can't be played.
     fn check_host(&self, host: &str) -> Result<()> {
-        lonet::check_name(host).map_err(|cause| format!("no host can be called {host:?}: {cause}"))?;
-        let own = self.subnetwork.get().and_then(|subnetwork| subnetwork.host(host));
+        lonet::check_name(host)
+            .map_err(|cause| format!("no host can be called {host:?}: {cause}"))?;
+        let own = self
+            .subnetwork
+            .get()
+            .and_then(|subnetwork| subnetwork.host(host));
         match own {
             Some(_) => Err(format!("the test's own process plays {host} already").into()),
             None => Ok(()),
@@ -164,6 +185,9 @@ impl std::fmt::Display for Over {
 }
 
 impl std::error::Error for Over {}
+
+/// How long roles may take to say what they wait for.
+const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
 
 /// For a program, how long its host is waited for: it may be one that never joins.
 pub(crate) const PROGRAM_JOINS: Duration = Duration::from_millis(250);
@@ -184,7 +208,13 @@ impl Scenario {
         self.inner.check_host(host)?;
         let player = Player::role(&role)?;
         let decode = |json: &str| Role::<T>::decode(json);
-        Node::start(self.inner.clone(), host, player, crate::node::Decode::Role(decode)).await
+        Node::start(
+            self.inner.clone(),
+            host,
+            player,
+            crate::node::Decode::Role(decode),
+        )
+        .await
     }
 
     /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
@@ -200,7 +230,13 @@ impl Scenario {
     pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>> {
         self.inner.check_host(host)?;
         let player = Player::program(command);
-        Node::start(self.inner.clone(), host, player, crate::node::Decode::status()).await
+        Node::start(
+            self.inner.clone(),
+            host,
+            player,
+            crate::node::Decode::status(),
+        )
+        .await
     }
 
     /// A host in the test's own process.
@@ -280,11 +316,18 @@ impl Scenario {
 
     /// The page of an expectation that does not hold, with each host's last lines.
     fn page_of(&self, mismatch: &Mismatch) -> String {
-        let nodes = self.inner.report().map(|report| report.nodes).unwrap_or_default();
-        let logs = nodes.into_iter().filter(|node| !node.log.is_empty()).map(|node| {
-            let tail = last_lines(&node.log, verdict::LINES).join("\n");
-            (node.host, tail)
-        });
+        let nodes = self
+            .inner
+            .report()
+            .map(|report| report.nodes)
+            .unwrap_or_default();
+        let logs = nodes
+            .into_iter()
+            .filter(|node| !node.log.is_empty())
+            .map(|node| {
+                let tail = last_lines(&node.log, verdict::LINES).join("\n");
+                (node.host, tail)
+            });
         let around = Surroundings {
             logs: logs.collect(),
             artifacts: Some(self.inner.artifacts.clone()),
@@ -297,7 +340,10 @@ impl Scenario {
     /// What is to be shown of an expected trace that does not hold of what happens before this
     /// moment.
     pub(crate) fn mismatch_page(&self, expected: &str) -> Option<String> {
-        self.trace().check(expected).err().map(|mismatch| self.page_of(&mismatch))
+        self.trace()
+            .check(expected)
+            .err()
+            .map(|mismatch| self.page_of(&mismatch))
     }
 
     /// Closes the test process's own part of the network.
@@ -337,7 +383,9 @@ impl Scenario {
 
 impl std::fmt::Debug for Scenario {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Scenario").field("network", &self.inner.full_name).finish_non_exhaustive()
+        f.debug_struct("Scenario")
+            .field("network", &self.inner.full_name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -356,7 +404,7 @@ pub async fn until(pattern: &str) -> Result<Event> {
         return Err("`lonet_harness::until` is for roles; a test has `Scenario::until`".into());
     };
     let tracing = role_tracing(directory)?;
-    let operation = tracing.reporter.operation();
+    let operation = tracing.reporter.operation().waiting(Waits::Until);
     let answer = operation.watch(tracing.socket.ask(pattern, None)).await?;
     match (answer.ok, answer.err) {
         (Some(event), _) => {
@@ -369,5 +417,6 @@ pub async fn until(pattern: &str) -> Result<Event> {
 
 fn role_tracing(directory: &Path) -> Result<Tracing> {
     let tracing = Tracing::of(directory)?;
-    tracing.ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the scenario is over").into())
+    tracing
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the scenario is over").into())
 }

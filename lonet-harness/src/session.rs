@@ -43,8 +43,9 @@ impl Session {
             (Door::Control, bind(&path, CONTROL_SOCKET)?),
         ];
         let (reader, mailbox, heard) = Reader::new(doors)?;
-        let reader =
-            std::thread::Builder::new().name("lonet-reader".into()).spawn(move || reader.run())?;
+        let reader = std::thread::Builder::new()
+            .name("lonet-reader".into())
+            .spawn(move || reader.run())?;
         // The first to connect, so that its events are those of process 0.
         let tracing = Tracing::of(&path)?
             .ok_or_else(|| io::Error::other("the trace socket is there and can't be reached"))?;
@@ -54,8 +55,15 @@ impl Session {
             .spawn(move || analyst.run(&heard, starts_processes))?;
         let name = directory.name().to_owned();
         let inner = Inner::new(path, name, mailbox, tracing, artifacts::place(test));
-        let scenario = Scenario { inner: Arc::new(inner) };
-        Ok(Session { scenario, directory, reader, analyst })
+        let scenario = Scenario {
+            inner: Arc::new(inner),
+        };
+        Ok(Session {
+            scenario,
+            directory,
+            reader,
+            analyst,
+        })
     }
 
     /// A handle.
@@ -65,7 +73,12 @@ impl Session {
 
     /// Stops what still runs, and ends everything. What there is to say of all.
     pub(crate) fn end(self) -> Report {
-        let Session { scenario, directory, reader, analyst } = self;
+        let Session {
+            scenario,
+            directory,
+            reader,
+            analyst,
+        } = self;
         let inner = &scenario.inner;
         stop_leftovers(inner);
         let report = inner.report();
@@ -75,7 +88,10 @@ impl Session {
         let _ = analyst.join();
         let keep = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
         if keep {
-            eprintln!("the network's directory is kept: {}", directory.path().display());
+            eprintln!(
+                "the network's directory is kept: {}",
+                directory.path().display()
+            );
             std::mem::forget(directory);
         }
         report.unwrap_or_else(|_| Report::default())
@@ -91,8 +107,12 @@ fn bind(directory: &Path, name: &str) -> io::Result<UnixListener> {
 /// Asks what still runs to finish, and kills what does not.
 fn stop_leftovers(inner: &Inner) {
     let Ok(report) = inner.report() else { return };
-    let running: Vec<u64> =
-        report.nodes.iter().filter(|n| n.ended.is_none()).map(|n| n.process).collect();
+    let running: Vec<u64> = report
+        .nodes
+        .iter()
+        .filter(|n| n.ended.is_none())
+        .map(|n| n.process)
+        .collect();
     if running.is_empty() {
         return;
     }
@@ -104,7 +124,12 @@ fn stop_leftovers(inner: &Inner) {
     for &process in &left {
         let (reply, _) = oneshot::channel();
         let signal = Signal::SIGKILL as i32;
-        inner.mailbox.ask(Query::Signal { process, signal, until: Effect::Killed, reply });
+        inner.mailbox.ask(Query::Signal {
+            process,
+            signal,
+            until: Effect::Killed,
+            reply,
+        });
     }
     // Should that not do, the supervisor's end will.
     wait(inner, &left, Duration::from_secs(5));
@@ -120,7 +145,11 @@ fn wait(inner: &Inner, processes: &[u64], patience: Duration) -> Vec<u64> {
         ends.push((process, end));
     }
     let still = |end: &std::sync::mpsc::Receiver<End>| {
-        end.recv_timeout(until.saturating_duration_since(Instant::now())).is_err()
+        end.recv_timeout(until.saturating_duration_since(Instant::now()))
+            .is_err()
     };
-    ends.into_iter().filter(|(_, end)| still(end)).map(|(process, _)| process).collect()
+    ends.into_iter()
+        .filter(|(_, end)| still(end))
+        .map(|(process, _)| process)
+        .collect()
 }

@@ -83,16 +83,29 @@ impl Watchdog {
 
 /// Prints the verdict, and stops the nodes: that may be what the body waits for.
 fn give_verdict(test: &str, after: Duration, scenario: &Scenario) {
-    let Ok(report) = scenario.inner.report() else { return };
+    let Ok(report) = scenario.inner.report_of_waits() else {
+        return;
+    };
     let place = artifacts::place(test);
     let written = artifacts::write(&place, &report).is_ok();
     let reason = Reason::TimedOut(after);
     let place = written.then_some(place.as_path());
-    say(&verdict::page(test, &reason, &report, crate::run::now(), place));
+    say(&verdict::page(
+        test,
+        &reason,
+        &report,
+        crate::run::now(),
+        place,
+    ));
     for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
         let (reply, _) = oneshot::channel();
         let (process, signal) = (node.process, Signal::SIGKILL as i32);
-        scenario.inner.mailbox.ask(Query::Signal { process, signal, until: Effect::Killed, reply });
+        scenario.inner.mailbox.ask(Query::Signal {
+            process,
+            signal,
+            until: Effect::Killed,
+            reply,
+        });
     }
 }
 

@@ -29,7 +29,8 @@ use proc_macro::TokenStream;
 /// `Box<dyn Error + Send + Sync>`. Any other return type is `T` itself, and so is none.
 ///
 /// `T` and the arguments are owned serde types; they travel between the processes as JSON. A role
-/// may stand in a module or inside a test function.
+/// may stand in a module or inside a test function. Since the binary registers it, a role that
+/// nothing spawns gets no warning of dead code; one that is made and not spawned does.
 ///
 /// ```ignore
 /// #[lonet::host]

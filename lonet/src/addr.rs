@@ -13,9 +13,9 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 use crate::error::Cause;
 
 /// The most characters a host or network name may have.
-pub const MAX_NAME_CHARS: usize = 64;
+pub(crate) const MAX_NAME_CHARS: usize = 64;
 /// The most bytes of UTF-8 a host or network name may have.
-pub const MAX_NAME_BYTES: usize = 128;
+pub(crate) const MAX_NAME_BYTES: usize = 128;
 
 /// The address of one end of a lonet connection, or of a listener: a host's name and a port.
 ///

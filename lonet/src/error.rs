@@ -149,7 +149,7 @@ impl Error {
     }
 
     /// The same error with the address the operation came from.
-    pub(crate) fn from_addr(mut self, source: Addr) -> Error {
+    pub(crate) fn with_source(mut self, source: Addr) -> Error {
         self.0.source = Some(source);
         self
     }

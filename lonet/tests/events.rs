@@ -1,5 +1,9 @@
 //! What a traced network reports, and in which order: a collector in miniature listens at
 //! `trace.sock` and keeps the records.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't go on has failed, whatever the error"
+)]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixListener;

@@ -57,7 +57,10 @@ fn refused(scenario: &Scenario, lines: &[&str]) -> String {
 #[track_caller]
 fn assert_names(message: &str, words: &[&str]) {
     for word in words {
-        assert!(message.contains(word), "{word:?} is not named in:\n{message}");
+        assert!(
+            message.contains(word),
+            "{word:?} is not named in:\n{message}"
+        );
     }
 }
 
@@ -88,7 +91,10 @@ async fn a_changed_address(scenario: Scenario) -> Result<()> {
     ping_pong(&scenario).await?;
     let mut lines = EXPECTED.to_vec();
     lines[3] = "β:1 connect α:2";
-    assert_names(&refused(&scenario, &lines), &["β:1 connect α:2", "β:1 connect α:1"]);
+    assert_names(
+        &refused(&scenario, &lines),
+        &["β:1 connect α:2", "β:1 connect α:1"],
+    );
     Ok(())
 }
 
@@ -100,7 +106,10 @@ async fn an_effect_above_its_cause(scenario: Scenario) -> Result<()> {
         let mut lines = EXPECTED.to_vec();
         lines.swap(first, first + 1);
         let message = refused(&scenario, &lines);
-        assert_names(&message, &[EXPECTED[first], EXPECTED[first + 1], "happens before"]);
+        assert_names(
+            &message,
+            &[EXPECTED[first], EXPECTED[first + 1], "happens before"],
+        );
     }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What a test may do with its nodes, and what it learns of their ends.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::time::Duration;
 
 use lonet::Host;
@@ -124,13 +126,19 @@ fn check(error: &(dyn std::error::Error + Send + Sync + 'static), expected: &str
 #[lonet::test]
 async fn a_failure_says_what_failed(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", fails()).await?;
-    check(&*alpha.join().await.unwrap_err(), "α (role `fails`) returned an error: no quorum");
+    check(
+        &*alpha.join().await.unwrap_err(),
+        "α (role `fails`) returned an error: no quorum",
+    );
     let alpha = scenario.spawn("α", exits(3)).await?;
     let expected = "α (role `exits`) exited with status 3 before its role returned";
     check(&*alpha.join().await.unwrap_err(), expected);
     let alpha = scenario.spawn("α", panics()).await?;
     let error = alpha.join().await.unwrap_err().to_string();
-    assert!(error.starts_with("α (role `panics`) panicked at tests/tests/nodes.rs:"), "{error}");
+    assert!(
+        error.starts_with("α (role `panics`) panicked at tests/tests/nodes.rs:"),
+        "{error}"
+    );
     assert!(error.ends_with(": boom"), "{error}");
     let alpha = scenario.spawn("α", panics_in_a_task()).await?;
     let error = alpha.join().await.unwrap_err().to_string();
@@ -142,7 +150,10 @@ async fn a_failure_says_what_failed(scenario: Scenario) -> Result<()> {
 async fn a_stranger_kills(scenario: Scenario) -> Result<()> {
     use nix::sys::signal::{Signal, kill};
     let alpha = scenario.spawn("α", waits()).await?;
-    kill(nix::unistd::Pid::from_raw(alpha.pid() as i32), Signal::SIGKILL)?;
+    kill(
+        nix::unistd::Pid::from_raw(alpha.pid() as i32),
+        Signal::SIGKILL,
+    )?;
     let expected = "α (role `waits`) was killed by signal 9 (SIGKILL) before its role returned";
     check(&*alpha.join().await.unwrap_err(), expected);
     Ok(())
@@ -179,16 +190,31 @@ async fn a_program_has_a_status(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
-    let error = scenario.command("α", std::process::Command::new("/no/such")).await.unwrap_err();
-    check(&*error, "α (program `/no/such`) could not be started: No such file or directory (os error 2)");
-    let error = scenario.spawn("a:b", waits()).await.unwrap_err().to_string();
-    assert!(error.starts_with("no host can be called \"a:b\": invalid name"), "{error}");
+    let error = scenario
+        .command("α", std::process::Command::new("/no/such"))
+        .await
+        .unwrap_err();
+    check(
+        &*error,
+        "α (program `/no/such`) could not be started: No such file or directory (os error 2)",
+    );
+    let error = scenario
+        .spawn("a:b", waits())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("no host can be called \"a:b\": invalid name"),
+        "{error}"
+    );
     let alpha = scenario.spawn("α", waits()).await?;
     let error = scenario.spawn("α", waits()).await.unwrap_err().to_string();
     let pid = alpha.pid();
     assert_eq!(
         error,
-        format!("α (role `waits`) could not be started: another process of this scenario plays α (pid {pid})")
+        format!(
+            "α (role `waits`) could not be started: another process of this scenario plays α (pid {pid})"
+        )
     );
     Ok(())
 }
@@ -197,7 +223,10 @@ async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
 async fn a_node_outlives_the_thread_that_spawned_it(scenario: Scenario) -> Result<()> {
     let other = scenario.clone();
     let spawning = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(other.spawn("α", waits())).unwrap()
     });
     let alpha = spawning.join().unwrap();
@@ -228,12 +257,93 @@ async fn a_failure_that_nobody_asks_for_fails_the_test(scenario: Scenario) -> Re
 async fn a_grandchild_finds_a_spent_ticket(scenario: Scenario) -> Result<()> {
     #[lonet::host]
     async fn runs_itself(_host: Host) -> String {
-        let itself = std::process::Command::new("/proc/self/exe").arg("--list").output().unwrap();
+        let itself = std::process::Command::new("/proc/self/exe")
+            .arg("--list")
+            .output()
+            .unwrap();
         String::from_utf8(itself.stdout).unwrap()
     }
     let alpha = scenario.spawn("α", runs_itself()).await?;
     let listed = alpha.join().await?;
-    assert!(listed.contains("a_grandchild_finds_a_spent_ticket: test"), "{listed}");
+    assert!(
+        listed.contains("a_grandchild_finds_a_spent_ticket: test"),
+        "{listed}"
+    );
     tokio::time::sleep(Duration::ZERO).await;
+    Ok(())
+}
+
+/// What a program with a `main` of its own calls.
+#[test]
+fn a_scenario_runs_outside_of_a_test() {
+    let ran = lonet_harness::run("main", |scenario: Scenario| async move {
+        let alpha = scenario.spawn("α", says("hello".into())).await?;
+        assert_eq!(alpha.join().await?, "said hello");
+        Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    });
+    ran.unwrap();
+    let failed = lonet_harness::run("main", |scenario: Scenario| async move {
+        scenario.spawn("α", fails()).await?.join().await
+    });
+    let error = failed.unwrap_err().to_string();
+    assert_eq!(error, "α (role `fails`) returned an error: no quorum");
+}
+
+#[lonet::test]
+async fn a_role_starts_no_scenario(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn starts(_host: Host) -> String {
+        // On a thread of its own: a runtime can't start inside another.
+        let run = || lonet_harness::run("inner", |_: Scenario| async {});
+        std::thread::spawn(move || run().unwrap_err().to_string()).join().unwrap()
+    }
+    let alpha = scenario.spawn("α", starts()).await?;
+    assert_eq!(
+        alpha.join().await?,
+        "a role can't run a scenario of its own: only the test's process starts others"
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_host_in_the_tests_own_process(scenario: Scenario) -> Result<()> {
+    let gamma = scenario.host("γ").await?;
+    gamma.mark("here");
+    scenario.until("γ mark here").await?;
+    let error = scenario.spawn("γ", waits()).await.unwrap_err().to_string();
+    assert_eq!(error, "the test's own process plays γ already");
+    scenario.assert_trace("γ mark here");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_role_waits_for_an_event(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn follows(host: Host) -> Result<()> {
+        let event = lonet_harness::until("α mark go").await?;
+        assert_eq!(event.text(), "go");
+        host.mark("went");
+        Ok(())
+    }
+    let beta = scenario.spawn("β", follows()).await?;
+    let alpha = scenario.spawn("α", says("go".into())).await?;
+    beta.join().await?;
+    alpha.join().await?;
+    scenario.assert_trace(
+        "α mark go
+         β mark went",
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn until_after_looks_past_an_event(scenario: Scenario) -> Result<()> {
+    let first = scenario.spawn("α", says("go".into())).await?;
+    let event = scenario.until("α mark go").await?;
+    first.join().await?;
+    let second = scenario.spawn("α", says("go".into())).await?;
+    let later = scenario.until_after(&event, "α mark go").await?;
+    assert_ne!(event, later);
+    second.join().await?;
     Ok(())
 }

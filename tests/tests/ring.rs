@@ -35,7 +35,11 @@ async fn token_goes_around_twice(scenario: Scenario) -> Result<()> {
     let mut nodes = Vec::new();
     for (i, host) in HOSTS.iter().enumerate() {
         let next = HOSTS[(i + 1) % HOSTS.len()];
-        nodes.push(scenario.spawn(host, member(format!("{next}:10"), i == 0)).await?);
+        nodes.push(
+            scenario
+                .spawn(host, member(format!("{next}:10"), i == 0))
+                .await?,
+        );
     }
     for node in nodes {
         node.join().await?;
@@ -95,7 +99,11 @@ async fn token_goes_around_twice(scenario: Scenario) -> Result<()> {
         ",
     );
     let trace = scenario.trace();
-    let marks: Vec<_> = trace.events().iter().filter(|e| e.text() == "round 1").collect();
+    let marks: Vec<_> = trace
+        .events()
+        .iter()
+        .filter(|e| e.text() == "round 1")
+        .collect();
     for (i, first) in marks.iter().enumerate() {
         for second in &marks[i + 1..] {
             assert!(trace.happens_before(first, second) != trace.happens_before(second, first));

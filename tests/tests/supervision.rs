@@ -4,6 +4,8 @@
 //! environment, ends it, and looks for what still carries the mark. The control does the same
 //! without a supervisor, and must find something.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -23,10 +25,17 @@ const TREE: &str = "sleep 1000 & setsid sleep 1000 & \
 
 #[lonet::host]
 async fn grows(host: Host) {
-    let mut tree = Command::new("sh").args(["-c", TREE]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut tree = Command::new("sh")
+        .args(["-c", TREE])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
-    BufReader::new(tree.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(tree.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     assert_eq!(line, "grown\n");
+    tree.wait().unwrap();
     host.mark("grown");
     std::future::pending::<()>().await;
 }
@@ -57,20 +66,25 @@ fn start_victim(mark: &str, change: impl FnOnce(&mut Command)) -> Child {
 
 fn wait_until_ready(victim: &mut Child) {
     let output = BufReader::new(victim.stdout.as_mut().unwrap());
-    let ready = output.lines().map_while(|line| line.ok()).any(|line| line.ends_with("ready"));
+    let ready = output
+        .lines()
+        .map_while(|line| line.ok())
+        .any(|line| line.ends_with("ready"));
     assert!(ready, "the victim ended before it was ready");
 }
 
 /// The processes whose environment has the mark.
 fn marked(mark: &str) -> Vec<i32> {
     let wanted = format!("{MARK}={mark}").into_bytes();
-    let pids = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        entry.ok()?.file_name().to_str()?.parse::<i32>().ok()
-    });
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| {
         // A zombie has no environment: it runs no more, and waits only to be reaped.
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|&b| b == 0).any(|variable| variable == wanted)
+        environment
+            .split(|&b| b == 0)
+            .any(|variable| variable == wanted)
     })
     .collect()
 }
@@ -167,7 +181,9 @@ fn children_of(pid: i32) -> Vec<i32> {
         .flat_map(|task| {
             let list = task.unwrap().path().join("children");
             let list = std::fs::read_to_string(list).unwrap_or_default();
-            list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<i32>>()
+            list.split_whitespace()
+                .map(|pid| pid.parse().unwrap())
+                .collect::<Vec<i32>>()
         })
         .collect()
 }
@@ -208,7 +224,12 @@ fn without_a_supervisor_something_is_left() {
         .spawn()
         .unwrap();
     let mut line = [0; 6];
-    victim.stdout.as_mut().unwrap().read_exact(&mut line).unwrap();
+    victim
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut line)
+        .unwrap();
     victim.kill().unwrap();
     victim.wait().unwrap();
     let left = marked(&mark);

@@ -3,6 +3,9 @@
 //! Owns the state. Everything comes to it in one order, through the reader's channel, on one
 //! thread; so nothing here is locked, and an answer is as of one moment.
 
+mod answers;
+mod nodes;
+
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -26,8 +29,8 @@ use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::launch;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, FromNode, FromSupervisor, Means, ToNode, ToSupervisor, line};
-use crate::trace::causality::{Graph, Process};
 use crate::trace::Pattern;
+use crate::trace::causality::{Graph, Process};
 
 /// See the module.
 pub(crate) struct Analyst {
@@ -45,6 +48,7 @@ pub(crate) struct Analyst {
     cuts: u64,
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
+    on_waits: Vec<std::sync::mpsc::Sender<()>>,
 }
 
 /// Who is at the other end of a connection.
@@ -63,7 +67,11 @@ enum Who {
 
 enum Supervisor {
     NotStarted,
-    Running { child: Child, conn: Conn, means: Option<Means> },
+    Running {
+        child: Child,
+        conn: Conn,
+        means: Option<Means>,
+    },
     Failed(String),
 }
 
@@ -95,6 +103,7 @@ impl Analyst {
             problems: Vec::new(),
             cuts: 0,
             on_cut: BTreeMap::new(),
+            on_waits: Vec::new(),
         }
     }
 
@@ -120,8 +129,15 @@ impl Analyst {
 
     fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Opened { conn, door: Door::Trace, pid } => {
-                let node = self.nodes.values().find(|n| n.pid == Some(pid) && n.ended.is_none());
+            Heard::Opened {
+                conn,
+                door: Door::Trace,
+                pid,
+            } => {
+                let node = self
+                    .nodes
+                    .values()
+                    .find(|n| n.pid == Some(pid) && n.ended.is_none());
                 self.conns.insert(conn, Who::Reporter(self.processes.len()));
                 self.processes.push(Reported {
                     pid,
@@ -132,7 +148,11 @@ impl Analyst {
                     records: Vec::new(),
                 });
             }
-            Heard::Opened { conn, door: Door::Control, pid } => {
+            Heard::Opened {
+                conn,
+                door: Door::Control,
+                pid,
+            } => {
                 self.conns.insert(conn, Who::Stranger(pid));
             }
             Heard::Lines { conn, bytes } => {
@@ -159,7 +179,9 @@ impl Analyst {
             Some(&Who::Node(process)) => self.hear_node(process, line),
             Some(Who::Supervisor) => match serde_json::from_slice(line) {
                 Ok(message) => self.hear_supervisor(message),
-                Err(error) => self.problems.push(format!("the supervisor is not understood: {error}")),
+                Err(error) => self
+                    .problems
+                    .push(format!("the supervisor is not understood: {error}")),
             },
             Some(Who::Output(_)) | None => {}
         }
@@ -282,9 +304,20 @@ impl Analyst {
     fn ask(&mut self, conn: Conn, ask: Ask) {
         let asker = Asker::Reporter(conn, ask.id);
         match Pattern::parse(&ask.until) {
-            Ok(pattern) => self.until(Wanted { pattern, after: ask.after, of: None }, asker),
+            Ok(pattern) => self.until(
+                Wanted {
+                    pattern,
+                    after: ask.after,
+                    of: None,
+                },
+                asker,
+            ),
             Err(error) => {
-                let answer = lonet::trace::Answer { id: ask.id, ok: None, err: Some(error.to_string()) };
+                let answer = lonet::trace::Answer {
+                    id: ask.id,
+                    ok: None,
+                    err: Some(error.to_string()),
+                };
                 self.mailbox.write(conn, line(&answer));
             }
         }
@@ -301,7 +334,8 @@ impl Analyst {
             .iter()
             .filter(|event| {
                 let reported = &self.processes[place(event.id().process)];
-                let counts = waiting.wanted.of.is_some() || still_counts(event, self.lives(reported));
+                let counts =
+                    waiting.wanted.of.is_some() || still_counts(event, self.lives(reported));
                 counts && waiting.matches(event, reported.node)
             })
             .cloned()
@@ -332,14 +366,18 @@ impl Analyst {
             return;
         }
         // Only `until_after` asks for causes.
-        let needs_graph = due.iter().any(|&at| self.waiting[at].wanted.after.is_some());
+        let needs_graph = due
+            .iter()
+            .any(|&at| self.waiting[at].wanted.after.is_some());
         let graph = needs_graph.then(|| Graph::build(self.records()));
         // From the last, so that places stay true.
         for at in due.into_iter().rev() {
             let waiting = &mut self.waiting[at];
             waiting.cut = None;
             let in_past = |event: &Event, after: EventId| {
-                graph.as_ref().is_some_and(|graph| graph.happens_before(event.id(), after))
+                graph
+                    .as_ref()
+                    .is_some_and(|graph| graph.happens_before(event.id(), after))
             };
             if let Some(event) = waiting.choose(in_past) {
                 self.waiting.remove(at).answer(&self.mailbox, Ok(event));
@@ -350,7 +388,10 @@ impl Analyst {
 
     /// The first failure that nothing has delivered, and nothing is about to.
     fn undelivered(&self) -> Option<Failure> {
-        self.nodes.values().filter(|node| !node.delivered).find_map(Node::failure)
+        self.nodes
+            .values()
+            .filter(|node| !node.delivered)
+            .find_map(Node::failure)
     }
 
     fn records(&self) -> Vec<Process> {
@@ -360,353 +401,14 @@ impl Analyst {
                 let mut records = reported.records.clone();
                 // Lines may come out of the order of their numbers.
                 records.sort_by_key(|record| record.n);
-                Process { pid: reported.pid, node: reported.node, records }
+                Process {
+                    pid: reported.pid,
+                    node: reported.node,
+                    records,
+                }
             })
             .collect()
     }
-
-    // Nodes.
-
-    fn supervise(&mut self) {
-        if let Supervisor::NotStarted = self.supervisor {
-            self.supervisor = match launch::supervisor() {
-                Ok((child, socket)) => {
-                    let conn = self.mailbox.attach(socket);
-                    self.conns.insert(conn, Who::Supervisor);
-                    Supervisor::Running { child, conn, means: None }
-                }
-                Err(error) => Supervisor::Failed(format!("the supervisor can't be started: {error}")),
-            };
-        }
-    }
-
-    fn start(&mut self, launch: Launch) -> Result<(), How> {
-        let taken = self.nodes.values().find(|n| n.host == launch.host && n.end.is_none());
-        if let Some(other) = taken {
-            let pid = other.pid.map_or_else(String::new, |pid| format!(" (pid {pid})"));
-            return Err(How::NotStarted(format!("another process of this scenario plays {}{pid}", launch.host)));
-        }
-        self.supervise();
-        let conn = match &self.supervisor {
-            Supervisor::Running { conn, .. } => *conn,
-            Supervisor::Failed(why) => return Err(How::NotStarted(why.clone())),
-            Supervisor::NotStarted => return Err(How::Unsupervised),
-        };
-        let process = launch.process;
-        let output = Arc::new(Mutex::new(Output::default()));
-        let (pipe, path) = self.pipe(process).map_err(|e| How::NotStarted(e.to_string()))?;
-        let printing = self.mailbox.attach_output(pipe, output.clone());
-        self.conns.insert(printing, Who::Output(process));
-        let program = launch.program.clone();
-        let start = ToSupervisor::Start { process, program, output: path };
-        self.mailbox.write(conn, line(&start));
-        self.nodes.insert(process, Node::new(launch, output));
-        Ok(())
-    }
-
-    /// A named pipe, so that a program may open `/dev/stdout` as it may any file.
-    fn pipe(&self, process: u64) -> std::io::Result<(OwnedFd, PathBuf)> {
-        let path = self.output_path(process);
-        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
-        let pipe =
-            OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(&path)?;
-        Ok((pipe.into(), path))
-    }
-
-    fn output_path(&self, process: u64) -> PathBuf {
-        self.directory.join(format!("output-{process}"))
-    }
-
-    fn hear_supervisor(&mut self, message: FromSupervisor) {
-        match message {
-            FromSupervisor::Ready { means: by } => {
-                if let Supervisor::Running { means, .. } = &mut self.supervisor {
-                    *means = Some(by);
-                }
-            }
-            FromSupervisor::Started { process, pid } => {
-                let _ = std::fs::remove_file(self.output_path(process));
-                self.identify(process, pid);
-                if let Some(reply) = self.nodes.get_mut(&process).and_then(|n| n.on_start.take()) {
-                    let _ = reply.send(Ok(pid));
-                }
-            }
-            FromSupervisor::NotStarted { process, error } => {
-                let _ = std::fs::remove_file(self.output_path(process));
-                if let Some(mut node) = self.nodes.remove(&process)
-                    && let Some(reply) = node.on_start.take()
-                {
-                    let _ = reply.send(Err(node.failed(How::NotStarted(error))));
-                }
-            }
-            FromSupervisor::Ended { process, status } => self.ended(process, status),
-            FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
-            FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
-        }
-    }
-
-    /// The process of that number has this pid: what reports from there is its doing.
-    fn identify(&mut self, process: u64, pid: u32) {
-        if let Some(node) = self.nodes.get_mut(&process) {
-            node.pid = Some(pid);
-        }
-        for reported in &mut self.processes {
-            if reported.pid == pid && reported.node.is_none() && reported.connected {
-                reported.node = Some(process);
-            }
-        }
-    }
-
-    fn effect(&mut self, process: u64, effect: Effect) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        node.stopped = effect == Effect::Stopped;
-        let replies = std::mem::take(&mut node.on_effect);
-        for (wanted, reply) in replies {
-            if wanted == effect {
-                let _ = reply.send(());
-            } else {
-                node.on_effect.push((wanted, reply));
-            }
-        }
-    }
-
-    /// It has ended; what it said before that is heard first.
-    fn ended(&mut self, process: u64, status: Ended) {
-        if let Some(node) = self.nodes.get_mut(&process)
-            && node.ended.is_none()
-        {
-            node.ended = Some(status);
-            self.cuts += 1;
-            self.on_cut.insert(self.cuts, vec![process]);
-            self.mailbox.cut(self.cuts);
-        }
-    }
-
-    /// It has ended, and all is known that it said.
-    fn conclude(&mut self, process: u64) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        let Some(status) = node.ended else { return };
-        let exit = What::Exit { h: node.host.clone(), i: process, x: status.words() };
-        let numbered = self.reporter.number(None, exit);
-        let end = End {
-            exit: EventId { process: index(0), n: numbered.n() },
-            outcome: node.judge(status),
-        };
-        node.end = Some(end.clone());
-        // Before anyone can learn of it.
-        numbered.write();
-        for (deliver, reply) in std::mem::take(&mut node.on_end) {
-            node.delivered |= reply.send(end.clone()).is_ok() && deliver;
-        }
-        for reply in std::mem::take(&mut node.on_ended) {
-            let _ = reply.send(end.clone());
-        }
-        for reply in std::mem::take(&mut node.on_up) {
-            node.delivered |= reply.send(Err(end.clone())).is_ok();
-        }
-        for (_, reply) in std::mem::take(&mut node.on_effect) {
-            let _ = reply.send(());
-        }
-        if let Some(failure) = self.undelivered() {
-            for waiting in std::mem::take(&mut self.waiting) {
-                waiting.answer(&self.mailbox, Err(Refusal::Failed(failure.clone())));
-            }
-        }
-    }
-
-    fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
-        let shown = match serde_json::from_slice(line_) {
-            Ok(FromNode::Ticket(nonce)) => self
-                .nodes
-                .values_mut()
-                .find(|node| node.ticket.as_ref().is_some_and(|(ticket, _)| *ticket == nonce)),
-            _ => None,
-        };
-        let Some(node) = shown else {
-            self.mailbox.write(conn, line(&ToNode::Spent));
-            return;
-        };
-        let Some((_, play)) = node.ticket.take() else { return };
-        let process = node.process;
-        node.control = Some(conn);
-        self.conns.insert(conn, Who::Node(process));
-        self.mailbox.write(conn, line(&ToNode::Play(play)));
-        if node.asked_to_finish {
-            self.mailbox.write(conn, line(&ToNode::Terminate));
-        }
-        self.identify(process, pid);
-    }
-
-    fn hear_node(&mut self, process: u64, line: &[u8]) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        let said = match serde_json::from_slice(line) {
-            Ok(FromNode::Returned(value)) => Said::Returned(value),
-            Ok(FromNode::Failed(error)) => Said::Failed(error),
-            Ok(FromNode::Panicked(what)) => Said::Panicked(what),
-            Ok(FromNode::Terminated) => Said::Terminated,
-            Ok(FromNode::Ticket(_)) => return,
-            Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
-        };
-        node.hear(said);
-    }
-
-    // Output.
-
-    fn show(&mut self, process: u64, bytes: &[u8]) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        node.unshown.extend_from_slice(bytes);
-        let Some(end) = node.unshown.iter().rposition(|&b| b == b'\n') else { return };
-        let rest = node.unshown.split_off(end + 1);
-        let lines = std::mem::replace(&mut node.unshown, rest);
-        print(&node.host, &lines);
-    }
-
-    fn show_rest(&mut self, process: u64) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        let rest = std::mem::take(&mut node.unshown);
-        print(&node.host, &rest);
-    }
-
-    // Questions.
-
-    fn answer(&mut self, query: Query) {
-        match query {
-            Query::Start { launch, reply } => {
-                let (process, host, what) =
-                    (launch.process, launch.host.clone(), launch.what.clone());
-                match self.start(*launch) {
-                    Ok(()) => {
-                        if let Some(node) = self.nodes.get_mut(&process) {
-                            node.on_start = Some(reply);
-                        }
-                    }
-                    Err(how) => {
-                        let _ = reply.send(Err(Failure { host, what, how }));
-                    }
-                }
-            }
-            Query::Up { process, reply } => {
-                let Some(node) = self.nodes.get_mut(&process) else { return };
-                match (node.up, &node.end) {
-                    (Some(up), _) => {
-                        let _ = reply.send(Ok(up));
-                    }
-                    (None, Some(end)) => node.delivered |= reply.send(Err(end.clone())).is_ok(),
-                    (None, None) => node.on_up.push(reply),
-                }
-            }
-            Query::End { process, deliver, reply } => {
-                let Some(node) = self.nodes.get_mut(&process) else { return };
-                match &node.end {
-                    Some(end) => node.delivered |= reply.send(end.clone()).is_ok() && deliver,
-                    None => node.on_end.push((deliver, reply)),
-                }
-            }
-            Query::Ended { process, reply } => {
-                let Some(node) = self.nodes.get_mut(&process) else { return };
-                match &node.end {
-                    Some(end) => drop(reply.send(end.clone())),
-                    None => node.on_ended.push(reply),
-                }
-            }
-            Query::Signal { process, signal, until, reply } => {
-                self.signal(process, signal, until, reply);
-            }
-            Query::Terminate { process } => self.terminate(process),
-            Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
-            Query::Records { reply } => {
-                let _ = reply.send(self.records());
-            }
-            Query::Log { process, reply } => {
-                let log = self.nodes.get(&process).map(Node::log).unwrap_or_default();
-                let _ = reply.send(log);
-            }
-            Query::Report { reply } => {
-                let _ = reply.send(self.report());
-            }
-        }
-    }
-
-    fn signal(
-        &mut self,
-        process: u64,
-        signal: i32,
-        until: Effect,
-        reply: tokio::sync::oneshot::Sender<()>,
-    ) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        if node.ended.is_some() {
-            let _ = reply.send(());
-            return;
-        }
-        node.interfered |= until == Effect::Killed;
-        if until == Effect::Killed {
-            // Whoever wants to know waits for the end.
-            let _ = reply.send(());
-        } else {
-            node.on_effect.push((until, reply));
-        }
-        self.tell_supervisor(&ToSupervisor::Signal { process, signal });
-    }
-
-    fn terminate(&mut self, process: u64) {
-        let Some(node) = self.nodes.get_mut(&process) else { return };
-        if node.ended.is_some() || node.asked_to_finish {
-            return;
-        }
-        node.asked_to_finish = true;
-        let stopped = node.stopped;
-        match node.control {
-            Some(conn) => self.mailbox.write(conn, line(&ToNode::Terminate)),
-            // A role that has not shown its ticket is told when it does.
-            None if node.ticket.is_some() => {}
-            None => {
-                let signal = Signal::SIGTERM as i32;
-                self.tell_supervisor(&ToSupervisor::Signal { process, signal });
-            }
-        }
-        if stopped {
-            let signal = Signal::SIGCONT as i32;
-            self.tell_supervisor(&ToSupervisor::Signal { process, signal });
-        }
-    }
-
-    fn tell_supervisor(&self, message: &ToSupervisor) {
-        if let Supervisor::Running { conn, .. } = self.supervisor {
-            self.mailbox.write(conn, line(message));
-        }
-    }
-
-    fn report(&self) -> Report {
-        Report {
-            nodes: self.nodes.values().map(Node::report).collect(),
-            records: self.records(),
-            events: self.events.clone(),
-            problems: self.problems.clone(),
-            means: match self.supervisor {
-                Supervisor::Running { means, .. } => means,
-                _ => None,
-            },
-            undelivered: self.undelivered(),
-        }
-    }
-}
-
-/// Shows what a node printed, where libtest keeps it until the test fails, unless it is told not
-/// to.
-fn print(host: &str, lines: &[u8]) {
-    if lines.is_empty() {
-        return;
-    }
-    let text = String::from_utf8_lossy(lines);
-    let mut shown = String::with_capacity(text.len() + 64);
-    for line in text.lines() {
-        shown.push_str(host);
-        shown.push_str(" | ");
-        shown.push_str(line);
-        shown.push('\n');
-    }
-    eprint!("{shown}");
 }
 
 /// The number by which events name the process in that place.

@@ -112,7 +112,11 @@ mod tests {
 
     #[track_caller]
     fn check(what: &str, how: How, expected: &str) {
-        let failure = Failure { host: "α".into(), what: what.into(), how };
+        let failure = Failure {
+            host: "α".into(),
+            what: what.into(),
+            how,
+        };
         assert_eq!(failure.to_string(), expected);
     }
 

@@ -5,7 +5,7 @@
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lonet::trace::EventId;
+use lonet::trace::{EventId, Waits};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, How, Killed};
@@ -49,6 +49,7 @@ pub(super) struct Node {
     pub(super) asked_to_finish: bool,
     pub(super) unsupervised: bool,
     pub(super) delivered: bool,
+    pub(super) waits: Option<Vec<(Waits, u64)>>,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
     pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
@@ -86,6 +87,7 @@ impl Node {
             asked_to_finish: false,
             unsupervised: false,
             delivered: false,
+            waits: None,
             on_start: None,
             on_up: Vec::new(),
             on_end: Vec::new(),
@@ -106,12 +108,20 @@ impl Node {
 
     /// A failure of this node.
     pub(super) fn failed(&self, how: How) -> Failure {
-        Failure { host: self.host.clone(), what: self.what.clone(), how }
+        Failure {
+            host: self.host.clone(),
+            what: self.what.clone(),
+            how,
+        }
     }
 
     /// How it ended, all being known that it said.
     pub(super) fn judge(&self, ended: Ended) -> Ending {
-        let killed = || Ending::Killed(Killed { host: self.host.clone() });
+        let killed = || {
+            Ending::Killed(Killed {
+                host: self.host.clone(),
+            })
+        };
         let failed = |how| Ending::Failed(self.failed(how));
         match &self.said {
             // What it returned counts, even if it was killed on its way out.
@@ -149,11 +159,15 @@ impl Node {
             stopped: self.stopped,
             ended: self.ended,
             failure: self.failure(),
+            waits: self.waits.clone(),
             log: self.log(),
         }
     }
 
     pub(super) fn log(&self) -> String {
-        self.output.lock().unwrap_or_else(PoisonError::into_inner).text()
+        self.output
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .text()
     }
 }

@@ -4,35 +4,61 @@
 
 use std::sync::mpsc;
 
-use lonet::trace::{Event, EventId};
+use lonet::trace::{Event, EventId, Waits};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
 use super::node::Launch;
 use crate::process::wire::{Ended, Means};
-use crate::trace::causality::Process;
 use crate::trace::Pattern;
+use crate::trace::causality::Process;
 
 /// A question, or a request.
 pub(crate) enum Query {
     /// Start a process. Answered with its pid once it runs.
-    Start { launch: Box<Launch>, reply: oneshot::Sender<Result<u32, Failure>> },
+    Start {
+        launch: Box<Launch>,
+        reply: oneshot::Sender<Result<u32, Failure>>,
+    },
     /// Answered when its host is up, or it has ended before that.
-    Up { process: u64, reply: oneshot::Sender<Result<EventId, End>> },
+    Up {
+        process: u64,
+        reply: oneshot::Sender<Result<EventId, End>>,
+    },
     /// Answered when it has ended. With `deliver`, a failure counts as delivered by the answer.
-    End { process: u64, deliver: bool, reply: oneshot::Sender<End> },
+    End {
+        process: u64,
+        deliver: bool,
+        reply: oneshot::Sender<End>,
+    },
     /// The same, for one who waits without a runtime; delivers nothing.
-    Ended { process: u64, reply: mpsc::Sender<End> },
+    Ended {
+        process: u64,
+        reply: mpsc::Sender<End>,
+    },
     /// Send a signal to a process that still runs; answered once that has the effect named.
-    Signal { process: u64, signal: i32, until: Effect, reply: oneshot::Sender<()> },
+    Signal {
+        process: u64,
+        signal: i32,
+        until: Effect,
+        reply: oneshot::Sender<()>,
+    },
     /// Ask it to finish.
     Terminate { process: u64 },
     /// The first event that matches.
-    Until { wanted: Box<Wanted>, reply: oneshot::Sender<Result<Event, Refusal>> },
+    Until {
+        wanted: Box<Wanted>,
+        reply: oneshot::Sender<Result<Event, Refusal>>,
+    },
     /// All records there are.
     Records { reply: mpsc::Sender<Vec<Process>> },
     /// What a process has printed.
-    Log { process: u64, reply: mpsc::Sender<String> },
+    Log {
+        process: u64,
+        reply: mpsc::Sender<String>,
+    },
+    /// Have every role say what it waits for; answered when all have that can.
+    Waits { reply: mpsc::Sender<()> },
     /// What there is to say of all.
     Report { reply: mpsc::Sender<Report> },
 }
@@ -113,5 +139,7 @@ pub(crate) struct NodeReport {
     pub(crate) stopped: bool,
     pub(crate) ended: Option<Ended>,
     pub(crate) failure: Option<Failure>,
+    /// What it waits for, and since when, as it said when it was asked.
+    pub(crate) waits: Option<Vec<(Waits, u64)>>,
     pub(crate) log: String,
 }

@@ -245,7 +245,11 @@ impl Reader {
             self.read(conn, CUT, false);
         }
         // Those who came in at a door just now.
-        let new: Vec<Conn> = self.sources.range(last + 1..).map(|(&conn, _)| conn).collect();
+        let new: Vec<Conn> = self
+            .sources
+            .range(last + 1..)
+            .map(|(&conn, _)| conn)
+            .collect();
         for conn in new {
             self.read(conn, CUT, false);
         }
@@ -258,8 +262,12 @@ impl Reader {
         });
         match added {
             Ok(()) => {
-                let reading =
-                    Reading { source, line: Vec::new(), unwritten: Vec::new(), shown: 0 };
+                let reading = Reading {
+                    source,
+                    line: Vec::new(),
+                    unwritten: Vec::new(),
+                    shown: 0,
+                };
                 self.sources.insert(conn, reading);
             }
             Err(_) => self.tell(Heard::Closed(conn)),
@@ -268,7 +276,9 @@ impl Reader {
 
     /// Reads at most so much. `gone`: nobody has the other end any more.
     fn read(&mut self, conn: Conn, most: usize, gone: bool) {
-        let Some(reading) = self.sources.get_mut(&conn) else { return };
+        let Some(reading) = self.sources.get_mut(&conn) else {
+            return;
+        };
         let mut left = most;
         while left > 0 {
             let got = match &mut reading.source {
@@ -299,8 +309,10 @@ impl Reader {
 
     fn accept(&mut self, door: Conn) {
         loop {
-            let Some(Reading { source: Source::Door(kind, listener), .. }) =
-                self.sources.get(&door)
+            let Some(Reading {
+                source: Source::Door(kind, listener),
+                ..
+            }) = self.sources.get(&door)
             else {
                 return;
             };
@@ -314,14 +326,22 @@ impl Reader {
             let pid = getsockopt(&socket, sockopt::PeerCredentials)
                 .map_or(0, |peer| peer.pid().cast_unsigned());
             let conn = self.mailbox.0.conns.fetch_add(1, Ordering::Relaxed);
-            self.tell(Heard::Opened { conn, door: kind, pid });
+            self.tell(Heard::Opened {
+                conn,
+                door: kind,
+                pid,
+            });
             self.attach(conn, Source::Lines(socket));
         }
     }
 
     fn write_on(&mut self, conn: Conn) {
-        let Some(reading) = self.sources.get_mut(&conn) else { return };
-        let Source::Lines(socket) = &reading.source else { return };
+        let Some(reading) = self.sources.get_mut(&conn) else {
+            return;
+        };
+        let Source::Lines(socket) = &reading.source else {
+            return;
+        };
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
         let mut written = 0;
         while written < reading.unwritten.len() {
@@ -359,11 +379,17 @@ impl Reader {
 impl Reading {
     fn take(&mut self, conn: Conn, bytes: &[u8]) -> Option<Heard> {
         if let Source::Output(_, output) = &self.source {
-            output.lock().unwrap_or_else(PoisonError::into_inner).append(bytes);
+            output
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .append(bytes);
             // What is shown at once is bounded too: libtest keeps it.
             let room = KEPT.saturating_sub(self.shown).min(bytes.len());
             self.shown += room;
-            return (room > 0).then(|| Heard::Printed { conn, bytes: bytes[..room].to_vec() });
+            return (room > 0).then(|| Heard::Printed {
+                conn,
+                bytes: bytes[..room].to_vec(),
+            });
         }
         let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
             self.line.extend_from_slice(bytes);

@@ -30,7 +30,12 @@ pub(super) enum Asker {
 
 impl Waiting {
     pub(super) fn new(wanted: Wanted, asker: Asker) -> Waiting {
-        Waiting { wanted, asker, candidates: Vec::new(), cut: None }
+        Waiting {
+            wanted,
+            asker,
+            candidates: Vec::new(),
+            cut: None,
+        }
     }
 
     /// Whether an event of that process would do.
@@ -55,7 +60,9 @@ impl Waiting {
         if let Some(after) = self.wanted.after {
             candidates.retain(|event| event.id() != after && !in_past_of(event, after));
         }
-        candidates.into_iter().min_by_key(|event| (event.time_ns(), event.id()))
+        candidates
+            .into_iter()
+            .min_by_key(|event| (event.time_ns(), event.id()))
     }
 
     pub(super) fn answer(self, mailbox: &Mailbox, answer: Result<Event, Refusal>) {

@@ -13,6 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
+use lonet::trace::{Tracing, Waits};
 use nix::sys::signal::{SigSet, Signal, raise};
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -106,11 +107,17 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
     exit_status(&end)
 }
 
+/// What this process's operations wait for.
+fn waits() -> Vec<(Waits, u64)> {
+    let tracing = directory().and_then(|directory| Tracing::of(directory).ok().flatten());
+    tracing.map_or_else(Vec::new, |tracing| tracing.reporter.waits())
+}
+
 fn exit_status(end: &FromNode) -> i32 {
     match end {
         FromNode::Returned(_) | FromNode::Terminated => 0,
         FromNode::Panicked(_) => 101,
-        FromNode::Failed(_) | FromNode::Ticket(_) => 1,
+        FromNode::Failed(_) | FromNode::Ticket(_) | FromNode::Waits(_) => 1,
     }
 }
 
@@ -122,13 +129,19 @@ fn prepare(
 ) -> crate::Result<(Runtime, &'static RoleEntry)> {
     let entry = RoleEntry::find(play.role, &play.name)?;
     let stopping = stop.clone();
-    std::thread::Builder::new().name("lonet-control".into()).spawn(move || {
-        while let Ok(Some(request)) = hear(&mut control) {
-            if let ToNode::Terminate = request {
-                stopping.ask(Why::Terminate);
+    std::thread::Builder::new()
+        .name("lonet-control".into())
+        .spawn(move || {
+            while let Ok(Some(request)) = hear(&mut control) {
+                match request {
+                    ToNode::Terminate => stopping.ask(Why::Terminate),
+                    ToNode::Waits => {
+                        let _ = say(control.get_ref(), &FromNode::Waits(waits()));
+                    }
+                    ToNode::Play(_) | ToNode::Spent => {}
+                }
             }
-        }
-    })?;
+        })?;
     let panicking = stop.clone();
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
@@ -144,14 +157,19 @@ fn prepare(
             builder
         }
     };
-    let runtime = builder.enable_all().thread_name(format!("{}-worker", play.host)).build()?;
+    let runtime = builder
+        .enable_all()
+        .thread_name(format!("{}-worker", play.host))
+        .build()?;
     Ok((runtime, entry))
 }
 
 /// Has SIGPIPE handled, by doing nothing, and no longer blocked. Children get the default back,
 /// which they would not of a blocked signal.
 fn take_sigpipe(sigpipe: SigSet) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
     {
         let _context = runtime.enter();
         // The handler stays when what it feeds is gone.
@@ -203,13 +221,13 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
 
 /// `None` if it panicked.
 async fn caught<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    std::future::poll_fn(|cx| {
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+    std::future::poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(_) => Poll::Ready(None),
-        }
-    })
+        },
+    )
     .await
 }
 

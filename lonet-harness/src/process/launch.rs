@@ -39,9 +39,15 @@ pub(crate) struct Place<'a> {
 
 /// This binary, as a node that will show that ticket in that directory.
 pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path) -> Program {
-    let ticket = Ticket::Node { nonce, directory: directory.to_owned() };
+    let ticket = Ticket::Node {
+        nonce,
+        directory: directory.to_owned(),
+    };
     let mut env = environment(place);
-    env.push((text(ticket::VARIABLE), Some(Text::from(&*ticket.to_value()))));
+    env.push((
+        text(ticket::VARIABLE),
+        Some(Text::from(&*ticket.to_value())),
+    ));
     Program {
         program: text("/proc/self/exe"),
         arg0: std::env::args_os().next().map(|name| Text::from(&*name)),
@@ -63,7 +69,9 @@ pub(crate) fn program(place: &Place<'_>, command: &Command) -> Program {
         arg0: None,
         args: command.get_args().map(Text::from).collect(),
         env,
-        dir: command.get_current_dir().map(|dir| Text::from(dir.as_os_str())),
+        dir: command
+            .get_current_dir()
+            .map(|dir| Text::from(dir.as_os_str())),
     }
 }
 
@@ -77,7 +85,10 @@ fn environment(place: &Place<'_>) -> Vec<(Text, Option<Text>)> {
     // In a PID namespace every scenario has the same pids.
     if let Some(Ok(profile)) = std::env::var_os("LLVM_PROFILE_FILE").map(|p| p.into_string()) {
         let unique = format!("%p-{}-{}", place.network, place.process);
-        env.push((text("LLVM_PROFILE_FILE"), Some(text(&profile.replace("%p", &unique)))));
+        env.push((
+            text("LLVM_PROFILE_FILE"),
+            Some(text(&profile.replace("%p", &unique))),
+        ));
     }
     env
 }

@@ -180,10 +180,17 @@ impl Supervisor {
         while let Some(end) = self.input.iter().position(|&b| b == b'\n') {
             let line: Vec<u8> = self.input.drain(..=end).collect();
             match serde_json::from_slice(&line)? {
-                ToSupervisor::Start { process, program, output } => {
+                ToSupervisor::Start {
+                    process,
+                    program,
+                    output,
+                } => {
                     let told = match self.start(process, program, &output) {
                         Ok(pid) => FromSupervisor::Started { process, pid },
-                        Err(error) => FromSupervisor::NotStarted { process, error: error.to_string() },
+                        Err(error) => FromSupervisor::NotStarted {
+                            process,
+                            error: error.to_string(),
+                        },
                     };
                     self.say(&told)?;
                     // A child may have ended while its signal was not blocked.
@@ -218,7 +225,9 @@ impl Supervisor {
     }
 
     fn signal(&self, process: u64, signal: i32) {
-        let Ok(signal) = Signal::try_from(signal) else { return };
+        let Ok(signal) = Signal::try_from(signal) else {
+            return;
+        };
         // One that is reaped has told, or is telling, that it ended.
         if let Some((&pid, _)) = self.running.iter().find(|&(_, &n)| n == process) {
             let pid = Pid::from_raw(pid);
@@ -251,9 +260,11 @@ impl Supervisor {
                 }
                 // One ended by a signal that has no name: which one, its absence tells.
                 Err(Errno::EINVAL) => {
-                    let gone = self.running.keys().copied().find(|&pid| {
-                        kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
-                    });
+                    let gone = self
+                        .running
+                        .keys()
+                        .copied()
+                        .find(|&pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
                     let Some(pid) = gone else { continue };
                     (Pid::from_raw(pid), Ended::Signal(0))
                 }
@@ -294,10 +305,12 @@ impl Supervisor {
             }
             match waitpid(Pid::from_raw(-1), None) {
                 Err(Errno::ECHILD) => return,
-                _ => while matches!(
-                    waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)),
-                    Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::EINVAL)
-                ) {},
+                _ => {
+                    while matches!(
+                        waitpid(Pid::from_raw(-1), Some(WaitPidFlag::WNOHANG)),
+                        Ok(WaitStatus::Exited(..) | WaitStatus::Signaled(..)) | Err(Errno::EINVAL)
+                    ) {}
+                }
             }
         }
     }
@@ -342,7 +355,12 @@ fn command(program: Program) -> Command {
 /// The living children of this process.
 fn children() -> Vec<Pid> {
     let me = std::process::id();
-    let parse = |text: &str| text.split_whitespace().filter_map(|pid| pid.parse().ok()).map(Pid::from_raw).collect();
+    let parse = |text: &str| {
+        text.split_whitespace()
+            .filter_map(|pid| pid.parse().ok())
+            .map(Pid::from_raw)
+            .collect()
+    };
     if let Ok(list) = fs::read_to_string(format!("/proc/self/task/{me}/children")) {
         return parse(&list);
     }
@@ -355,7 +373,10 @@ fn children() -> Vec<Pid> {
         .filter(|pid| {
             let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
             // The name, in parentheses, may hold anything.
-            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+            let parent = stat
+                .rsplit(')')
+                .next()
+                .and_then(|rest| rest.split_whitespace().nth(1));
             parent.and_then(|parent| parent.parse().ok()) == Some(me)
         })
         .map(Pid::from_raw)

@@ -51,7 +51,10 @@ impl Ticket {
                 let nonce = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
                 let directory = OsString::from_vec(rest[colon + 1..].to_vec());
                 let absolute = Path::new(&directory).is_absolute();
-                absolute.then(|| Ticket::Node { nonce, directory: directory.into() })
+                absolute.then(|| Ticket::Node {
+                    nonce,
+                    directory: directory.into(),
+                })
             }
         }
     }
@@ -67,7 +70,10 @@ mod tests {
         for ticket in [
             Ticket::Supervisor,
             Ticket::Init,
-            Ticket::Node { nonce: u64::MAX, directory },
+            Ticket::Node {
+                nonce: u64::MAX,
+                directory,
+            },
         ] {
             assert_eq!(Ticket::parse(ticket.to_value().as_bytes()), Some(ticket));
         }
@@ -75,7 +81,14 @@ mod tests {
 
     #[test]
     fn what_is_no_ticket_is_none() {
-        for value in ["", "node", "node:1", "node:x:/tmp", "node:1:tmp", "Supervisor"] {
+        for value in [
+            "",
+            "node",
+            "node:1",
+            "node:x:/tmp",
+            "node:1:tmp",
+            "Supervisor",
+        ] {
             assert_eq!(Ticket::parse(value.as_bytes()), None, "{value}");
         }
     }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
+use lonet::trace::Waits;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,11 @@ pub(crate) struct Program {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToSupervisor {
     /// Start this program as the process with that number, its output into that pipe.
-    Start { process: u64, program: Program, output: PathBuf },
+    Start {
+        process: u64,
+        program: Program,
+        output: PathBuf,
+    },
     /// Send a signal to that process and its group.
     Signal { process: u64, signal: i32 },
 }
@@ -109,6 +114,8 @@ pub(crate) enum ToNode {
     Spent,
     /// Finish.
     Terminate,
+    /// Say what is waited for.
+    Waits,
 }
 
 /// A role to play.
@@ -136,6 +143,8 @@ pub(crate) enum FromNode {
     Panicked(String),
     /// The role was asked to finish, and has.
     Terminated,
+    /// What its operations wait for, and since when.
+    Waits(Vec<(Waits, u64)>),
 }
 
 /// Writes a message as a whole.

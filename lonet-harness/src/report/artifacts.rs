@@ -31,18 +31,22 @@ fn target(exe: &Path) -> PathBuf {
         return target.into();
     }
     // The outermost: one for each target triple lies inside the first.
-    let tagged = exe.ancestors().filter(|dir| dir.join("CACHEDIR.TAG").exists()).last();
+    let tagged = exe
+        .ancestors()
+        .filter(|dir| dir.join("CACHEDIR.TAG").exists())
+        .last();
     tagged.map_or_else(|| PathBuf::from("target"), Path::to_owned)
 }
 
 /// The binary's name without the hash that cargo gives it.
 fn binary(exe: &Path) -> String {
-    let name = exe.file_name().unwrap_or(OsStr::new("unknown")).to_string_lossy();
+    let name = exe
+        .file_name()
+        .unwrap_or(OsStr::new("unknown"))
+        .to_string_lossy();
     let name = name.strip_suffix(" (deleted)").unwrap_or(&name);
     match name.rsplit_once('-') {
-        Some((stem, hash))
-            if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) =>
-        {
+        Some((stem, hash)) if hash.len() == 16 && hash.bytes().all(|b| b.is_ascii_hexdigit()) => {
             stem.to_owned()
         }
         _ => name.to_owned(),
@@ -63,7 +67,10 @@ pub(crate) fn write(place: &Path, report: &Report) -> io::Result<()> {
     let logs = place.join("logs");
     fs::create_dir_all(&logs)?;
     let graph = Arc::new(Graph::build(report.records.clone()));
-    fs::write(place.join("trace.txt"), Trace::whole(graph).lifecycle().to_string())?;
+    fs::write(
+        place.join("trace.txt"),
+        Trace::whole(graph).lifecycle().to_string(),
+    )?;
     fs::write(place.join("trace.jsonl"), records(report)?)?;
     fs::write(place.join("processes.txt"), processes(report))?;
     for node in &report.nodes {
@@ -100,7 +107,9 @@ fn processes(report: &Report) -> String {
     };
     let _ = writeln!(text, "kept by {means}");
     for node in &report.nodes {
-        let pid = node.pid.map_or_else(|| "?".to_owned(), |pid| pid.to_string());
+        let pid = node
+            .pid
+            .map_or_else(|| "?".to_owned(), |pid| pid.to_string());
         let end = match node.ended {
             Some(ended) => format!("exit {}", ended.words()),
             None => "runs".to_owned(),
@@ -121,7 +130,10 @@ mod tests {
     fn a_binary_is_known_by_its_name() {
         let name = |path: &str| binary(Path::new(path));
         assert_eq!(name("/t/debug/deps/nodes-0123456789abcdef"), "nodes");
-        assert_eq!(name("/t/debug/deps/nodes-0123456789abcdef (deleted)"), "nodes");
+        assert_eq!(
+            name("/t/debug/deps/nodes-0123456789abcdef (deleted)"),
+            "nodes"
+        );
         assert_eq!(name("/t/debug/examples/ping-pong"), "ping-pong");
     }
 }

@@ -52,16 +52,16 @@ pub fn page(page: &Page<'_>) -> String {
     diagram(&mut out, page);
     out.push_str("</section>\n<section class=\"side\">\n");
     if let Some(expected) = page.expected {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<h2>Expected</h2>\n<pre>{}</pre>\n",
+            "<h2>Expected</h2>\n<pre>{}</pre>",
             escape(expected.trim_matches('\n'))
         );
     }
     for (host, log) in page.logs {
-        let _ = write!(
+        let _ = writeln!(
             out,
-            "<details open><summary>Log of {}</summary><pre>{}</pre></details>\n",
+            "<details open><summary>Log of {}</summary><pre>{}</pre></details>",
             escape(host),
             if log.trim().is_empty() {
                 "(nothing)".to_owned()

@@ -4,18 +4,21 @@
 //! Owns every word of it. Decides nothing: that it failed, and of what, is `run`'s to say. Reads no
 //! clock: the moment comes with what there is to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use lonet::trace::{Event, What};
+use lonet::Addr;
+use lonet::trace::{Event, EventId, Waits, What};
 
 use crate::collector::failure::Past;
 use crate::collector::query::{NodeReport, Report};
 use crate::process::output::last_lines;
 use crate::process::wire::Ended;
-use crate::trace::causality::Process;
+use crate::trace::Trace;
+use crate::trace::causality::{Graph, Process};
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;
@@ -73,7 +76,13 @@ pub(crate) fn page(
         .filter_map(|node| node.failure.as_ref().map(ToString::to_string))
         .filter(|failure| !reason.text().contains(failure))
         .collect();
-    others.extend(report.problems.iter().filter(|p| !reason.text().contains(*p)).cloned());
+    others.extend(
+        report
+            .problems
+            .iter()
+            .filter(|p| !reason.text().contains(*p))
+            .cloned(),
+    );
     for other in others {
         let _ = writeln!(page, "also: {other}");
     }
@@ -82,28 +91,47 @@ pub(crate) fn page(
         for node in &report.nodes {
             let _ = writeln!(page, "  {}", sentence(node, report, now));
         }
+        if let Some(cycle) = cycle(report) {
+            let first = cycle[0];
+            let _ = writeln!(
+                page,
+                "each waits for the next: {} → {first}",
+                cycle.join(" → ")
+            );
+        }
     }
     if !shown_by_mismatch {
-        events(&mut page, &report.events);
+        events(&mut page, report);
         logs(&mut page, &report.nodes);
     }
-    if let Some(artifacts) = artifacts {
+    if let Some(artifacts) = artifacts.filter(|_| !shown_by_mismatch) {
         let _ = writeln!(page, "\ntrace and logs are in {}", artifacts.display());
     }
     page
 }
 
-fn events(page: &mut String, events: &[Event]) {
-    if events.is_empty() {
+/// The latest, by the clock; in an order that is a function of what caused what.
+fn events(page: &mut String, report: &Report) {
+    let mut latest: Vec<&Event> = report.events.iter().collect();
+    if latest.is_empty() {
         let _ = writeln!(page, "\nnothing happened on the network");
         return;
     }
-    let mut events: Vec<&Event> = events.iter().collect();
-    events.sort_by_key(|event| (event.time_ns(), event.id()));
-    let skipped = events.len().saturating_sub(EVENTS);
-    let what = if skipped > 0 { format!(" (of {})", events.len()) } else { String::new() };
-    let _ = writeln!(page, "\nthe last events{what}:");
-    for event in &events[skipped..] {
+    let of = if latest.len() > EVENTS {
+        format!(" (of {})", latest.len())
+    } else {
+        String::new()
+    };
+    latest.sort_by_key(|event| (event.time_ns(), event.id()));
+    let skipped = latest.len().saturating_sub(EVENTS);
+    let latest: BTreeSet<EventId> = latest[skipped..].iter().map(|event| event.id()).collect();
+    let _ = writeln!(page, "\nthe last events{of}:");
+    let trace = Trace::whole(Arc::new(Graph::build(report.records.clone()))).lifecycle();
+    for event in trace
+        .events()
+        .iter()
+        .filter(|event| latest.contains(&event.id()))
+    {
         let _ = writeln!(page, "  {event}");
     }
 }
@@ -111,7 +139,11 @@ fn events(page: &mut String, events: &[Event]) {
 fn logs(page: &mut String, nodes: &[NodeReport]) {
     for node in nodes.iter().filter(|node| !node.log.is_empty()) {
         let all = node.log.lines().count();
-        let of = if all > LINES { format!(", the last {LINES} lines of {all}") } else { String::new() };
+        let of = if all > LINES {
+            format!(", the last {LINES} lines of {all}")
+        } else {
+            String::new()
+        };
         let _ = writeln!(page, "\nthe log of {}{of}:", node.host);
         for line in last_lines(&node.log, LINES) {
             let _ = writeln!(page, "  {} | {line}", node.host);
@@ -122,17 +154,17 @@ fn logs(page: &mut String, nodes: &[NodeReport]) {
 /// What a process does, or how it ended.
 fn sentence(node: &NodeReport, report: &Report, now: u64) -> String {
     let NodeReport { host, what, .. } = node;
-    let pid = node.pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+    let pid = node
+        .pid
+        .map_or_else(String::new, |pid| format!(", pid {pid}"));
     let who = format!("{host} ({what}{pid})");
+    let sockets = Sockets::of(node, report);
     if let Some(ended) = node.ended {
         let how = match ended {
             Ended::Status(0) => "has ended".to_owned(),
             other => Past(other).to_string(),
         };
-        return match unfinished(node, report, now).is_empty() {
-            true => format!("{who} {how}"),
-            false => format!("{who} {how} with {}", unfinished(node, report, now).join(", ")),
-        };
+        return format!("{who} {how}");
     }
     if node.stopped {
         return format!("{who} is paused");
@@ -140,70 +172,156 @@ fn sentence(node: &NodeReport, report: &Report, now: u64) -> String {
     if !node.up {
         return format!("{who} has not joined the network");
     }
-    let waits = unfinished(node, report, now);
-    if waits.is_empty() {
-        return format!("{who} runs; no dial of it is pending, and it listens nowhere");
-    }
-    format!("{who} {}", waits.join("; "))
-}
-
-/// What a process began and has not ended, as far as its records tell.
-fn unfinished(node: &NodeReport, report: &Report, now: u64) -> Vec<String> {
-    let mut said = Vec::new();
-    for process in report.records.iter().filter(|p| p.node == Some(node.process)) {
-        said.extend(unfinished_in(process, now));
-    }
-    said
-}
-
-fn unfinished_in(process: &Process, now: u64) -> Vec<String> {
-    let mut dials = BTreeMap::new();
-    let mut listeners = BTreeMap::new();
-    let mut ends = BTreeMap::new();
-    for record in &process.records {
-        match &record.e {
-            What::Dial { a, p } => {
-                dials.insert(record.n, (a, p, record.t));
-            }
-            What::Connect { a, p, d, s, .. } => {
-                dials.remove(d);
-                ends.insert(*s, (a, p, record.t));
-            }
-            What::Fail { d, .. } => {
-                dials.remove(d);
-            }
-            What::Listen { a, s } => {
-                listeners.insert(*s, (a, record.t, 0));
-            }
-            What::Accept { a, p, l, s, .. } => {
-                if let Some((_, since, accepted)) = listeners.get_mut(l) {
-                    *since = record.t;
-                    *accepted += 1;
-                }
-                ends.insert(*s, (a, p, record.t));
-            }
-            What::Close { s, .. } => {
-                listeners.remove(s);
-                ends.remove(s);
-            }
-            _ => {}
+    let mut waits = Vec::new();
+    for &(what, since) in node.waits.iter().flatten() {
+        let age = age(now, since);
+        match sockets.waits(what) {
+            Some(text) => waits.push(format!("waits in {text} for {age} s")),
+            // Dials are told of by their records.
+            None => continue,
         }
     }
-    let age = |t: u64| seconds(Duration::from_nanos(now.saturating_sub(t)));
-    let mut said = Vec::new();
-    for (a, p, t) in dials.values() {
-        said.push(format!("waits in dial {a}->{p} for {} s", age(*t)));
+    for (a, p, t) in sockets.dials.values() {
+        waits.push(format!("waits in dial {a}->{p} for {} s", age(now, *t)));
     }
-    for (a, t, accepted) in listeners.values() {
-        said.push(match accepted {
-            0 => format!("listens on {a} for {} s, and has accepted nothing", age(*t)),
-            n => format!("listens on {a}, and has accepted nothing more for {} s (after {n})", age(*t)),
+    if !waits.is_empty() {
+        return format!("{who} {}", waits.join("; "));
+    }
+    if node.waits.is_some() {
+        let mut text = format!("{who} runs, and waits for nothing on the network");
+        for listener in sockets.listeners.values() {
+            let _ = write!(text, "; nobody accepts at {listener}");
+        }
+        return text;
+    }
+    // It could not be asked.
+    let mut open: Vec<String> = Vec::new();
+    open.extend(
+        sockets
+            .listeners
+            .values()
+            .map(|a| format!("listens on {a}")),
+    );
+    open.extend(
+        sockets
+            .ends
+            .values()
+            .map(|(a, p)| format!("has {a}-{p} open")),
+    );
+    match open.is_empty() {
+        true => format!("{who} runs"),
+        false => format!("{who} {}", open.join("; ")),
+    }
+}
+
+/// What a process has open and has begun, as its records tell.
+#[derive(Default)]
+struct Sockets<'a> {
+    dials: BTreeMap<(u32, u64), (&'a Addr, &'a Addr, u64)>,
+    listeners: BTreeMap<u64, &'a Addr>,
+    ends: BTreeMap<u64, (&'a Addr, &'a Addr)>,
+}
+
+impl<'a> Sockets<'a> {
+    fn of(node: &NodeReport, report: &'a Report) -> Sockets<'a> {
+        let mut sockets = Sockets::default();
+        // A process has one reporter on the scenario's network.
+        for process in report
+            .records
+            .iter()
+            .filter(|p| p.node == Some(node.process))
+        {
+            sockets.take(process);
+        }
+        sockets
+    }
+
+    fn take(&mut self, process: &'a Process) {
+        let pid = process.pid;
+        for record in &process.records {
+            match &record.e {
+                What::Dial { a, p } => {
+                    self.dials.insert((pid, record.n), (a, p, record.t));
+                }
+                What::Connect { a, p, d, s, .. } => {
+                    self.dials.remove(&(pid, *d));
+                    self.ends.insert(*s, (a, p));
+                }
+                What::Fail { d, .. } => {
+                    self.dials.remove(&(pid, *d));
+                }
+                What::Listen { a, s } => {
+                    self.listeners.insert(*s, a);
+                }
+                What::Accept { a, p, s, .. } => {
+                    self.ends.insert(*s, (a, p));
+                }
+                What::Close { s, .. } => {
+                    self.listeners.remove(s);
+                    self.ends.remove(s);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The operation, with the addresses that an error of it would name.
+    fn waits(&self, what: Waits) -> Option<String> {
+        match what {
+            Waits::Accept(s) => Some(format!("accept {}", self.listeners.get(&s)?)),
+            Waits::Read(s) => self.ends.get(&s).map(|(a, p)| format!("read {p}->{a}")),
+            Waits::Write(s) => self.ends.get(&s).map(|(a, p)| format!("write {a}->{p}")),
+            Waits::Until => Some("until".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whom these operations wait for.
+    fn waits_for(&self, waits: &[(Waits, u64)]) -> BTreeSet<&'a str> {
+        let of_waits = waits.iter().filter_map(|(what, _)| match what {
+            Waits::Read(s) | Waits::Write(s) => Some(self.ends.get(s)?.1.host()),
+            _ => None,
         });
+        of_waits
+            .chain(self.dials.values().map(|(_, p, _)| p.host()))
+            .collect()
     }
-    for (a, p, t) in ends.values() {
-        said.push(format!("has {a}-{p} open for {} s", age(*t)));
+}
+
+/// Hosts of which each waits for the next, and the last for the first, if there are such.
+fn cycle(report: &Report) -> Option<Vec<&str>> {
+    let mut waits_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
+        let waits = node.waits.as_deref().unwrap_or_default();
+        let whom = Sockets::of(node, report).waits_for(waits);
+        waits_for.entry(&node.host).or_default().extend(whom);
     }
-    said
+    waits_for.keys().find_map(|&from| {
+        // The shortest way back, breadth first.
+        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut reached = VecDeque::from([from]);
+        while let Some(at) = reached.pop_front() {
+            for &to in waits_for.get(at).into_iter().flatten() {
+                if to == from {
+                    let mut way = vec![at];
+                    while let Some(&before) = came_from.get(way[way.len() - 1]) {
+                        way.push(before);
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+                if !came_from.contains_key(to) {
+                    came_from.insert(to, at);
+                    reached.push_back(to);
+                }
+            }
+        }
+        None
+    })
+}
+
+fn age(now: u64, since: u64) -> String {
+    seconds(Duration::from_nanos(now.saturating_sub(since)))
 }
 
 /// With one digit after the point, as people say it.

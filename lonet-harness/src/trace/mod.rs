@@ -10,7 +10,7 @@
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
 //! - `expected`: what an assertion takes, and rewriting it in place;
-//! - `persist`: traces saved and loaded.
+//! - `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
 
@@ -18,6 +18,7 @@ mod canonical;
 pub mod causality;
 pub(crate) mod columns;
 pub(crate) mod diagnosis;
+mod drawing;
 pub(crate) mod edges;
 mod expected;
 pub mod grammar;
@@ -35,6 +36,7 @@ mod tests;
 mod view;
 
 pub use diagnosis::Mismatch;
+pub use drawing::Drawing;
 pub use expected::Expected;
 pub use grammar::{Expectation, SyntaxError, check_syntax};
 pub use lonet::trace::{Event, EventId, Verb};

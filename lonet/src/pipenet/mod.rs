@@ -52,8 +52,11 @@ struct Names {
 pub(crate) struct Caller {
     src: Addr,
     connection: u64,
-    answer: oneshot::Sender<Result<(PipeEnd, Addr), Cause>>,
+    answer: Answering,
 }
+
+/// How a dialer learns of its end and its peer, or why it has none.
+pub(crate) type Answering = oneshot::Sender<Result<(PipeEnd, Addr), Cause>>;
 
 impl Pipes {
     fn names(&self) -> MutexGuard<'_, Names> {
@@ -123,13 +126,7 @@ impl Caller {
     }
 
     /// The acceptor's end, the dialer's, and the way to give it.
-    pub(crate) fn open(
-        self,
-    ) -> (
-        PipeEnd,
-        PipeEnd,
-        oneshot::Sender<Result<(PipeEnd, Addr), Cause>>,
-    ) {
+    pub(crate) fn open(self) -> (PipeEnd, PipeEnd, Answering) {
         let (ours, theirs) = pipe::pair();
         (ours, theirs, self.answer)
     }

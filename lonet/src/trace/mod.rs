@@ -1,11 +1,11 @@
 //! What happens on a network, as records: the typed events, the line that carries each to the
 //! collector, and the reporter that numbers and writes them. A map of:
 //!
-//! - [`event`]: one event as a user sees it, and its line (`β:1 dial α:10`);
-//! - [`record`]: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
-//! - [`task`]: which task acts, what it has learned, and whether it still orders events;
-//! - [`reporter`]: numbers records under the network's lock, hands them to a [`Sink`];
-//! - [`socket`]: the sink that writes to a network's `trace.sock`.
+//! - `event`: one event as a user sees it, and its line (`β:1 dial α:10`);
+//! - `record`: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
+//! - `task`: which task acts, what it has learned, and whether it still orders events;
+//! - `reporter`: numbers records under the network's lock, hands them to a [`Sink`];
+//! - `socket`: the sink that writes to a network's `trace.sock`.
 //!
 //! Owns no causality: that is computed by the harness, from records alone.
 
@@ -23,4 +23,4 @@ pub use event::{Event, EventId, Verb};
 pub use record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, ReadCredit, Record, What};
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{SOCKET_NAME, TraceSocket, Tracing};
-pub use task::{OpId, TaskKey};
+pub use task::{OpId, TaskKey, Waits};

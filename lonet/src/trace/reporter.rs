@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::event::EventId;
 use super::record::{Record, What};
-use super::task::{OpId, TaskKey, Tasks};
+use super::task::{OpId, TaskKey, Tasks, Waits};
 
 /// Where records go. All events pass through one sink.
 pub trait Sink: Send + Sync + 'static {
@@ -119,7 +119,14 @@ impl Reporter {
         Operation {
             reporter: self.clone(),
             id: OpId::fresh(),
+            waits: Waits::Other,
         }
+    }
+
+    /// What operations of this process wait for now, and since when (CLOCK_MONOTONIC in
+    /// nanoseconds), the longest first.
+    pub fn waits(&self) -> Vec<(Waits, u64)> {
+        self.lock().tasks.waits()
     }
 
     /// A connection end that is now open.
@@ -147,15 +154,23 @@ impl Reporter {
 pub struct Operation {
     reporter: Arc<Reporter>,
     id: OpId,
+    waits: Waits,
 }
 
 impl Operation {
+    /// The same operation, which waits for that.
+    #[must_use]
+    pub fn waiting(mut self, what: Waits) -> Operation {
+        self.waits = what;
+        self
+    }
+
     /// It was polled by the calling task and did not finish.
     pub fn pending(&self) {
         self.reporter
             .lock()
             .tasks
-            .pending(TaskKey::current(), self.id);
+            .pending(TaskKey::current(), self.id, self.waits, now);
     }
 
     /// Polls a future, saying so when it pends, until it is done; then the operation has ended.
@@ -280,10 +295,14 @@ impl Tap {
 
     /// An attempt in this direction is pending for the calling task.
     pub fn pending(&self, direction: Direction) {
+        let (operation, waits) = match direction {
+            Direction::Read => (self.reading, Waits::Read(self.s)),
+            Direction::Write => (self.writing, Waits::Write(self.s)),
+        };
         self.reporter
             .lock()
             .tasks
-            .pending(TaskKey::current(), self.operation(direction));
+            .pending(TaskKey::current(), operation, waits, now);
     }
 
     /// An attempt in this direction has ended.

@@ -64,8 +64,8 @@ impl Tracing {
     /// The system's, when there is a socket that can't be reached for another reason than that
     /// nobody listens there any more.
     pub fn of(dir: &Path) -> io::Result<Option<Tracing>> {
-        static OPEN: Mutex<BTreeMap<PathBuf, (Weak<Reporter>, Weak<TraceSocket>)>> =
-            Mutex::new(BTreeMap::new());
+        type Open = BTreeMap<PathBuf, (Weak<Reporter>, Weak<TraceSocket>)>;
+        static OPEN: Mutex<Open> = Mutex::new(BTreeMap::new());
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((reporter, socket)) = open.get(dir)
             && let (Some(reporter), Some(socket)) = (reporter.upgrade(), socket.upgrade())

@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
+
 use super::event::EventId;
 use super::record::ReadCredit;
 
@@ -45,12 +47,31 @@ impl OpId {
     }
 }
 
+/// What a pending operation waits for. Sockets are named by their numbers in the reporter, as in
+/// its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Waits {
+    /// A dialer, at this listener.
+    Accept(u64),
+    /// Bytes, or their end, on this connection end.
+    Read(u64),
+    /// Room for bytes on this connection end.
+    Write(u64),
+    /// An acceptor; the records say which dials have not ended.
+    Dial,
+    /// An event.
+    Until,
+    /// Something else.
+    Other,
+}
+
 /// All tasks of a reporter.
 #[derive(Default)]
 pub(crate) struct Tasks {
     states: BTreeMap<TaskKey, TaskState>,
-    /// Which task each pending operation belongs to.
-    pending: BTreeMap<OpId, TaskKey>,
+    /// Which task each pending operation belongs to, what it waits for, and since when.
+    pending: BTreeMap<OpId, (TaskKey, Waits, u64)>,
     unordered: BTreeSet<TaskKey>,
 }
 
@@ -102,15 +123,24 @@ impl Tasks {
     }
 
     /// An operation of the task is pending. Two at once, and the task orders no longer.
-    pub(crate) fn pending(&mut self, task: TaskKey, op: OpId) {
-        match self.pending.insert(op, task) {
-            Some(before) if before == task => return,
-            Some(before) => {
+    pub(crate) fn pending(
+        &mut self,
+        task: TaskKey,
+        op: OpId,
+        waits: Waits,
+        now: impl FnOnce() -> u64,
+    ) {
+        match self.pending.get_mut(&op) {
+            Some((before, ..)) if *before == task => return,
+            Some((before, ..)) => {
+                let before = std::mem::replace(before, task);
                 if let Some(state) = self.states.get_mut(&before) {
                     state.pending.remove(&op);
                 }
             }
-            None => {}
+            None => {
+                self.pending.insert(op, (task, waits, now()));
+            }
         }
         let state = self.states.entry(task).or_default();
         state.pending.insert(op);
@@ -119,9 +149,20 @@ impl Tasks {
         }
     }
 
+    /// What is waited for, and since when, the longest first.
+    pub(crate) fn waits(&self) -> Vec<(Waits, u64)> {
+        let mut waits: Vec<_> = self
+            .pending
+            .values()
+            .map(|&(_, what, t)| (what, t))
+            .collect();
+        waits.sort_by_key(|&(_, t)| t);
+        waits
+    }
+
     /// The operation has ended, or was given up.
     pub(crate) fn done(&mut self, op: OpId) {
-        if let Some(task) = self.pending.remove(&op)
+        if let Some((task, ..)) = self.pending.remove(&op)
             && let Some(state) = self.states.get_mut(&task)
         {
             state.pending.remove(&op);

@@ -14,7 +14,7 @@ use super::engine::Io;
 use super::host::Host;
 use crate::addr::Addr;
 use crate::error::Cause;
-use crate::trace::{Direction, Tap, TaskKey, What};
+use crate::trace::{Direction, Tap, TaskKey, Waits, What};
 
 /// What a host's port table has of a connection's end.
 pub(crate) struct Conn {
@@ -131,8 +131,8 @@ impl End {
         let error = self.host.net.error(op, cause);
         let Conn { local, peer, .. } = &*self.conn;
         match op {
-            "read" => error.from_addr(peer.clone()).at(local.clone()),
-            _ => error.from_addr(local.clone()).at(peer.clone()),
+            "read" => error.with_source(peer.clone()).at(local.clone()),
+            _ => error.with_source(local.clone()).at(peer.clone()),
         }
         .into()
     }
@@ -293,7 +293,15 @@ impl End {
     }
 
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
-        self.host.net.watch(self.conn.io.ready(interest)).await
+        let waits = match &self.conn.tap {
+            Some(tap) if interest.is_readable() => Waits::Read(tap.socket()),
+            Some(tap) => Waits::Write(tap.socket()),
+            None => Waits::Other,
+        };
+        self.host
+            .net
+            .watch(waits, self.conn.io.ready(interest))
+            .await
     }
 
     /// Ends the direction away from here: the peer reads EOF. Twice is no error.

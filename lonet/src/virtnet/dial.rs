@@ -11,7 +11,7 @@ use super::host::{Host, Occupant};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Error, Result};
-use crate::trace::{Numbered, TaskKey, What};
+use crate::trace::{Numbered, TaskKey, Waits, What};
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ impl Host {
     pub async fn dial(&self, addr: &str) -> Result<Stream> {
         match self.net.reporter() {
             None => self.dial_watched(addr).await,
-            Some(_) => self.net.watch(self.dial_watched(addr)).await,
+            Some(_) => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
         }
     }
 
@@ -89,13 +89,13 @@ impl<'a> Dialing<'a> {
         let dst = match dst {
             Ok(dst) => dst,
             Err(cause) => {
-                let error = net.error("dial", cause).from_addr(src);
+                let error = net.error("dial", cause).with_source(src);
                 return Err(error.about(format!("{text:?}")));
             }
         };
         let port = match free {
             Ok(port) => port,
-            Err(cause) => return Err(net.error("dial", cause).from_addr(src).at(dst)),
+            Err(cause) => return Err(net.error("dial", cause).with_source(src).at(dst)),
         };
         let taken = state.ports.take(port, Occupant::Dial);
         debug_assert!(taken, "the lowest free port is free");
@@ -160,7 +160,7 @@ impl<'a> Dialing<'a> {
         self.host
             .net
             .error("dial", cause)
-            .from_addr(self.src.clone())
+            .with_source(self.src.clone())
             .at(self.dst.clone())
     }
 

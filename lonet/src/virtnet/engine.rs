@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 
 use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
 
 use super::Net;
 use crate::addr::Addr;
@@ -184,7 +183,7 @@ pub(crate) enum Answer {
     /// A line on the connection.
     Line,
     /// Its end of the pipe.
-    Pipe(PipeEnd, oneshot::Sender<Result<(PipeEnd, Addr), Cause>>),
+    Pipe(PipeEnd, pipenet::Answering),
 }
 
 impl Knock {

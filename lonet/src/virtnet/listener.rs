@@ -13,7 +13,7 @@ use super::host::{Host, Occupant};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Result};
-use crate::trace::{TaskKey, What};
+use crate::trace::{TaskKey, Waits, What};
 
 /// Waits for dials to one address of a host. Dropping it closes it.
 pub struct Listener {
@@ -187,7 +187,8 @@ impl Listener {
             ticket,
         };
         let accepted = std::future::poll_fn(|cx| self.poll_turn(cx, turn.ticket));
-        self.host.net.watch(accepted).await
+        let waits = Waits::Accept(self.core.socket);
+        self.host.net.watch(waits, accepted).await
     }
 
     /// Polls for the next dialer. Only the waker of the latest call is woken.

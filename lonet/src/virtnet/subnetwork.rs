@@ -11,7 +11,7 @@ use super::engine::{Engine, Knock};
 use super::host::{Host, HostCore};
 use crate::addr::{Addr, check_name};
 use crate::error::{Cause, Error, Result};
-use crate::trace::{Reporter, TaskKey, Tracing, What};
+use crate::trace::{Reporter, TaskKey, Tracing, Waits, What};
 
 /// This process's part of a network.
 ///
@@ -91,10 +91,10 @@ impl Net {
     }
 
     /// Awaits an operation, which, while it pends, keeps its task from ordering others.
-    pub(crate) async fn watch<F: Future>(&self, operation: F) -> F::Output {
+    pub(crate) async fn watch<F: Future>(&self, waits: Waits, operation: F) -> F::Output {
         match self.reporter() {
             None => operation.await,
-            Some(reporter) => reporter.operation().watch(operation).await,
+            Some(reporter) => reporter.operation().waiting(waits).watch(operation).await,
         }
     }
 

@@ -1,0 +1,169 @@
+//! What the analyst answers to whom.
+//!
+//! Owns each question's answer; what must happen for it is in `nodes`, or in the analyst itself.
+
+use super::*;
+
+impl Analyst {
+    pub(super) fn answer(&mut self, query: Query) {
+        match query {
+            Query::Start { launch, reply } => {
+                let (process, host, what) =
+                    (launch.process, launch.host.clone(), launch.what.clone());
+                match self.start(*launch) {
+                    Ok(()) => {
+                        if let Some(node) = self.nodes.get_mut(&process) {
+                            node.on_start = Some(reply);
+                        }
+                    }
+                    Err(how) => {
+                        let _ = reply.send(Err(Failure { host, what, how }));
+                    }
+                }
+            }
+            Query::Up { process, reply } => {
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
+                match (node.up, &node.end) {
+                    (Some(up), _) => {
+                        let _ = reply.send(Ok(up));
+                    }
+                    (None, Some(end)) => node.delivered |= reply.send(Err(end.clone())).is_ok(),
+                    (None, None) => node.on_up.push(reply),
+                }
+            }
+            Query::End {
+                process,
+                deliver,
+                reply,
+            } => {
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
+                match &node.end {
+                    Some(end) => node.delivered |= reply.send(end.clone()).is_ok() && deliver,
+                    None => node.on_end.push((deliver, reply)),
+                }
+            }
+            Query::Ended { process, reply } => {
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
+                match &node.end {
+                    Some(end) => drop(reply.send(end.clone())),
+                    None => node.on_ended.push(reply),
+                }
+            }
+            Query::Signal {
+                process,
+                signal,
+                until,
+                reply,
+            } => {
+                self.signal(process, signal, until, reply);
+            }
+            Query::Terminate { process } => self.terminate(process),
+            Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
+            Query::Records { reply } => {
+                let _ = reply.send(self.records());
+            }
+            Query::Log { process, reply } => {
+                let log = self.nodes.get(&process).map(Node::log).unwrap_or_default();
+                let _ = reply.send(log);
+            }
+            Query::Waits { reply } => {
+                for node in self.nodes.values_mut() {
+                    node.waits = None;
+                    if let Some(conn) = node.control {
+                        self.mailbox.write(conn, line(&ToNode::Waits));
+                    }
+                }
+                self.on_waits.push(reply);
+                self.have_waits();
+            }
+            Query::Report { reply } => {
+                let _ = reply.send(self.report());
+            }
+        }
+    }
+
+    pub(super) fn signal(
+        &mut self,
+        process: u64,
+        signal: i32,
+        until: Effect,
+        reply: tokio::sync::oneshot::Sender<()>,
+    ) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        if node.ended.is_some() {
+            let _ = reply.send(());
+            return;
+        }
+        node.interfered |= until == Effect::Killed;
+        if until == Effect::Killed {
+            // Whoever wants to know waits for the end.
+            let _ = reply.send(());
+        } else {
+            node.on_effect.push((until, reply));
+        }
+        self.tell_supervisor(&ToSupervisor::Signal { process, signal });
+    }
+
+    pub(super) fn terminate(&mut self, process: u64) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        if node.ended.is_some() || node.asked_to_finish {
+            return;
+        }
+        node.asked_to_finish = true;
+        let stopped = node.stopped;
+        match node.control {
+            Some(conn) => self.mailbox.write(conn, line(&ToNode::Terminate)),
+            // A role that has not shown its ticket is told when it does.
+            None if node.ticket.is_some() => {}
+            None => {
+                let signal = Signal::SIGTERM as i32;
+                self.tell_supervisor(&ToSupervisor::Signal { process, signal });
+            }
+        }
+        if stopped {
+            let signal = Signal::SIGCONT as i32;
+            self.tell_supervisor(&ToSupervisor::Signal { process, signal });
+        }
+    }
+
+    /// Answers those who wait for what all wait for, once all have said it who can.
+    pub(super) fn have_waits(&mut self) {
+        // One that is stopped can't.
+        let missing = |node: &Node| node.control.is_some() && !node.stopped && node.waits.is_none();
+        if !self.nodes.values().any(missing) {
+            for reply in self.on_waits.drain(..) {
+                let _ = reply.send(());
+            }
+        }
+    }
+
+    pub(super) fn tell_supervisor(&self, message: &ToSupervisor) {
+        if let Supervisor::Running { conn, .. } = self.supervisor {
+            self.mailbox.write(conn, line(message));
+        }
+    }
+
+    pub(super) fn report(&self) -> Report {
+        Report {
+            nodes: self.nodes.values().map(Node::report).collect(),
+            records: self.records(),
+            events: self.events.clone(),
+            problems: self.problems.clone(),
+            means: match self.supervisor {
+                Supervisor::Running { means, .. } => means,
+                _ => None,
+            },
+            undelivered: self.undelivered(),
+        }
+    }
+}

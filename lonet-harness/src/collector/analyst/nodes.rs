@@ -1,0 +1,273 @@
+//! The analyst's side of nodes: starting them, hearing of them, and judging how they ended.
+//!
+//! Owns what is said to the supervisor and to roles. Who asked for it, is `answers`' business.
+
+use super::*;
+
+impl Analyst {
+    pub(super) fn supervise(&mut self) {
+        if let Supervisor::NotStarted = self.supervisor {
+            self.supervisor = match launch::supervisor() {
+                Ok((child, socket)) => {
+                    let conn = self.mailbox.attach(socket);
+                    self.conns.insert(conn, Who::Supervisor);
+                    Supervisor::Running {
+                        child,
+                        conn,
+                        means: None,
+                    }
+                }
+                Err(error) => {
+                    Supervisor::Failed(format!("the supervisor can't be started: {error}"))
+                }
+            };
+        }
+    }
+
+    pub(super) fn start(&mut self, launch: Launch) -> Result<(), How> {
+        let taken = self
+            .nodes
+            .values()
+            .find(|n| n.host == launch.host && n.end.is_none());
+        if let Some(other) = taken {
+            let pid = other
+                .pid
+                .map_or_else(String::new, |pid| format!(" (pid {pid})"));
+            return Err(How::NotStarted(format!(
+                "another process of this scenario plays {}{pid}",
+                launch.host
+            )));
+        }
+        self.supervise();
+        let conn = match &self.supervisor {
+            Supervisor::Running { conn, .. } => *conn,
+            Supervisor::Failed(why) => return Err(How::NotStarted(why.clone())),
+            Supervisor::NotStarted => return Err(How::Unsupervised),
+        };
+        let process = launch.process;
+        let output = Arc::new(Mutex::new(Output::default()));
+        let (pipe, path) = self
+            .pipe(process)
+            .map_err(|e| How::NotStarted(e.to_string()))?;
+        let printing = self.mailbox.attach_output(pipe, output.clone());
+        self.conns.insert(printing, Who::Output(process));
+        let program = launch.program.clone();
+        let start = ToSupervisor::Start {
+            process,
+            program,
+            output: path,
+        };
+        self.mailbox.write(conn, line(&start));
+        self.nodes.insert(process, Node::new(launch, output));
+        Ok(())
+    }
+
+    /// A named pipe, so that a program may open `/dev/stdout` as it may any file.
+    fn pipe(&self, process: u64) -> std::io::Result<(OwnedFd, PathBuf)> {
+        let path = self.output_path(process);
+        mkfifo(&path, Mode::S_IRUSR | Mode::S_IWUSR)?;
+        let pipe = OpenOptions::new()
+            .read(true)
+            .custom_flags(OFlag::O_NONBLOCK.bits())
+            .open(&path)?;
+        Ok((pipe.into(), path))
+    }
+
+    fn output_path(&self, process: u64) -> PathBuf {
+        self.directory.join(format!("output-{process}"))
+    }
+
+    pub(super) fn hear_supervisor(&mut self, message: FromSupervisor) {
+        match message {
+            FromSupervisor::Ready { means: by } => {
+                if let Supervisor::Running { means, .. } = &mut self.supervisor {
+                    *means = Some(by);
+                }
+            }
+            FromSupervisor::Started { process, pid } => {
+                let _ = std::fs::remove_file(self.output_path(process));
+                self.identify(process, pid);
+                if let Some(reply) = self.nodes.get_mut(&process).and_then(|n| n.on_start.take()) {
+                    let _ = reply.send(Ok(pid));
+                }
+            }
+            FromSupervisor::NotStarted { process, error } => {
+                let _ = std::fs::remove_file(self.output_path(process));
+                if let Some(mut node) = self.nodes.remove(&process)
+                    && let Some(reply) = node.on_start.take()
+                {
+                    let _ = reply.send(Err(node.failed(How::NotStarted(error))));
+                }
+            }
+            FromSupervisor::Ended { process, status } => self.ended(process, status),
+            FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
+            FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
+        }
+    }
+
+    /// The process of that number has this pid: what reports from there is its doing.
+    pub(super) fn identify(&mut self, process: u64, pid: u32) {
+        if let Some(node) = self.nodes.get_mut(&process) {
+            node.pid = Some(pid);
+        }
+        for reported in &mut self.processes {
+            if reported.pid == pid && reported.node.is_none() && reported.connected {
+                reported.node = Some(process);
+            }
+        }
+    }
+
+    pub(super) fn effect(&mut self, process: u64, effect: Effect) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        node.stopped = effect == Effect::Stopped;
+        let replies = std::mem::take(&mut node.on_effect);
+        for (wanted, reply) in replies {
+            if wanted == effect {
+                let _ = reply.send(());
+            } else {
+                node.on_effect.push((wanted, reply));
+            }
+        }
+    }
+
+    /// It has ended; what it said before that is heard first.
+    pub(super) fn ended(&mut self, process: u64, status: Ended) {
+        if let Some(node) = self.nodes.get_mut(&process)
+            && node.ended.is_none()
+        {
+            node.ended = Some(status);
+            self.cuts += 1;
+            self.on_cut.insert(self.cuts, vec![process]);
+            self.mailbox.cut(self.cuts);
+        }
+    }
+
+    /// It has ended, and all is known that it said.
+    pub(super) fn conclude(&mut self, process: u64) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        let Some(status) = node.ended else { return };
+        let exit = What::Exit {
+            h: node.host.clone(),
+            i: process,
+            x: status.words(),
+        };
+        let numbered = self.reporter.number(None, exit);
+        let end = End {
+            exit: EventId {
+                process: index(0),
+                n: numbered.n(),
+            },
+            outcome: node.judge(status),
+        };
+        node.end = Some(end.clone());
+        // Before anyone can learn of it.
+        numbered.write();
+        for (deliver, reply) in std::mem::take(&mut node.on_end) {
+            node.delivered |= reply.send(end.clone()).is_ok() && deliver;
+        }
+        for reply in std::mem::take(&mut node.on_ended) {
+            let _ = reply.send(end.clone());
+        }
+        for reply in std::mem::take(&mut node.on_up) {
+            node.delivered |= reply.send(Err(end.clone())).is_ok();
+        }
+        for (_, reply) in std::mem::take(&mut node.on_effect) {
+            let _ = reply.send(());
+        }
+        if let Some(failure) = self.undelivered() {
+            for waiting in std::mem::take(&mut self.waiting) {
+                waiting.answer(&self.mailbox, Err(Refusal::Failed(failure.clone())));
+            }
+        }
+    }
+
+    pub(super) fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
+        let shown = match serde_json::from_slice(line_) {
+            Ok(FromNode::Ticket(nonce)) => self.nodes.values_mut().find(|node| {
+                node.ticket
+                    .as_ref()
+                    .is_some_and(|(ticket, _)| *ticket == nonce)
+            }),
+            _ => None,
+        };
+        let Some(node) = shown else {
+            self.mailbox.write(conn, line(&ToNode::Spent));
+            return;
+        };
+        let Some((_, play)) = node.ticket.take() else {
+            return;
+        };
+        let process = node.process;
+        node.control = Some(conn);
+        self.conns.insert(conn, Who::Node(process));
+        self.mailbox.write(conn, line(&ToNode::Play(play)));
+        if node.asked_to_finish {
+            self.mailbox.write(conn, line(&ToNode::Terminate));
+        }
+        self.identify(process, pid);
+    }
+
+    pub(super) fn hear_node(&mut self, process: u64, line: &[u8]) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        let said = match serde_json::from_slice(line) {
+            Ok(FromNode::Returned(value)) => Said::Returned(value),
+            Ok(FromNode::Failed(error)) => Said::Failed(error),
+            Ok(FromNode::Panicked(what)) => Said::Panicked(what),
+            Ok(FromNode::Terminated) => Said::Terminated,
+            Ok(FromNode::Ticket(_)) => return,
+            Ok(FromNode::Waits(waits)) => {
+                node.waits = Some(waits);
+                self.have_waits();
+                return;
+            }
+            Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
+        };
+        node.hear(said);
+    }
+
+    // Output.
+
+    pub(super) fn show(&mut self, process: u64, bytes: &[u8]) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        node.unshown.extend_from_slice(bytes);
+        let Some(end) = node.unshown.iter().rposition(|&b| b == b'\n') else {
+            return;
+        };
+        let rest = node.unshown.split_off(end + 1);
+        let lines = std::mem::replace(&mut node.unshown, rest);
+        print(&node.host, &lines);
+    }
+
+    pub(super) fn show_rest(&mut self, process: u64) {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        let rest = std::mem::take(&mut node.unshown);
+        print(&node.host, &rest);
+    }
+}
+
+/// Shows what a node printed, where libtest keeps it until the test fails, unless it is told not
+/// to.
+fn print(host: &str, lines: &[u8]) {
+    if lines.is_empty() {
+        return;
+    }
+    let text = String::from_utf8_lossy(lines);
+    let mut shown = String::with_capacity(text.len() + 64);
+    for line in text.lines() {
+        shown.push_str(host);
+        shown.push_str(" | ");
+        shown.push_str(line);
+        shown.push('\n');
+    }
+    eprint!("{shown}");
+}

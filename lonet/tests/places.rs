@@ -1,0 +1,88 @@
+//! Where a network is used from: the environment, and several runtimes of one process.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't go on has failed, whatever the error"
+)]
+
+use std::process::Command;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+}
+
+/// Runs the test below in a process with this environment; what it printed.
+fn told(environment: &[(&str, &str)]) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "in_another_process", "--ignored", "--nocapture"])
+        .env_remove("LONET_NETWORK")
+        .env_remove("LONET_HOST")
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+#[ignore = "is run by the test below, with an environment of its own"]
+fn in_another_process() {
+    runtime().block_on(async {
+        match tokio::join!(lonet::from_env(), lonet::from_env()) {
+            (Ok(host), Ok(again)) => {
+                let listener = host.listen(":10").await.unwrap();
+                assert!(again.listen(":10").await.is_err(), "it is the same host");
+                println!("is {} of {}", host.name(), host.network());
+                drop(listener);
+                host.close().await.unwrap();
+                // A closed host is no answer; the name is free for a new one.
+                let anew = lonet::from_env().await.unwrap();
+                anew.listen(":10").await.unwrap();
+                println!("is anew");
+            }
+            (Err(error), _) | (_, Err(error)) => println!("{error}"),
+        }
+    });
+}
+
+#[test]
+fn a_program_finds_its_place_in_the_environment() {
+    let unset = "join lonet: invalid name: the environment variable";
+    assert!(told(&[("LONET_HOST", "α")]).contains(&format!("{unset} LONET_NETWORK")));
+    assert!(told(&[("LONET_NETWORK", "x")]).contains(&format!("{unset} LONET_HOST")));
+    let net = runtime().block_on(lonet::join("")).unwrap();
+    let told = told(&[("LONET_NETWORK", net.name()), ("LONET_HOST", "α")]);
+    assert!(
+        told.contains(&format!("is α of {}", net.network())),
+        "{told}"
+    );
+    assert!(told.contains("is anew"), "{told}");
+}
+
+#[test]
+fn a_connection_lives_on_the_runtime_that_accepted_it() {
+    let (serving, other) = (runtime(), runtime());
+    let net = serving.block_on(lonet::join("")).unwrap();
+    let beta = serving.block_on(net.new_host("β")).unwrap();
+    let alpha = serving.block_on(net.new_host("α")).unwrap();
+    let (accepted, dialed) = std::thread::scope(|threads| {
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let serving = threads.spawn(|| serving.block_on(stopped));
+        let ends = other.block_on(async {
+            let listener = alpha.listen(":10").await.unwrap();
+            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap()
+        });
+        drop(stop);
+        let _ = serving.join().unwrap();
+        ends
+    });
+    drop(serving);
+    let (mut accepted, mut dialed) = (accepted, dialed);
+    other.block_on(async {
+        dialed.write_all(b"x").await.unwrap();
+        assert_eq!(accepted.read_u8().await.unwrap(), b'x');
+    });
+}

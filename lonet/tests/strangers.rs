@@ -1,0 +1,194 @@
+//! Peers that speak the wire's lines in odd ways, or not at all: on the accepting side, where
+//! anybody may connect, and on the dialing side, where another program may sit on a host's port.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that can't go on has failed, whatever the error"
+)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use lonet::{Cause, Result, SubNetwork};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+fn registry(net: &SubNetwork) -> rusqlite::Connection {
+    let path: PathBuf = [
+        std::env::temp_dir().to_str().unwrap(),
+        "lonet",
+        net.name(),
+        "registry.db",
+    ]
+    .iter()
+    .collect();
+    rusqlite::Connection::open(path).unwrap()
+}
+
+/// A plain TCP connection to where a host is served.
+async fn knock(net: &SubNetwork, host: &str) -> TcpStream {
+    let osladdr: String = registry(net)
+        .query_row(
+            "SELECT osladdr FROM hosts WHERE hostname = ?",
+            [host],
+            |row| row.get(0),
+        )
+        .unwrap();
+    TcpStream::connect(osladdr).await.unwrap()
+}
+
+/// Asks for a connection with this line, and reads to the end of the answer.
+async fn answer_to(net: &SubNetwork, line: &[u8]) -> String {
+    let mut stream = knock(net, "α").await;
+    stream.write_all(line).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.replace(net.network(), "net")
+}
+
+#[tokio::test]
+async fn a_request_may_come_in_pieces_and_with_more_behind_it() -> Result<()> {
+    let net = lonet::join("").await?;
+    let listener = net.new_host("α").await?.listen(":10").await?;
+    let request = format!("lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
+
+    let mut slow = knock(&net, "α").await;
+    slow.set_nodelay(true).unwrap();
+    for byte in request.as_bytes() {
+        slow.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let accepted = listener.accept().await?;
+    assert_eq!(accepted.peer_addr().to_string(), "β:7");
+    let mut reply = vec![0; format!("lonet \"{}\" connected \"α:1\"\n", net.network()).len()];
+    slow.read_exact(&mut reply).await.unwrap();
+    assert!(reply.ends_with("connected \"α:1\"\n".as_bytes()));
+
+    let mut glued = knock(&net, "α").await;
+    glued
+        .write_all(format!("{request}hello").as_bytes())
+        .await
+        .unwrap();
+    let mut accepted = listener.accept().await?;
+    let mut hello = [0; 5];
+    accepted.read_exact(&mut hello).await.unwrap();
+    assert_eq!(&hello, b"hello");
+    Ok(())
+}
+
+#[tokio::test]
+async fn bad_requests_are_answered() -> Result<()> {
+    let net = lonet::join("").await?;
+    let _listener = net.new_host("α").await?.listen(":10").await?;
+    let full = net.network().to_owned();
+    let request = |network: &str, src: &str, dst: &str| {
+        format!("lonet \"{network}\" dial \"{src}\" \"{dst}\"\n").into_bytes()
+    };
+    for (line, text) in [
+        (
+            b"GET / HTTP/1.1\r\n".to_vec(),
+            "protocol error: invalid dial request",
+        ),
+        (vec![b'x'; 1024], "protocol error: invalid dial request"),
+        (vec![b'x'; 5000], "protocol error: invalid dial request"),
+        (
+            request("lonetother", "β:1", "α:10"),
+            "protocol error: network mismatch",
+        ),
+        (
+            request(&full, "β", "α:10"),
+            "protocol error: src address invalid",
+        ),
+        (
+            request(&full, "β:1", "α"),
+            "protocol error: dst address invalid",
+        ),
+        (request(&full, "β:1", "α:11"), "connection refused"),
+        (request(&full, "β:1", "γ:10"), "connection refused"),
+    ] {
+        assert_eq!(
+            answer_to(&net, &line).await,
+            format!("lonet \"net\" E \"{text}\"\n")
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn silent_peers_are_in_nobodys_way() -> Result<()> {
+    let net = lonet::join("").await?;
+    let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
+    let listener = alpha.listen(":10").await?;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(knock(&net, "α").await);
+        if silent.len() % 100 == 0 {
+            tokio::try_join!(listener.accept(), beta.dial("α:10"))?;
+        }
+    }
+    // More than 256 are too many: the first ones were hung up on.
+    assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+    // The last ones are still waited for.
+    let request = format!("lonet \"{}\" dial \"γ:1\" \"α:10\"\n", net.network());
+    let last = silent.last_mut().unwrap();
+    last.write_all(request.as_bytes()).await.unwrap();
+    assert_eq!(listener.accept().await?.peer_addr().to_string(), "γ:1");
+    Ok(())
+}
+
+/// What a dial ends with when this answers it in a host's place.
+async fn dialed_into(behave: impl AsyncFnOnce(TcpStream, &str)) -> (String, Result<lonet::Stream>) {
+    let net = lonet::join("").await.unwrap();
+    let beta = net.new_host("β").await.unwrap();
+    let squatter = TcpListener::bind("127.77.7.7:0").await.unwrap();
+    registry(&net)
+        .execute(
+            "INSERT INTO hosts VALUES ('α', ?)",
+            [squatter.local_addr().unwrap().to_string()],
+        )
+        .unwrap();
+    let network = net.network().to_owned();
+    let play = async {
+        let (mut stream, _) = squatter.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"\n") {
+            request.push(stream.read_u8().await.unwrap());
+        }
+        behave(stream, &network).await;
+    };
+    let (dialed, ()) = tokio::time::timeout(Duration::from_secs(20), async {
+        tokio::join!(beta.dial("α:10"), play)
+    })
+    .await
+    .expect("a dial hangs");
+    (network.clone(), dialed)
+}
+
+#[tokio::test]
+async fn what_answers_in_a_hosts_place() {
+    let cause = |(_, dialed): (String, Result<lonet::Stream>)| dialed.unwrap_err().cause().clone();
+    let hangs_up = dialed_into(async |stream, _| drop(stream)).await;
+    assert_eq!(cause(hangs_up), Cause::ConnectionRefused);
+    let garbage = dialed_into(async |mut stream, _| stream.write_all(b"220 hi\r\n").await.unwrap());
+    assert!(matches!(cause(garbage.await), Cause::Protocol(_)));
+    let endless = dialed_into(async |mut stream, _| stream.write_all(&[b'x'; 4096]).await.unwrap());
+    assert!(matches!(cause(endless.await), Cause::Protocol(_)));
+    let original = dialed_into(async |mut stream, net| {
+        let line = format!("lonet \"{net}\" E \"dial: no such host\"\n");
+        stream.write_all(line.as_bytes()).await.unwrap();
+    });
+    assert_eq!(cause(original.await), Cause::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_server_may_speak_first() {
+    let (_, dialed) = dialed_into(async |mut stream, net| {
+        let glued = format!("lonet \"{net}\" connected \"α:3\"\nwelcome");
+        stream.write_all(glued.as_bytes()).await.unwrap();
+    })
+    .await;
+    let mut dialed = dialed.unwrap();
+    assert_eq!(dialed.peer_addr().to_string(), "α:3");
+    let mut text = String::new();
+    dialed.read_to_string(&mut text).await.unwrap();
+    assert_eq!(text, "welcome");
+}
