@@ -134,10 +134,11 @@ impl Analyst {
                 door: Door::Trace,
                 pid,
             } => {
+                // One that has ended may be heard of only now: what it said comes before its end.
                 let node = self
                     .nodes
                     .values()
-                    .find(|n| n.pid == Some(pid) && n.ended.is_none());
+                    .find(|n| n.pid == Some(pid) && n.end.is_none());
                 self.conns.insert(conn, Who::Reporter(self.processes.len()));
                 self.processes.push(Reported {
                     pid,
@@ -266,9 +267,16 @@ impl Analyst {
         let event = Event::of_record(index(process), &record);
         reported.records.push(record);
         let Some(event) = event else { return };
+        self.offer(&event, node, |_| true);
+        self.note_up(&event, node);
+        self.events.push(event);
+    }
+
+    /// Offers an event to those who wait, of whom `to` says which.
+    pub(super) fn offer(&mut self, event: &Event, node: Option<u64>, to: impl Fn(&Waiting) -> bool) {
         let mut matched = Vec::new();
         for (at, waiting) in self.waiting.iter_mut().enumerate() {
-            if waiting.matches(&event, node) {
+            if to(waiting) && waiting.matches(event, node) {
                 waiting.candidates.push(event.clone());
                 if waiting.cut.is_none() {
                     matched.push(at);
@@ -276,6 +284,10 @@ impl Analyst {
             }
         }
         self.order_cuts(&matched);
+    }
+
+    /// The host of a node is up, if that is what this event says.
+    pub(super) fn note_up(&mut self, event: &Event, node: Option<u64>) {
         if event.verb() == Verb::Up
             && let Some(node) = node.and_then(|node| self.nodes.get_mut(&node))
             && node.host == event.host()
@@ -286,7 +298,6 @@ impl Analyst {
                 let _ = reply.send(Ok(event.id()));
             }
         }
-        self.events.push(event);
     }
 
     /// What has matched is answered once all is known that came before it.

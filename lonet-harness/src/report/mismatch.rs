@@ -103,7 +103,7 @@ impl Page<'_> {
         let problem = self.parts.problem.clone();
         match &problem {
             Problem::Syntax(error) => {
-                self.line(&format!("the expected trace is malformed: {error}"))
+                self.line(&format!("the expected trace is malformed: {error}"));
             }
             Problem::AboveCause {
                 line,

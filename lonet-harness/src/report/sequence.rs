@@ -124,7 +124,15 @@ fn draw(events: &[Event]) -> String {
         };
         push(&mut text, &row);
     }
-    text
+    without_margin(&text)
+}
+
+/// The text without the blanks that all its lines begin with.
+fn without_margin(text: &str) -> String {
+    let blanks = |line: &str| line.len() - line.trim_start_matches(' ').len();
+    let margin = text.lines().map(blanks).min().unwrap_or(0);
+    let lines = text.lines().map(|line| format!("{}\n", &line[margin..]));
+    lines.collect()
 }
 
 /// One cell a terminal column; a wide character leaves the cell after it empty.

@@ -11,7 +11,7 @@ use lonet::trace::{Event, EventId, Record, What};
 use serde::{Deserialize, Serialize};
 
 use super::edges::{Credit, Edge, Gathered, OneProcess, Why};
-use super::symbols::{Label, Labels, NONE, Symbols};
+use super::symbols::{FastMap, Label, Labels, NONE, Symbols};
 
 /// What one process reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -417,12 +417,12 @@ struct Across<'a> {
     likely: Vec<(u32, u32)>,
 }
 
-impl Across<'_> {
+impl<'a> Across<'a> {
     fn process_of(&self, node: u32) -> u32 {
         (self.firsts.partition_point(|&first| first <= node) - 1) as u32
     }
 
-    fn what(&self, node: u32) -> &What {
+    fn what(&self, node: u32) -> &'a What {
         let process = self.process_of(node) as usize;
         &self.processes[process].records[(node - self.firsts[process]) as usize].e
     }
@@ -441,17 +441,17 @@ impl Across<'_> {
         let ends = std::mem::take(&mut self.gathered.ends);
         let links = std::mem::take(&mut self.gathered.links);
         self.peer = vec![None; ends.len()];
-        let mut dialers: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        let mut dialers: FastMap<u32, Vec<u32>> = FastMap::default();
         for (index, end) in ends.iter().enumerate().filter(|(_, end)| end.is_dialer) {
             dialers.entry(end.key).or_default().push(index as u32);
         }
         for (index, end) in ends.iter().enumerate().filter(|(_, end)| !end.is_dialer) {
-            let What::Accept { a, p, .. } = self.what(end.created).clone() else {
+            let What::Accept { a, p, .. } = self.what(end.created) else {
                 continue;
             };
             let dial = links.get(&end.key).and_then(|dials| {
                 let fits = |&&dial: &&u32| match self.what(dial) {
-                    What::Dial { a: src, p: dst } => *src == p && dst.host() == a.host(),
+                    What::Dial { a: src, p: dst } => src == p && dst.host() == a.host(),
                     _ => false,
                 };
                 dials.iter().rev().find(fits).copied()
@@ -469,7 +469,7 @@ impl Across<'_> {
             }
             let candidates = dialers.get(&end.key).map_or(&[][..], Vec::as_slice);
             let fits = |&&dialer: &&u32| match self.what(ends[dialer as usize].created) {
-                What::Connect { a: src, p: dst, .. } => *src == p && *dst == a,
+                What::Connect { a: src, p: dst, .. } => src == p && dst == a,
                 _ => false,
             };
             let free = |dialer: &&u32| self.peer[**dialer as usize].is_none() && fits(dialer);

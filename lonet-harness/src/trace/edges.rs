@@ -138,6 +138,7 @@ impl OneProcess<'_> {
             into,
             symbols,
             tasks: FastMap::default(),
+            task_states: Vec::new(),
             sockets: FastMap::default(),
             listeners: FastMap::default(),
             released: FastMap::default(),
@@ -151,7 +152,9 @@ struct Gathering<'a, 'b> {
     process: &'a OneProcess<'b>,
     into: &'a mut Gathered,
     symbols: &'a mut Symbols,
-    tasks: FastMap<u64, Task>,
+    /// Where in `task_states` each task is.
+    tasks: FastMap<u64, usize>,
+    task_states: Vec<Task>,
     /// Which end a socket is.
     sockets: FastMap<u64, u32>,
     /// The record of each listener's creation.
@@ -169,9 +172,14 @@ impl Gathering<'_, '_> {
             let ordered = record.k.is_some() && !record.u;
             let is_here = matches!(record.e, What::Here {});
             if let Some(k) = record.k {
-                let mut task = self.tasks.remove(&k).unwrap_or_default();
+                let fresh = self.task_states.len();
+                let index = *self.tasks.entry(k).or_insert(fresh);
+                if index == fresh {
+                    self.task_states.push(Task::default());
+                }
+                let mut task = std::mem::take(&mut self.task_states[index]);
                 self.task(&mut task, node, record);
-                self.tasks.insert(k, task);
+                self.task_states[index] = task;
             }
             // What an unordered task read or awaited may belong to another of its operations.
             if ordered || is_here {

@@ -410,8 +410,7 @@ impl<'a> LineParser<'a> {
     /// A variable: `$` and its name.
     fn named(&mut self, text: &str, at: usize, is_host: bool) -> Result<u32, Wrong> {
         let name = &text[1..];
-        let legal = |c: char| c.is_alphanumeric() || c == '_';
-        if name.is_empty() || !name.chars().all(legal) {
+        if !is_name(name) {
             let message = format!(
                 "`{text}` is no variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
             );
@@ -484,9 +483,9 @@ impl<'a> LineParser<'a> {
         if let Some((before, value)) = text.rsplit_once('=') {
             let term = match value {
                 "_" => Some(Term::Any),
-                _ if value.starts_with('$') => {
-                    let at = at + before.len() + 1;
-                    Some(Term::Variable(self.named(value, at, false)?))
+                // What is no variable there is text: only words that begin with `$` are quoted.
+                _ if value.strip_prefix('$').is_some_and(is_name) => {
+                    Some(Term::Variable(self.into.variable(&value[1..], false)))
                 }
                 _ => None,
             };
@@ -497,6 +496,11 @@ impl<'a> LineParser<'a> {
         }
         Ok(Word::Whole(Term::Is(self.into.symbols.intern(text))))
     }
+}
+
+/// Whether a variable may have this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
 fn legal_list(after: &str, legal: &[Verb]) -> String {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lonet::trace::Verb;
 
 use super::diagnosis::{Look, Problem, fields, line_of};
-use super::grammar::{Expectation, Port, Term, Variable};
+use super::grammar::{Expectation, Port, Term, Text, Variable};
 use super::matching::{Mode, Outcome};
 use super::past::Trace;
 use super::pattern::{Bindings, unify};
@@ -154,7 +154,7 @@ impl Finder<'_> {
         if !matches!(shape.verb, Verb::Fail | Verb::Exit | Verb::Mark) {
             return false;
         }
-        shape.text = super::grammar::Text::Is(0);
+        shape.text = Text::Is(0);
         let bound = self.look.bindings.mark();
         let matches = unify(&shape, self.look.of, fields, &mut self.look.bindings);
         self.look.bindings.undo_to(bound);
@@ -223,6 +223,9 @@ impl Finder<'_> {
         if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
             return;
         }
+        if !self.same_but_for_ports() {
+            return;
+        }
         let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
         for &node in &scope.events {
             let fields = fields(graph, node);
@@ -283,6 +286,36 @@ impl Finder<'_> {
         if !swaps.is_empty() {
             self.hints.insert(0, Hint::PortsRaced { renamed: swaps });
         }
+    }
+
+    /// Whether lines and events agree once ports are left out; a line that leaves more open may
+    /// stand for anything.
+    fn same_but_for_ports(&self) -> bool {
+        let (graph, of) = (self.look.graph, self.look.of);
+        let mut counts: BTreeMap<(Verb, &str, Option<&str>, &str), i64> = BTreeMap::new();
+        for &node in &self.look.trace.scope().events {
+            let fields = fields(graph, node);
+            let peer = fields.peer.map(|(host, _)| host);
+            *counts
+                .entry((fields.verb, fields.host, peer, fields.text))
+                .or_default() += 1;
+        }
+        for line in &of.lines {
+            let shape = &line.shape;
+            let text = |term: Term| match term {
+                Term::Is(symbol) => Some(of.symbols.text(symbol)),
+                _ => None,
+            };
+            let peer = shape.peer.map(|(host, _)| text(host));
+            let (Some(host), false, Text::Is(words)) =
+                (text(shape.host), peer == Some(None), &shape.text)
+            else {
+                return true;
+            };
+            let key = (shape.verb, host, peer.flatten(), of.symbols.text(*words));
+            *counts.entry(key).or_default() -= 1;
+        }
+        counts.values().all(|&count| count == 0)
     }
 
     /// The host of the line ended before it could.

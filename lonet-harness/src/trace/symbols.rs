@@ -55,37 +55,61 @@ impl Hasher for FastHasher {
     }
 }
 
-/// Texts, each with its number.
+/// Texts, each with its number. All of them lie in one string, so that a million marks are not a
+/// million allocations.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Symbols {
-    texts: Vec<Box<str>>,
-    numbers: FastMap<Box<str>, Symbol>,
+    text: String,
+    /// Where each text ends; it begins where the one before ends.
+    ends: Vec<usize>,
+    /// By digest, the latest text with it; and for each text, the one before with the same.
+    latest: FastMap<u64, Symbol>,
+    earlier: Vec<Symbol>,
 }
 
 impl Symbols {
     /// The text's number, a new one if it has none yet.
     pub(crate) fn intern(&mut self, text: &str) -> Symbol {
-        if let Some(&symbol) = self.numbers.get(text) {
-            return symbol;
+        let digest = digest(text);
+        let latest = self.latest.get(&digest).copied().unwrap_or(NONE);
+        if let Some(known) = self.among(latest, text) {
+            return known;
         }
-        let symbol = self.texts.len() as Symbol;
-        self.texts.push(text.into());
-        self.numbers.insert(text.into(), symbol);
+        let symbol = self.ends.len() as Symbol;
+        self.text.push_str(text);
+        self.ends.push(self.text.len());
+        self.earlier.push(latest);
+        self.latest.insert(digest, symbol);
         symbol
     }
 
     /// The text's number, if it has one.
     pub(crate) fn find(&self, text: &str) -> Option<Symbol> {
-        self.numbers.get(text).copied()
+        self.among(*self.latest.get(&digest(text))?, text)
+    }
+
+    fn among(&self, mut symbol: Symbol, text: &str) -> Option<Symbol> {
+        while symbol != NONE {
+            if self.text(symbol) == text {
+                return Some(symbol);
+            }
+            symbol = self.earlier[symbol as usize];
+        }
+        None
     }
 
     /// The text of a number.
     pub(crate) fn text(&self, symbol: Symbol) -> &str {
-        self.texts.get(symbol as usize).map_or("", |text| text)
+        let index = symbol as usize;
+        let Some(&end) = self.ends.get(index) else {
+            return "";
+        };
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.text[start..end]
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.texts.len()
+        self.ends.len()
     }
 }
 

@@ -105,15 +105,25 @@ impl Analyst {
         }
     }
 
-    /// The process of that number has this pid: what reports from there is its doing.
+    /// The process of that number has this pid: what reports from there is its doing, also what was
+    /// heard before the supervisor's word, or after the reporter hung up. Descriptors are read in
+    /// no particular order, and a role may be over in a millisecond.
     pub(super) fn identify(&mut self, process: u64, pid: u32) {
-        if let Some(node) = self.nodes.get_mut(&process) {
-            node.pid = Some(pid);
-        }
-        for reported in &mut self.processes {
-            if reported.pid == pid && reported.node.is_none() && reported.connected {
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
+        node.pid = Some(pid);
+        let mut said = Vec::new();
+        for (at, reported) in self.processes.iter_mut().enumerate() {
+            if reported.pid == pid && reported.node.is_none() {
                 reported.node = Some(process);
+                let events = reported.records.iter();
+                said.extend(events.filter_map(|record| Event::of_record(index(at), record)));
             }
+        }
+        for event in said {
+            self.offer(&event, Some(process), |waiting| waiting.wanted.of == Some(process));
+            self.note_up(&event, Some(process));
         }
     }
 

@@ -45,15 +45,15 @@ fn an_effect_above_its_cause() {
                   β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                         α                  β
-                         │                  │
-                    :10 listen              │
-                         │◀─ :1 dial :10 ───│
-                         │── :1 accept :1 ─▶│
-                         │◀ :1 connect :1 ──│
-                   :1 close β:1             │
-                     :10 close              │
-                         │            :1 close α:1
+                      α                  β
+                      │                  │
+                 :10 listen              │
+                      │◀─ :1 dial :10 ───│
+                      │── :1 accept :1 ─▶│
+                      │◀ :1 connect :1 ──│
+                :1 close β:1             │
+                  :10 close              │
+                      │            :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -93,15 +93,15 @@ fn an_event_is_missing() {
                   β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                         α                  β
-                         │                  │
-                    :10 listen              │
-                         │◀─ :1 dial :10 ───│
-                         │── :1 accept :1 ─▶│
-                         │◀ :1 connect :1 ──│
-                   :1 close β:1             │
-                     :10 close              │
-                         │            :1 close α:1
+                      α                  β
+                      │                  │
+                 :10 listen              │
+                      │◀─ :1 dial :10 ───│
+                      │── :1 accept :1 ─▶│
+                      │◀ :1 connect :1 ──│
+                :1 close β:1             │
+                  :10 close              │
+                      │            :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -139,15 +139,15 @@ fn an_extra_event() {
                   β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                         α                  β
-                         │                  │
-                    :10 listen              │
-                         │◀─ :1 dial :10 ───│
-                         │── :1 accept :1 ─▶│
-                         │◀ :1 connect :1 ──│
-                   :1 close β:1             │
-                     :10 close              │
-                         │            :1 close α:1
+                      α                  β
+                      │                  │
+                 :10 listen              │
+                      │◀─ :1 dial :10 ───│
+                      │── :1 accept :1 ─▶│
+                      │◀ :1 connect :1 ──│
+                :1 close β:1             │
+                  :10 close              │
+                      │            :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -181,15 +181,15 @@ fn more_happened_than_told() {
                 + β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                         α                  β
-                         │                  │
-                    :10 listen              │
-                         │◀─ :1 dial :10 ───│
-                         │── :1 accept :1 ─▶│
-                         │◀ :1 connect :1 ──│
-                   :1 close β:1             │
-                     :10 close              │
-                         │            :1 close α:1
+                      α                  β
+                      │                  │
+                 :10 listen              │
+                      │◀─ :1 dial :10 ───│
+                      │── :1 accept :1 ─▶│
+                      │◀ :1 connect :1 ──│
+                :1 close β:1             │
+                  :10 close              │
+                      │            :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -297,15 +297,15 @@ fn ports_swapped_by_a_race() {
             hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
 
             what happened (concurrent events stand in some order):
-                         α                  β                  γ
-                         │                  │                  │
-                    :10 listen              │                  │
-                         │◀─ :1 dial :10 ───│                  │
-                         │── :2 accept :1 ─▶│                  │
-                         │◀ :1 connect :2 ──│                  │
-                         │◀─────────── :1 dial :10 ────────────│
-                         │─────────── :1 accept :1 ───────────▶│
-                         │◀────────── :1 connect :1 ───────────│
+                     α                  β                  γ
+                     │                  │                  │
+                :10 listen              │                  │
+                     │◀─ :1 dial :10 ───│                  │
+                     │── :2 accept :1 ─▶│                  │
+                     │◀ :1 connect :2 ──│                  │
+                     │◀─────────── :1 dial :10 ────────────│
+                     │─────────── :1 accept :1 ───────────▶│
+                     │◀────────── :1 connect :1 ───────────│
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -338,10 +338,10 @@ fn a_wrong_cause_text() {
             hint: this happened, and differs only in what it says: β:1 fail α:10 no such host
 
             what happened (concurrent events stand in some order):
-                             β                          α
-                             │                          │
-                             │────── :1 dial :10 ──────▶│
-                 :1 fail α:10 no such host              │
+                            β                          α
+                            │                          │
+                            │────── :1 dial :10 ──────▶│
+                :1 fail α:10 no such host              │
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -359,26 +359,26 @@ fn concurrent_with_the_assertion() {
         &w.trace(),
         "α mark one\nα mark two",
         expect![[r##"
-        the trace is not the expected one: line 2 can't happen here
+            the trace is not the expected one: line 2 can't happen here
 
-            line 2: α mark two
+                line 2: α mark two
 
-        no such event happened
-        at this point, nothing more happened
+            no such event happened
+            at this point, nothing more happened
 
-        the nearest order that could happen (- expected, + happened):
-              α mark one
-            - α mark two
+            the nearest order that could happen (- expected, + happened):
+                  α mark one
+                - α mark two
 
-        hint: `α mark two` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until("α mark two").await?, or by ending α first: its node's join(), terminate() or kill()
+            hint: `α mark two` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until("α mark two").await?, or by ending α first: its node's join(), terminate() or kill()
 
-        what happened (concurrent events stand in some order):
-               α
-               │
-             [one]
+            what happened (concurrent events stand in some order):
+                  α
+                  │
+                [one]
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
 }
 
@@ -393,26 +393,26 @@ fn a_role_that_died_half_way() {
         &w.trace(),
         "α mark one\nα mark two",
         expect![[r##"
-        the trace is not the expected one: line 2 can't happen here
+            the trace is not the expected one: line 2 can't happen here
 
-            line 2: α mark two
+                line 2: α mark two
 
-        no such event happened
-        at this point, nothing more happened
+            no such event happened
+            at this point, nothing more happened
 
-        the nearest order that could happen (- expected, + happened):
-              α mark one
-            - α mark two
+            the nearest order that could happen (- expected, + happened):
+                  α mark one
+                - α mark two
 
-        hint: α's process ended with status 101
+            hint: α's process ended with status 101
 
-        what happened (concurrent events stand in some order):
-               α
-               │
-             [one]
+            what happened (concurrent events stand in some order):
+                  α
+                  │
+                [one]
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
 }
 
@@ -442,15 +442,15 @@ fn outside_the_view() {
             hint: `α up` did happen, but this view leaves it out; it is in trace().lifecycle()
 
             what happened (concurrent events stand in some order):
-                         α                  β
-                         │                  │
-                    :10 listen              │
-                         │◀─ :1 dial :10 ───│
-                         │── :1 accept :1 ─▶│
-                         │◀ :1 connect :1 ──│
-                   :1 close β:1             │
-                     :10 close              │
-                         │            :1 close α:1
+                      α                  β
+                      │                  │
+                 :10 listen              │
+                      │◀─ :1 dial :10 ───│
+                      │── :1 accept :1 ─▶│
+                      │◀ :1 connect :1 ──│
+                :1 close β:1             │
+                  :10 close              │
+                      │            :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -483,10 +483,10 @@ fn a_variable_that_stands_for_something_else() {
             hint: `α mark term=2` would do, but `$t` stands for 1 since a line above
 
             what happened (concurrent events stand in some order):
-                     α
-                     │
-                 [term=1]
-                 [term=2]
+                    α
+                    │
+                [term=1]
+                [term=2]
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],

@@ -1,10 +1,13 @@
 //! Tests of traces, by topic. `world` simulates executions for all of them.
 
+mod diagrams;
 mod holds;
+mod lines;
 mod messages;
 mod oracle;
 mod relation;
 mod simulation;
+mod updates;
 mod world;
 
 use super::Trace;
@@ -32,4 +35,12 @@ fn ping_pong() -> Trace {
     w.join(beta);
     w.join(alpha);
     w.trace()
+}
+
+/// So many random cases; a failing one is printed whole, and kept nowhere.
+fn cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        failure_persistence: None,
+        ..proptest::test_runner::Config::with_cases(cases)
+    }
 }

@@ -6,7 +6,7 @@ use lonet::trace::EventId;
 use proptest::prelude::*;
 
 use super::simulation::{Allowed, simulate};
-use super::world::{TEST, World};
+use super::world::World;
 use crate::trace::causality::Graph;
 
 fn computed(graph: &Graph, of: EventId) -> BTreeSet<EventId> {
@@ -26,7 +26,7 @@ fn told(world: &World, id: EventId) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
+    #![proptest_config(super::cases(if cfg!(debug_assertions) { 300 } else { 3000 }))]
 
     #[test]
     fn nothing_is_ordered_that_is_not(numbers in prop::collection::vec(any::<u32>(), 0..150)) {
@@ -107,7 +107,7 @@ proptest! {
             }
         }
         for trace in [super::Trace::whole(graph.clone()), super::Trace::past(graph, here)] {
-            trace.assert(&trace.to_string());
+            trace.assert(trace.to_string());
             let _ = crate::report::sequence::diagram(&trace);
             let _ = crate::report::mermaid::diagram(&trace);
         }
@@ -182,7 +182,6 @@ fn accepts_one_after_the_other_are_concurrent() {
     w.accept(alpha, listener, g);
     let second = w.latest(alpha);
     let after = w.mark(alpha, "after");
-    let _ = TEST;
     let graph = w.graph();
     let node = |id| graph.node(id).unwrap();
     assert!(!graph.reaches(node(first), node(second)));

@@ -1,0 +1,177 @@
+//! How long causality and matching take, and how that grows: `cargo bench -p lonet-harness`.
+//!
+//! A program, never a timed test. CPU time, the best of three. A trace of so many events: pairs of processes that dial, accept,
+//! exchange messages and close, one after the other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use lonet::trace::{Record, What};
+use lonet_harness::trace::causality::{Graph, Process};
+use lonet_harness::trace::{Expectation, Mode, Trace};
+use nix::time::{ClockId, clock_gettime};
+
+/// Servers and clients, half of each.
+const PROCESSES: usize = 8;
+/// Events of one connection: dial, accept, connect, two marks, two closes.
+const EVENTS: usize = 7;
+
+fn addr(host: &str, port: usize) -> lonet::Addr {
+    format!("{host}:{port}").parse().expect("a legal address")
+}
+
+fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
+    let n = process.records.len() as u64 + 1;
+    process.records.push(Record {
+        n,
+        t: n,
+        k: Some(1),
+        u: false,
+        r: r.iter().map(|&credit| credit.into()).collect(),
+        l: Vec::new(),
+        e,
+    });
+    n
+}
+
+/// Marks with a text of their own make labels unique; without, only their order tells them apart.
+fn execution(events: usize, unique: bool) -> Vec<Process> {
+    let pairs = PROCESSES / 2;
+    let mut processes: Vec<Process> = (0..PROCESSES)
+        .map(|pid| Process {
+            pid: pid as u32,
+            node: None,
+            records: Vec::new(),
+        })
+        .collect();
+    for pair in 0..pairs {
+        let [server, client] = &mut processes[pair * 2..pair * 2 + 2] else {
+            unreachable!("a chunk of two");
+        };
+        let (s, c) = (format!("s{pair}"), format!("c{pair}"));
+        push(
+            server,
+            &[],
+            What::Listen {
+                a: addr(&s, 10),
+                s: 1,
+            },
+        );
+        for turn in 0..events / EVENTS / pairs {
+            let (socket, key) = (turn as u64 + 2, format!("{pair}#{turn}"));
+            let (a, p) = (addr(&c, 1), addr(&s, 1));
+            let text = |who: &str| match unique {
+                true => format!("{who} {turn}"),
+                false => who.to_owned(),
+            };
+            let d = push(
+                client,
+                &[],
+                What::Dial {
+                    a: a.clone(),
+                    p: addr(&s, 10),
+                },
+            );
+            push(client, &[], What::Link { d, c: key.clone() });
+            let accept = What::Accept {
+                a: p.clone(),
+                p: a.clone(),
+                l: 1,
+                s: socket,
+                c: key.clone(),
+            };
+            push(server, &[], accept);
+            let connect = What::Connect {
+                a: a.clone(),
+                p: p.clone(),
+                d,
+                s: socket,
+                c: key,
+            };
+            push(client, &[], connect);
+            push(
+                client,
+                &[],
+                What::Mark {
+                    h: c.clone(),
+                    x: text("sends"),
+                },
+            );
+            push(client, &[], What::Note { s: socket, w: 0 });
+            push(
+                server,
+                &[(socket, 1, 4)],
+                What::Mark {
+                    h: s.clone(),
+                    x: text("has read"),
+                },
+            );
+            let close = |a: &lonet::Addr, p: &lonet::Addr, w| What::Close {
+                a: a.clone(),
+                p: Some(p.clone()),
+                s: socket,
+                w,
+            };
+            push(client, &[], close(&a, &p, 4));
+            push(server, &[(socket, 5, 4)], close(&p, &a, 0));
+        }
+    }
+    processes
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = cpu_time();
+    let done = work();
+    (done, cpu_time() - start)
+}
+
+/// What this process has computed so far: other programs' work is not in it.
+fn cpu_time() -> Duration {
+    let clock = ClockId::CLOCK_PROCESS_CPUTIME_ID;
+    clock_gettime(clock)
+        .expect("every process has this clock")
+        .into()
+}
+
+fn main() {
+    for unique in [true, false] {
+        let labels = if unique {
+            "unique labels"
+        } else {
+            "equal labels, ordered"
+        };
+        println!(
+            "{labels}:\n{:>9} {:>10} {:>10} {:>10} {:>22}",
+            "events", "causality", "parsing", "matching", "all but parsing, growth"
+        );
+        let mut before: Option<Duration> = None;
+        for events in [10_000, 100_000, 1_000_000] {
+            let mut best = [Duration::MAX; 3];
+            for _ in 0..3 {
+                let processes = execution(events, unique);
+                let (graph, causality) = timed(|| Graph::build(processes));
+                assert!(graph.problems().is_empty(), "{:?}", graph.problems());
+                let trace = Trace::whole(Arc::new(graph));
+                let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
+                let text = lines.join("\n");
+                let (parsed, parsing) = timed(|| Expectation::parse(&text).expect("it parses"));
+                // A fresh trace: choosing the events of the view is part of matching.
+                let trace = trace.data();
+                let (holds, matching) = timed(|| trace.check_parsed(&parsed, Mode::All).is_ok());
+                assert!(holds);
+                for (best, took) in best.iter_mut().zip([causality, parsing, matching]) {
+                    *best = (*best).min(took);
+                }
+            }
+            let [causality, parsing, matching] = best;
+            let sum = causality + matching;
+            let growth = before.map_or(String::new(), |before| {
+                format!(" ×{:.1}", sum.as_secs_f64() / before.as_secs_f64())
+            });
+            println!(
+                "{events:>9} {causality:>10.1?} {parsing:>10.1?} {matching:>10.1?} {sum:>12.1?}{growth}"
+            );
+            before = Some(sum);
+        }
+    }
+}

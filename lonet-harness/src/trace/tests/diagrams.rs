@@ -1,0 +1,84 @@
+//! Diagrams, as snapshots.
+
+use expect_test::expect;
+
+use super::ping_pong;
+use super::world::World;
+use crate::report::{mermaid, sequence};
+
+#[test]
+fn the_ping_pong() {
+    expect![[r#"
+                 α                  β
+                 │                  │
+            :10 listen              │
+                 │◀─ :1 dial :10 ───│
+                 │── :1 accept :1 ─▶│
+                 │◀ :1 connect :1 ──│
+           :1 close β:1             │
+             :10 close              │
+                 │            :1 close α:1
+    "#]]
+    .assert_eq(&sequence::diagram(&ping_pong()));
+    expect![[r#"
+        sequenceDiagram
+            participant h0 as α
+            participant h1 as β
+            Note over h0: :10 listen
+            h1->>h0: :1 dial :10
+            h0-->>h1: :1 accept :1
+            h1-->>h0: :1 connect :1
+            Note over h0: :1 close β:1
+            Note over h0: :10 close
+            Note over h1: :1 close α:1
+    "#]]
+    .assert_eq(&mermaid::diagram(&ping_pong()));
+}
+
+#[test]
+fn names_of_any_script_marks_and_interference() {
+    let mut w = World::new();
+    let (a, b, c) = (w.spawn("東京"), w.spawn("db-1"), w.spawn("ő"));
+    let listener = w.listen(a, 10);
+    let dial = w.dial(c, "東京:10");
+    w.accept(a, listener, dial);
+    w.connect(c, dial);
+    w.mark(b, "leader; term=3 #1");
+    w.mark(a, &"long ".repeat(30));
+    w.kill(a);
+    w.join(b);
+    w.join(c);
+    let trace = w.trace();
+    expect![[r#"
+                            db-1                                          ő                                         東京
+                              │                                           │                                           │
+                     [leader; term=3 #1]                                  │                                           │
+                              │                                           │─────────────── :1 dial :10 ──────────────▶│
+                              │                                           │                                      :10 listen
+                              │                                           │◀───────────── :1 accept :1 ───────────────│
+                              │                                           │────────────── :1 connect :1 ─────────────▶│
+                              │                                           │                      [long long long long long long long long l…
+        ════════════════════════════════════════════════════════════ ! kill 東京 ════════════════════════════════════════════════════════════
+    "#]].assert_eq(&sequence::diagram(&trace));
+    expect![[r#"
+        sequenceDiagram
+            participant h0 as db-1
+            participant h1 as ő
+            participant h2 as 東京
+            Note over h0: [leader#59; term=3 #35;1]
+            h1->>h2: :1 dial :10
+            Note over h2: :10 listen
+            h2-->>h1: :1 accept :1
+            h1-->>h2: :1 connect :1
+            Note over h2: [long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long ]
+            Note over h0,h2: ! kill 東京
+    "#]].assert_eq(&mermaid::diagram(&trace));
+    expect![[r#"
+               db-1                   ő                  東京
+                 │                    │                    │
+        [leader; term=3 #1]           │                    │
+                 │                    │─── :1 dial :10 ───▶│
+        … and 5 more
+    "#]]
+    .assert_eq(&sequence::diagram_of(&trace, 2));
+}

@@ -1,0 +1,258 @@
+//! The grammar: what parses, what a line matches, what an error says.
+
+use expect_test::{Expect, expect};
+use lonet::trace::{Event, EventId, Record, What};
+use proptest::prelude::*;
+
+use crate::trace::{Pattern, check_syntax};
+
+#[track_caller]
+fn wrong(text: &str, message: Expect) {
+    let error = check_syntax(text).expect_err("it parses");
+    message.assert_eq(&error.to_string());
+}
+
+#[test]
+fn what_is_legal() {
+    for line in [
+        "α:10 listen",
+        "β:1  dial    α:10   ",
+        "\tβ:1\tdial\tα:10",
+        "β:1 fail α:10 connection refused",
+        "β:1 fail _ _ _",
+        "α:1 close β:1",
+        "α:10 close",
+        "_ close",
+        "_ close _",
+        "α mark",
+        "α mark leader term=3",
+        "$leader mark leader term=$t",
+        "_ mark _",
+        "α:$p accept _:1",
+        "! kill α",
+        "! kill $x",
+        "! spawn _",
+        "α exit signal 9",
+        "β:1 send α:1 4",
+        "α mark \"$x\" \"#1\" \"a b\" \"\\u00e9\\n\\x41\\101\"",
+        "α mark a=\"b",
+        "東京:1 dial db-1.x:65535",
+        "# a comment",
+        "",
+        "   # indented",
+    ] {
+        check_syntax(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+}
+
+#[test]
+fn verbs() {
+    wrong(
+        "\nα:10 lisen",
+        expect![
+            "line 2, column 6: `lisen` is no verb; legal after the address `α:10`: listen, dial, accept, connect, fail, close, shutdown, send, recv"
+        ],
+    );
+    wrong(
+        "α listen",
+        expect![
+            "line 1, column 3: `listen` can't stand here; legal after the host `α`: mark, up, down, exit"
+        ],
+    );
+    wrong(
+        "α:1",
+        expect![
+            "line 1, column 4: the verb is missing; legal after the address `α:1`: listen, dial, accept, connect, fail, close, shutdown, send, recv"
+        ],
+    );
+    wrong(
+        "! murder α",
+        expect![
+            "line 1, column 3: `murder` is no verb; legal after `!`: kill, pause, resume, terminate, restart, spawn"
+        ],
+    );
+    wrong(
+        "! kill",
+        expect!["line 1, column 7: `! kill` needs the host that it is done to"],
+    );
+}
+
+#[test]
+fn addresses() {
+    wrong(
+        "α:1 dial",
+        expect![
+            "line 1, column 9: `dial` needs the other side's address: host:port, as in α:10, or `_` for any"
+        ],
+    );
+    wrong(
+        "α:1 dial β",
+        expect![
+            "line 1, column 10: `β` is no address; legal is host:port, as in α:10, where host or port may be `_` (any) or a variable, as in α:$p; or `_` for any address"
+        ],
+    );
+    wrong(
+        "α:1 dial β:65536",
+        expect![
+            "line 1, column 12: `65536` is no port; legal is a number to 65535, `_` (any) or a variable, as in $p"
+        ],
+    );
+    wrong(
+        ":10 listen",
+        expect![
+            "line 1, column 1: the host is missing; legal is host:port, as in α:10, where host or port may be `_` (any) or a variable, as in α:$p; or `_` for any address"
+        ],
+    );
+    wrong(
+        "a/b:1 listen",
+        expect![[
+            r#"line 1, column 1: invalid name: "a/b" holds '/'; legal are 1 to 64 letters, marks and digits of any script and _ - .; legal is also `_` (any host) or a variable, as in $leader"#
+        ]],
+    );
+    wrong(
+        "α:$ listen",
+        expect![
+            "line 1, column 3: `$` is no variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
+        ],
+    );
+}
+
+#[test]
+fn texts() {
+    wrong(
+        "α:10 listen # here",
+        expect!["line 1, column 13: a comment has a line of its own"],
+    );
+    wrong(
+        "α:10 listen β:1",
+        expect!["line 1, column 13: `β:1` is too much: nothing more follows `listen` here"],
+    );
+    wrong(
+        "α mark a #1",
+        expect![[
+            r##"line 1, column 10: a comment has a line of its own; a word that begins with `#` is written quoted: "#1""##
+        ]],
+    );
+    wrong(
+        "α mark \"a",
+        expect!["line 1, column 8: the closing quote is missing"],
+    );
+    wrong(
+        r#"α mark "a\q""#,
+        expect![[
+            r#"line 1, column 10: no such escape; legal are \a \b \f \n \r \t \v \\ \" \' \xhh \ooo \uhhhh \Uhhhhhhhh"#
+        ]],
+    );
+    wrong(
+        "α mark \"a\"b",
+        expect!["line 1, column 11: white space must follow a closing quote"],
+    );
+    wrong(
+        "β:1 fail α:10",
+        expect![
+            "line 1, column 14: what follows is missing: the cause, as in `connection refused` or `cancelled`"
+        ],
+    );
+    wrong(
+        "β:1 send α:10 4 5",
+        expect!["line 1, column 18: `send` ends with one number of bytes"],
+    );
+    assert!(Pattern::parse("").is_err());
+    assert!(Pattern::parse("α up\nα up").is_err());
+}
+
+fn event(e: What) -> Event {
+    let record = Record {
+        n: 1,
+        t: 0,
+        k: None,
+        u: false,
+        r: Vec::new(),
+        l: Vec::new(),
+        e,
+    };
+    Event::of_record(0, &record).unwrap()
+}
+
+#[test]
+fn what_a_line_matches() {
+    let fail = |x: &str| {
+        event(What::Fail {
+            a: "β:1".parse().unwrap(),
+            p: "α:10".parse().unwrap(),
+            d: 1,
+            x: x.into(),
+        })
+    };
+    let mark = |x: &str| {
+        event(What::Mark {
+            h: "α".into(),
+            x: x.into(),
+        })
+    };
+    for (line, event, matches) in [
+        (
+            "β:1 fail α:10 connection refused",
+            fail("connection refused"),
+            true,
+        ),
+        (
+            "β:1 fail α:10 connection   refused",
+            fail("connection refused"),
+            true,
+        ),
+        (
+            "β:1 fail α:10 connection _",
+            fail("connection refused"),
+            true,
+        ),
+        ("β:1 fail α:10 _", fail("connection refused"), false),
+        ("β:1 fail α:10 _", fail("cancelled"), true),
+        ("$h:1 fail $h:10 _", fail("cancelled"), false),
+        ("$h:1 fail $i:10 _", fail("cancelled"), true),
+        ("$h:$p fail $i:$p _", fail("cancelled"), false),
+        ("_ dial _", fail("cancelled"), false),
+        ("α mark", mark(""), true),
+        ("α mark _", mark(""), false),
+        ("$h mark is $h", mark("is α"), true),
+        ("_ mark term=_", mark("term=3"), true),
+        ("_ mark term=_", mark("term="), false),
+        ("_ mark $x=3", mark("term=3"), false),
+        ("_ mark a=$x b=$x", mark("a=1 b=1"), true),
+        ("_ mark a=$x b=$x", mark("a=1 b=2"), false),
+        ("_ mark \"$x\"", mark("$x"), true),
+        ("_ mark \"a=_\"", mark("a=1"), false),
+        ("_ mark \"a b\"", mark("a b"), true),
+    ]
+    .map(|(line, event, matches)| (line.replace("$x=3", "\"$x=3\""), event, matches))
+    {
+        assert_eq!(
+            Pattern::parse(&line).unwrap().matches(&event),
+            matches,
+            "{line} on {event}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(super::cases(1000))]
+
+    #[test]
+    fn anything_is_parsed_or_refused(text in "[ -~αβ_$#\"\\\\\n:=0-9]{0,60}") {
+        if let Err(error) = check_syntax(&text) {
+            let line = text.split('\n').nth(error.line - 1).unwrap();
+            prop_assert!(error.column <= line.chars().count() + 1);
+        }
+    }
+
+    #[test]
+    fn any_mark_prints_as_a_line_that_matches_it(text in "\\PC{0,20}|[ $_#\"'`\\\\=a\u{7}\u{85}]{0,12}") {
+        let id = EventId { process: 0, n: 1 };
+        let event = event(What::Mark { h: "α".into(), x: text });
+        prop_assert_eq!(event.id(), id);
+        let line = event.to_string();
+        let pattern = Pattern::parse(&line);
+        prop_assert!(pattern.is_ok(), "{}: {:?}", line, pattern);
+        prop_assert!(pattern.unwrap().matches(&event), "{}", line);
+    }
+}

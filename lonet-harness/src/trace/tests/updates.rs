@@ -1,0 +1,187 @@
+//! Canonical texts and updates: what is kept of the old text, which ports become variables.
+
+use expect_test::{Expect, expect};
+
+use super::world::{End, T, TEST, World};
+use super::{Trace, ping_pong};
+use crate::trace::Expectation;
+use crate::trace::canonical;
+
+#[track_caller]
+fn update(trace: &Trace, old: &str, new: Expect) {
+    let parsed = Expectation::parse(old).unwrap();
+    let text = canonical::updated(&trace.graph, trace.scope(), &parsed);
+    new.assert_eq(text.as_deref().unwrap_or("(as it is)"));
+    if let Some(text) = text {
+        trace.assert(&text);
+        let parsed = Expectation::parse(&text).unwrap();
+        let again = canonical::updated(&trace.graph, trace.scope(), &parsed);
+        assert_eq!(again, None, "an update wants another");
+    }
+}
+
+#[test]
+fn what_holds_stays_as_it_is() {
+    let old = "# as one likes it\n  α:10 listen\n_ dial _\nα:1 accept β:1\n β:1 connect α:1\n\nα:1 close β:1\nβ:1 close α:1\nα:10 close\n";
+    update(&ping_pong(), old, expect!["(as it is)"]);
+}
+
+#[test]
+fn comments_and_legal_orders_stay() {
+    update(
+        &ping_pong(),
+        "
+            # the server is up first
+
+            α:10 listen
+            # then the client
+            β:1 dial α:10
+            β:1 connect α:1
+            β mark gone
+
+            # the client is done first
+            β:1 close α:1
+            α:10 close
+            # the end
+        ",
+        expect![[r#"
+            # the server is up first
+
+            α:10 listen
+            # then the client
+            β:1  dial    α:10
+            α:1  accept  β:1
+            β:1  connect α:1
+            α:1  close   β:1
+
+            # the client is done first
+            β:1  close   α:1
+            α:10 close
+            # the end
+        "#]],
+    );
+}
+
+#[test]
+fn wildcards_and_variables_stay() {
+    update(
+        &ping_pong(),
+        "α:10 listen\n$c:1 dial _\nα:$p accept $c:1\nα:$p close $c:1",
+        expect![[r#"
+            α:10 listen
+            $c:1 dial    _
+            α:$p accept  $c:1
+            β:1  connect α:1
+            α:$p close   $c:1
+            α:10 close
+            β:1  close   α:1
+        "#]],
+    );
+}
+
+/// A server and two clients; `first` says whose dial is accepted first, and `reused` whether the
+/// first connection is closed before the second is accepted.
+fn two_clients(first: usize, reused: bool) -> Trace {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let listener = w.listen(alpha, 10);
+    let listening = w.latest(alpha);
+    w.until(TEST, listening);
+    let clients = [w.spawn("β"), w.spawn("γ")];
+    let dials = clients.map(|client| w.dial(client, "α:10"));
+    let mut ends: Vec<(T, End, End)> = Vec::new();
+    for index in [first, 1 - first] {
+        let server = w.accept(alpha, listener, dials[index]);
+        let handler = w.task(alpha);
+        let client = w.connect(clients[index], dials[index]);
+        ends.push((clients[index], server, client));
+        if reused {
+            w.close(handler, server);
+        }
+    }
+    for (task, server, client) in ends {
+        if !reused {
+            let handler = w.task(alpha);
+            w.close(handler, server);
+        }
+        w.read(task, client, 0);
+        w.close(task, client);
+    }
+    for task in clients {
+        w.join(task);
+    }
+    w.join(alpha);
+    w.trace()
+}
+
+#[test]
+fn raced_ports_become_variables() {
+    update(
+        &two_clients(0, false),
+        "",
+        expect![[r#"
+            α:10 listen
+            β:1  dial    α:10
+            α:$a accept  β:1
+            α:$a close   β:1
+            β:1  connect α:$a
+            β:1  close   α:$a
+            γ:1  dial    α:10
+            α:$b accept  γ:1
+            α:$b close   γ:1
+            γ:1  connect α:$b
+            γ:1  close   α:$b
+        "#]],
+    );
+}
+
+/// Update on one run, then never fail nor want another update.
+#[test]
+fn an_update_holds_in_every_run() {
+    let runs = || [(0, false), (1, false), (0, true), (1, true)].map(|(f, r)| two_clients(f, r));
+    let empty = Expectation::parse("").unwrap();
+    for (index, of) in runs().iter().enumerate() {
+        let text = canonical::updated(&of.graph, of.scope(), &empty).unwrap();
+        let parsed = Expectation::parse(&text).unwrap();
+        for (other, run) in runs().iter().enumerate() {
+            let held = run.check(&text);
+            assert!(
+                held.is_ok(),
+                "run {index}'s text in run {other}:\n{text}\n{run}"
+            );
+            let again = canonical::updated(&run.graph, run.scope(), &parsed);
+            assert_eq!(again, None, "run {index}'s text in run {other}");
+        }
+    }
+}
+
+#[test]
+fn the_text_does_not_depend_on_who_was_first() {
+    assert_eq!(
+        two_clients(0, false).to_string(),
+        two_clients(1, false).to_string()
+    );
+}
+
+#[test]
+fn raced_literals_that_hold_by_luck_are_replaced() {
+    let text = two_clients(0, false).to_string();
+    let lucky = text.replace("$a", "1").replace("$b", "2");
+    update(
+        &two_clients(0, false),
+        &lucky,
+        expect![[r#"
+            α:10 listen
+            β:1  dial    α:10
+            α:$a accept  β:1
+            α:$a close   β:1
+            β:1  connect α:$a
+            β:1  close   α:$a
+            γ:1  dial    α:10
+            α:$b accept  γ:1
+            α:$b close   γ:1
+            γ:1  connect α:$b
+            γ:1  close   α:$b
+        "#]],
+    );
+}
