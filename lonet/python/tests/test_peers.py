@@ -162,7 +162,10 @@ def test_a_waiting_dial_has_no_deadline(net: Any, listener: Any, monkeypatch: An
     assert answer(waiting).startswith(b"lonet")
 
 
-def test_the_silent_are_bounded(net: Any, listener: Any, beta: Any, connect: Any) -> None:
+def test_the_silent_are_bounded(
+    net: Any, listener: Any, beta: Any, connect: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(acceptor_module, "REQUEST_DEADLINE", 3600)
     silent = [knock(net) for _ in range(acceptor_module.MAX_PENDING + 20)]
     _, accepted = connect(beta, listener)
     assert str(accepted.peer_addr) == "β:1"
@@ -175,6 +178,23 @@ def test_the_silent_are_bounded(net: Any, listener: Any, beta: Any, connect: Any
     assert poll.poll(0) == []
     for sock in silent:
         sock.close()
+
+
+def test_tcp_that_meets_itself_is_refused(net: Any, beta: Any, monkeypatch: Any) -> None:
+    """A dead port on loopback may be chosen as the source of the connection to it."""
+    from lonet.registry import Registry
+
+    with socket.socket() as server:
+        server.bind(("127.9.9.9", 0))
+        dead = server.getsockname()
+    registry = Registry(net._net._directory, dead)
+    registry.announce("server")
+    bind = socket.socket.bind
+    monkeypatch.setattr(socket.socket, "bind", lambda sock, _: bind(sock, dead))
+    with pytest.raises(lonet.ConnectionRefused):
+        beta.dial("server:10")
+    monkeypatch.undo()
+    registry.close()
 
 
 def test_running_out_of_descriptors_is_survived(program: Any, listener: Any, net: Any) -> None:

@@ -36,6 +36,19 @@ def test_modes_whatever_the_umask(umask: int, tmp: Path) -> None:
     net.close()
 
 
+def test_nobody_sees_the_base_with_a_wrong_mode(tmp: Path, monkeypatch: Any) -> None:
+    seen: list[int] = []
+    rename = os.rename
+
+    def spy(source: str, target: str) -> None:
+        seen.append(mode_of(Path(source)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", spy)
+    lonet.join("x").close()
+    assert seen == [0o1777]
+
+
 def test_a_base_that_locks_others_out_is_repaired(tmp: Path) -> None:
     (tmp / "lonet").mkdir(mode=0o755)
     lonet.join("x").close()

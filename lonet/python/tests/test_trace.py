@@ -15,6 +15,8 @@ import pytest
 from conftest import DEADLINE, wait_for_callers
 
 import lonet
+from lonet.acceptor import Caller
+from lonet.handshake import Request
 from lonet.trace.reporter import Reporter
 
 Record = dict[str, Any]
@@ -433,6 +435,35 @@ def test_told_before_it_can_be_seen(collector: Collector, alpha: Any, beta: Any,
         close = f"{ours.local_addr} close {theirs.local_addr}"
         assert close in collector.lines()
         theirs.close()
+
+
+def test_told_before_it_leaves_the_process(
+    collector: Collector, alpha: Any, beta: Any, connect: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known of the moment in which the request, the reply and the end go out."""
+    seen: list[str] = []
+
+    def spy(owner: Any, name: str, *expected: str) -> None:
+        original = getattr(owner, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            kinds = [kind_of(record) for record in collector.read()]
+            if all(kind in kinds for kind in expected):
+                seen.append(name)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, call)
+
+    spy(Request, "line", "dial", "link")
+    spy(Caller, "answer", "accept")
+    ours, theirs = connect(beta, alpha.listen(":10"))
+    spy(socket.socket, "_real_close", "close")
+    spy(ours, "_shutdown_now", "shutdown")
+    ours.shutdown(socket.SHUT_WR)
+    ours.close()
+    monkeypatch.undo()
+    assert seen == ["line", "answer", "_shutdown_now", "_real_close"]
+    theirs.close()
 
 
 def test_a_killed_process_has_told_all(collector: Collector, alpha: Any, program: Any) -> None:

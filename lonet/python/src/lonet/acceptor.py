@@ -247,18 +247,26 @@ class Acceptor:
                     self._back_off()
                     return
                 continue  # That one connection was gone before it was taken.
-            sock.setblocking(False)
             key = self._key(peer)
-            if not self._peers.allows(self.address, peer):
-                sock.close()
-                continue
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if len(self._pending) >= MAX_PENDING:
-                self._drop(next(iter(self._pending)))
-            fd = sock.fileno()
-            self._pending[fd] = _Pending(sock, peer, key)
-            self._epoll.register(fd, select.EPOLLIN)
-            self._read_request(fd)
+            try:
+                self._admit(sock, peer, key)
+            except OSError:
+                sock.close()  # It is broken, or there is no memory to watch it.
+
+    def _admit(self, sock: socket.socket, peer: SocketAddr, key: str) -> None:
+        """Waits for a peer's request, if it may come in."""
+        # Before a byte is read: only processes of this user, or of root, get in.
+        if not self._peers.allows(self.address, peer):
+            sock.close()
+            return
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if len(self._pending) >= MAX_PENDING:
+            self._drop(next(iter(self._pending)))
+        fd = sock.fileno()
+        self._epoll.register(fd, select.EPOLLIN)
+        self._pending[fd] = _Pending(sock, peer, key)
+        self._read_request(fd)
 
     def _key(self, peer: SocketAddr) -> str:
         reporter = self.net.reporter

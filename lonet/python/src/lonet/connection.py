@@ -158,10 +158,13 @@ class Connection(socket.socket):
         with self._inside("write"):
             if how in (socket.SHUT_WR, socket.SHUT_RDWR):
                 self._end.shutdown()
-            try:
-                super().shutdown(how)
-            except OSError as error:
-                raise self._error(error, "write") from error
+            self._shutdown_now(how)
+
+    def _shutdown_now(self, how: int) -> None:
+        try:
+            super().shutdown(how)
+        except OSError as error:
+            raise self._error(error, "write") from error
 
     def detach(self) -> int:
         """Gives the descriptor away. The port stays taken until the host is closed."""

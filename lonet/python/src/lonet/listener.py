@@ -60,9 +60,15 @@ class Listener:
         return self._answer(*taken)
 
     def _answer(self, caller: Caller, end: End, record: Optional[Record]) -> tuple[End, socket.socket]:
-        # Told before the reply: nobody may know of the connection before the trace does.
-        self._state.host.net.write(record)
-        return end, caller.answer(end.local)
+        try:
+            # Told before the reply: nobody may know of the connection before the trace does.
+            self._state.host.net.write(record)
+            return end, caller.answer(end.local)
+        except BaseException:
+            # An interrupt: what nobody will ever hold is closed.
+            end.close(by_task=False)
+            caller.refuse()
+            raise
 
     def _error(self, why: Error) -> Error:
         return why._of("accept", self._state.host.net.network, addr=self._state.addr)
