@@ -1,7 +1,7 @@
 //! Happens-before: the records of all processes → one graph (TRACES 7.2).
 //!
-//! Pure. Owns the graph, the edges between processes (connections, payload, starting and ending,
-//! awaiting) and the questions one can ask of it. Edges within a process are `edges`' business.
+//! Pure. Owns the graph and the questions one can ask of it. Edges within a process are `edges`'
+//! business, those between processes `across`'.
 //! Takes records in any order, with gaps, twice, or nonsense from a foreign process: what can't be
 //! understood becomes a problem in words, orders nothing, and costs nobody else's trace.
 
@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use lonet::trace::{Event, EventId, Record, What};
 use serde::{Deserialize, Serialize};
 
-use super::edges::{Credit, Edge, Gathered, OneProcess, Why};
-use super::symbols::{FastMap, Label, Labels, NONE, Symbols};
+use super::across::Across;
+use super::edges::{Gathered, OneProcess, Why};
+use super::symbols::{Label, Labels, NONE, Symbols};
 
 /// What one process reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -120,26 +121,7 @@ impl Graph {
         }
         gathered.problems.splice(0..0, problems);
 
-        let mut across = Across {
-            processes: &processes,
-            firsts: &firsts,
-            symbols: &symbols,
-            gathered: &mut gathered,
-            peer: Vec::new(),
-            kills: BTreeMap::new(),
-            dropped: 0,
-            likely: Vec::new(),
-        };
-        across.connections();
-        across.lifetimes();
-        across.payload();
-        across.awaited();
-        across.claims();
-        let Across {
-            mut likely,
-            dropped,
-            ..
-        } = across;
+        let (mut likely, dropped) = Across::new(&processes, &firsts, &symbols, &mut gathered).run();
         if dropped > 0 {
             gathered.problems.push(format!(
                 "{dropped} causes stand after their effects in the same process; they order nothing"
@@ -333,7 +315,7 @@ impl Graph {
     }
 }
 
-fn process_name(index: usize, process: &Process) -> String {
+pub(super) fn process_name(index: usize, process: &Process) -> String {
     format!("process {index} (pid {})", process.pid)
 }
 
@@ -400,304 +382,4 @@ fn cyclic(nodes: usize, before: &Adjacency, after: &Adjacency, order: &[u32]) ->
         }
     }
     left
-}
-
-/// The edges between processes.
-struct Across<'a> {
-    processes: &'a [Process],
-    firsts: &'a [u32],
-    symbols: &'a Symbols,
-    gathered: &'a mut Gathered,
-    /// The other end of each end.
-    peer: Vec<Option<u32>>,
-    /// The confirmed death of each process that the scenario killed.
-    kills: BTreeMap<u32, u32>,
-    /// Causes that stand after their effect in one process.
-    dropped: usize,
-    likely: Vec<(u32, u32)>,
-}
-
-impl<'a> Across<'a> {
-    fn process_of(&self, node: u32) -> u32 {
-        (self.firsts.partition_point(|&first| first <= node) - 1) as u32
-    }
-
-    fn what(&self, node: u32) -> &'a What {
-        let process = self.process_of(node) as usize;
-        &self.processes[process].records[(node - self.firsts[process]) as usize].e
-    }
-
-    /// An edge between two records, which may be of one process.
-    fn edge(&mut self, from: u32, to: u32, why: Why) {
-        if from >= to && self.process_of(from) == self.process_of(to) {
-            self.dropped += 1;
-            return;
-        }
-        self.gathered.edges.push(Edge { from, to, why });
-    }
-
-    /// Dial → accept → connect, and which ends belong together.
-    fn connections(&mut self) {
-        let ends = std::mem::take(&mut self.gathered.ends);
-        let links = std::mem::take(&mut self.gathered.links);
-        self.peer = vec![None; ends.len()];
-        let mut dialers: FastMap<u32, Vec<u32>> = FastMap::default();
-        for (index, end) in ends.iter().enumerate().filter(|(_, end)| end.is_dialer) {
-            dialers.entry(end.key).or_default().push(index as u32);
-        }
-        for (index, end) in ends.iter().enumerate().filter(|(_, end)| !end.is_dialer) {
-            let What::Accept { a, p, .. } = self.what(end.created) else {
-                continue;
-            };
-            let dial = links.get(&end.key).and_then(|dials| {
-                let fits = |&&dial: &&u32| match self.what(dial) {
-                    What::Dial { a: src, p: dst } => src == p && dst.host() == a.host(),
-                    _ => false,
-                };
-                dials.iter().rev().find(fits).copied()
-            });
-            match dial {
-                Some(dial) => self.edge(dial, end.created, Why::Connection),
-                None => {
-                    let process = self.process_of(end.created) as usize;
-                    let name = process_name(process, &self.processes[process]);
-                    let key = self.symbols.text(end.key);
-                    self.gathered.problems.push(format!(
-                        "{name} accepted {a} from {p} on {key}, which no dial has reported"
-                    ));
-                }
-            }
-            let candidates = dialers.get(&end.key).map_or(&[][..], Vec::as_slice);
-            let fits = |&&dialer: &&u32| match self.what(ends[dialer as usize].created) {
-                What::Connect { a: src, p: dst, .. } => src == p && dst == a,
-                _ => false,
-            };
-            let free = |dialer: &&u32| self.peer[**dialer as usize].is_none() && fits(dialer);
-            if let Some(&dialer) = candidates.iter().rev().find(free) {
-                self.peer[index] = Some(dialer);
-                self.peer[dialer as usize] = Some(index as u32);
-                let connect = ends[dialer as usize].created;
-                self.edge(end.created, connect, Why::Connection);
-            }
-        }
-        self.gathered.ends = ends;
-    }
-
-    /// `spawn` → `up` → everything of a process → `exit`, `kill`.
-    fn lifetimes(&mut self) {
-        let mut by_number: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
-        for (index, process) in self.processes.iter().enumerate() {
-            if let Some(node) = process.node {
-                by_number.entry(node).or_default().push(index as u32);
-            }
-            self.hosts_up(index);
-        }
-        let mut starts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        let mut finishes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        let mut died_otherwise = BTreeSet::new();
-        for (index, process) in self.processes.iter().enumerate() {
-            for (offset, record) in process.records.iter().enumerate() {
-                let node = self.firsts[index] + offset as u32;
-                let (i, ends) = match &record.e {
-                    What::Spawn { i, .. } | What::Restart { i, .. } => (i, false),
-                    What::Exit { i, x, .. } => {
-                        if x != "signal 9" {
-                            died_otherwise.insert(*i);
-                        }
-                        (i, true)
-                    }
-                    What::Kill { i, .. } => (i, true),
-                    _ => continue,
-                };
-                for &of in by_number.get(i).map_or(&[][..], Vec::as_slice) {
-                    let list = if ends { &mut finishes } else { &mut starts };
-                    list.entry(of).or_default().push(node);
-                    if matches!(record.e, What::Kill { .. }) {
-                        self.kills.insert(of, node);
-                    }
-                }
-            }
-        }
-        // Who had ended before was not killed: its peers read the end of the stream before.
-        let processes = self.processes;
-        self.kills.retain(|&process, _| {
-            let number = processes[process as usize].node;
-            number.is_none_or(|number| !died_otherwise.contains(&number))
-        });
-        for (process, nodes) in starts {
-            let begin = self.joint(process);
-            for node in nodes {
-                self.push(node, begin, Why::Process);
-            }
-            for record in self.records_of(process) {
-                if !self.gathered.has_before[record as usize] {
-                    self.push(begin, record, Why::Process);
-                }
-            }
-        }
-        for (process, nodes) in finishes {
-            let end = self.joint(process);
-            for record in self.records_of(process) {
-                if !self.gathered.has_after[record as usize] {
-                    self.push(record, end, Why::Process);
-                }
-            }
-            for node in nodes {
-                self.push(end, node, Why::Process);
-            }
-        }
-    }
-
-    fn records_of(&self, process: u32) -> std::ops::Range<u32> {
-        self.firsts[process as usize]..self.firsts[process as usize + 1]
-    }
-
-    fn joint(&mut self, process: u32) -> u32 {
-        self.gathered.joints.push(process);
-        (self.gathered.has_before.len() + self.gathered.joints.len() - 1) as u32
-    }
-
-    fn push(&mut self, from: u32, to: u32, why: Why) {
-        self.gathered.edges.push(Edge { from, to, why });
-    }
-
-    /// A host is up before anything happens there.
-    fn hosts_up(&mut self, index: usize) {
-        let mut up: BTreeMap<&str, u32> = BTreeMap::new();
-        let records = &self.processes[index].records;
-        for (offset, record) in records.iter().enumerate() {
-            let node = self.firsts[index] + offset as u32;
-            if let What::Up { h } = &record.e {
-                up.insert(h, node);
-                continue;
-            }
-            if self.gathered.has_before[node as usize] {
-                continue;
-            }
-            let first = match self.processes[index].node {
-                // The one host of a process that the scenario started.
-                Some(_) => up.values().min().copied(),
-                None => host_of(&record.e).and_then(|host| up.get(host).copied()),
-            };
-            if let Some(first) = first {
-                self.gathered.has_before[node as usize] = true;
-                self.gathered.has_after[first as usize] = true;
-                self.push(first, node, Why::Process);
-            }
-        }
-    }
-
-    /// What was written → what was read.
-    fn payload(&mut self) {
-        let credits = std::mem::take(&mut self.gathered.credits);
-        for credit in credits {
-            if let Some((from, why)) = self.cause(credit, credit.certain) {
-                self.edge(from, credit.reader, why);
-            }
-            if credit.all > credit.certain
-                && let Some((from, _)) = self.cause(credit, credit.all)
-            {
-                self.likely.push((credit.reader, from));
-            }
-        }
-    }
-
-    /// The latest that the other end did before so many bytes of it could be read.
-    fn cause(&self, credit: Credit, bytes: u64) -> Option<(u32, Why)> {
-        let peer = self.peer[credit.end as usize]?;
-        let peer = &self.gathered.ends[peer as usize];
-        if !peer.opaque {
-            if let Some((w, node)) = peer.shutdown
-                && bytes > w
-            {
-                return Some((node, Why::Eof));
-            }
-            // A reset is read as the end of the stream, too, whatever was not read before it.
-            if let Some((w, node)) = peer.close
-                && (bytes > w || credit.eof)
-            {
-                return Some((node, Why::Eof));
-            }
-            if credit.eof
-                && peer.shutdown.is_none()
-                && peer.close.is_none()
-                && let Some(&kill) = self.kills.get(&peer.process)
-            {
-                return Some((kill, Why::Killed));
-            }
-        }
-        let written = peer.writes.partition_point(|&(w, _)| w < bytes);
-        let (_, node) = *peer.writes.get(written.checked_sub(1)?)?;
-        Some((node, Why::Payload))
-    }
-
-    /// What a task waited for → what it did next.
-    fn awaited(&mut self) {
-        let learned = std::mem::take(&mut self.gathered.learned);
-        for (event, to) in learned {
-            let from = self
-                .processes
-                .get(event.process as usize)
-                .and_then(|process| {
-                    let index = process.records.binary_search_by_key(&event.n, |r| r.n);
-                    Some(self.firsts[event.process as usize] + index.ok()? as u32)
-                });
-            match from {
-                Some(from) => self.edge(from, to, Why::Awaited),
-                None => {
-                    let process = self.process_of(to) as usize;
-                    let name = process_name(process, &self.processes[process]);
-                    self.gathered.problems.push(format!(
-                        "{name} learned of record {} of process {}, which nobody has reported",
-                        event.n, event.process
-                    ));
-                }
-            }
-        }
-    }
-
-    /// Two processes that say they are the same host at the same time.
-    fn claims(&mut self) {
-        let mut claims: BTreeMap<&str, Vec<(usize, u64, u64)>> = BTreeMap::new();
-        for (index, process) in self.processes.iter().enumerate() {
-            let last = process.records.iter().map(|r| r.t).max().unwrap_or(0);
-            for record in &process.records {
-                let What::Up { h } = &record.e else { continue };
-                let down = process.records.iter().find(|r| {
-                    r.n > record.n && matches!(&r.e, What::Down { h: down } if down == h)
-                });
-                let until = down.map_or(last, |down| down.t);
-                claims.entry(h).or_default().push((index, record.t, until));
-            }
-        }
-        for (host, mut claims) in claims {
-            claims.sort_by_key(|&(index, from, _)| (from, index));
-            for pair in claims.windows(2) {
-                let [(a, _, until), (b, from, _)] = pair else {
-                    continue;
-                };
-                if a != b && from < until {
-                    self.gathered.problems.push(format!(
-                        "{} and {} both say they are host {host}; what both report is kept",
-                        process_name(*a, &self.processes[*a]),
-                        process_name(*b, &self.processes[*b]),
-                    ));
-                }
-            }
-        }
-    }
-}
-
-/// The host at which something happened.
-fn host_of(what: &What) -> Option<&str> {
-    match what {
-        What::Listen { a, .. }
-        | What::Dial { a, .. }
-        | What::Accept { a, .. }
-        | What::Connect { a, .. }
-        | What::Fail { a, .. }
-        | What::Close { a, .. } => Some(a.host()),
-        What::Mark { h, .. } => Some(h),
-        _ => None,
-    }
 }

@@ -80,8 +80,8 @@ pub(crate) struct Gathered {
     pub(crate) credits: Vec<Credit>,
     /// Which record learned of which event.
     pub(crate) learned: Vec<(EventId, u32)>,
-    /// By a connection's key: the dials that have it, with the record of each.
-    pub(crate) links: FastMap<Symbol, Vec<u32>>,
+    /// Which connection's key which dial has.
+    pub(crate) links: Vec<(Symbol, u32)>,
     /// Nodes that stand for no record, by the process they belong to.
     pub(crate) joints: Vec<u32>,
     /// Per record: has an edge to, from another of its process.
@@ -347,7 +347,7 @@ impl Gathering<'_, '_> {
             What::Link { d, c } => {
                 let key = self.symbols.intern(c);
                 match self.dial(*d, node) {
-                    Some(dial) => self.into.links.entry(key).or_default().push(dial),
+                    Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
                 }
             }

@@ -1,7 +1,8 @@
 //! Traces: what every process reported → which event happens before which → does an expectation
 //! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
 //!
-//! - `causality`: records → happens-before; `edges`: those within one process;
+//! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
+//!   between processes;
 //! - `symbols`: texts and labels as numbers, for speed;
 //! - `grammar`: text → lines; `quoted`: quoted words; `pattern`: a line and an event;
 //! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
@@ -14,6 +15,7 @@
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
 
+mod across;
 mod canonical;
 pub mod causality;
 pub(crate) mod columns;
