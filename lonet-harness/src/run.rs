@@ -17,11 +17,11 @@ use tokio::runtime::Runtime;
 use crate::Result;
 use crate::collector::query::Report;
 use crate::deadline;
+use crate::outcome::Outcome;
 use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 use crate::session::Session;
-use crate::outcome::Outcome;
 use crate::spec::{Place, Spec, TraceSource};
 use crate::trace::grammar::check_syntax;
 use crate::watchdog::Watchdog;
@@ -116,7 +116,11 @@ where
     let caller = std::panic::Location::caller();
     let spec = Spec {
         name,
-        place: Place { file: caller.file(), line: caller.line(), column: caller.column() },
+        place: Place {
+            file: caller.file(),
+            line: caller.line(),
+            column: caller.column(),
+        },
         timeout: Spec::DEFAULT_TIMEOUT,
         trace: None,
         worker_threads: None,
@@ -252,7 +256,8 @@ where
         None => format!("{test} passed"),
     };
     // One that was refused and led to no failure is not what this test is about.
-    let refused = refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
+    let refused =
+        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
     let written = artifacts::write(&place, test, &message, &report, refused.as_ref());
     let Some(reason) = reason else { return Ok(()) };
     // A verdict is about the moment of the deadline, not about what the stopping made of it.

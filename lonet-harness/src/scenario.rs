@@ -6,9 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use lonet::trace::{Event, EventId, TaskKey, Tracing, Waits, What};
@@ -340,13 +340,21 @@ impl Scenario {
         };
         let page = mismatch::page(mismatch, &around);
         let refused = Refused::new(mismatch, page.clone());
-        *self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        *self
+            .inner
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(refused);
         page
     }
 
     /// The latest expected trace that did not hold, if any.
     pub(crate) fn take_refused(&self) -> Option<Refused> {
-        self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.inner
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// What is to be shown of an expected trace that does not hold of what happens before this

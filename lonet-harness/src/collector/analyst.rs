@@ -273,7 +273,12 @@ impl Analyst {
     }
 
     /// Offers an event to those who wait, of whom `to` says which.
-    pub(super) fn offer(&mut self, event: &Event, node: Option<u64>, to: impl Fn(&Waiting) -> bool) {
+    pub(super) fn offer(
+        &mut self,
+        event: &Event,
+        node: Option<u64>,
+        to: impl Fn(&Waiting) -> bool,
+    ) {
         let mut matched = Vec::new();
         for (at, waiting) in self.waiting.iter_mut().enumerate() {
             if to(waiting) && waiting.matches(event, node) {

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use crate::collector::query::Report;
 use crate::process::wire::Means;
 use crate::report::html;
-use crate::trace::{EventId, Mismatch, Trace};
 use crate::trace::causality::Graph;
+use crate::trace::{EventId, Mismatch, Trace};
 
 /// Where the artifacts of that test of this binary belong.
 pub(crate) fn place(test: &str) -> PathBuf {
@@ -95,7 +95,10 @@ pub(crate) fn write(
     let logs = place.join("logs");
     fs::create_dir_all(&logs)?;
     let whole = Trace::whole(Arc::new(Graph::build(report.records.clone())));
-    fs::write(place.join("trace.txt"), whole.clone().lifecycle().to_string())?;
+    fs::write(
+        place.join("trace.txt"),
+        whole.clone().lifecycle().to_string(),
+    )?;
     fs::write(place.join("trace.jsonl"), records(report)?)?;
     fs::write(place.join("processes.txt"), processes(report))?;
     for node in &report.nodes {
@@ -108,8 +111,11 @@ pub(crate) fn write(
     // The page shows what the assertion looked at, or else everything.
     let trace = refused.map_or(&whole, |refused| &refused.trace);
     let drawing = trace.drawing();
-    let logs: Vec<(String, String)> =
-        report.nodes.iter().map(|node| (node.host.clone(), node.log.clone())).collect();
+    let logs: Vec<(String, String)> = report
+        .nodes
+        .iter()
+        .map(|node| (node.host.clone(), node.log.clone()))
+        .collect();
     let page = html::Page {
         test,
         message: refused.map_or(message, |refused| &refused.page),

@@ -109,7 +109,8 @@ impl Mismatch {
             Problem::Untold { events } => events.first().copied(),
             Problem::Syntax(_) | Problem::Undecided { .. } => None,
         };
-        node.and_then(|node| graph.event(node)).map(|event| event.id())
+        node.and_then(|node| graph.event(node))
+            .map(|event| event.id())
     }
 
     /// The expected lines, as they were written.

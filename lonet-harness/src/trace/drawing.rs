@@ -26,8 +26,11 @@ impl Trace {
     pub fn drawing(&self) -> Drawing {
         let (graph, scope) = (&self.graph, self.scope());
         let order = super::canonical::order(graph, scope);
-        let place: BTreeMap<u32, usize> =
-            order.iter().enumerate().map(|(place, &node)| (node, place)).collect();
+        let place: BTreeMap<u32, usize> = order
+            .iter()
+            .enumerate()
+            .map(|(place, &node)| (node, place))
+            .collect();
         let causes = order
             .iter()
             .map(|&node| {

@@ -1,7 +1,7 @@
 //! The network in memory, for one process: the same types and rules, no sockets.
 //!
 //! Owns how a dial finds its listener here, and which names were ever used. The pipes themselves
-//! are in [`pipe`]; ports and closing are `virtnet`'s.
+//! are in `pipe`; ports and closing are `virtnet`'s.
 
 mod pipe;
 

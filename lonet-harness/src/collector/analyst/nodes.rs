@@ -122,7 +122,9 @@ impl Analyst {
             }
         }
         for event in said {
-            self.offer(&event, Some(process), |waiting| waiting.wanted.of == Some(process));
+            self.offer(&event, Some(process), |waiting| {
+                waiting.wanted.of == Some(process)
+            });
             self.note_up(&event, Some(process));
         }
     }
