@@ -209,14 +209,13 @@ fn replace_invalid(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A word as a trace prints it: as it is, or quoted where the grammar would read something else
-/// into it (it begins with `$`, `_`, `#` or `"`, or holds a quote or a control character).
+/// into it: it begins with `$`, `_`, `#` or `"`, holds a quote or a control character, or has a
+/// wildcard or a variable after its `=`.
 pub fn word(text: &str) -> Cow<'_, str> {
-    let special = text.starts_with(['$', '_', '#', '"']);
-    if special
-        || text
-            .chars()
-            .any(|c| matches!(c, '"' | '`' | '\'') || c.is_control())
-    {
+    let special = |text: &str| text.starts_with(['$', '_', '#', '"']);
+    let held = |c: char| matches!(c, '"' | '`' | '\'') || c.is_control();
+    let value = text.rsplit_once('=').map_or("", |(_, value)| value);
+    if special(text) || value == "_" || value.starts_with('$') || text.chars().any(held) {
         Cow::Owned(quote(text))
     } else {
         Cow::Borrowed(text)

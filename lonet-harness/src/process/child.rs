@@ -180,11 +180,8 @@ fn take_sigpipe(sigpipe: SigSet) -> io::Result<()> {
 }
 
 async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNode {
-    let subnetwork = match lonet::join(&play.network).await {
-        Ok(subnetwork) => subnetwork,
-        Err(error) => return FromNode::Failed(error.to_string()),
-    };
-    let host = match subnetwork.new_host(&play.host).await {
+    // What the role itself gets when it asks for its place.
+    let host = match lonet::from_env().await {
         Ok(host) => host,
         Err(error) => return FromNode::Failed(error.to_string()),
     };
@@ -211,7 +208,7 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     // What the role holds is dropped inside the runtime; that may panic as anything else may.
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(role)));
     let _ = host.close().await;
-    let _ = subnetwork.close().await;
+    let _ = lonet::__private::subnetwork_of(&host).close().await;
     match (end, stop.why()) {
         (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
         (FromNode::Returned(_), _) if dropped.is_err() => FromNode::Panicked("panicked".into()),

@@ -12,9 +12,9 @@ use super::columns::aligned;
 use super::grammar::{Expectation, Port};
 use super::matching::{Mode, Outcome, Scope, decide, label_of, translate};
 use super::pattern::{Bindings, Fields, unify};
-use super::quoted::printed_word;
 use super::races::Races;
 use super::symbols::{FastMap, Label, NONE, digest};
+use lonet::trace::word as printed_word;
 
 /// An event in its place.
 #[derive(Clone, Copy, Debug)]

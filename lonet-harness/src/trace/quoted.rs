@@ -2,7 +2,6 @@
 //!
 //! Pure. Which words the network's own printing quotes is `lonet::trace::word`'s business.
 
-use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
@@ -88,16 +87,4 @@ fn number(
         value = value.checked_mul(radix)? + c.to_digit(radix)?;
     }
     char::from_u32(value)
-}
-
-/// A word of a text as a line shows it: quoted where the grammar would read something else.
-pub(crate) fn printed_word(word: &str) -> Cow<'_, str> {
-    let printed = lonet::trace::word(word);
-    let open = printed
-        .rsplit_once('=')
-        .is_some_and(|(_, value)| value == "_" || value.starts_with('$'));
-    if matches!(printed, Cow::Borrowed(_)) && open {
-        return Cow::Owned(format!("{word:?}"));
-    }
-    printed
 }

@@ -25,7 +25,7 @@ use crate::error::{Cause, Error, Result};
 use crate::registry::{NetworkDir, Registry};
 use crate::trace::Tracing;
 use crate::virtnet::engine::{Engine, blocking};
-use crate::virtnet::{Host, Net, NetName, SubNetwork, WeakHost};
+use crate::virtnet::{Host, Net, NetName, SubNetwork};
 
 /// What a network's full name begins with.
 const PREFIX: &str = "lonet";
@@ -195,8 +195,8 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
 }
 
 /// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
-/// harness sets for the programs it starts. Called again, it gives the same host, as long as that
-/// is open and somebody has a handle of it.
+/// harness sets for the programs it starts. Called again, it gives the same host, until that is
+/// closed: it stays open for the rest of the program though every handle is dropped.
 ///
 /// # Errors
 ///
@@ -207,16 +207,16 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
 ///
 /// A dropped future leaves nothing open.
 pub async fn from_env() -> Result<Host> {
-    static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), WeakHost>> =
+    static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), Host>> =
         tokio::sync::Mutex::const_new(BTreeMap::new());
     let place = (variable("LONET_NETWORK")?, variable("LONET_HOST")?);
     // Held while joining: who calls meanwhile gets the same host.
     let mut open = OPEN.lock().await;
-    if let Some(host) = open.get(&place).and_then(WeakHost::upgrade) {
-        return Ok(host);
+    if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
+        return Ok(host.clone());
     }
     let host = join(&place.0).await?.new_host(&place.1).await?;
-    open.insert(place, host.downgrade());
+    open.insert(place, host.clone());
     Ok(host)
 }
 

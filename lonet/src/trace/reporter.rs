@@ -177,7 +177,10 @@ impl Operation {
     pub async fn watch<F: Future>(self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
         std::future::poll_fn(|cx| {
+            let task = TaskKey::current();
+            let outer = self.reporter.lock().tasks.polling(task, Some(self.id));
             let poll = future.as_mut().poll(cx);
+            self.reporter.lock().tasks.polling(task, outer);
             if poll.is_pending() {
                 self.pending();
             }

@@ -82,6 +82,8 @@ struct TaskState {
     reads: BTreeMap<u64, ReadCredit>,
     learned: Vec<EventId>,
     pending: BTreeSet<OpId>,
+    /// The operation that is being polled.
+    polled: Option<OpId>,
 }
 
 /// What a record says of the task that made it.
@@ -97,6 +99,19 @@ impl Tasks {
     pub(crate) fn record(&mut self, task: TaskKey, news: bool) -> Said {
         let state = self.states.entry(task).or_default();
         state.knowledge += u64::from(news);
+        // What happens while another operation is under way is a branch of its own. A read or write
+        // that was given up is not known to be: those count only when both are seen to pend.
+        let awaited = |op| {
+            let waits = self.pending.get(op).map(|&(_, waits, _)| waits);
+            !matches!(waits, None | Some(Waits::Read(_) | Waits::Write(_)))
+        };
+        if state
+            .pending
+            .iter()
+            .any(|op| Some(*op) != state.polled && awaited(op))
+        {
+            self.unordered.insert(task);
+        }
         Said {
             unordered: self.unordered.contains(&task),
             reads: std::mem::take(&mut state.reads).into_values().collect(),
@@ -147,6 +162,12 @@ impl Tasks {
         if state.pending.len() > 1 {
             self.unordered.insert(task);
         }
+    }
+
+    /// The task begins to poll this operation, or, with the answer of that, ends to.
+    pub(crate) fn polling(&mut self, task: TaskKey, op: Option<OpId>) -> Option<OpId> {
+        let state = self.states.entry(task).or_default();
+        std::mem::replace(&mut state.polled, op)
     }
 
     /// What is waited for, and since when, the longest first.

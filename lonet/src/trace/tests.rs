@@ -149,6 +149,24 @@ async fn two_operations_pending_at_once_end_the_order_of_their_task() {
 }
 
 #[tokio::test]
+async fn what_happens_beside_a_pending_operation_is_no_effect_of_it() {
+    let (memory, reporter) = reporter();
+    let dial = |text: &'static str| {
+        let inner = reporter.clone();
+        reporter.operation(Waits::Other).watch(async move {
+            act(&inner, text);
+            tokio::task::yield_now().await;
+            act(&inner, text);
+        })
+    };
+    dial("alone").await;
+    tokio::join!(dial("a"), dial("b"));
+    // The second branch is not known to come after the first's beginning.
+    let expected = ["alone[]", "alone[]", "a[]", "b u[]", "a u[]", "b u[]"];
+    assert_eq!(said(&memory), expected);
+}
+
+#[tokio::test]
 async fn a_lost_select_branch_ends_its_operation() {
     let (memory, reporter) = reporter();
     tokio::select! {

@@ -4,7 +4,7 @@
 //! an accept do with a port is in their own files.
 
 use std::fmt::{self, Display};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -26,25 +26,6 @@ use crate::trace::{Reporter, TaskKey, What};
 pub struct Host {
     pub(super) net: Arc<Net>,
     pub(super) core: Arc<HostCore>,
-}
-
-/// A handle that keeps nothing open.
-#[derive(Clone)]
-pub(crate) struct WeakHost {
-    net: Weak<Net>,
-    core: Weak<HostCore>,
-}
-
-impl WeakHost {
-    /// The host, if it is still open and somebody has a handle.
-    pub(crate) fn upgrade(&self) -> Option<Host> {
-        let host = Host {
-            net: self.net.upgrade()?,
-            core: self.core.upgrade()?,
-        };
-        let open = host.core.lock().closed.is_none();
-        open.then_some(host)
-    }
 }
 
 /// What all handles of a host share.
@@ -281,11 +262,9 @@ impl Host {
         SubNetwork::of(self.net.clone())
     }
 
-    pub(crate) fn downgrade(&self) -> WeakHost {
-        WeakHost {
-            net: Arc::downgrade(&self.net),
-            core: Arc::downgrade(&self.core),
-        }
+    /// Whether nobody has closed it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.core.lock().closed.is_none()
     }
 }
 

@@ -24,7 +24,6 @@ mod subnetwork;
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use host::Host;
-pub(crate) use host::WeakHost;
 pub use listener::Listener;
 pub use stream::Stream;
 pub use subnetwork::SubNetwork;
