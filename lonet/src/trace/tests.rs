@@ -153,7 +153,7 @@ async fn what_happens_beside_a_pending_operation_is_no_effect_of_it() {
     let (memory, reporter) = reporter();
     let dial = |text: &'static str| {
         let inner = reporter.clone();
-        reporter.operation(Waits::Other).watch(async move {
+        reporter.operation().watch(async move {
             act(&inner, text);
             tokio::task::yield_now().await;
             act(&inner, text);
