@@ -2,7 +2,10 @@
 //! fresh subnetwork, run over loopback TCP and over in-memory pipes. A rule that holds on one
 //! engine only stands in `loopback_only.rs`, with its reason.
 
-#![expect(clippy::unwrap_used, reason = "a test that unwraps an error has failed")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps an error has failed"
+)]
 
 use lonet::{Cause, Error, Host, Listener, Stream, SubNetwork};
 
