@@ -115,9 +115,8 @@ async fn a_mark_is_words(scenario: Scenario) -> Result<()> {
         α mark \"$price\" \"_\" \"#1\"
         α mark says _ _
         α mark _
-        α mark _ _ _ _
-        α mark $a → $b %
         α mark snake_case a#b a$b \"x=$5\"
+        α mark $a → $b %
         ",
     );
     refused(&trace.clone().verbs(&[Verb::Dial]), "α mark leader term=3");
