@@ -333,7 +333,9 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             "`{fail}`: `{listen}` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until(\"{listen}\").await?"
         ),
         Hint::NobodyListens { fail, addr } => {
-            format!("`{fail}`: nothing in this trace ever listened at {addr}")
+            format!(
+                "`{fail}`: nothing in this trace ever listened at {addr}; whoever dials waits for it first: scenario.until(\"{addr} listen\").await?"
+            )
         }
         Hint::PortsRaced { renamed } => {
             let swaps = swaps(renamed);

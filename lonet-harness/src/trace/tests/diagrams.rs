@@ -9,15 +9,15 @@ use crate::report::{mermaid, sequence};
 #[test]
 fn the_ping_pong() {
     expect![[r#"
-                 α                  β
-                 │                  │
-            :10 listen              │
-                 │◀─ :1 dial :10 ───│
-                 │── :1 accept :1 ─▶│
-                 │◀ :1 connect :1 ──│
-           :1 close β:1             │
-             :10 close              │
-                 │            :1 close α:1
+             α                 β
+             │                 │
+        :10 listen             │
+             │◀─ :1 dial :10 ──│
+             │─ :1 accept :1 ─▶│
+             │          :1 connect α:1
+             │── :1 close :1 ─▶│
+         :10 close             │
+             │           :1 close α:1
     "#]]
     .assert_eq(&sequence::diagram(&ping_pong()));
     expect![[r#"
@@ -27,8 +27,8 @@ fn the_ping_pong() {
             Note over h0: :10 listen
             h1->>h0: :1 dial :10
             h0-->>h1: :1 accept :1
-            h1-->>h0: :1 connect :1
-            Note over h0: :1 close β:1
+            Note over h1: :1 connect α:1
+            h0-)h1: :1 close :1
             Note over h0: :10 close
             Note over h1: :1 close α:1
     "#]]
@@ -56,7 +56,7 @@ fn names_of_any_script_marks_and_interference() {
                               │                                           │─────────────── :1 dial :10 ──────────────▶│
                               │                                           │                                      :10 listen
                               │                                           │◀───────────── :1 accept :1 ───────────────│
-                              │                                           │────────────── :1 connect :1 ─────────────▶│
+                              │                                   :1 connect 東京:1                                   │
                               │                                           │                      [long long long long long long long long l…
         ════════════════════════════════════════════════════════════ ! kill 東京 ════════════════════════════════════════════════════════════
     "#]].assert_eq(&sequence::diagram(&trace));
@@ -69,7 +69,7 @@ fn names_of_any_script_marks_and_interference() {
             h1->>h2: :1 dial :10
             Note over h2: :10 listen
             h2-->>h1: :1 accept :1
-            h1-->>h2: :1 connect :1
+            Note over h1: :1 connect 東京:1
             Note over h2: [long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long ]
             Note over h0,h2: ! kill 東京
     "#]].assert_eq(&mermaid::diagram(&trace));
