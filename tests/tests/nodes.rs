@@ -295,7 +295,9 @@ async fn a_role_starts_no_scenario(scenario: Scenario) -> Result<()> {
     async fn starts(_host: Host) -> String {
         // On a thread of its own: a runtime can't start inside another.
         let run = || lonet_harness::run("inner", |_: Scenario| async {});
-        std::thread::spawn(move || run().unwrap_err().to_string()).join().unwrap()
+        std::thread::spawn(move || run().unwrap_err().to_string())
+            .join()
+            .unwrap()
     }
     let alpha = scenario.spawn("α", starts()).await?;
     assert_eq!(

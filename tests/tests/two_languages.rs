@@ -115,9 +115,15 @@ async fn both_ways(scenario: &Scenario, program: &str) -> Result<()> {
 fn swapped(cause: &str, effect: &str) -> String {
     let (cause, effect) = (words(cause), words(effect));
     let mut lines: Vec<String> = BOTH_WAYS.lines().map(words).collect();
-    let from = lines.iter().position(|line| *line == effect).expect("is there");
+    let from = lines
+        .iter()
+        .position(|line| *line == effect)
+        .expect("is there");
     let line = lines.remove(from);
-    let to = lines.iter().position(|line| *line == cause).expect("is there");
+    let to = lines
+        .iter()
+        .position(|line| *line == cause)
+        .expect("is there");
     lines.insert(to, line);
     lines.join("\n")
 }
@@ -138,7 +144,9 @@ async fn blocking_python(scenario: Scenario) -> Result<()> {
         ("γ mark heard ping", "α mark heard pong"),
     ] {
         assert!(
-            scenario.check_trace(swapped(cause, effect).as_str()).is_err(),
+            scenario
+                .check_trace(swapped(cause, effect).as_str())
+                .is_err(),
             "{effect} was told before {cause}"
         );
     }
@@ -156,7 +164,9 @@ async fn asyncio_python(scenario: Scenario) -> Result<()> {
         ("γ mark heard ping", "α mark heard pong"),
     ] {
         assert!(
-            scenario.check_trace(swapped(cause, effect).as_str()).is_err(),
+            scenario
+                .check_trace(swapped(cause, effect).as_str())
+                .is_err(),
             "{effect} was told before {cause}"
         );
     }
