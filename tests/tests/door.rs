@@ -95,7 +95,8 @@ async fn acceptor() {
 #[tokio::test]
 async fn a_squatter_on_a_dead_hosts_port_is_refused() {
     // Reads and says nothing; says something else; says what it hears; hangs up.
-    let behaviours: [(&str, fn(TcpStream)); 4] = [
+    type Behaviour = (&'static str, fn(TcpStream));
+    let behaviours: [Behaviour; 4] = [
         ("silent", |mut stream| {
             let _ = stream.read_to_end(&mut Vec::new());
         }),

@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::connection::{Conn, End};
 use super::engine::Knock;
 use super::host::{Host, Occupant};
+use super::lock::{Mutex, MutexGuard};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Result};
