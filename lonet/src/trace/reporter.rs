@@ -4,6 +4,7 @@
 //! Knows no network: callers number a record under the lock that changes the port, and write it
 //! once that lock is released, which is what [`Numbered`] is for.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +15,7 @@ use super::task::{OpId, TaskKey, Tasks, Waits};
 use crate::addr::Addr;
 
 /// Where records go. All events pass through one sink.
-pub trait Sink: Send + Sync + 'static {
+pub trait Sink: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
     /// Takes a record. Called with no lock of the network held; records of concurrent operations
     /// may come out of the order of their numbers.
     fn record(&self, record: Record);
