@@ -240,7 +240,6 @@ impl Listener {
         drop(state);
         // Registering with the runtime is a system call: not under the lock.
         let (io, answer) = knock.open().map_err(Cause::from)?;
-        let tap = reporter.map(|reporter| reporter.tap(reporter.socket()));
         let mut state = host.lock();
         if let Some(why) = &state.closed {
             return Err(why.clone());
@@ -250,6 +249,7 @@ impl Listener {
         }
         let port = state.ports.lowest_free().ok_or(Cause::PortsExhausted)?;
         let local = host.addr(port);
+        let tap = reporter.map(|reporter| reporter.tap(reporter.socket(), &local, &peer));
         let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), tap));
         let free = state.ports.take(port, Occupant::Conn(conn.clone()));
         debug_assert!(free, "the lowest free port is free");
