@@ -7,8 +7,16 @@ use std::time::Duration;
 /// The variable that scales every deadline: a factor.
 pub(crate) const SCALE: &str = "LONET_TIMEOUT";
 
+/// The variable that names the host whose node waits for a debugger at its start.
+pub(crate) const DEBUGGED: &str = "LONET_DEBUG";
+
 /// How long nodes that still run when the body has returned have to end by themselves.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
+
+/// Whether there are no deadlines: whoever debugs a node needs all the time there is.
+pub(crate) fn suspended() -> bool {
+    std::env::var_os(DEBUGGED).is_some_and(|host| !host.is_empty())
+}
 
 /// A duration, scaled as `LONET_TIMEOUT` says.
 ///

@@ -16,6 +16,7 @@ use nix::sys::signal::Signal;
 use crate::Result;
 use crate::collector::node::Launch;
 use crate::collector::query::{Effect, End, Ending, Query};
+use crate::deadline;
 use crate::process::launch::{self, Place};
 use crate::process::wire::{Ended, Play};
 use crate::role::{Role, RoleEntry};
@@ -104,7 +105,14 @@ impl Player {
                     Some((nonce, play)),
                 )
             }
-            Player::Program(command) => (launch::program(&place, command), None),
+            Player::Program(command) => {
+                let program = launch::program(&place, command);
+                let program = match is_debugged(host) {
+                    true => launch::stopped_at_start(program),
+                    false => program,
+                };
+                (program, None)
+            }
         };
         Launch {
             process,
@@ -116,9 +124,9 @@ impl Player {
     }
 }
 
-/// Whether a role of this host is to wait for a debugger.
+/// Whether the node of this host is to wait for a debugger.
 fn is_debugged(host: &str) -> bool {
-    std::env::var_os("LONET_DEBUG").is_some_and(|debugged| debugged == host)
+    std::env::var_os(deadline::DEBUGGED).is_some_and(|debugged| debugged == host)
 }
 
 impl<T> Node<T> {
@@ -151,12 +159,16 @@ impl<T> Node<T> {
         let pid = self.inner.start(launch).await?;
         self.process.store(process, Ordering::Relaxed);
         self.pid.store(pid, Ordering::Relaxed);
-        if is_debugged(&self.host) && matches!(self.player, Player::Role { .. }) {
+        if is_debugged(&self.host) {
+            self.inner
+                .ask(|reply| Query::Stopped { process, reply })
+                .await?;
             crate::report::verdict::announce_debugger(&self.host, pid);
         }
         let up = self.inner.ask(|reply| Query::Up { process, reply });
         let up = match self.player {
             Player::Role { .. } => up.await?,
+            Player::Program(_) if is_debugged(&self.host) => up.await?,
             Player::Program(_) => {
                 match tokio::time::timeout(crate::scenario::PROGRAM_JOINS, up).await {
                     Ok(up) => up?,
@@ -246,7 +258,10 @@ impl<T> Node<T> {
             i: process,
         });
         self.inner.mailbox.ask(Query::Terminate { process });
-        let patience = crate::deadline::scaled(FINISHES)?;
+        if deadline::suspended() {
+            return self.ended(false).await.map(drop);
+        }
+        let patience = deadline::scaled(FINISHES)?;
         match tokio::time::timeout(patience, self.ended(false)).await {
             Ok(ended) => ended.map(drop),
             Err(_) => self.end_now().await,

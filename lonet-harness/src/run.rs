@@ -15,7 +15,7 @@ use lonet::SubNetwork;
 use tokio::runtime::Runtime;
 
 use crate::Result;
-use crate::collector::query::Report;
+use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::outcome::Outcome;
 use crate::report::artifacts;
@@ -206,9 +206,10 @@ where
     let scenario = session.scenario();
 
     // Whoever debugs a node needs all the time there is.
-    let limit = std::env::var_os("LONET_DEBUG").is_none().then_some(after);
+    let limit = (!deadline::suspended()).then_some(after);
     let (watchdog, expired) =
         Watchdog::start(test, limit, &scenario).map_err(|error| early(error.into()))?;
+    let mut watchdog = Some(watchdog);
     let ended = runtime.block_on(async {
         let playing = async {
             let argument = A::of(scenario.clone()).await?;
@@ -219,10 +220,17 @@ where
             biased;
             ended = caught(playing.as_mut()) => ended,
             // Before the body is dropped, and with it what it held open.
-            _ = expired => Ended::TimedOut(scenario.inner.report_of_waits().ok()),
+            _ = expired => {
+                // What follows may take longer than a body that is not blocked.
+                watchdog.take().map(Watchdog::acknowledge);
+                Ended::TimedOut(scenario.inner.report_of_hang().ok())
+            }
         }
     });
-    watchdog.acknowledge();
+    // First of all: whatever fails from here on may do so because the body is gone.
+    // Waited for: whoever hears of both may hear of the failure first.
+    let _ = scenario.inner.ask_now(|reply| Query::BodyEnded { reply });
+    watchdog.map(Watchdog::acknowledge);
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(Reason::Returned(error.to_string())),
@@ -237,7 +245,10 @@ where
     let refused = scenario.take_refused();
     drop(scenario);
     runtime.shutdown_background();
-    let report = session.end();
+    let mut report = session.end();
+    if let Ended::TimedOut(Some(then)) = &ended {
+        report.backtraces = then.backtraces.clone();
+    }
 
     let reason = reason.or_else(|| {
         let undelivered = report

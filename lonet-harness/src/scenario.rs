@@ -21,6 +21,7 @@ use crate::collector::Mailbox;
 use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::node::{Node, Player};
+use crate::process::backtrace::Backtraces;
 use crate::process::output::last_lines;
 use crate::report::artifacts::Refused;
 use crate::report::mismatch::{self, Surroundings};
@@ -136,6 +137,21 @@ impl Inner {
         // records tell.
         let _ = said.recv_timeout(WAITS_TO_HEAR);
         self.report()
+    }
+
+    /// The same, with where each process that runs is, as a debugger sees it.
+    pub(crate) fn report_of_hang(&self) -> Result<Report> {
+        let mut report = self.report_of_waits()?;
+        // A stopped one would go on after a debugger has had it.
+        let running = report
+            .nodes
+            .iter()
+            .filter(|node| node.ended.is_none() && !node.stopped);
+        let running: Vec<(String, u32)> = running
+            .filter_map(|node| Some((node.host.clone(), node.pid?)))
+            .collect();
+        report.backtraces = Backtraces::take(&running);
+        Ok(report)
     }
 
     /// Starts a process; its pid.

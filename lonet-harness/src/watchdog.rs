@@ -83,7 +83,7 @@ impl Watchdog {
 
 /// Prints the verdict, and stops the nodes: that may be what the body waits for.
 fn give_verdict(test: &str, after: Duration, scenario: &Scenario) {
-    let Ok(report) = scenario.inner.report_of_waits() else {
+    let Ok(report) = scenario.inner.report_of_hang() else {
         return;
     };
     let place = artifacts::place(test);

@@ -49,6 +49,11 @@ async fn loops(host: Host) {
 }
 
 #[lonet::host]
+async fn says_and_ends(host: Host) {
+    host.mark("hello");
+}
+
+#[lonet::host]
 async fn exits(_host: Host) {
     eprintln!("I give up");
     std::process::exit(3);
@@ -110,6 +115,20 @@ mod victims {
         Ok(())
     }
 
+    #[lonet::test(timeout = "1s")]
+    #[ignore = "waits for a debugger"]
+    async fn says_hello(scenario: Scenario) -> Result<()> {
+        scenario.spawn("β", loops()).await?.kill().await?;
+        scenario.spawn("α", says_and_ends()).await?.join().await?;
+        let mut command = Command::new("sh");
+        // That it joins is waited for, however long it is looked at.
+        command.args(["-c", "echo $1; exit 0", "sh", "hello"]);
+        let alpha = scenario.command("α", command).await?;
+        alpha.until("α exit 0").await?;
+        assert_eq!(alpha.log(), "hello\n");
+        Ok(())
+    }
+
     #[lonet::test(timeout = "2s")]
     #[ignore = "fails"]
     async fn blocks(scenario: Scenario) {
@@ -128,13 +147,20 @@ mod victims {
     }
 }
 
-fn run(victim: &str) -> Output {
-    Command::new(std::env::current_exe().unwrap())
+fn command(victim: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args([&format!("victims::{victim}"), "--exact", "--ignored"])
         .env("RUST_BACKTRACE", "0")
+        // What a debugger sees is no snapshot's.
+        .env("LONET_BACKTRACES", "0")
         .env_remove("LONET_TIMEOUT")
-        .output()
-        .unwrap()
+        .env_remove("LONET_DEBUG");
+    command
+}
+
+fn run(victim: &str) -> Output {
+    command(victim).output().unwrap()
 }
 
 /// Times, pids and places differ from run to run; nothing else does.
@@ -371,4 +397,59 @@ fn a_body_that_blocks_its_thread() {
         "{text}"
     );
     assert!(text.contains("its body blocks its thread"), "{text}");
+}
+
+/// Whoever hangs is looked at with a debugger, if there is one; else it is said that there is none.
+#[test]
+fn where_a_loop_is() {
+    let has_gdb = Command::new("gdb").arg("--version").output().is_ok();
+    let page = |change: &dyn Fn(&mut Command)| {
+        let mut command = command("loops_and_is_paused");
+        change(command.env_remove("LONET_BACKTRACES"));
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    let text = page(&|command| {
+        command.env("PATH", "/no/such");
+    });
+    assert!(text.contains("no backtraces: there is no gdb"), "{text}");
+    if has_gdb {
+        let text = page(&|_| {});
+        // Where it may not attach, or is too slow, it says so.
+        let told = text.contains("α: failing::loops") || text.contains("α: no backtrace: ");
+        assert!(told && !text.contains("β: "), "{text}");
+    }
+}
+
+/// With `LONET_DEBUG` a node stops at its start, and there is no deadline while it is looked at.
+#[test]
+fn a_node_waits_for_its_debugger() {
+    use std::io::{BufRead, BufReader};
+    let mut victim = command("says_hello")
+        .env("LONET_DEBUG", "α")
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut told = BufReader::new(victim.stderr.take().unwrap()).lines();
+    for what in ["role", "program"] {
+        let line = told.next().unwrap().unwrap();
+        let pid = line
+            .split("gdb -p ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let pid: i32 = pid
+            .unwrap_or_else(|| panic!("{what}: {line}"))
+            .parse()
+            .unwrap();
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        assert!(
+            stat.rsplit(')').next().unwrap().starts_with(" T"),
+            "{what}: {stat}"
+        );
+        // Longer than the test may take.
+        std::thread::sleep(Duration::from_millis(1200));
+        let pid = nix::unistd::Pid::from_raw(pid);
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
+    }
+    assert!(victim.wait().unwrap().success());
 }

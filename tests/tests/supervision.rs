@@ -188,12 +188,12 @@ fn children_of(pid: i32) -> Vec<i32> {
         .collect()
 }
 
-/// SIGKILL at a random moment of the victim's life, forty times here, more with
-/// `LONET_TEST_ROUNDS`.
+/// SIGKILL at a random moment of the victim's life, a hundred times; a thousand with `LONET_FULL=1`.
 #[test]
 fn nothing_is_left_after_sigkill_at_a_random_moment() {
     use std::hash::{BuildHasher, RandomState};
-    let rounds = std::env::var("LONET_TEST_ROUNDS").map_or(40, |rounds| rounds.parse().unwrap());
+    let full = std::env::var_os("LONET_FULL").is_some_and(|full| full == "1");
+    let rounds = if full { 1000 } else { 100 };
     let random = RandomState::new();
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {

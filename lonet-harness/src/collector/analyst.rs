@@ -26,6 +26,7 @@ use super::node::{Launch, Node, Said};
 use super::query::{Effect, End, Query, Refusal, Report, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
+use crate::process::backtrace::Backtraces;
 use crate::process::launch;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, FromNode, FromSupervisor, Means, ToNode, ToSupervisor, line};
@@ -41,6 +42,8 @@ pub(crate) struct Analyst {
     supervisor: Supervisor,
     processes: Vec<Reported>,
     events: Vec<Event>,
+    /// Of the test's own events those that are about a process that it started.
+    about: BTreeMap<EventId, u64>,
     nodes: BTreeMap<u64, Node>,
     conns: BTreeMap<Conn, Who>,
     waiting: Vec<Waiting>,
@@ -97,6 +100,7 @@ impl Analyst {
             supervisor: Supervisor::NotStarted,
             processes: Vec::new(),
             events: Vec::new(),
+            about: BTreeMap::new(),
             nodes: BTreeMap::new(),
             conns: BTreeMap::new(),
             waiting: Vec::new(),
@@ -263,10 +267,14 @@ impl Analyst {
 
     fn record(&mut self, process: usize, record: Record) {
         let reported = &mut self.processes[process];
-        let node = reported.node;
+        let about = incarnation(&record.e);
+        let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);
         reported.records.push(record);
         let Some(event) = event else { return };
+        if let Some(about) = about {
+            self.about.insert(event.id(), about);
+        }
         self.offer(&event, node, |_| true);
         self.note_up(&event, node);
         self.events.push(event);
@@ -352,7 +360,8 @@ impl Analyst {
                 let reported = &self.processes[place(event.id().process)];
                 let counts =
                     waiting.wanted.of.is_some() || still_counts(event, self.lives(reported));
-                counts && waiting.matches(event, reported.node)
+                let about = self.about.get(&event.id()).copied();
+                counts && waiting.matches(event, reported.node.or(about))
             })
             .cloned()
             .collect();
@@ -424,6 +433,21 @@ impl Analyst {
                 }
             })
             .collect()
+    }
+}
+
+/// Which of the processes that the scenario started this is about, where the test's own process
+/// tells of it.
+fn incarnation(what: &What) -> Option<u64> {
+    match what {
+        What::Spawn { i, .. }
+        | What::Exit { i, .. }
+        | What::Kill { i, .. }
+        | What::Terminate { i, .. }
+        | What::Pause { i, .. }
+        | What::Resume { i, .. }
+        | What::Restart { i, .. } => Some(*i),
+        _ => None,
     }
 }
 

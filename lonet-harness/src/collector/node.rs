@@ -47,6 +47,8 @@ pub(super) struct Node {
     pub(super) end: Option<End>,
     pub(super) interfered: bool,
     pub(super) asked_to_finish: bool,
+    /// The body ended before it did.
+    pub(super) left_over: bool,
     pub(super) unsupervised: bool,
     pub(super) delivered: bool,
     pub(super) waits: Option<Vec<(Waits, u64)>>,
@@ -85,6 +87,7 @@ impl Node {
             end: None,
             interfered: false,
             asked_to_finish: false,
+            left_over: false,
             unsupervised: false,
             delivered: false,
             waits: None,
@@ -98,7 +101,7 @@ impl Node {
 
     /// What its role says of its own end. A failure after the scenario interfered is its doing.
     pub(super) fn hear(&mut self, said: Said) {
-        let caused = self.interfered || self.asked_to_finish;
+        let caused = self.interfered || self.asked_to_finish || self.left_over;
         let said = match said {
             Said::Failed(_) | Said::Panicked(_) if caused => Said::Terminated,
             said => said,
@@ -133,7 +136,7 @@ impl Node {
             None if self.unsupervised => failed(How::Unsupervised),
             // Of a program asked to finish, the status is the answer.
             None if !self.is_role => Ending::Exited(ended),
-            None if self.asked_to_finish => killed(),
+            None if self.asked_to_finish || self.left_over => killed(),
             None => failed(How::Ended(ended)),
         }
     }
@@ -142,7 +145,9 @@ impl Node {
     pub(super) fn failure(&self) -> Option<Failure> {
         match &self.end.as_ref()?.outcome {
             Ending::Failed(failure) => Some(failure.clone()),
-            Ending::Exited(ended) if *ended != Ended::Status(0) && !self.asked_to_finish => {
+            Ending::Exited(ended)
+                if *ended != Ended::Status(0) && !self.asked_to_finish && !self.left_over =>
+            {
                 Some(self.failed(How::Ended(*ended)))
             }
             _ => None,

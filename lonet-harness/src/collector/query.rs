@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
 use super::node::Launch;
+use crate::process::backtrace::Backtraces;
 use crate::process::wire::{Ended, Means};
 use crate::trace::Pattern;
 use crate::trace::causality::Process;
@@ -43,8 +44,16 @@ pub(crate) enum Query {
         until: Effect,
         reply: oneshot::Sender<()>,
     },
+    /// Answered once it has stopped, by whatever; or has ended.
+    Stopped {
+        process: u64,
+        reply: oneshot::Sender<()>,
+    },
     /// Ask it to finish.
     Terminate { process: u64 },
+    /// The body has ended. What still runs is to be stopped, and no failure of it counts: it may
+    /// come of the body's end.
+    BodyEnded { reply: mpsc::Sender<()> },
     /// The first event that matches.
     Until {
         wanted: Box<Wanted>,
@@ -101,6 +110,12 @@ pub(crate) struct End {
     pub(crate) outcome: Ending,
 }
 
+impl End {
+    pub(crate) fn is_failure(&self) -> bool {
+        matches!(self.outcome, Ending::Failed(_))
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Ending {
@@ -127,6 +142,8 @@ pub(crate) struct Report {
     pub(crate) means: Option<Means>,
     /// The first failure that nothing has delivered.
     pub(crate) undelivered: Option<Failure>,
+    /// Where each process was, at a deadline.
+    pub(crate) backtraces: Backtraces,
 }
 
 /// What there is to say of one process.

@@ -75,6 +75,18 @@ pub(crate) fn program(place: &Place<'_>, command: &Command) -> Program {
     }
 }
 
+/// The same program, which stops before it begins.
+pub(crate) fn stopped_at_start(mut program: Program) -> Program {
+    let shell = ["-c", r#"kill -STOP $$; exec "$0" "$@""#].map(text);
+    let told = std::mem::replace(&mut program.program, text("/bin/sh"));
+    program.args = shell
+        .into_iter()
+        .chain([told])
+        .chain(program.args)
+        .collect();
+    program
+}
+
 fn environment(place: &Place<'_>) -> Vec<(Text, Option<Text>)> {
     let temp: PathBuf = std::env::temp_dir();
     let mut env = vec![

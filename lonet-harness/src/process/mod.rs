@@ -8,10 +8,12 @@
 //! - [`child`]: a role, in a process of its own;
 //! - [`launch`]: how the test's process starts the supervisor;
 //! - [`wire`]: what these say to each other;
-//! - [`output`]: what a node printed, bounded.
+//! - [`output`]: what a node printed, bounded;
+//! - [`backtrace`]: where a process is, as a debugger sees it.
 //!
 //! Knows no trace: what a process reports of the network is the collector's business.
 
+pub(crate) mod backtrace;
 pub(crate) mod child;
 mod hook;
 mod init;

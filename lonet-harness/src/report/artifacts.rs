@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::collector::query::Report;
+use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
 use crate::report::html;
 use crate::trace::causality::Graph;
@@ -107,6 +108,14 @@ pub(crate) fn write(
         let mut text = fs::read_to_string(&path).unwrap_or_default();
         text.push_str(&node.log);
         fs::write(path, text)?;
+    }
+    if let Backtraces::Taken(taken) = &report.backtraces {
+        let place = place.join("backtraces");
+        fs::create_dir_all(&place)?;
+        for (host, backtrace) in taken {
+            let (Ok(text) | Err(text)) = backtrace;
+            fs::write(place.join(format!("{host}.txt")), text)?;
+        }
     }
     // The page shows what the assertion looked at, or else everything.
     let trace = refused.map_or(&whole, |refused| &refused.trace);

@@ -15,6 +15,7 @@ use lonet::trace::{Event, EventId, Waits, What};
 
 use crate::collector::failure::Past;
 use crate::collector::query::{NodeReport, Report};
+use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
 use crate::process::wire::Ended;
 use crate::trace::Trace;
@@ -104,6 +105,7 @@ pub(crate) fn page(
         events(&mut page, report);
         logs(&mut page, &report.nodes);
     }
+    backtraces(&mut page, &report.backtraces);
     if let Some(artifacts) = artifacts.filter(|_| !shown_by_mismatch) {
         let _ = writeln!(page, "\ntrace and logs are in {}", artifacts.display());
     }
@@ -148,6 +150,34 @@ fn logs(page: &mut String, nodes: &[NodeReport]) {
         for line in last_lines(&node.log, LINES) {
             let _ = writeln!(page, "  {} | {line}", node.host);
         }
+    }
+}
+
+/// The frames of the user's code, as far as a debugger could tell.
+fn backtraces(page: &mut String, backtraces: &Backtraces) {
+    let taken = match backtraces {
+        Backtraces::NotTaken => return,
+        Backtraces::NoDebugger => {
+            let _ = writeln!(page, "\nno backtraces: there is no gdb");
+            return;
+        }
+        Backtraces::Taken(taken) => taken,
+    };
+    let mut lines = Vec::new();
+    for (host, backtrace) in taken {
+        match backtrace {
+            Ok(text) => lines.extend(user_frames(text).map(|frame| format!("{host}: {frame}"))),
+            Err(why) => lines.push(format!("{host}: no backtrace: {why}")),
+        }
+    }
+    if !lines.is_empty() {
+        let _ = writeln!(
+            page,
+            "\nwhere each process is, in code that is not a library's:"
+        );
+    }
+    for line in lines {
+        let _ = writeln!(page, "  {line}");
     }
 }
 

@@ -29,7 +29,9 @@ impl Analyst {
                     (Some(up), _) => {
                         let _ = reply.send(Ok(up));
                     }
-                    (None, Some(end)) => node.delivered |= reply.send(Err(end.clone())).is_ok(),
+                    (None, Some(end)) => {
+                        node.delivered |= reply.send(Err(end.clone())).is_ok() && end.is_failure();
+                    }
                     (None, None) => node.on_up.push(reply),
                 }
             }
@@ -63,7 +65,23 @@ impl Analyst {
             } => {
                 self.signal(process, signal, until, reply);
             }
+            Query::Stopped { process, reply } => {
+                let Some(node) = self.nodes.get_mut(&process) else {
+                    return;
+                };
+                if node.stopped || node.end.is_some() {
+                    let _ = reply.send(());
+                } else {
+                    node.on_effect.push((Effect::Stopped, reply));
+                }
+            }
             Query::Terminate { process } => self.terminate(process),
+            Query::BodyEnded { reply } => {
+                for node in self.nodes.values_mut().filter(|node| node.ended.is_none()) {
+                    node.left_over = true;
+                }
+                let _ = reply.send(());
+            }
             Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
             Query::Records { reply } => {
                 let _ = reply.send(self.records());
@@ -103,8 +121,14 @@ impl Analyst {
             return;
         }
         node.interfered |= until == Effect::Killed;
-        if until == Effect::Killed {
+        let there = match until {
             // Whoever wants to know waits for the end.
+            Effect::Killed => true,
+            // The system tells of changes alone.
+            Effect::Stopped => node.stopped,
+            Effect::Continued => !node.stopped,
+        };
+        if there {
             let _ = reply.send(());
         } else {
             node.on_effect.push((until, reply));
@@ -164,6 +188,7 @@ impl Analyst {
                 _ => None,
             },
             undelivered: self.undelivered(),
+            backtraces: Backtraces::NotTaken,
         }
     }
 }

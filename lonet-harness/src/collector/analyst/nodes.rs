@@ -185,7 +185,8 @@ impl Analyst {
             let _ = reply.send(end.clone());
         }
         for reply in std::mem::take(&mut node.on_up) {
-            node.delivered |= reply.send(Err(end.clone())).is_ok();
+            // What a program's early end means, is for `join` to say.
+            node.delivered |= reply.send(Err(end.clone())).is_ok() && end.is_failure();
         }
         for (_, reply) in std::mem::take(&mut node.on_effect) {
             let _ = reply.send(());

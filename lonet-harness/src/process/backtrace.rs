@@ -1,0 +1,195 @@
+//! Where a process is: the native backtraces of all its threads, as gdb sees them.
+//!
+//! Owns the debugger's command and the time that it may take. It is run by the test's own process,
+//! since the pids known there are those of no namespace. Decides nothing: when backtraces are taken,
+//! and where they are shown, is `run`'s and `report`'s business.
+
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+/// The variable that says, by `0`, that no backtraces are to be taken.
+const VARIABLE: &str = "LONET_BACKTRACES";
+
+/// How long all of them may take together.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long it may take to read what is in the pipes of a debugger that is gone.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How many debuggers run at once: each reads all symbols of the binary.
+const AT_ONCE: usize = 4;
+
+/// How many frames of one process are worth a line in a page.
+const FRAMES: usize = 6;
+
+/// The backtraces of a scenario's processes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Backtraces {
+    /// Nobody asked for them.
+    #[default]
+    NotTaken,
+    NoDebugger,
+    /// By host: all threads, or why there is nothing.
+    Taken(Vec<(String, Result<String, String>)>),
+}
+
+impl Backtraces {
+    /// Those of these processes, each with its host and its pid, in at most five seconds.
+    pub(crate) fn take(processes: &[(String, u32)]) -> Backtraces {
+        let off = std::env::var_os(VARIABLE).is_some_and(|value| value == "0");
+        if off || processes.is_empty() {
+            return Backtraces::NotTaken;
+        }
+        let until = Instant::now() + PATIENCE;
+        let mut taken = Vec::new();
+        for some in processes.chunks(AT_ONCE) {
+            let mut running = Vec::new();
+            for (host, pid) in some {
+                match debugger(*pid) {
+                    Ok(child) => running.push((host, child)),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        return Backtraces::NoDebugger;
+                    }
+                    Err(error) => taken.push((host.clone(), Err(error.to_string()))),
+                }
+            }
+            for (host, child) in running {
+                taken.push((host.clone(), finish(child, until)));
+            }
+        }
+        Backtraces::Taken(taken)
+    }
+}
+
+/// gdb, told to look at that process and to leave it as it is.
+fn debugger(pid: u32) -> std::io::Result<Child> {
+    Command::new("gdb")
+        .args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])
+        .args(["-iex", "set auto-load off", "-iex", "set width 0"])
+        .args(["-ex", "thread apply all bt", "-p", &pid.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+}
+
+/// What it says, if it does so in time.
+fn finish(mut child: Child, until: Instant) -> Result<String, String> {
+    let (told, said) = channel();
+    for (stream, pipe) in [
+        (0, child.stdout.take().map(boxed)),
+        (1, child.stderr.take().map(boxed)),
+    ] {
+        let (told, Some(mut pipe)) = (told.clone(), pipe) else {
+            continue;
+        };
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let _ = pipe.read_to_end(&mut bytes);
+            let _ = told.send((stream, String::from_utf8_lossy(&bytes).into_owned()));
+        });
+    }
+    drop(told);
+    let mut texts = [String::new(), String::new()];
+    loop {
+        match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok((stream, text)) => texts[stream] = text,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                // The kernel detaches what it held. What gdb has said by then may do.
+                let _ = child.kill();
+                while let Ok((stream, text)) = said.recv_timeout(LAST_WORDS) {
+                    texts[stream] = text;
+                }
+                texts[1] = "gdb took too long".to_owned();
+                break;
+            }
+        }
+    }
+    let _ = child.wait();
+    let [text, complaints] = texts;
+    if text.contains("#0 ") {
+        return Ok(text);
+    }
+    // The reason, where it gives one, is its last word before it says that there is no thread.
+    let why = complaints
+        .lines()
+        .find(|line| line.contains("ptrace") || line.contains("ould not attach"))
+        .or(complaints.lines().next_back());
+    Err(why.unwrap_or("gdb says nothing").to_owned())
+}
+
+fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
+    Box::new(pipe)
+}
+
+/// The frames of code that is neither a library's nor ours, each thread's innermost first, as
+/// `function at file:line`.
+pub(crate) fn user_frames(backtrace: &str) -> impl Iterator<Item = String> {
+    backtrace
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .filter_map(|line| {
+            let (frame, place) = line.rsplit_once(" at ")?;
+            let frame = frame.split_once(char::is_whitespace)?.1.trim_start();
+            let frame = frame.split_once(" in ").map_or(frame, |(_, after)| after);
+            let function = frame.rsplit_once(" (").map_or(frame, |(before, _)| before);
+            is_users(function, place).then(|| format!("{function} at {place}"))
+        })
+        .take(FRAMES)
+}
+
+fn is_users(function: &str, place: &str) -> bool {
+    const LIBRARIES: [&str; 11] = [
+        "core",
+        "alloc",
+        "std",
+        "tokio",
+        "mio",
+        "lonet",
+        "lonet_harness",
+        "ctor",
+        "test",
+        "linkme",
+        "__rust",
+    ];
+    let bare = function.trim_start_matches(['<', '&', '*']);
+    let krate = bare.split([':', '<', ' ']).next().unwrap_or_default();
+    // C has no paths; and what cargo or rustc has brought lies where they put it.
+    function.contains("::")
+        && !LIBRARIES.contains(&krate)
+        && !place.starts_with("/rustc/")
+        && !["/registry/src/", "/library/std/", "/library/core/"]
+            .iter()
+            .any(|library| place.contains(library))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_users_frames_are_told_from_all_others() {
+        let backtrace = "\
+Thread 2 (LWP 7 \"α\"):
+#0  0x00007f in syscall () from /lib/libc.so.6
+#1  core::hint::spin_loop () at /rustc/abc/library/core/src/hint.rs:290
+#2  failing::loops::{async_fn#0} () at tests/tests/failing.rs:53
+#3  0x0000 in tokio::runtime::block_on<failing::x> (a=1) at /r/registry/src/tokio/src/a.rs:1
+#4  lonet_harness::process::child::perform () at lonet-harness/src/process/child.rs:100
+
+Thread 1 (LWP 6 \"failing\"):
+#0  0x00007f in my_crate::Store::lock (self=0x7f (x)) at src/store.rs:9
+";
+        let frames: Vec<String> = user_frames(backtrace).collect();
+        assert_eq!(
+            frames,
+            [
+                "failing::loops::{async_fn#0} at tests/tests/failing.rs:53",
+                "my_crate::Store::lock at src/store.rs:9",
+            ]
+        );
+    }
+}

@@ -1,0 +1,310 @@
+//! What the harness promises of processes, in small: one promise a test.
+//!
+//! Pages of failures are in `failing`, trees of processes in `supervision`.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use lonet::Host;
+use lonet_harness::{Killed, Result, Scenario};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+#[lonet::host]
+async fn waits(host: Host) {
+    host.mark("waits");
+    std::future::pending::<()>().await;
+}
+
+/// Fails as soon as its peer hangs up.
+#[lonet::host]
+async fn reads(host: Host) -> Result<u8> {
+    let mut conn = host.listen(":10").await?.accept().await?;
+    host.mark("reads");
+    Ok(conn.read_u8().await?)
+}
+
+#[lonet::host]
+async fn counts(host: Host, dir: PathBuf) -> Result<()> {
+    let file = dir.join("count");
+    let before: u32 = std::fs::read_to_string(&file).map_or(0, |text| text.parse().unwrap());
+    std::fs::write(&file, (before + 1).to_string())?;
+    let listener = host.listen("").await?;
+    host.mark(format!("start {before} at {}", listener.addr()));
+    std::future::pending().await
+}
+
+/// Nodes that still run when the body returns are stopped, and don't fail, whatever they make of
+/// it that the test's own host is closed.
+#[lonet::test(repeat = 20)]
+async fn what_the_bodys_end_breaks_is_no_failure(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", reads()).await?;
+    scenario.until("α:10 listen").await?;
+    let conn = scenario.host("τ").await?.dial("α:10").await?;
+    scenario.until("α mark reads").await?;
+    // It is closed with the host, after the body.
+    std::mem::forget(conn);
+    Ok(())
+}
+
+#[lonet::test]
+async fn to_pause_what_is_paused_changes_nothing(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    alpha.resume().await?;
+    alpha.pause().await?;
+    alpha.pause().await?;
+    alpha.resume().await?;
+    alpha.resume().await?;
+    alpha.pause().await?;
+    alpha.kill().await?;
+    assert!(alpha.join().await.unwrap_err().is::<Killed>());
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_paused_node_can_be_terminated(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    alpha.pause().await?;
+    alpha.terminate().await?;
+    assert!(alpha.join().await.unwrap_err().is::<Killed>());
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_restart_begins_anew_but_for_its_data(scenario: Scenario) -> Result<()> {
+    let dir = scenario.data_dir("α");
+    let alpha = scenario.spawn("α", counts(dir.clone())).await?;
+    alpha.until("α mark start 0 at α:1").await?;
+    alpha.restart().await?;
+    alpha.until("α mark start 1 at α:1").await?;
+    alpha.kill().await?;
+    alpha.restart().await?;
+    alpha.until("α mark start 2 at α:1").await?;
+    alpha.terminate().await?;
+    assert_eq!(std::fs::read_to_string(dir.join("count"))?, "3");
+    scenario.trace().contains(
+        "α mark start 0 at α:1
+         ! restart α
+         α mark start 1 at α:1
+         ! kill α
+         ! restart α
+         α mark start 2 at α:1
+         ! terminate α",
+    );
+    Ok(())
+}
+
+/// What the test's own host does is ordered with what its processes do, by its bytes and theirs.
+#[lonet::test]
+async fn the_tests_own_host_is_traced_with_its_causes(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn echoes(host: Host) -> Result<()> {
+        let mut conn = host.listen(":10").await?.accept().await?;
+        let byte = conn.read_u8().await?;
+        host.mark("read");
+        conn.write_u8(byte).await?;
+        Ok(())
+    }
+    let alpha = scenario.spawn("α", echoes()).await?;
+    scenario.until("α:10 listen").await?;
+    let tau = scenario.host("τ").await?;
+    let mut conn = tau.dial("α:10").await?;
+    tau.mark("before");
+    conn.write_u8(7).await?;
+    assert_eq!(conn.read_u8().await?, 7);
+    tau.mark("after");
+    // Without a `join`: what α did before it wrote is known by what was read.
+    scenario.trace().verbs(&[lonet_harness::Verb::Mark]).assert(
+        "τ mark before
+         α mark read
+         τ mark after",
+    );
+    alpha.join().await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn nothing_happened(scenario: Scenario) -> Result<()> {
+    assert_eq!(scenario.trace().events().len(), 0);
+    scenario.assert_trace("");
+    assert!(scenario.check_trace("α:1 listen").is_err());
+    Ok(())
+}
+
+#[lonet::test]
+async fn several_are_spawned_at_once(scenario: Scenario) -> Result<()> {
+    let (alpha, beta) =
+        tokio::try_join!(scenario.spawn("α", waits()), scenario.spawn("β", waits()))?;
+    tokio::try_join!(alpha.until("α mark waits"), beta.until("β mark waits"))?;
+    let (one, two) = tokio::join!(alpha.kill(), beta.kill());
+    one.and(two)
+}
+
+/// Of two that want one name at once, one gets it.
+#[lonet::test]
+async fn one_name_has_one_process(scenario: Scenario) -> Result<()> {
+    let (one, two) = tokio::join!(scenario.spawn("α", waits()), scenario.spawn("α", waits()));
+    assert!(one.is_ok() != two.is_ok());
+    Ok(())
+}
+
+/// Nothing of a role is to be read in its environment, and a ticket is good once.
+#[lonet::test]
+async fn the_environment_holds_a_ticket_alone(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn environment(_: Host, _secret: String) -> String {
+        let environment = std::fs::read("/proc/self/environ").unwrap();
+        String::from_utf8_lossy(&environment).replace('\0', "\n")
+    }
+    let alpha = scenario.spawn("α", environment("s3cret".into())).await?;
+    let text = alpha.join().await?;
+    assert!(
+        !text.contains("s3cret") && !text.contains("environment("),
+        "{text}"
+    );
+    let own = text.lines().filter(|line| {
+        let name = line.split('=').next().unwrap();
+        name.starts_with("LONET_") && std::env::var_os(name).is_none()
+    });
+    let mut own: Vec<&str> = own.filter_map(|line| line.split('=').next()).collect();
+    own.sort_unstable();
+    assert_eq!(own, ["LONET_HOST", "LONET_NETWORK", "LONET_TICKET"]);
+    Ok(())
+}
+
+#[lonet::test]
+async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
+    let dir = scenario.data_dir("α").canonicalize()?;
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            r#"echo "$0 $1"; pwd; echo "$GIVEN-${HOME-none}"; cat"#,
+            "a b",
+            "ü",
+        ])
+        .env("GIVEN", "x y")
+        .env_remove("HOME")
+        .current_dir(&dir);
+    let alpha = scenario.command("α", command).await?;
+    alpha.until("α exit 0").await?;
+    assert_eq!(alpha.log(), format!("a b ü\n{}\nx y-none\n", dir.display()));
+    assert!(alpha.join().await?.success());
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_terminated_program_gets_sigterm(scenario: Scenario) -> Result<()> {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "trap 'echo asked; exit 5' TERM; echo ready; while :; do sleep 0.01; done",
+    ]);
+    let alpha = scenario.command("α", command).await?;
+    while !alpha.log().contains("ready") {
+        tokio::task::yield_now().await;
+    }
+    alpha.terminate().await?;
+    assert!(alpha.log().ends_with("asked\n"), "{}", alpha.log());
+    assert_eq!(alpha.join().await?.code(), Some(5));
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
+    let mut command = Command::new("sleep");
+    command.arg("1000");
+    let alpha = scenario.command("α", command).await?;
+    let stat = std::fs::read_to_string(format!("/proc/{}/comm", alpha.pid()))?;
+    assert_eq!(stat, "sleep\n");
+    alpha.kill().await?;
+    assert!(alpha.join().await.unwrap_err().is::<Killed>());
+    Ok(())
+}
+
+#[lonet::test]
+#[should_panic(expected = "β (program `false`) exited with status 1")]
+async fn a_programs_failure_that_nobody_asks_for(scenario: Scenario) -> Result<()> {
+    let beta = scenario.command("β", Command::new("false")).await?;
+    while beta.until("β mark never").await.is_ok() {}
+    Ok(())
+}
+
+#[lonet::test]
+async fn what_is_not_executable_says_so(scenario: Scenario) -> Result<()> {
+    let file = scenario.data_dir("α").join("program");
+    std::fs::write(&file, "#!/bin/sh\n")?;
+    let error = scenario
+        .command("α", Command::new(&file))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("Permission denied"), "{error}");
+    // The name is free again.
+    scenario.spawn("α", waits()).await?;
+    Ok(())
+}
+
+/// A panic in a task whose handle nobody awaits fails the role, and it says where.
+#[lonet::test]
+async fn a_panic_in_a_task_has_a_place(scenario: Scenario) -> Result<()> {
+    #[lonet::host(worker_threads = 2)]
+    async fn panics_later(host: Host) -> Result<()> {
+        let _listener = host.listen(":10").await?;
+        tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            panic!("late {}", 7);
+        });
+        std::future::pending().await
+    }
+    let alpha = scenario.spawn("α", panics_later()).await?;
+    let error = alpha.join().await.unwrap_err().to_string();
+    assert!(
+        error.contains("panicked at tests/tests/contract.rs:"),
+        "{error}"
+    );
+    assert!(error.ends_with(": late 7"), "{error}");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_dead_hosts_name_is_free_for_the_test_too(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", waits()).await?;
+    assert!(scenario.host("α").await.is_err());
+    alpha.kill().await?;
+    let own = scenario.host("α").await?;
+    own.close().await?;
+    Ok(())
+}
+
+/// Every event of an operation that returned is in the trace, though the process is killed in the
+/// next instant. A hundred times; a thousand with `LONET_FULL=1`.
+#[lonet::test(timeout = "5m")]
+async fn what_was_done_before_a_kill_is_told(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn dials_and_dies(host: Host) -> Result<()> {
+        let mut conn = host.dial("τ:10").await?;
+        let pid = nix::unistd::Pid::this();
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL)?;
+        conn.write_u8(0).await?;
+        Ok(())
+    }
+    let full = std::env::var_os("LONET_FULL").is_some_and(|full| full == "1");
+    let rounds = if full { 1000 } else { 100 };
+    let listener = scenario.host("τ").await?.listen(":10").await?;
+    for _ in 0..rounds {
+        let beta = scenario.spawn("β", dials_and_dies()).await?;
+        let mut conn = listener.accept().await?;
+        assert!(matches!(conn.read(&mut [0]).await, Ok(0) | Err(_)));
+        beta.join().await.unwrap_err();
+    }
+    let trace = scenario.trace();
+    let count = |line: &str| {
+        let events = trace.events().iter();
+        events.filter(|event| event.to_string() == line).count()
+    };
+    assert_eq!(count("β:1 dial τ:10"), rounds);
+    assert_eq!(count("β:1 connect τ:1"), rounds);
+    println!("{rounds} killed right after `dial` returned: all their events are there");
+    Ok(())
+}
