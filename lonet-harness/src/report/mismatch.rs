@@ -334,7 +334,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         ),
         Hint::NobodyListens { fail, addr } => {
             format!(
-                "`{fail}`: nothing in this trace ever listened at {addr}; whoever dials waits for it first: scenario.until(\"{addr} listen\").await?"
+                "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: scenario.until(\"{addr} listen\").await?"
             )
         }
         Hint::PortsRaced { renamed } => {
