@@ -33,6 +33,7 @@ pub struct Surroundings {
 pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
+        diverged: mismatch.diverged(),
         around,
         text: String::new(),
     }
@@ -48,6 +49,7 @@ enum Paint {
 
 struct Page<'a> {
     parts: &'a Parts,
+    diverged: Option<lonet::trace::EventId>,
     around: &'a Surroundings,
     text: String,
 }
@@ -281,7 +283,7 @@ impl Page<'_> {
             return;
         }
         self.heading("what happened (concurrent events stand in some order):");
-        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM);
+        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM, self.diverged);
         for line in diagram.lines() {
             self.line(&format!("    {line}"));
         }
@@ -334,7 +336,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         ),
         Hint::NobodyListens { fail, addr } => {
             format!(
-                "`{fail}`: nothing in this trace ever listened at {addr}; whoever dials waits for it first: scenario.until(\"{addr} listen\").await?"
+                "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: scenario.until(\"{addr} listen\").await?"
             )
         }
         Hint::PortsRaced { renamed } => {

@@ -4,7 +4,7 @@
 //!
 //! Pure. Owns the drawing. The order is the canonical one: what is concurrent stands in some order.
 
-use lonet::trace::{Event, Verb};
+use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::Trace;
 use crate::trace::columns::width;
@@ -15,16 +15,25 @@ const WIDEST: usize = 44;
 
 /// The diagram of the trace's events.
 pub fn diagram(trace: &Trace) -> String {
-    diagram_of(trace, usize::MAX)
+    diagram_of(trace, usize::MAX, None)
 }
 
-/// The diagram of the first so many events, and how many more there are.
-pub fn diagram_of(trace: &Trace, most: usize) -> String {
+/// The diagram of so many events, those that lead to this one, or else the first; and how many
+/// more there are.
+pub fn diagram_of(trace: &Trace, most: usize, to: Option<EventId>) -> String {
     let events = trace.events();
-    let shown = &events[..events.len().min(most)];
-    let mut text = draw(trace, shown);
-    if shown.len() < events.len() {
-        text.push_str(&format!("… and {} more\n", events.len() - shown.len()));
+    let place = events.iter().position(|event| Some(event.id()) == to);
+    // What comes next is of less interest, but shows that the world went on.
+    let end = place.map_or(most, |place| (place + 1).saturating_add(most / 4).max(most));
+    let end = end.min(events.len());
+    let begin = end.saturating_sub(most);
+    let mut text = String::new();
+    if begin > 0 {
+        text.push_str(&format!("… after {begin} earlier events\n"));
+    }
+    text.push_str(&draw(trace, &events[begin..end]));
+    if end < events.len() {
+        text.push_str(&format!("… and {} more\n", events.len() - end));
     }
     text
 }

@@ -80,5 +80,38 @@ fn names_of_any_script_marks_and_interference() {
                  │                    │─── :1 dial :10 ───▶│
         … and 5 more
     "#]]
-    .assert_eq(&sequence::diagram_of(&trace, 2));
+    .assert_eq(&sequence::diagram_of(&trace, 2, None));
+}
+
+#[test]
+fn of_a_long_trace_what_leads_to_the_difference() {
+    let mut w = World::new();
+    let a = w.spawn("α");
+    for round in 0..1000 {
+        w.mark(a, &format!("round {round}"));
+    }
+    w.join(a);
+    let trace = w.trace();
+    let end = trace.events()[700].id();
+    expect![[r#"
+        … after 697 earlier events
+             α
+             │
+        [round 697]
+        [round 698]
+        [round 699]
+        [round 700]
+        [round 701]
+        … and 298 more
+    "#]]
+    .assert_eq(&sequence::diagram_of(&trace, 5, Some(end)));
+    let last = trace.events()[999].id();
+    expect![[r#"
+        … after 998 earlier events
+             α
+             │
+        [round 998]
+        [round 999]
+    "#]]
+    .assert_eq(&sequence::diagram_of(&trace, 2, Some(last)));
 }
