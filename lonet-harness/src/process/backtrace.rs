@@ -68,6 +68,8 @@ fn debugger(pid: u32) -> std::io::Result<Child> {
     Command::new("gdb")
         .args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])
         .args(["-iex", "set auto-load off", "-iex", "set width 0"])
+        // A file is told to be whose it is by where it lies.
+        .args(["-iex", "set filename-display absolute"])
         .args(["-ex", "thread apply all bt", "-p", &pid.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -136,34 +138,27 @@ pub(crate) fn user_frames(backtrace: &str) -> impl Iterator<Item = String> {
             let frame = frame.split_once(char::is_whitespace)?.1.trim_start();
             let frame = frame.split_once(" in ").map_or(frame, |(_, after)| after);
             let function = frame.rsplit_once(" (").map_or(frame, |(before, _)| before);
-            is_users(function, place).then(|| format!("{function} at {place}"))
+            // What stands for the types of a generic function may fill a page.
+            let name = function.find('<').filter(|&at| at > 0);
+            let name = name.map_or(function, |at| &function[..at]);
+            is_users(place).then(|| format!("{name} at {place}"))
         })
         .take(FRAMES)
 }
 
-fn is_users(function: &str, place: &str) -> bool {
-    const LIBRARIES: [&str; 11] = [
-        "core",
-        "alloc",
-        "std",
-        "tokio",
-        "mio",
-        "lonet",
-        "lonet_harness",
-        "ctor",
-        "test",
-        "linkme",
-        "__rust",
+/// By the file alone: inlined functions have no path. What cargo, rustc and the C library's build
+/// have brought lies where they put it.
+fn is_users(place: &str) -> bool {
+    const OTHERS: [&str; 7] = [
+        "/registry/src/",
+        "/git/checkouts/",
+        "/rustc/",
+        "/library/",
+        "/lonet/src/",
+        "/lonet-harness/src/",
+        "/sysdeps/",
     ];
-    let bare = function.trim_start_matches(['<', '&', '*']);
-    let krate = bare.split([':', '<', ' ']).next().unwrap_or_default();
-    // C has no paths; and what cargo or rustc has brought lies where they put it.
-    function.contains("::")
-        && !LIBRARIES.contains(&krate)
-        && !place.starts_with("/rustc/")
-        && !["/registry/src/", "/library/std/", "/library/core/"]
-            .iter()
-            .any(|library| place.contains(library))
+    place.contains(".rs:") && !OTHERS.iter().any(|other| place.contains(other))
 }
 
 #[cfg(test)]
@@ -176,19 +171,20 @@ mod tests {
 Thread 2 (LWP 7 \"α\"):
 #0  0x00007f in syscall () from /lib/libc.so.6
 #1  core::hint::spin_loop () at /rustc/abc/library/core/src/hint.rs:290
-#2  failing::loops::{async_fn#0} () at tests/tests/failing.rs:53
+#2  {async_fn#0} () at /p/tests/tests/failing.rs:53
 #3  0x0000 in tokio::runtime::block_on<failing::x> (a=1) at /r/registry/src/tokio/src/a.rs:1
-#4  lonet_harness::process::child::perform () at lonet-harness/src/process/child.rs:100
+#4  {closure#0}<dyn Future<Output=()>> () at /p/lonet-harness/src/process/child.rs:100
 
 Thread 1 (LWP 6 \"failing\"):
-#0  0x00007f in my_crate::Store::lock (self=0x7f (x)) at src/store.rs:9
+#0  0x00007f in my_crate::Store::lock<u8> (self=0x7f (x)) at /p/src/store.rs:9
+#1  start_thread (arg=1) at ./nptl/pthread_create.c:442
 ";
         let frames: Vec<String> = user_frames(backtrace).collect();
         assert_eq!(
             frames,
             [
-                "failing::loops::{async_fn#0} at tests/tests/failing.rs:53",
-                "my_crate::Store::lock at src/store.rs:9",
+                "{async_fn#0} at /p/tests/tests/failing.rs:53",
+                "my_crate::Store::lock at /p/src/store.rs:9",
             ]
         );
     }
