@@ -28,10 +28,9 @@ fn expected(text: &str) {
                 Pattern::parse(pattern.as_str()).is_ok(),
                 "{line:?} was read once"
             );
-            trace
-                .events()
-                .iter()
-                .for_each(|event| drop(pattern.matches(event)));
+            for event in trace.events() {
+                pattern.matches(event);
+            }
         }
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! What a trace with something wrong looks like in general is `assertions`' business.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
-
 use lonet::Host;
 use lonet::trace::Verb;
 use lonet_harness::{Result, Scenario, Trace};
@@ -119,7 +117,7 @@ async fn a_mark_is_words(scenario: Scenario) -> Result<()> {
         α mark $a → $b %
         ",
     );
-    refused(&trace.clone().verbs(&[Verb::Dial]), "α mark leader term=3");
+    refused(&trace.verbs(&[Verb::Dial]), "α mark leader term=3");
     Ok(())
 }
 
@@ -496,7 +494,7 @@ async fn branches_of_a_task_do_not_order_each_other(scenario: Scenario) -> Resul
     let _gamma = scenario.spawn("γ", stays("go".into())).await?;
     alpha.join().await?;
     let trace = scenario.trace();
-    let of_alpha = trace.clone().hosts(&["α"]);
+    let of_alpha = trace.hosts(&["α"]);
     of_alpha.assert("α mark one\nα mark two");
     of_alpha.assert("α mark two\nα mark one");
     Ok(())
