@@ -3,7 +3,7 @@
 //! Owns no process and no state: those are the collector's, which this asks. What a task of the
 //! test learns by an answer comes before all that the task does next.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -348,20 +348,23 @@ impl Scenario {
                 let tail = last_lines(&node.log, verdict::LINES).join("\n");
                 (node.host, tail)
             });
-        let around = Surroundings {
+        let plain = Surroundings {
             logs: logs.collect(),
             artifacts: Some(self.inner.artifacts.clone()),
-            // libtest keeps the text for a file or a terminal: nobody knows.
             colours: false,
         };
-        let page = mismatch::page(mismatch, &around);
-        let refused = Refused::new(mismatch, page.clone());
+        let refused = Refused::new(mismatch, mismatch::page(mismatch, &plain));
         *self
             .inner
             .refused
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(refused);
-        page
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let shown = Surroundings {
+            colours: wanted && io::stderr().is_terminal(),
+            ..plain
+        };
+        mismatch::page(mismatch, &shown)
     }
 
     /// The latest expected trace that did not hold, if any.
