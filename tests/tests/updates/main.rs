@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use lonet_harness::trace::check_syntax;
+use lonet_tests::size::is_full;
 
 const SOURCE: &str = "tests/tests/updates/victims.rs";
 const FILE: &str = "tests/tests/updates/two_clients.trace";
@@ -61,6 +62,11 @@ impl Drop for Copy {
     }
 }
 
+/// How often an update is made again: it must never change anything.
+fn times() -> usize {
+    if is_full() { 1000 } else { 5 }
+}
+
 /// What stands between `expect![[` and `]]` in a function of the sources.
 #[track_caller]
 fn literal(source: &str, function: &str) -> String {
@@ -97,7 +103,7 @@ fn an_expect_is_rewritten_in_place() {
 fn what_an_update_wrote_wants_no_other() {
     let copy = Copy::new("again");
     let before = copy.read(SOURCE);
-    for _ in 0..5 {
+    for _ in 0..times() {
         copy.update("up_to_date");
         assert_eq!(copy.read(SOURCE), before);
         assert!(copy.run("up_to_date", false).status.success());
@@ -121,7 +127,7 @@ fn an_expect_file_is_rewritten_and_stays() {
          α:$b accept γ:1\n"
     );
     check_syntax(&text).unwrap();
-    for _ in 0..5 {
+    for _ in 0..times() {
         assert!(copy.run("beside", false).status.success());
         copy.update("beside");
         assert_eq!(copy.read(FILE), text);
