@@ -11,7 +11,7 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use lonet::trace::{Event, EventId, TaskKey, Tracing, Waits, What};
+use lonet::trace::{DATA_NAME, Event, EventId, TaskKey, Tracing, Waits, What};
 use lonet::{Host, SubNetwork};
 use serde::de::DeserializeOwned;
 use tokio::sync::{OnceCell, oneshot};
@@ -380,6 +380,21 @@ impl Scenario {
             .check(expected)
             .err()
             .map(|mismatch| self.page_of(&mismatch))
+    }
+
+    /// Records what is sent and received, too, which [`Trace::data`] shows: of processes that join
+    /// the network from now on, and of connections that the test's own process opens from now on.
+    ///
+    /// An event is one write or read, and says how many bytes: how the kernel cuts a stream into
+    /// reads is its own affair, so expect exact numbers only of what can't be cut.
+    ///
+    /// # Errors
+    ///
+    /// The network's directory can't be written to.
+    pub fn record_data(&self) -> Result<()> {
+        std::fs::write(self.inner.directory.join(DATA_NAME), "")?;
+        self.inner.tracing.reporter.record_data();
+        Ok(())
     }
 
     /// Closes the test process's own part of the network.

@@ -78,10 +78,10 @@ async fn a_dropped_line(scenario: Scenario) -> Result<()> {
 #[lonet::test]
 async fn a_doubled_line(scenario: Scenario) -> Result<()> {
     ping_pong(&scenario).await?;
-    for doubled in 0..EXPECTED.len() {
+    for (at, line) in EXPECTED.iter().enumerate() {
         let mut lines = EXPECTED.to_vec();
-        lines.insert(doubled, EXPECTED[doubled]);
-        assert_names(&refused(&scenario, &lines), &[EXPECTED[doubled]]);
+        lines.insert(at, line);
+        assert_names(&refused(&scenario, &lines), &[line]);
     }
     Ok(())
 }

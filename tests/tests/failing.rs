@@ -373,9 +373,9 @@ fn a_trace_that_does_not_hold() {
             - α:9  close
 
         what happened (concurrent events stand in some order):
-                  α
-                  │
-             :10 listen
+                 α
+                 │
+            :10 listen
 
         artifacts: …
 

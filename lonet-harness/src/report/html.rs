@@ -10,6 +10,8 @@ use std::fmt::Write;
 
 use lonet::trace::{Event, EventId, Verb};
 
+use crate::trace::columns::width as columns_of;
+
 /// What a page shows.
 pub struct Page<'a> {
     /// The test's name.
@@ -29,9 +31,17 @@ pub struct Page<'a> {
 }
 
 const ROW: usize = 22;
-const COLUMN: usize = 230;
-const LEFT: usize = 120;
-const TOP: usize = 44;
+const TOP: usize = 16;
+const HEAD: usize = 34;
+/// Between a column's left edge and its line.
+const INSET: usize = 12;
+/// Between the line and what stands beside it.
+const LABEL: usize = 11;
+/// A character of the page's monospaced font, rounded up.
+const CHARACTER: usize = 8;
+/// A label is cut after so many characters; pointing at it shows the whole.
+const LONGEST: usize = 52;
+const DIFFERS: &str = " ◀ first difference";
 
 /// The page's text.
 pub fn page(page: &Page<'_>) -> String {
@@ -46,8 +56,11 @@ pub fn page(page: &Page<'_>) -> String {
         escape(page.message)
     );
     out.push_str("<div class=\"columns\"><section class=\"time\"><h2>What happened</h2>\n");
-    out.push_str(
-        "<p class=\"hint\">Time runs down. Point at an event to see what caused it.</p>\n",
+    let _ = writeln!(
+        out,
+        "<p class=\"hint\">{} events. Time runs down; what is concurrent stands in some order. \
+         Point at an event to see what caused it.</p>",
+        page.events.len()
     );
     diagram(&mut out, page);
     out.push_str("</section>\n<section class=\"side\">\n");
@@ -77,37 +90,64 @@ pub fn page(page: &Page<'_>) -> String {
     out
 }
 
-/// The space-time diagram.
-fn diagram(out: &mut String, page: &Page<'_>) {
-    let mut columns: Vec<&str> = Vec::new();
+/// Where each host's column begins, in order of first appearance, and how wide all are.
+fn columns(page: &Page<'_>) -> (Vec<(String, usize)>, usize) {
+    let mut widths: Vec<(&str, usize)> = Vec::new();
     for event in page.events {
-        if !columns.contains(&event.host()) {
-            columns.push(event.host());
+        let differs = page.diverged == Some(event.id());
+        let label = columns_of(&label(event)) + if differs { columns_of(DIFFERS) } else { 0 };
+        match widths.iter_mut().find(|(host, _)| *host == event.host()) {
+            Some((_, widest)) => *widest = label.max(*widest),
+            None => widths.push((event.host(), label.max(columns_of(event.host()) + 3))),
         }
     }
+    let mut left = 0;
+    let columns = widths
+        .into_iter()
+        .map(|(host, widest)| {
+            let begin = left;
+            left += INSET + LABEL + widest * CHARACTER + 2 * LABEL;
+            (host.to_owned(), begin)
+        })
+        .collect();
+    (columns, left)
+}
+
+/// The space-time diagram.
+fn diagram(out: &mut String, page: &Page<'_>) {
+    let (columns, width) = columns(page);
     let place: BTreeMap<&str, usize> = columns
         .iter()
-        .enumerate()
-        .map(|(i, host)| (*host, LEFT + i * COLUMN))
+        .map(|(host, left)| (host.as_str(), left + INSET))
         .collect();
     let x = |event: &Event| place[event.host()];
     let y = |row: usize| TOP + row * ROW;
-    let width = LEFT + columns.len() * COLUMN;
-    let height = TOP + page.events.len() * ROW + 20;
+    let height = TOP + page.events.len() * ROW;
+    // The hosts' names stay in sight, whatever is scrolled.
     let _ = writeln!(
         out,
-        "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
+        "<div class=\"box\"><svg class=\"heads\" width=\"{width}\" height=\"{HEAD}\">"
+    );
+    for (host, left) in &columns {
+        let _ = writeln!(
+            out,
+            "<text class=\"host\" x=\"{}\" y=\"23\">{}</text>",
+            left + INSET / 2,
+            escape(host)
+        );
+    }
+    let _ = writeln!(
+        out,
+        "</svg><svg id=\"diagram\" width=\"{width}\" height=\"{height}\" \
+         viewBox=\"0 0 {width} {height}\" role=\"img\" \
          aria-label=\"space-time diagram\"><defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"13\" \
          refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/>\
          </marker></defs>"
     );
-    for (host, x) in columns.iter().map(|host| (host, place[host])) {
+    for x in place.values() {
         let _ = writeln!(
             out,
-            "<text class=\"host\" x=\"{x}\" y=\"22\">{}</text>\
-             <line class=\"life\" x1=\"{x}\" y1=\"32\" x2=\"{x}\" y2=\"{}\"/>",
-            escape(host),
-            height - 10
+            "<line class=\"life\" x1=\"{x}\" y1=\"0\" x2=\"{x}\" y2=\"{height}\"/>"
         );
     }
     for (row, causes) in page.causes.iter().enumerate() {
@@ -129,30 +169,31 @@ fn diagram(out: &mut String, page: &Page<'_>) {
     }
     for (row, event) in page.events.iter().enumerate() {
         let causes: Vec<String> = page.causes[row].iter().map(usize::to_string).collect();
-        let first = if page.diverged == Some(event.id()) {
-            " diverged"
-        } else {
-            ""
+        let (first, differs) = match page.diverged == Some(event.id()) {
+            true => (" diverged", DIFFERS),
+            false => ("", ""),
         };
+        let label = label(event);
         let _ = writeln!(
             out,
-            "<g class=\"event {kind}{first}\" data-n=\"{row}\" data-causes=\"{causes}\" tabindex=\"0\">\
+            "<g class=\"event {kind}{first}\" data-causes=\"{causes}\" tabindex=\"0\">\
              <title>{line}</title><rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{ROW}\"/>\
-             <circle cx=\"{x}\" cy=\"{y}\" r=\"5\"/><text x=\"{text_x}\" y=\"{text_y}\">{label}</text></g>",
+             <circle cx=\"{x}\" cy=\"{y}\" r=\"5\"/><text x=\"{text_x}\" y=\"{text_y}\">{label}\
+             <tspan>{differs}</tspan></text></g>",
             kind = kind(event.verb()),
             causes = causes.join(" "),
             line = escape(&event.to_string()),
-            left = x(event).saturating_sub(10),
+            left = x(event) - INSET + 2,
             top = y(row) - ROW / 2,
-            width = COLUMN - 12,
+            width = INSET + LABEL + (columns_of(&label) + columns_of(differs)) * CHARACTER,
             x = x(event),
             y = y(row),
-            text_x = x(event) + 11,
+            text_x = x(event) + LABEL,
             text_y = y(row) + 4,
-            label = escape(&label(event)),
+            label = escape(&label),
         );
     }
-    out.push_str("</svg>\n");
+    out.push_str("</svg></div>\n");
 }
 
 /// The class by which the style knows an event.
@@ -165,13 +206,17 @@ fn kind(verb: Verb) -> &'static str {
     }
 }
 
-/// An event's line, less what its column already says.
+/// An event's line, less what its column already says, cut to a bearable length.
 fn label(event: &Event) -> String {
     let words = event.words();
-    match event.addr() {
+    let whole = match event.addr() {
         Some(addr) => format!(":{} {}", addr.port(), words[1..].join(" ")),
         None if event.verb().is_interference() => format!("! {}", words[1]),
         None => words[1..].join(" "),
+    };
+    match whole.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", &whole[..end]),
+        None => whole,
     }
 }
 
@@ -200,12 +245,17 @@ const STYLE: &str = "
 @media(prefers-color-scheme:dark){:root{--ink:#e4e8ef;--paper:#14181f;--soft:#1d232d;--line:#3a4352;
 --net:#7ab3ee;--mark:#7fd1a3;--bad:#ff8a80;--arrow:#7b8698}}
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:1.5rem}
-h1{font-size:1.3rem}h2{font-size:1.05rem}.hint{opacity:.7;margin:.2rem 0}
-pre{background:var(--soft);padding:.8rem;border-radius:6px;overflow:auto;font:13px/1.45 ui-monospace,monospace}
-.message{border-left:4px solid var(--bad)}
-.columns{display:flex;gap:2rem;align-items:flex-start;flex-wrap:wrap}
-.time{overflow-x:auto;max-width:100%}.side{flex:1 1 22rem;min-width:18rem}
-svg text{font:13px ui-monospace,monospace;fill:var(--ink)}svg .host{font-size:16px;font-weight:600;text-anchor:middle}
+h1{font-size:1.3rem}h2{font-size:1.05rem;margin:.6rem 0 .2rem}.hint{opacity:.7;margin:.2rem 0}
+pre{background:var(--soft);padding:.8rem;border-radius:6px;overflow:auto;font:13px/1.45 ui-monospace,monospace;margin:.4rem 0 1rem}
+.message{border-left:4px solid var(--bad);max-height:50vh}
+.columns{display:grid;grid-template-columns:minmax(0,1fr) minmax(18rem,30rem);gap:1.5rem;align-items:start}
+@media(max-width:60rem){.columns{grid-template-columns:minmax(0,1fr)}}
+.box,.side{max-height:92vh;overflow:auto}.side pre{max-height:45vh}
+.box{border:1px solid var(--line);border-radius:6px}svg{display:block}
+.heads{position:sticky;top:0;background:var(--paper);border-bottom:1px solid var(--line);z-index:1;min-width:100%}
+svg text{font:13px ui-monospace,monospace;fill:var(--ink)}svg .host{font-size:15px;font-weight:600}
+.event text{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
+.event tspan{fill:var(--bad);font-weight:600}
 .life{stroke:var(--line);stroke-width:2}.arrow{stroke:var(--arrow);stroke-width:1.2}marker path{fill:var(--arrow)}
 .event rect{fill:transparent}.event circle{fill:var(--net)}.mark circle{fill:var(--mark)}
 .fail circle,.fault circle{fill:var(--bad)}.fault text{fill:var(--bad);font-weight:600}
@@ -216,7 +266,7 @@ summary{cursor:pointer;font-weight:600}
 ";
 
 const SCRIPT: &str = "
-const svg=document.querySelector('svg'),events=[...document.querySelectorAll('.event')];
+const svg=document.querySelector('#diagram'),events=[...document.querySelectorAll('.event')];
 const arrows=[...document.querySelectorAll('.arrow')];
 function show(n){const seen=new Set();const todo=[n];while(todo.length){const i=todo.pop();
 for(const c of events[i].dataset.causes.split(' ').filter(Boolean).map(Number))
@@ -227,5 +277,7 @@ a.classList.toggle('on',(t===n||seen.has(t))&&seen.has(f));});svg.classList.add(
 function hide(){svg.classList.remove('dim');[...events,...arrows].forEach(e=>e.classList.remove('on','cause'));}
 events.forEach((e,i)=>{e.addEventListener('mouseenter',()=>show(i));e.addEventListener('focus',()=>show(i));
 e.addEventListener('mouseleave',hide);e.addEventListener('blur',hide);});
-const first=document.querySelector('.diverged');if(first)first.scrollIntoView({block:'center'});
+const first=document.querySelector('.diverged circle'),box=document.querySelector('.box');
+if(first){box.scrollTop=first.cy.baseVal.value-box.clientHeight/2;
+box.scrollLeft=first.cx.baseVal.value-box.clientWidth/3;}
 ";

@@ -4,7 +4,7 @@
 
 use lonet::trace::{Event, Verb};
 
-use super::sequence::{hosts, short};
+use super::sequence::{hosts, reaches, short};
 use crate::trace::Trace;
 
 /// The diagram's source, without the code fence.
@@ -24,20 +24,23 @@ pub fn diagram(trace: &Trace) -> String {
         ));
     }
     for event in events {
-        text.push_str(&format!("    {}\n", line(event, id, &hosts)));
+        text.push_str(&format!("    {}\n", line(trace, event, id, &hosts)));
     }
     text
 }
 
-fn line(event: &Event, id: impl Fn(&str) -> String, hosts: &[&str]) -> String {
+fn line(trace: &Trace, event: &Event, id: impl Fn(&str) -> String, hosts: &[&str]) -> String {
     let from = id(event.host());
-    let says = escaped(&short(event));
-    match (event.verb(), event.peer()) {
-        (Verb::Dial, Some(peer)) => format!("{from}->>{}: {says}", id(peer.host())),
-        (Verb::Accept | Verb::Connect, Some(peer)) => {
-            format!("{from}-->>{}: {says}", id(peer.host()))
-        }
-        (Verb::Fail, Some(peer)) => format!("{from}-x{}: {says}", id(peer.host())),
+    let reached = reaches(trace, event);
+    let says = escaped(&short(event, reached.is_some()));
+    match (
+        event.verb(),
+        reached.or(event.peer().map(lonet::Addr::host)),
+    ) {
+        (Verb::Dial, Some(peer)) => format!("{from}->>{}: {says}", id(peer)),
+        (Verb::Accept, Some(peer)) => format!("{from}-->>{}: {says}", id(peer)),
+        (_, Some(peer)) if reached.is_some() => format!("{from}-){}: {says}", id(peer)),
+        (Verb::Fail, Some(peer)) => format!("{from}-x{}: {says}", id(peer)),
         (verb, _) if verb.is_interference() => match hosts {
             [_] => format!("Note over {from}: {says}"),
             _ => format!("Note over h0,h{}: {says}", hosts.len() - 1),

@@ -33,6 +33,7 @@ pub struct Surroundings {
 pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
+        diverged: mismatch.diverged(),
         around,
         text: String::new(),
     }
@@ -48,6 +49,7 @@ enum Paint {
 
 struct Page<'a> {
     parts: &'a Parts,
+    diverged: Option<lonet::trace::EventId>,
     around: &'a Surroundings,
     text: String,
 }
@@ -281,7 +283,7 @@ impl Page<'_> {
             return;
         }
         self.heading("what happened (concurrent events stand in some order):");
-        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM);
+        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM, self.diverged);
         for line in diagram.lines() {
             self.line(&format!("    {line}"));
         }
@@ -333,7 +335,9 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             "`{fail}`: `{listen}` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until(\"{listen}\").await?"
         ),
         Hint::NobodyListens { fail, addr } => {
-            format!("`{fail}`: nothing in this trace ever listened at {addr}")
+            format!(
+                "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: scenario.until(\"{addr} listen\").await?"
+            )
         }
         Hint::PortsRaced { renamed } => {
             let swaps = swaps(renamed);

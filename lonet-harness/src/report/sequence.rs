@@ -1,28 +1,39 @@
-//! A trace as a sequence diagram in text: a column a host, time downwards, an arrow for each dial,
-//! accept and connect.
+//! A trace as a sequence diagram in text: a column a host, time downwards, an arrow for what
+//! travels: a dial, an accept, and a close or shutdown whose end of stream the peer has read. A
+//! connect is what the dialer makes of the accept: it stands in its column.
 //!
 //! Pure. Owns the drawing. The order is the canonical one: what is concurrent stands in some order.
 
-use lonet::trace::{Event, Verb};
+use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::Trace;
 use crate::trace::columns::width;
+use crate::trace::edges::Why;
 
 /// Columns stand no further apart than this; longer texts are cut.
 const WIDEST: usize = 44;
 
 /// The diagram of the trace's events.
 pub fn diagram(trace: &Trace) -> String {
-    diagram_of(trace, usize::MAX)
+    diagram_of(trace, usize::MAX, None)
 }
 
-/// The diagram of the first so many events, and how many more there are.
-pub fn diagram_of(trace: &Trace, most: usize) -> String {
+/// The diagram of so many events, those that lead to this one, or else the first; and how many
+/// more there are.
+pub fn diagram_of(trace: &Trace, most: usize, to: Option<EventId>) -> String {
     let events = trace.events();
-    let shown = &events[..events.len().min(most)];
-    let mut text = draw(shown);
-    if shown.len() < events.len() {
-        text.push_str(&format!("… and {} more\n", events.len() - shown.len()));
+    let place = events.iter().position(|event| Some(event.id()) == to);
+    // What comes next is of less interest, but shows that the world went on.
+    let end = place.map_or(most, |place| (place + 1).saturating_add(most / 4).max(most));
+    let end = end.min(events.len());
+    let begin = end.saturating_sub(most);
+    let mut text = String::new();
+    if begin > 0 {
+        text.push_str(&format!("… after {begin} earlier events\n"));
+    }
+    text.push_str(&draw(trace, &events[begin..end]));
+    if end < events.len() {
+        text.push_str(&format!("… and {} more\n", events.len() - end));
     }
     text
 }
@@ -44,20 +55,18 @@ pub(crate) fn hosts(events: &[Event]) -> Vec<&str> {
     hosts
 }
 
-/// What a diagram says beside an event, where its column says which host it is.
-pub(crate) fn short(event: &Event) -> String {
+/// What a diagram says beside an event, where its column says which host it is, and an arrow to
+/// whom.
+pub(crate) fn short(event: &Event, is_arrow: bool) -> String {
     let words = event.words();
     match (event.addr(), event.verb()) {
         (Some(addr), verb) => {
             let mut text = format!(":{} {verb}", addr.port());
             if let Some(peer) = event.peer() {
-                let same = peer.host() == addr.host();
-                match verb {
-                    // The arrow says to whom.
-                    Verb::Dial | Verb::Accept | Verb::Connect if !same => {
-                        text.push_str(&format!(" :{}", peer.port()));
-                    }
-                    _ => text.push_str(&format!(" {peer}")),
+                if is_arrow {
+                    text.push_str(&format!(" :{}", peer.port()));
+                } else {
+                    text.push_str(&format!(" {peer}"));
                 }
             }
             if !event.text().is_empty() {
@@ -71,33 +80,49 @@ pub(crate) fn short(event: &Event) -> String {
     }
 }
 
-/// The column that an arrow leads to, if the event is drawn as one.
-fn arrow(event: &Event, hosts: &[&str]) -> Option<usize> {
-    let leads = matches!(event.verb(), Verb::Dial | Verb::Accept | Verb::Connect);
-    let peer = event
-        .peer()
-        .filter(|peer| leads && peer.host() != event.host())?;
-    hosts.iter().position(|host| *host == peer.host())
+/// Whom the event reaches, if it is drawn as an arrow.
+pub(crate) fn reaches<'a>(trace: &Trace, event: &'a Event) -> Option<&'a str> {
+    let travels = match event.verb() {
+        Verb::Dial | Verb::Accept => true,
+        Verb::Close | Verb::Shutdown => ends_a_read(trace, event),
+        _ => false,
+    };
+    let peer = event.peer().filter(|_| travels)?.host();
+    (peer != event.host()).then_some(peer)
 }
 
-fn draw(events: &[Event]) -> String {
-    let hosts = hosts(events);
-    let index = |event: &Event| {
-        hosts
+/// Whether the peer has read the end of the stream that the event made.
+fn ends_a_read(trace: &Trace, event: &Event) -> bool {
+    let graph = &trace.graph;
+    let effects = graph.node(event.id()).map(|node| graph.after.of(node));
+    effects.is_some_and(|effects| {
+        effects
             .iter()
-            .position(|host| *host == event.host())
-            .unwrap_or(0)
-    };
+            .any(|&(effect, why)| why == Why::Eof && trace.members[effect as usize])
+    })
+}
+
+fn draw(trace: &Trace, events: &[Event]) -> String {
+    let hosts = hosts(events);
+    let column = |name: &str| hosts.iter().position(|host| *host == name).unwrap_or(0);
+    let arrow = |event| reaches(trace, event).map(column);
+    let short = |event| short(event, reaches(trace, event).is_some());
+    let index = |event: &Event| column(event.host());
     let mut apart = hosts.iter().map(|host| width(host) + 2).max().unwrap_or(0);
     for event in events {
-        let needs = match arrow(event, &hosts) {
+        let needs = match arrow(event) {
             Some(to) => (width(&short(event)) + 6).div_ceil(to.abs_diff(index(event)).max(1)),
             None if event.verb().is_interference() => 0,
             None => width(&short(event)) + 2,
         };
         apart = apart.max(needs);
     }
-    let apart = apart.min(WIDEST);
+    let mut apart = apart.min(WIDEST);
+    for event in events.iter().filter(|event| event.verb().is_interference()) {
+        // It stands across all columns.
+        let needs = (width(&short(event)) + 6).div_ceil(hosts.len().max(1));
+        apart = apart.max(needs.min(WIDEST));
+    }
     let canvas = Canvas {
         columns: hosts.len(),
         apart,
@@ -113,7 +138,7 @@ fn draw(events: &[Event]) -> String {
     }
     for event in events {
         let from = index(event);
-        let row = match arrow(event, &hosts) {
+        let row = match arrow(event) {
             Some(to) => canvas.arrow(from, to, &short(event)),
             None if event.verb().is_interference() => canvas.across(&short(event)),
             None => {

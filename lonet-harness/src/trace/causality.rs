@@ -90,6 +90,7 @@ impl Graph {
         for (index, process) in processes.iter_mut().enumerate() {
             firsts.push(total);
             put_in_order(index, process, &mut problems);
+            super::sent::settle(&mut process.records);
             total += process.records.len() as u32;
         }
         firsts.push(total);

@@ -180,12 +180,20 @@ impl Finder<'_> {
     /// A dial that was refused although it should have connected.
     fn refused(&mut self, problem: &Problem) {
         let graph = self.look.graph;
-        let candidates = match problem {
+        let mut candidates = match problem {
             Problem::NotHappened { instead, .. } => instead.clone(),
             Problem::AboveCause { cause, .. } => vec![*cause],
             Problem::Untold { events } => events.clone(),
             _ => return,
         };
+        // A listener that is not in the trace makes the first line fail, long before the dial does:
+        // then the refusal that no line tells of is what matters.
+        if let Problem::NotHappened { .. } = problem {
+            let scope = self.look.trace.scope();
+            let untold =
+                |&node: &u32| fields(graph, node).verb == Verb::Fail && self.told_nowhere(node);
+            candidates.extend(scope.events.iter().copied().filter(untold));
+        }
         let refused = candidates.into_iter().find(|&node| {
             let fields = fields(graph, node);
             fields.verb == Verb::Fail && fields.text == "connection refused"
@@ -214,6 +222,15 @@ impl Finder<'_> {
                 addr: format!("{host}:{port}"),
             }),
         }
+    }
+
+    /// Whether no line of the expectation could tell of the event.
+    fn told_nowhere(&self, node: u32) -> bool {
+        let of = self.look.of;
+        of.lines.iter().all(|line| {
+            let mut free = Bindings::new(of.variables.len());
+            !unify(&line.shape, of, &fields(self.look.graph, node), &mut free)
+        })
     }
 
     /// Whether it holds with other numbers for automatic ports.

@@ -2,7 +2,7 @@
 //! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
 //!
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
-//!   between processes;
+//!   between processes; `sent`: how much of what was about to be sent was;
 //! - `symbols`: texts and labels as numbers, for speed;
 //! - `grammar`: text → lines; `quoted`: quoted words; `pattern`: a line and an event;
 //! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
@@ -32,6 +32,7 @@ mod persist;
 mod quoted;
 mod races;
 mod search;
+mod sent;
 pub(crate) mod symbols;
 #[cfg(test)]
 mod tests;

@@ -112,7 +112,7 @@ impl Trace {
     }
 
     /// With `shutdown`, `send` and `recv`, too. Sent and received data is only in the trace if the
-    /// scenario records it.
+    /// scenario [records it](crate::Scenario::record_data).
     #[must_use]
     pub fn data(self) -> Trace {
         use Verb::{Recv, Send, Shutdown};

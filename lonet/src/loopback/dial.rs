@@ -99,10 +99,12 @@ impl Loopback {
             dst: call.dst.clone(),
         };
         let line = request.line();
+        let mut listener = Owner::Unknown;
         let key = || connection_key(local, at, self.count_dialed((local, at)));
         let mut linked = None;
         // On loopback the connection is usually there at once, and the request goes with it.
         let sent = if call.dial.is_none() || is_connected(&fd) {
+            listener = self.listener_at(at)?;
             linked = call.linked(key);
             send_request(&fd, &line)?
         } else {
@@ -118,6 +120,7 @@ impl Loopback {
             if let Some(error) = stream.take_error().map_err(Cause::from)? {
                 return Err(error.into());
             }
+            listener = self.listener_at(at)?;
             if linked.is_none() {
                 linked = call.linked(key);
             }
@@ -128,7 +131,16 @@ impl Loopback {
                 ));
             }
         }
-        match self.answered(at, local, stream, call).await {
+        let answered = self.answered(at, stream, call).await;
+        // Where the listener told nothing, the connection may, once it was accepted and as long as
+        // both ends have it; else whoever has the network's lease is no stranger.
+        let known = || {
+            listener == Owner::Trusted
+                || self.peer_check.owner(local, at) == Owner::Trusted
+                || self.registry.alive(at) == Liveness::Alive
+        };
+        match answered {
+            Ok(_) if !known() => Err(Cause::ConnectionRefused),
             Ok(peer) => Ok(Carried {
                 io: Io::Tcp(dialing.established()),
                 peer,
@@ -144,7 +156,6 @@ impl Loopback {
     async fn answered(
         &self,
         at: SocketAddrV4,
-        local: SocketAddrV4,
         stream: &TcpStream,
         call: &Call<'_>,
     ) -> Result<crate::Addr, Cause> {
@@ -177,26 +188,22 @@ impl Loopback {
             }
             Err(error) => return Err(refused_by(error.into())),
         };
-        if self.is_stranger(local, at) {
-            return Err(Cause::ConnectionRefused);
-        }
         match parse_reply(&line, call.net.network())? {
             Reply::Connected(peer) => Ok(peer),
             Reply::Error(text) => Err(cause_of_error_reply(&text)),
         }
     }
 
-    /// Whether who answered is another user's process. As a rule the listener is still there to
-    /// tell. If not, the connection is asked, which the kernel knows once it was accepted and as
-    /// long as it is open at both ends.
-    fn is_stranger(&self, local: SocketAddrV4, at: SocketAddrV4) -> bool {
+    /// Whose the listener is that a connection was just made to. Asked before it is told anything:
+    /// now it is still there, while a stranger who has answered may have closed all by which the
+    /// kernel would know it. Another user's is refused.
+    fn listener_at(&self, at: SocketAddrV4) -> Result<Owner, Cause> {
         if at == self.osladdr {
-            return false;
+            return Ok(Owner::Trusted);
         }
         match self.peer_check.listener(at) {
-            Owner::Trusted => false,
-            Owner::Stranger => true,
-            Owner::Unknown => self.peer_check.owner(local, at) == Owner::Stranger,
+            Owner::Stranger => Err(Cause::ConnectionRefused),
+            known => Ok(known),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::virtnet::{Net, NetName, SubNetwork};
 /// let listener = alpha.listen(":10").await?;
 /// let (accepted, dialed) = tokio::join!(listener.accept(), beta.dial("α:10"));
 /// assert_eq!(accepted?.peer_addr(), dialed?.local_addr());
-/// # lonet::Result::Ok(()) }).unwrap();
+/// # Ok::<(), lonet::Error>(()) }).unwrap();
 /// ```
 pub fn network(name: &str) -> SubNetwork {
     let engine = Engine::Pipes(Arc::new(Pipes::default()));

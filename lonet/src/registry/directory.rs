@@ -96,6 +96,10 @@ impl NetworkDir {
         if !check(&path)? {
             return Ok(None);
         }
+        // First of all: what a SIGKILL leaves without the mark, nobody may remove.
+        if made && random::is_network_name(name) && !put_mark(&path.join(MARK))? {
+            return Ok(None);
+        }
         let lock = path.join(PRESENCE);
         let presence = match flock::open_or_create(&lock) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -107,16 +111,6 @@ impl NetworkDir {
         // It may have been removed while we waited, and even made anew by somebody else.
         if !flock::is_at(&presence, &lock).map_err(|error| failed("look at", &lock, &error))? {
             return Ok(None);
-        }
-        if made && random::is_network_name(name) {
-            let mark = path.join(MARK);
-            OpenOptions::new()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .mode(0o600)
-                .open(&mark)
-                .map_err(|error| failed("make", &mark, &error))?;
         }
         Ok(Some(NetworkDir {
             name: name.to_owned(),
@@ -188,6 +182,17 @@ fn make(path: &Path) -> Result<bool, Cause> {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(failed("make", path, &error)),
+    }
+}
+
+/// Marks a random network's directory. Says whether that is still there.
+fn put_mark(mark: &Path) -> Result<bool, Cause> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    match options.open(mark) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("make", mark, &error)),
     }
 }
 

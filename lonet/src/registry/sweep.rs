@@ -76,12 +76,33 @@ fn remove_if_dead(dir: &Path) -> bool {
         return fs::remove_dir_all(dir).is_ok();
     }
     if !is_marked(dir) {
-        return false;
+        // Its maker was killed before it could mark it, or is about to, and starts afresh. Only
+        // what is empty can go this way.
+        let fresh = dir
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(random::is_network_name);
+        return fresh && fs::remove_dir(dir).is_ok();
     }
-    let Ok(presence) = flock::open(&dir.join(PRESENCE)) else {
+    let lock = dir.join(PRESENCE);
+    let presence = match flock::open(&lock) {
+        // Its maker got no further than the mark. Where there is more, somebody may have removed
+        // the lock of those who live.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && has_mark_only(dir) => {
+            flock::open_or_create(&lock)
+        }
+        opened => opened,
+    };
+    let Ok(presence) = presence else {
         return false;
     };
     remove_if_alone(dir, &presence)
+}
+
+fn has_mark_only(dir: &Path) -> bool {
+    fs::read_dir(dir).is_ok_and(|mut entries| {
+        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == MARK))
+    })
 }
 
 /// Whether the directory carries the mark of a random network.

@@ -22,5 +22,5 @@ pub use crate::quote::word;
 pub use event::{Event, EventId, Verb};
 pub use record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, ReadCredit, Record, What};
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
-pub use socket::{SOCKET_NAME, TraceSocket, Tracing};
+pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{OpId, TaskKey, Waits};

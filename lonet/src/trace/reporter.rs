@@ -4,16 +4,18 @@
 //! Knows no network: callers number a record under the lock that changes the port, and write it
 //! once that lock is released, which is what [`Numbered`] is for.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::event::EventId;
 use super::record::{Record, What};
 use super::task::{OpId, TaskKey, Tasks, Waits};
+use crate::addr::Addr;
 
 /// Where records go. All events pass through one sink.
-pub trait Sink: Send + Sync + 'static {
+pub trait Sink: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
     /// Takes a record. Called with no lock of the network held; records of concurrent operations
     /// may come out of the order of their numbers.
     fn record(&self, record: Record);
@@ -23,6 +25,8 @@ pub trait Sink: Send + Sync + 'static {
 pub struct Reporter {
     sink: Arc<dyn Sink>,
     state: Mutex<State>,
+    /// Whether connections that open from now on record what they send and receive.
+    data: AtomicBool,
 }
 
 struct State {
@@ -61,7 +65,13 @@ impl Reporter {
         Arc::new(Reporter {
             sink,
             state: Mutex::new(state),
+            data: AtomicBool::new(false),
         })
+    }
+
+    /// Records `send` and `recv`, too, of connections that open from now on.
+    pub fn record_data(&self) {
+        self.data.store(true, Ordering::Relaxed);
     }
 
     /// Numbers what a task did, or, without a task, what lonet itself did. Call it under the lock
@@ -129,17 +139,23 @@ impl Reporter {
         self.lock().tasks.waits()
     }
 
-    /// A connection end that is now open.
-    pub fn tap(self: &Arc<Self>, s: u64) -> Tap {
+    /// An end of a connection, here and there, that is now open.
+    pub fn tap(self: &Arc<Self>, s: u64, local: &Addr, peer: &Addr) -> Tap {
+        let data = self.data.load(Ordering::Relaxed).then(|| Data {
+            local: local.clone(),
+            peer: peer.clone(),
+            told: Mutex::new(None),
+        });
         Tap {
             reporter: self.clone(),
             s,
+            data,
             written: AtomicU64::new(0),
             read: Mutex::new(ReadState::default()),
             noted: Mutex::new(None),
             reading: OpId::fresh(),
             writing: OpId::fresh(),
-            opaque: std::sync::atomic::AtomicBool::new(false),
+            opaque: AtomicBool::new(false),
         }
     }
 
@@ -215,7 +231,16 @@ pub struct Tap {
     noted: Mutex<Option<(TaskKey, u64)>>,
     reading: OpId,
     writing: OpId,
-    opaque: std::sync::atomic::AtomicBool,
+    opaque: AtomicBool,
+    /// Present when sent and received data is recorded.
+    data: Option<Data>,
+}
+
+struct Data {
+    local: Addr,
+    peer: Addr,
+    /// From which byte how many were last said to be sent: those may still have to be written.
+    told: Mutex<Option<(u64, u64)>>,
 }
 
 #[derive(Default)]
@@ -237,14 +262,21 @@ impl Tap {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Call before each attempt to write: says, when the writing task has learned something since
-    /// it last said so here, that the bytes from here on come after it.
-    pub fn before_write(&self) {
+    /// Call before each attempt to write so many bytes: says, when the writing task has learned
+    /// something since it last said so here, that the bytes from here on come after it.
+    pub fn before_write(&self, bytes: usize) {
         if self.opaque.load(Ordering::Relaxed) {
             return;
         }
         let task = TaskKey::current();
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(send) = self.send(bytes) {
+            // It says all that a note does.
+            let send = self.reporter.number(Some(task), send);
+            *noted = Some((task, self.reporter.lock().tasks.knowledge(task)));
+            drop(noted);
+            return send.write();
+        }
         let known = self.reporter.lock().tasks.knowledge(task);
         if *noted == Some((task, known)) {
             return;
@@ -256,6 +288,25 @@ impl Tap {
             w: self.written(),
         };
         self.reporter.number(Some(task), note).write();
+    }
+
+    /// What to say of an attempt to send, if data is recorded: an attempt that wrote nothing and
+    /// is repeated has been told.
+    fn send(&self, bytes: usize) -> Option<What> {
+        let data = self.data.as_ref().filter(|_| bytes > 0)?;
+        let attempt = (self.written(), bytes as u64);
+        let mut told = data.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.replace(attempt) == Some(attempt) {
+            return None;
+        }
+        let (w, b) = attempt;
+        Some(What::Send {
+            a: data.local.clone(),
+            p: data.peer.clone(),
+            s: self.s,
+            w,
+            b,
+        })
     }
 
     /// So many bytes were written.
@@ -294,6 +345,15 @@ impl Tap {
         read.unsettled = (all > certain).then_some(task);
         drop(read);
         self.reporter.lock().tasks.read(task, self.s, certain, all);
+        if let Some(data) = self.data.as_ref().filter(|_| bytes > 0) {
+            let recv = What::Recv {
+                a: data.local.clone(),
+                p: data.peer.clone(),
+                s: self.s,
+                b: bytes as u64,
+            };
+            self.reporter.number(Some(task), recv).write();
+        }
     }
 
     /// An attempt in this direction is pending for the calling task.

@@ -22,6 +22,9 @@ use super::reporter::{Reporter, Sink};
 /// The name of the socket in a network's directory.
 pub const SOCKET_NAME: &str = "trace.sock";
 
+/// The name of the file in a network's directory that asks for `send` and `recv`.
+pub const DATA_NAME: &str = "trace.data";
+
 /// A connection to a collector.
 pub struct TraceSocket {
     dir: PathBuf,
@@ -78,6 +81,9 @@ impl Tracing {
         };
         let socket = Arc::new(socket);
         let reporter = Reporter::new(socket.clone());
+        if dir.join(DATA_NAME).exists() {
+            reporter.record_data();
+        }
         open.insert(
             dir.to_owned(),
             (Arc::downgrade(&reporter), Arc::downgrade(&socket)),

@@ -19,6 +19,11 @@ fn reporter() -> (Arc<Memory>, Arc<Reporter>) {
     (memory.clone(), Reporter::new(memory))
 }
 
+fn tap(reporter: &Arc<Reporter>, s: u64) -> Tap {
+    let addr = |text: &str| text.parse::<Addr>().unwrap();
+    reporter.tap(s, &addr("α:1"), &addr("β:1"))
+}
+
 fn mark(text: &str) -> What {
     What::Mark {
         h: "α".into(),
@@ -55,28 +60,28 @@ fn act(reporter: &Arc<Reporter>, text: &str) {
 #[test]
 fn a_note_is_written_when_the_writer_knows_something_new() {
     let (memory, reporter) = reporter();
-    let tap = reporter.tap(7);
+    let tap = tap(&reporter, 7);
     act(&reporter, "a");
     for _ in 0..3 {
-        tap.before_write();
+        tap.before_write(1);
         tap.wrote(2);
     }
     assert_eq!(said(&memory), ["a[]", "note 7@0[]"]);
     act(&reporter, "b");
-    tap.before_write();
+    tap.before_write(1);
     // The note itself is no news: another write says nothing.
-    tap.before_write();
+    tap.before_write(1);
     assert_eq!(said(&memory), ["b[]", "note 7@6[]"]);
 }
 
 #[test]
 fn a_note_is_written_for_each_socket() {
     let (memory, reporter) = reporter();
-    let (one, two) = (reporter.tap(1), reporter.tap(2));
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
     act(&reporter, "a");
     for _ in 0..2 {
-        one.before_write();
-        two.before_write();
+        one.before_write(1);
+        two.before_write(1);
     }
     assert_eq!(said(&memory), ["a[]", "note 1@0[]", "note 2@0[]"]);
 }
@@ -84,7 +89,7 @@ fn a_note_is_written_for_each_socket() {
 #[test]
 fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
     let (memory, reporter) = reporter();
-    let tap = reporter.tap(3);
+    let tap = tap(&reporter, 3);
     tap.before_read();
     tap.read(4);
     act(&reporter, "a");
@@ -98,28 +103,28 @@ fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
     act(&reporter, "d");
     assert_eq!(
         said(&memory),
-        ["a[(3, 1, 4)]", "b[]", "c[(3, 4, 4)]", "d[(3, 6, 6)]"]
+        ["a[(3, 1, 4)]", "b[]", "c[(3, 4, 4)]", "d[(3, 6, 5)]"]
     );
 }
 
 #[test]
 fn a_read_is_news_to_the_writer() {
     let (memory, reporter) = reporter();
-    let tap = reporter.tap(1);
-    tap.before_write();
+    let tap = tap(&reporter, 1);
+    tap.before_write(1);
     tap.wrote(1);
     tap.read(1);
-    tap.before_write();
+    tap.before_write(1);
     assert_eq!(said(&memory), ["note 1@0[]", "note 1@1[(1, 1, 1)]"]);
 }
 
 #[test]
 fn an_opaque_socket_says_no_more() {
     let (memory, reporter) = reporter();
-    let tap = reporter.tap(1);
+    let tap = tap(&reporter, 1);
     tap.opaque();
     tap.opaque();
-    tap.before_write();
+    tap.before_write(1);
     tap.read(3);
     act(&reporter, "a");
     assert_eq!(said(&memory), ["opaque 1[]", "a[]"]);
@@ -160,7 +165,7 @@ async fn what_happens_beside_a_pending_operation_is_no_effect_of_it() {
         })
     };
     dial("alone").await;
-    tokio::join!(dial("a"), dial("b"));
+    tokio::join!(biased; dial("a"), dial("b"));
     // The second branch is not known to come after the first's beginning.
     let expected = ["alone[]", "alone[]", "a[]", "b u[]", "a u[]", "b u[]"];
     assert_eq!(said(&memory), expected);
@@ -208,4 +213,43 @@ async fn tasks_are_told_apart() {
     let blocking = || tokio::task::spawn_blocking(TaskKey::current);
     let (one, two) = (blocking().await.unwrap(), blocking().await.unwrap());
     assert!(here != task && one != two && here != one);
+}
+
+#[test]
+fn data_is_said_before_it_is_written_and_after_it_is_read() {
+    let (memory, reporter) = reporter();
+    let silent = tap(&reporter, 1);
+    reporter.record_data();
+    let tap = tap(&reporter, 2);
+    act(&reporter, "a");
+    silent.before_write(5);
+    silent.wrote(5);
+    // Nothing was written, then the same is tried again, then less is written than was tried.
+    tap.before_write(5);
+    tap.before_write(5);
+    tap.wrote(3);
+    tap.before_write(2);
+    tap.wrote(2);
+    // While it tries, the task learns something.
+    tap.before_write(7);
+    tap.read(4);
+    tap.before_write(7);
+    tap.wrote(7);
+    tap.read(0);
+    let said: Vec<String> = memory
+        .0
+        .lock()
+        .unwrap()
+        .drain(..)
+        .map(|record| serde_json::to_string(&(record.e, record.r)).unwrap())
+        .collect();
+    expect_test::expect![[r#"
+        [{"mark":{"h":"α","x":"a"}},[]]
+        [{"note":{"s":1,"w":0}},[]]
+        [{"send":{"a":"α:1","p":"β:1","s":2,"w":0,"b":5}},[]]
+        [{"send":{"a":"α:1","p":"β:1","s":2,"w":3,"b":2}},[]]
+        [{"send":{"a":"α:1","p":"β:1","s":2,"w":5,"b":7}},[]]
+        [{"recv":{"a":"α:1","p":"β:1","s":2,"b":4}},[[2,1,4]]]
+        [{"note":{"s":2,"w":5}},[]]"#]]
+    .assert_eq(&said.join("\n"));
 }

@@ -258,7 +258,7 @@ impl End {
     ) -> Poll<io::Result<usize>> {
         self.check("write")?;
         if let Some(tap) = &self.conn.tap {
-            tap.before_write();
+            tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
         }
         let poll = self.conn.io.poll_write(cx, bufs);
         let poll = self.polled(Direction::Write, poll);
@@ -279,7 +279,7 @@ impl End {
     pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.check("write")?;
         if let Some(tap) = &self.conn.tap {
-            tap.before_write();
+            tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
         }
         self.was_written(self.conn.io.try_write(bufs))
     }

@@ -125,7 +125,7 @@ impl<'a> Dialing<'a> {
         let Host { net, core } = self.host;
         let Carried { io, peer, key } = carried;
         let reporter = net.reporter();
-        let tap = reporter.map(|reporter| reporter.tap(reporter.socket()));
+        let tap = reporter.map(|reporter| reporter.tap(reporter.socket(), &self.src, &peer));
         let conn = Arc::new(Conn::new(io, self.src.clone(), peer, tap));
         let mut state = core.lock();
         if state.closed.is_some() {

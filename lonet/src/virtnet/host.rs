@@ -4,7 +4,7 @@
 //! an accept do with a port is in their own files.
 
 use std::fmt::{self, Display};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -12,6 +12,7 @@ use super::Net;
 use super::connection::Conn;
 use super::engine::Knock;
 use super::listener::{Listener, ListenerCore};
+use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use super::subnetwork::SubNetwork;
 use crate::addr::{Addr, parse_port};

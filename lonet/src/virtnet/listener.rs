@@ -4,12 +4,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::connection::{Conn, End};
 use super::engine::Knock;
 use super::host::{Host, Occupant};
+use super::lock::{Mutex, MutexGuard};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Result};
@@ -239,7 +240,6 @@ impl Listener {
         drop(state);
         // Registering with the runtime is a system call: not under the lock.
         let (io, answer) = knock.open().map_err(Cause::from)?;
-        let tap = reporter.map(|reporter| reporter.tap(reporter.socket()));
         let mut state = host.lock();
         if let Some(why) = &state.closed {
             return Err(why.clone());
@@ -249,6 +249,7 @@ impl Listener {
         }
         let port = state.ports.lowest_free().ok_or(Cause::PortsExhausted)?;
         let local = host.addr(port);
+        let tap = reporter.map(|reporter| reporter.tap(reporter.socket(), &local, &peer));
         let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), tap));
         let free = state.ports.take(port, Occupant::Conn(conn.clone()));
         debug_assert!(free, "the lowest free port is free");

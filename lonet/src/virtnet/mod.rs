@@ -7,7 +7,8 @@
 //! - [`port_table`]: the lowest free port;
 //! - [`connection`]: one end of a connection, what closes it, what its errors say;
 //! - [`stream`], [`halves`]: what users hold of a connection, with tokio's interfaces;
-//! - [`engine`]: what an implementation provides.
+//! - [`engine`]: what an implementation provides;
+//! - [`lock`]: the locks under which all that happens, and `model`: what races with a close.
 //!
 //! Whatever decides who may have a port, whose close wins, or which number an event gets, happens
 //! here, under the lock of one host. No file here opens a socket or runs SQL.
@@ -18,9 +19,13 @@ pub(crate) mod engine;
 mod halves;
 mod host;
 mod listener;
+mod lock;
 mod port_table;
 mod stream;
 mod subnetwork;
+
+#[cfg(all(test, lonet_loom))]
+mod model;
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use host::Host;

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use super::engine::{Engine, Knock};
 use super::host::{Host, HostCore};
+use super::lock::{Mutex, MutexGuard};
 use crate::addr::{Addr, check_name};
 use crate::error::{Cause, Error, Result};
 use crate::trace::{Reporter, TaskKey, Tracing, Waits, What};

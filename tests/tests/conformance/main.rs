@@ -2,6 +2,11 @@
 //! fresh subnetwork, run over loopback TCP and over in-memory pipes. A rule that holds on one
 //! engine only stands in `loopback_only.rs`, with its reason.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that unwraps an error has failed"
+)]
+
 use lonet::{Cause, Error, Host, Listener, Stream, SubNetwork};
 
 /// Defines rules: for each, a module with a test an engine.

@@ -9,15 +9,15 @@ use crate::report::{mermaid, sequence};
 #[test]
 fn the_ping_pong() {
     expect![[r#"
-                 α                  β
-                 │                  │
-            :10 listen              │
-                 │◀─ :1 dial :10 ───│
-                 │── :1 accept :1 ─▶│
-                 │◀ :1 connect :1 ──│
-           :1 close β:1             │
-             :10 close              │
-                 │            :1 close α:1
+             α                 β
+             │                 │
+        :10 listen             │
+             │◀─ :1 dial :10 ──│
+             │─ :1 accept :1 ─▶│
+             │          :1 connect α:1
+             │── :1 close :1 ─▶│
+         :10 close             │
+             │           :1 close α:1
     "#]]
     .assert_eq(&sequence::diagram(&ping_pong()));
     expect![[r#"
@@ -27,8 +27,8 @@ fn the_ping_pong() {
             Note over h0: :10 listen
             h1->>h0: :1 dial :10
             h0-->>h1: :1 accept :1
-            h1-->>h0: :1 connect :1
-            Note over h0: :1 close β:1
+            Note over h1: :1 connect α:1
+            h0-)h1: :1 close :1
             Note over h0: :10 close
             Note over h1: :1 close α:1
     "#]]
@@ -56,7 +56,7 @@ fn names_of_any_script_marks_and_interference() {
                               │                                           │─────────────── :1 dial :10 ──────────────▶│
                               │                                           │                                      :10 listen
                               │                                           │◀───────────── :1 accept :1 ───────────────│
-                              │                                           │────────────── :1 connect :1 ─────────────▶│
+                              │                                   :1 connect 東京:1                                   │
                               │                                           │                      [long long long long long long long long l…
         ════════════════════════════════════════════════════════════ ! kill 東京 ════════════════════════════════════════════════════════════
     "#]].assert_eq(&sequence::diagram(&trace));
@@ -69,7 +69,7 @@ fn names_of_any_script_marks_and_interference() {
             h1->>h2: :1 dial :10
             Note over h2: :10 listen
             h2-->>h1: :1 accept :1
-            h1-->>h2: :1 connect :1
+            Note over h1: :1 connect 東京:1
             Note over h2: [long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long ]
             Note over h0,h2: ! kill 東京
     "#]].assert_eq(&mermaid::diagram(&trace));
@@ -80,5 +80,38 @@ fn names_of_any_script_marks_and_interference() {
                  │                    │─── :1 dial :10 ───▶│
         … and 5 more
     "#]]
-    .assert_eq(&sequence::diagram_of(&trace, 2));
+    .assert_eq(&sequence::diagram_of(&trace, 2, None));
+}
+
+#[test]
+fn of_a_long_trace_what_leads_to_the_difference() {
+    let mut w = World::new();
+    let a = w.spawn("α");
+    for round in 0..1000 {
+        w.mark(a, &format!("round {round}"));
+    }
+    w.join(a);
+    let trace = w.trace();
+    let end = trace.events()[700].id();
+    expect![[r#"
+        … after 697 earlier events
+             α
+             │
+        [round 697]
+        [round 698]
+        [round 699]
+        [round 700]
+        [round 701]
+        … and 298 more
+    "#]]
+    .assert_eq(&sequence::diagram_of(&trace, 5, Some(end)));
+    let last = trace.events()[999].id();
+    expect![[r#"
+        … after 998 earlier events
+             α
+             │
+        [round 998]
+        [round 999]
+    "#]]
+    .assert_eq(&sequence::diagram_of(&trace, 2, Some(last)));
 }

@@ -45,15 +45,15 @@ fn an_effect_above_its_cause() {
                   β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                      α                  β
-                      │                  │
-                 :10 listen              │
-                      │◀─ :1 dial :10 ───│
-                      │── :1 accept :1 ─▶│
-                      │◀ :1 connect :1 ──│
-                :1 close β:1             │
-                  :10 close              │
-                      │            :1 close α:1
+                     α                 β
+                     │                 │
+                :10 listen             │
+                     │◀─ :1 dial :10 ──│
+                     │─ :1 accept :1 ─▶│
+                     │          :1 connect α:1
+                     │── :1 close :1 ─▶│
+                 :10 close             │
+                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -93,15 +93,15 @@ fn an_event_is_missing() {
                   β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                      α                  β
-                      │                  │
-                 :10 listen              │
-                      │◀─ :1 dial :10 ───│
-                      │── :1 accept :1 ─▶│
-                      │◀ :1 connect :1 ──│
-                :1 close β:1             │
-                  :10 close              │
-                      │            :1 close α:1
+                     α                 β
+                     │                 │
+                :10 listen             │
+                     │◀─ :1 dial :10 ──│
+                     │─ :1 accept :1 ─▶│
+                     │          :1 connect α:1
+                     │── :1 close :1 ─▶│
+                 :10 close             │
+                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -139,15 +139,15 @@ fn an_extra_event() {
                   β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                      α                  β
-                      │                  │
-                 :10 listen              │
-                      │◀─ :1 dial :10 ───│
-                      │── :1 accept :1 ─▶│
-                      │◀ :1 connect :1 ──│
-                :1 close β:1             │
-                  :10 close              │
-                      │            :1 close α:1
+                     α                 β
+                     │                 │
+                :10 listen             │
+                     │◀─ :1 dial :10 ──│
+                     │─ :1 accept :1 ─▶│
+                     │          :1 connect α:1
+                     │── :1 close :1 ─▶│
+                 :10 close             │
+                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -181,15 +181,15 @@ fn more_happened_than_told() {
                 + β:1  close   α:1
 
             what happened (concurrent events stand in some order):
-                      α                  β
-                      │                  │
-                 :10 listen              │
-                      │◀─ :1 dial :10 ───│
-                      │── :1 accept :1 ─▶│
-                      │◀ :1 connect :1 ──│
-                :1 close β:1             │
-                  :10 close              │
-                      │            :1 close α:1
+                     α                 β
+                     │                 │
+                :10 listen             │
+                     │◀─ :1 dial :10 ──│
+                     │─ :1 accept :1 ─▶│
+                     │          :1 connect α:1
+                     │── :1 close :1 ─▶│
+                 :10 close             │
+                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -297,15 +297,15 @@ fn ports_swapped_by_a_race() {
             hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
 
             what happened (concurrent events stand in some order):
-                     α                  β                  γ
-                     │                  │                  │
-                :10 listen              │                  │
-                     │◀─ :1 dial :10 ───│                  │
-                     │── :2 accept :1 ─▶│                  │
-                     │◀ :1 connect :2 ──│                  │
-                     │◀─────────── :1 dial :10 ────────────│
-                     │─────────── :1 accept :1 ───────────▶│
-                     │◀────────── :1 connect :1 ───────────│
+                     α                 β                 γ
+                     │                 │                 │
+                :10 listen             │                 │
+                     │◀─ :1 dial :10 ──│                 │
+                     │─ :2 accept :1 ─▶│                 │
+                     │          :1 connect α:2           │
+                     │◀────────── :1 dial :10 ───────────│
+                     │────────── :1 accept :1 ──────────▶│
+                     │                 │          :1 connect α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -442,15 +442,15 @@ fn outside_the_view() {
             hint: `α up` did happen, but this view leaves it out; it is in trace().lifecycle()
 
             what happened (concurrent events stand in some order):
-                      α                  β
-                      │                  │
-                 :10 listen              │
-                      │◀─ :1 dial :10 ───│
-                      │── :1 accept :1 ─▶│
-                      │◀ :1 connect :1 ──│
-                :1 close β:1             │
-                  :10 close              │
-                      │            :1 close α:1
+                     α                 β
+                     │                 │
+                :10 listen             │
+                     │◀─ :1 dial :10 ──│
+                     │─ :1 accept :1 ─▶│
+                     │          :1 connect α:1
+                     │── :1 close :1 ─▶│
+                 :10 close             │
+                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],

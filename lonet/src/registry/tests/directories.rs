@@ -233,13 +233,17 @@ fn a_sweep_removes_what_is_marked_and_dead() {
     let live = NetworkDir::random_in(&tmp.0).unwrap();
     let named = tmp.dir("named");
     drop(tmp.dir("empty"));
-    for i in 0..6 {
+    for i in 0..4 {
         leftover(&tmp, &format!("r-00000000000{i}"));
     }
     leftover(&tmp, "unmarked");
     fs::remove_file(tmp.base().join("unmarked/random")).unwrap();
     leftover(&tmp, "unlockable");
     fs::remove_file(tmp.base().join("unlockable/here")).unwrap();
+    // Makers that were killed half way: before the mark, and before the lock.
+    fs::create_dir(tmp.base().join("r-00000000000a")).unwrap();
+    fs::create_dir(tmp.base().join("r-00000000000b")).unwrap();
+    fs::write(tmp.base().join("r-00000000000b/random"), "").unwrap();
     // A remover that was killed half way.
     fs::create_dir_all(tmp.base().join(".gone-abc/deep")).unwrap();
     fs::write(tmp.base().join("file"), "").unwrap();
