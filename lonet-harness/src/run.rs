@@ -222,7 +222,9 @@ where
             // Before the body is dropped, and with it what it held open.
             _ = expired => {
                 // What follows may take longer than a body that is not blocked.
-                watchdog.take().map(Watchdog::acknowledge);
+                if let Some(watchdog) = watchdog.take() {
+                    watchdog.acknowledge();
+                }
                 Ended::TimedOut(scenario.inner.report_of_hang().ok())
             }
         }
@@ -230,7 +232,9 @@ where
     // First of all: whatever fails from here on may do so because the body is gone.
     // Waited for: whoever hears of both may hear of the failure first.
     let _ = scenario.inner.ask_now(|reply| Query::BodyEnded { reply });
-    watchdog.map(Watchdog::acknowledge);
+    if let Some(watchdog) = watchdog {
+        watchdog.acknowledge();
+    }
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(Reason::Returned(error.to_string())),
