@@ -101,7 +101,7 @@ impl Player {
                     debug: is_debugged(host),
                 };
                 (
-                    launch::node(&place, nonce, &inner.directory),
+                    launch::node(&place, nonce, &inner.directory, inner.libtest),
                     Some((nonce, play)),
                 )
             }

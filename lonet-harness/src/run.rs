@@ -74,7 +74,8 @@ where
     F: Fn(A) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    if let Err(failed) = repeated(&spec, &body) {
+    crate::process::child::run_late();
+    if let Err(failed) = repeated(&spec, Some(spec.test_name()), &body) {
         eprint!("{}", failed.page);
         // The page says all; a second message from the panic hook would only hide it.
         resume_unwind(failed.payload);
@@ -88,7 +89,7 @@ where
     F: Fn(A) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    match repeated(&spec, &body) {
+    match repeated(&spec, None, &body) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprint!("{}", failed.page);
@@ -130,7 +131,7 @@ where
         let body = body(argument);
         async move { body.await.into_outcome() }
     };
-    repeated(&spec, &body).map_err(|failed| {
+    repeated(&spec, None, &body).map_err(|failed| {
         eprint!("{}", failed.page);
         failed.why.into()
     })
@@ -156,7 +157,11 @@ impl Failed {
     }
 }
 
-fn repeated<A, F, Fut>(spec: &Spec, body: &F) -> std::result::Result<(), Failed>
+fn repeated<A, F, Fut>(
+    spec: &Spec,
+    libtest: Option<&'static str>,
+    body: &F,
+) -> std::result::Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -168,7 +173,7 @@ where
         return Err(Failed::early(test, &error.into()));
     }
     for turn in 1..=spec.repeat {
-        once::<A, F, Fut>(spec, body).map_err(|mut failed| {
+        once::<A, F, Fut>(spec, libtest, body).map_err(|mut failed| {
             if spec.repeat > 1 {
                 let _ = writeln!(failed.page, "it was repetition {turn} of {}", spec.repeat);
             }
@@ -186,7 +191,11 @@ enum Ended {
     TimedOut(Option<Report>),
 }
 
-fn once<A, F, Fut>(spec: &Spec, body: &F) -> std::result::Result<(), Failed>
+fn once<A, F, Fut>(
+    spec: &Spec,
+    libtest: Option<&'static str>,
+    body: &F,
+) -> std::result::Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -201,7 +210,7 @@ where
         .transpose()
         .map_err(early)?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
-    let session = Session::start(test, A::STARTS_PROCESSES).map_err(early)?;
+    let session = Session::start(test, libtest, A::STARTS_PROCESSES).map_err(early)?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
     let scenario = session.scenario();
 

@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
+    /// The name by which libtest knows the test, if it runs it.
+    pub(crate) libtest: Option<&'static str>,
     processes: AtomicU64,
     nonces: AtomicU64,
 }
@@ -64,6 +66,7 @@ impl Inner {
         mailbox: Mailbox,
         tracing: Tracing,
         artifacts: PathBuf,
+        libtest: Option<&'static str>,
     ) -> Inner {
         use std::hash::{BuildHasher, RandomState};
         Inner {
@@ -73,6 +76,7 @@ impl Inner {
             mailbox,
             tracing,
             artifacts,
+            libtest,
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
             processes: AtomicU64::new(1),

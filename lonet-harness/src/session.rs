@@ -35,7 +35,11 @@ pub(crate) struct Session {
 
 impl Session {
     /// A fresh network, with its collector.
-    pub(crate) fn start(test: &str, starts_processes: bool) -> Result<Session> {
+    pub(crate) fn start(
+        test: &str,
+        libtest: Option<&'static str>,
+        starts_processes: bool,
+    ) -> Result<Session> {
         let directory = NetworkDir::random()?;
         let path = directory.path().to_owned();
         let doors = vec![
@@ -54,7 +58,14 @@ impl Session {
             .name("lonet-analyst".into())
             .spawn(move || analyst.run(&heard, starts_processes))?;
         let name = directory.name().to_owned();
-        let inner = Inner::new(path, name, mailbox, tracing, artifacts::place(test));
+        let inner = Inner::new(
+            path,
+            name,
+            mailbox,
+            tracing,
+            artifacts::place(test),
+            libtest,
+        );
         let scenario = Scenario {
             inner: Arc::new(inner),
         };

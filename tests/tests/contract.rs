@@ -289,8 +289,7 @@ async fn what_was_done_before_a_kill_is_told(scenario: Scenario) -> Result<()> {
         conn.write_u8(0).await?;
         Ok(())
     }
-    let full = std::env::var_os("LONET_FULL").is_some_and(|full| full == "1");
-    let rounds = if full { 1000 } else { 100 };
+    let rounds = lonet_tests::size::of(1000);
     let listener = scenario.host("τ").await?.listen(":10").await?;
     for _ in 0..rounds {
         let beta = scenario.spawn("β", dials_and_dies()).await?;

@@ -192,8 +192,7 @@ fn children_of(pid: i32) -> Vec<i32> {
 #[test]
 fn nothing_is_left_after_sigkill_at_a_random_moment() {
     use std::hash::{BuildHasher, RandomState};
-    let full = std::env::var_os("LONET_FULL").is_some_and(|full| full == "1");
-    let rounds = if full { 1000 } else { 100 };
+    let rounds = lonet_tests::size::of(1000);
     let random = RandomState::new();
     let mut slowest = Duration::ZERO;
     for round in 0..rounds {

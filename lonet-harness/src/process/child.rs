@@ -4,8 +4,8 @@
 //! in whichever task, goes back over the control socket, and the process exits. Reports no event
 //! of its own: those are the network's.
 
-use std::io::{self, BufRead, BufReader};
-use std::os::fd::AsRawFd;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(crate) fn directory() -> Option<&'static Path> {
 }
 
 /// Returns if the ticket is spent: then this is an ordinary program, below the one that spent it.
-pub(super) fn run(nonce: u64, directory: &Path) {
+pub(super) fn run(nonce: u64, directory: &Path, in_main: bool) {
     let (control, play) = match admitted(nonce, directory) {
         Ok(Some(admitted)) => admitted,
         Ok(None) => return,
@@ -41,6 +41,50 @@ pub(super) fn run(nonce: u64, directory: &Path) {
             std::process::exit(1);
         }
     };
+    if !in_main {
+        run_admitted(control, play, directory);
+    }
+    // What libtest says until then is nobody's.
+    let aside = std::fs::File::create("/dev/null").and_then(|null| {
+        let stdout = io::stdout().as_fd().try_clone_to_owned()?;
+        nix::unistd::dup2_stdout(null)?;
+        Ok(stdout)
+    });
+    let Ok(stdout) = aside else {
+        std::process::exit(1);
+    };
+    let late = Late {
+        control,
+        play,
+        directory: directory.to_owned(),
+        stdout,
+    };
+    *LATE.lock().unwrap_or_else(PoisonError::into_inner) = Some(late);
+}
+
+/// A role that is played in `main`: where profiles are written, what writes them is not there
+/// before.
+struct Late {
+    control: BufReader<UnixStream>,
+    play: Play,
+    directory: PathBuf,
+    stdout: OwnedFd,
+}
+
+static LATE: Mutex<Option<Late>> = Mutex::new(None);
+
+/// Plays the role that was left for `main`, if there is one; then it does not return.
+pub(crate) fn run_late() {
+    let late = LATE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let Some(late) = late else { return };
+    let _ = io::stdout().flush();
+    if nix::unistd::dup2_stdout(late.stdout).is_err() {
+        std::process::exit(1);
+    }
+    run_admitted(late.control, late.play, &late.directory);
+}
+
+fn run_admitted(control: BufReader<UnixStream>, play: Play, directory: &Path) -> ! {
     // Rust's main has not run, which would have SIGPIPE ignored. What the role starts must not
     // inherit the mask, so that it is lifted as soon as there is a handler.
     let mut sigpipe = SigSet::empty();

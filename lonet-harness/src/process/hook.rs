@@ -14,6 +14,10 @@ fn before_main() {
         None => {}
         Some(Ticket::Supervisor) => supervisor::run(),
         Some(Ticket::Init) => init::run(),
-        Some(Ticket::Node { nonce, directory }) => child::run(nonce, &directory),
+        Some(Ticket::Node {
+            nonce,
+            directory,
+            in_main,
+        }) => child::run(nonce, &directory, in_main),
     }
 }

@@ -38,11 +38,27 @@ pub(crate) struct Place<'a> {
 }
 
 /// This binary, as a node that will show that ticket in that directory.
-pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path) -> Program {
+pub(crate) fn node(
+    place: &Place<'_>,
+    nonce: u64,
+    directory: &Path,
+    libtest: Option<&str>,
+) -> Program {
+    // Profiles are written by what is there only in `main`.
+    let libtest = libtest.filter(|_| std::env::var_os("LLVM_PROFILE_FILE").is_some());
     let ticket = Ticket::Node {
         nonce,
         directory: directory.to_owned(),
+        in_main: libtest.is_some(),
     };
+    let args = libtest.map(|test| {
+        let flags = ["--include-ignored", "--nocapture", "--test-threads=1"];
+        ["--exact", test]
+            .into_iter()
+            .chain(flags)
+            .map(text)
+            .collect()
+    });
     let mut env = environment(place);
     env.push((
         text(ticket::VARIABLE),
@@ -51,7 +67,7 @@ pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path) -> Program {
     Program {
         program: text("/proc/self/exe"),
         arg0: std::env::args_os().next().map(|name| Text::from(&*name)),
-        args: Vec::new(),
+        args: args.unwrap_or_default(),
         env,
         dir: None,
     }

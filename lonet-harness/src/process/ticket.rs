@@ -19,7 +19,12 @@ pub(crate) enum Ticket {
     /// To be the first process of the supervisor's PID namespace.
     Init,
     /// To play a role, which it is told at the control socket in this directory.
-    Node { nonce: u64, directory: PathBuf },
+    /// `in_main`: by the test that it is in, rather than before `main`.
+    Node {
+        nonce: u64,
+        directory: PathBuf,
+        in_main: bool,
+    },
 }
 
 impl Ticket {
@@ -33,8 +38,13 @@ impl Ticket {
         match self {
             Ticket::Supervisor => "supervisor".into(),
             Ticket::Init => "init".into(),
-            Ticket::Node { nonce, directory } => {
-                let mut value = OsString::from(format!("node:{nonce}:"));
+            Ticket::Node {
+                nonce,
+                directory,
+                in_main,
+            } => {
+                let kind = if *in_main { "main" } else { "node" };
+                let mut value = OsString::from(format!("{kind}:{nonce}:"));
                 value.push(directory);
                 value
             }
@@ -46,7 +56,10 @@ impl Ticket {
             b"supervisor" => Some(Ticket::Supervisor),
             b"init" => Some(Ticket::Init),
             _ => {
-                let rest = value.strip_prefix(b"node:")?;
+                let in_main = value.starts_with(b"main:");
+                let rest = value
+                    .strip_prefix(b"node:")
+                    .or(value.strip_prefix(b"main:"))?;
                 let colon = rest.iter().position(|&b| b == b':')?;
                 let nonce = std::str::from_utf8(&rest[..colon]).ok()?.parse().ok()?;
                 let directory = OsString::from_vec(rest[colon + 1..].to_vec());
@@ -54,6 +67,7 @@ impl Ticket {
                 absolute.then(|| Ticket::Node {
                     nonce,
                     directory: directory.into(),
+                    in_main,
                 })
             }
         }
@@ -73,6 +87,7 @@ mod tests {
             Ticket::Node {
                 nonce: u64::MAX,
                 directory,
+                in_main: true,
             },
         ] {
             assert_eq!(Ticket::parse(ticket.to_value().as_bytes()), Some(ticket));
