@@ -1,0 +1,431 @@
+//! The page of an expectation that does not hold, of real scenarios: one snapshot a way to fail.
+//! Nothing in a page depends on timing, so nothing is redacted here; logs and places are
+//! `failing.rs`'s.
+
+use expect_test::{Expect, expect};
+use lonet::Host;
+use lonet_harness::{Result, Scenario};
+use tokio::io::AsyncReadExt;
+
+#[lonet::host]
+async fn server(host: Host) -> Result<()> {
+    let listener = host.listen(":10").await?;
+    let mut conn = listener.accept().await?;
+    conn.read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+#[lonet::host]
+async fn client(host: Host, to: String) -> Result<()> {
+    match host.dial(&to).await {
+        Ok(_conn) => host.mark("connected"),
+        Err(_) => host.mark("gave up"),
+    }
+    Ok(())
+}
+
+/// Two tasks dial at once: which of them gets which port is a race.
+#[lonet::host]
+async fn racer(host: Host) -> Result<()> {
+    let other = host.clone();
+    let task = tokio::spawn(async move { other.dial("α:11").await.is_ok() });
+    let first = host.dial("α:10").await.is_ok();
+    assert!(!task.await? && !first);
+    Ok(())
+}
+
+/// Connects, says so, and waits to be killed.
+#[lonet::host]
+async fn victim(host: Host) -> Result<()> {
+    let _conn = host.dial("α:10").await?;
+    host.mark("half way");
+    std::future::pending().await
+}
+
+/// Server and client, each to its end.
+async fn hello(scenario: &Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", server()).await?;
+    scenario.until("α:10 listen").await?;
+    scenario
+        .spawn("β", client("α:10".into()))
+        .await?
+        .join()
+        .await?;
+    alpha.join().await
+}
+
+#[track_caller]
+fn check(scenario: &Scenario, expected: &str, page: Expect) {
+    let mismatch = scenario
+        .check_trace(expected)
+        .expect_err("this must not hold");
+    page.assert_eq(&mismatch.to_string());
+}
+
+#[lonet::test]
+async fn an_event_is_missing(scenario: Scenario) -> Result<()> {
+    hello(&scenario).await?;
+    let expected = "
+        α:10 listen
+        β:1 dial α:10
+        α:1 accept β:1
+        β:1 connect α:1
+        α mark welcome
+        β mark connected
+        β:1 close α:1
+        α:1 close β:1
+        α:10 close
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 6 can't happen here
+
+            line 6: α mark welcome
+
+        no such event happened
+        at this point happened: β mark connected
+
+        the nearest order that could happen (- expected, + happened):
+              α:10 listen
+              β:1  dial    α:10
+              α:1  accept  β:1
+              β:1  connect α:1
+            - α    mark    welcome
+              β    mark    connected
+              β:1  close   α:1
+              α:1  close   β:1
+              α:10 close
+
+        what happened (concurrent events stand in some order):
+                  α                 β
+                  │                 │
+             :10 listen             │
+                  │◀─ :1 dial :10 ──│
+                  │─ :1 accept :1 ─▶│
+                  │          :1 connect α:1
+                  │            [connected]
+                  │◀─ :1 close :1 ──│
+            :1 close β:1            │
+              :10 close             │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn an_event_is_not_told_of(scenario: Scenario) -> Result<()> {
+    hello(&scenario).await?;
+    let expected = "
+        α:10 listen
+        β:1 dial α:10
+        α:1 accept β:1
+        β:1 connect α:1
+        β:1 close α:1
+        α:1 close β:1
+        α:10 close
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 6 can't happen here
+
+            line 6: β:1 close α:1
+
+        `β mark connected` happens before `β:1 close α:1`, and no line tells of it:
+            β mark connected
+            → β:1 close α:1    (the same task did both)
+
+        the nearest order that could happen (- expected, + happened):
+              α:10 listen
+              β:1  dial    α:10
+              α:1  accept  β:1
+              β:1  connect α:1
+            + β    mark    connected
+              β:1  close   α:1
+              α:1  close   β:1
+              α:10 close
+
+        what happened (concurrent events stand in some order):
+                  α                 β
+                  │                 │
+             :10 listen             │
+                  │◀─ :1 dial :10 ──│
+                  │─ :1 accept :1 ─▶│
+                  │          :1 connect α:1
+                  │            [connected]
+                  │◀─ :1 close :1 ──│
+            :1 close β:1            │
+              :10 close             │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
+    hello(&scenario).await?;
+    let expected = "
+        α:10 listen
+        β:1 dial α:10
+        α:1 accept β:1
+        β:1 connect α:1
+        α:1 close β:1
+        β mark connected
+        β:1 close α:1
+        α:10 close
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 6 can't happen here
+
+            line 6: α:1 close β:1
+            line 8: β:1 close α:1
+
+        `α:1 close β:1` stands above `β:1 close α:1`, which happens before it:
+            β:1 close α:1
+            → α:1 close β:1    (it had read the end of the stream)
+
+        the nearest order that could happen (- expected, + happened):
+              α:10 listen
+              β:1  dial    α:10
+              α:1  accept  β:1
+              β:1  connect α:1
+            - α:1  close   β:1
+              β    mark    connected
+              β:1  close   α:1
+            + α:1  close   β:1
+              α:10 close
+
+        what happened (concurrent events stand in some order):
+                  α                 β
+                  │                 │
+             :10 listen             │
+                  │◀─ :1 dial :10 ──│
+                  │─ :1 accept :1 ─▶│
+                  │          :1 connect α:1
+                  │            [connected]
+                  │◀─ :1 close :1 ──│
+            :1 close β:1            │
+              :10 close             │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_dial_came_before_its_listener(scenario: Scenario) -> Result<()> {
+    // α is there, and nothing says that it listens before β dials.
+    let _alpha = scenario.host("α").await?;
+    scenario
+        .spawn("β", client("α:10".into()))
+        .await?
+        .join()
+        .await?;
+    let expected = "
+        α:10 listen
+        β:1 dial α:10
+        α:1 accept β:1
+        β:1 connect α:1
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 2 can't happen here
+
+            line 2: α:10 listen
+
+        no such event happened
+        at this point happened: β:1 dial α:10
+
+        the nearest order that could happen (- expected, + happened):
+            - α:10 listen
+              β:1  dial    α:10
+            - α:1  accept  β:1
+            - β:1  connect α:1
+            + β:1  fail    α:10 connection refused
+            + β    mark    gave up
+
+        hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
+
+        what happened (concurrent events stand in some order):
+                           β                                α
+                           │                                │
+                           │───────── :1 dial :10 ─────────▶│
+            :1 fail α:10 connection refused                 │
+                       [gave up]                            │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn ports_were_swapped_by_a_race(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.host("α").await?;
+    scenario.spawn("β", racer()).await?.join().await?;
+    // On its one thread, the role's own dial comes first.
+    let expected = "
+        β:2 dial α:10
+        β:2 fail α:10 connection refused
+        β:1 dial α:11
+        β:1 fail α:11 connection refused
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 2 can't happen here
+
+            line 2: β:2 dial α:10
+
+        no such event happened
+        at this point happened, in whichever order:
+            β:1 dial α:10
+            β:2 dial α:11
+
+        the nearest order that could happen (- expected, + happened):
+            - β:2 dial α:10
+            - β:2 fail α:10 connection refused
+            - β:1 dial α:11
+            - β:1 fail α:11 connection refused
+            + β:1 dial α:10
+            + β:2 dial α:11
+            + β:1 fail α:10 connection refused
+            + β:2 fail α:11 connection refused
+
+        hint: same order, ports swapped (β:1 ↔ β:2): these two raced; bind them (`$p`) or order them with `until`
+
+        hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
+
+        what happened (concurrent events stand in some order):
+                           β                                α
+                           │                                │
+                           │───────── :1 dial :10 ─────────▶│
+                           │───────── :2 dial :11 ─────────▶│
+            :1 fail α:10 connection refused                 │
+            :2 fail α:11 connection refused                 │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn another_cause_than_expected(scenario: Scenario) -> Result<()> {
+    scenario
+        .spawn("β", client("nobody:10".into()))
+        .await?
+        .join()
+        .await?;
+    let expected = "
+        β:1 dial nobody:10
+        β:1 fail nobody:10 connection refused
+        β mark gave up
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 3 can't happen here
+
+            line 3: β:1 fail nobody:10 connection refused
+
+        no such event happened
+        at this point happened: β:1 fail nobody:10 no such host
+
+        the nearest order that could happen (- expected, + happened):
+              β:1 dial nobody:10
+            - β:1 fail nobody:10 connection refused
+            + β:1 fail nobody:10 no such host
+              β   mark gave up
+
+        hint: this happened, and differs only in what it says: β:1 fail nobody:10 no such host
+
+        what happened (concurrent events stand in some order):
+                           β                            nobody
+                           │                               │
+                           │───────── :1 dial :10 ────────▶│
+            :1 fail nobody:10 no such host                 │
+                       [gave up]                           │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_role_died_half_way(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", server()).await?;
+    scenario.until("α:10 listen").await?;
+    let beta = scenario.spawn("β", victim()).await?;
+    beta.until("β mark half way").await?;
+    beta.kill().await?;
+    alpha.join().await?;
+    let expected = "
+        α:10 listen
+        β:1 dial α:10
+        α:1 accept β:1
+        β:1 connect α:1
+        β mark half way
+        β mark all the way
+        β:1 close α:1
+        α:1 close β:1
+        α:10 close
+    ";
+    check(
+        &scenario,
+        expected,
+        expect![[r##"
+        the trace is not the expected one: line 7 can't happen here
+
+            line 7: β mark all the way
+
+        no such event happened
+        at this point happened: ! kill β
+
+        the nearest order that could happen (- expected, + happened):
+              …
+              β:1  dial    α:10
+              α:1  accept  β:1
+              β:1  connect α:1
+              β    mark    half way
+            - β    mark    all the way
+            - β:1  close   α:1
+            + !    kill    β
+              α:1  close   β:1
+              α:10 close
+
+        hint: β's process was ended by signal 9
+
+        what happened (concurrent events stand in some order):
+                     α                 β
+                     │                 │
+                :10 listen             │
+                     │◀─ :1 dial :10 ──│
+                     │─ :1 accept :1 ─▶│
+                     │          :1 connect α:1
+                     │            [half way]
+            ═════════════ ! kill β ══════════════
+               :1 close β:1            │
+                 :10 close             │
+
+        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+    "##]],
+    );
+    Ok(())
+}
