@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
-use std::time::Duration;
 
 use lonet::Host;
 use lonet_harness::{Failure, Killed, Result, Scenario};
@@ -269,7 +268,6 @@ async fn a_grandchild_finds_a_spent_ticket(scenario: Scenario) -> Result<()> {
         listed.contains("a_grandchild_finds_a_spent_ticket: test"),
         "{listed}"
     );
-    tokio::time::sleep(Duration::ZERO).await;
     Ok(())
 }
 
