@@ -2,7 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
-
 use lonet::Host;
 use lonet_harness::{Failure, Killed, Result, Scenario};
 
