@@ -6,7 +6,7 @@
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,6 +49,8 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) keeps: AtomicBool,
     /// The latest expected trace that did not hold.
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
@@ -77,6 +79,7 @@ impl Inner {
             tracing,
             artifacts,
             libtest,
+            keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
             processes: AtomicU64::new(1),
@@ -371,6 +374,12 @@ impl Scenario {
         mismatch::page(mismatch, &shown)
     }
 
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) fn keeps_artifacts(&self) -> bool {
+        let always = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
+        always || self.inner.keeps.load(Ordering::Relaxed)
+    }
+
     /// The latest expected trace that did not hold, if any.
     pub(crate) fn take_refused(&self) -> Option<Refused> {
         self.inner
@@ -436,6 +445,11 @@ impl Scenario {
     /// Where the trace, the logs and the report of this test are put if it fails.
     pub fn artifacts_dir(&self) -> PathBuf {
         self.inner.artifacts.clone()
+    }
+
+    /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
+    pub fn keep_artifacts(&self) {
+        self.inner.keeps.store(true, Ordering::Relaxed);
     }
 }
 
