@@ -94,6 +94,8 @@ async fn leaders_in_turn(scenario: Scenario) -> Result<()> {
         .verbs(&[Verb::Mark, Verb::Kill, Verb::Restart]);
     trace.assert(expected);
     // Each of these is certain, and so an expectation that has it the other way round is refused.
+    // That a leader comes after the death of the former one is not: a member may be asked for its
+    // vote for another reason, and which of its tasks saw the death lonet can't know.
     let swapped = |upper: &str, lower: &str| {
         let lower_first = expected
             .replacen(upper, "upper", 1)
@@ -102,14 +104,14 @@ async fn leaders_in_turn(scenario: Scenario) -> Result<()> {
     };
     let mut wrong = Vec::new();
     for (upper, lower) in [
-        ("! kill α", "$second mark leader term=_"),
-        ("! kill $second", "$third mark leader term=_"),
         ("α mark committed index=2", "δ mark acknowledged index=2"),
+        ("δ mark acknowledged index=2", "! kill α"),
+        ("! kill α", "δ mark acknowledged index=4"),
         (
             "$second mark committed index=4",
             "δ mark acknowledged index=4",
         ),
-        ("δ mark acknowledged index=2", "! kill α"),
+        ("! kill $second", "δ mark read one two"),
     ] {
         if swapped(upper, lower).is_ok() {
             wrong.push((upper, lower));
