@@ -4,6 +4,7 @@
 //! test learns by an answer comes before all that the task does next.
 
 use std::io::{self, IsTerminal};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -316,7 +317,13 @@ impl Scenario {
             .inner
             .ask_now(|reply| Query::Records { reply })
             .expect("a handle of a scenario is only used before it is over");
-        Trace::past(Arc::new(Graph::build(records)), here)
+        // A trace may be kept for longer than the scenario.
+        let inner = AssertUnwindSafe(Arc::downgrade(&self.inner));
+        let tell = move |mismatch: &Mismatch| match inner.upgrade() {
+            Some(inner) => Scenario { inner }.page_of(mismatch),
+            None => mismatch.to_string(),
+        };
+        Trace::past(Arc::new(Graph::build(records)), here).told_by(Arc::new(tell))
     }
 
     /// Asserts that the expected trace holds of what happens before this moment.
