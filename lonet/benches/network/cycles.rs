@@ -111,7 +111,7 @@ where
             _ => None,
         };
         let name = network.as_ref().map_or("", |network| network.name());
-        let (mut child, place) = start_acceptor(&format!("{net:?} {open} {name}"));
+        let (_acceptor, place) = start_acceptor(&format!("{net:?} {open} {name}"));
         let dialer = match (net, &network) {
             (Net::Lonet, Some(network)) => {
                 Dialer::Lonet(network.new_host("β").await.unwrap(), place)
@@ -123,16 +123,23 @@ where
         for _ in 0..open {
             kept.push(dialer.dial().await);
         }
-        let measured = measure(dialer, kept).await;
-        child.kill().unwrap();
-        child.wait().unwrap();
-        measured
+        measure(dialer, kept).await
     })
 }
 
 const ACCEPTOR: &str = "LONET_BENCH_ACCEPTOR";
 
-fn start_acceptor(task: &str) -> (Child, String) {
+/// The other process. Killed on drop, also when a measurement fails.
+struct Other(Child);
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start_acceptor(task: &str) -> (Other, String) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .env(ACCEPTOR, task)
         .stdout(Stdio::piped())
@@ -141,7 +148,7 @@ fn start_acceptor(task: &str) -> (Child, String) {
     let mut place = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut place).unwrap();
-    (child, place.trim().to_owned())
+    (Other(child), place.trim().to_owned())
 }
 
 /// Is the other process, if this one was started to be it.
