@@ -1,6 +1,8 @@
 //! What a test leaves on disk: also one that passes, if it wants to; also when what did not hold was
 //! asserted of a view of the trace.
 
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output};
