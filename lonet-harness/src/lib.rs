@@ -103,15 +103,15 @@ mod watchdog;
 pub mod __private;
 
 pub use collector::failure::{Failure, Killed};
+/// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
+///
+/// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
+pub use expect_test::{expect, expect_file};
 pub use node::Node;
 pub use outcome::Result;
 pub use role::Role;
 pub use run::run;
 pub use scenario::{Scenario, until};
-/// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
-///
-/// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
-pub use expect_test::{expect, expect_file};
 pub use trace::{Event, Mismatch, Trace, Verb};
 
 pub(crate) use outcome::BoxError;

@@ -141,7 +141,7 @@ async fn a_value_survives_a_kill(scenario: Scenario) -> Result<()> {
     assert_eq!(c.join().await?, "ok");
     scenario
         .trace()
-        .hosts(&["!", "b"])
+        .hosts(&["b"])
         .verbs(&[Verb::Kill, Verb::Restart, Verb::Mark])
         .assert(
             "
