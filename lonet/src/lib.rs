@@ -33,11 +33,9 @@
 //!
 //! # Features
 //!
-//! | feature | brings |
-//! |---|---|
-//! | `tls` | `Tls`: TLS over any [`Networker`], by rustls. No cryptography: that comes with the configurations |
-//!
 //! None is on by default.
+//!
+//! - `tls`: TLS over any [`Networker`], with rustls: `Tls`. Cryptography comes with its configurations.
 //!
 //! # To read the code
 //!
