@@ -84,7 +84,7 @@ async fn forgets_the_end(host: Host, to: String) -> Result<String> {
     Ok(answer)
 }
 
-#[lonet::test(timeout = "2s")]
+#[lonet::test(timeout = "4s")]
 #[ignore = "fails, for what it shows"]
 async fn somebody_waits(scenario: Scenario) -> Result<()> {
     let _b = scenario.spawn("b", backup()).await?;
