@@ -16,17 +16,32 @@
 //! or TLS as well. What happens on a network can be traced: see
 //! [`trace`], and the harness that asserts such traces, `lonet-harness`.
 //!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `tls`: TLS over any [`Networker`], with rustls: `Tls`.
+//! - `axum`: `axum::serve` takes a [`Listener`], or one of any other [`Networker`].
+//! - `hyper`: a connector with which hyper-util's client speaks to `http://α:10/`.
+//! - `tonic`: tonic serves on a [`Networker`]'s listener, and its channels connect over one. Brings
+//!   `hyper`.
+//!
+//! What the last three are made of is in `adapters`.
+//!
 //! To read the code, start at `virtnet`, where ports, closing and the order of events are decided;
 //! then `loopback`, which carries the bytes, and `registry`, which knows who is where.
 
 mod addr;
 mod error;
+mod punycode;
 mod virtnet;
 
 mod loopback;
 pub mod pipenet;
 mod registry;
 
+#[cfg(any(feature = "axum", feature = "hyper"))]
+pub mod adapters;
 pub mod networker;
 
 mod quote;
