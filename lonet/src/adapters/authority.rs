@@ -11,6 +11,7 @@ use std::fmt::Display;
 use std::io;
 
 use http::Uri;
+use http::uri::Authority;
 
 use crate::addr::parse_port;
 use crate::punycode::{self, PREFIX};
@@ -50,10 +51,12 @@ pub fn uri(addr: impl Display, path_and_query: &str) -> io::Result<Uri> {
     if parse_port(port).is_none() {
         return Err(no_address("has an illegal port"));
     }
-    let authority = format!("{}:{port}", in_uri(host));
-    let authority: http::uri::Authority = authority
-        .parse()
-        .map_err(|why| no_address(&format!("has an illegal host ({why})")))?;
+    let name = in_uri(host);
+    // `a@b` is legal there, and something else.
+    let authority = Authority::try_from(format!("{name}:{port}"))
+        .ok()
+        .filter(|authority| authority.host() == name)
+        .ok_or_else(|| no_address("has a host that no URI holds"))?;
     let path = match path_and_query {
         "" => "/",
         path => path,
