@@ -8,8 +8,8 @@ use std::io;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 
+use super::ends::Ends;
 use super::incoming::{Incoming, next};
-use super::io::Ends;
 use crate::{Addr, NetListener, Stream};
 
 /// Once this listener is closed, `axum::serve` waits for ever, after one line on stderr;

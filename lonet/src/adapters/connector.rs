@@ -14,7 +14,8 @@ use hyper_util::rt::TokioIo;
 use tower_service::Service;
 
 use super::authority::address;
-use super::io::{Ends, NetIo};
+use super::ends::Ends;
+use super::io::NetIo;
 use crate::{NetStream, Networker, Stream};
 
 /// Dials for a client of hyper or tonic: a `tower` service from a URI to a connection.

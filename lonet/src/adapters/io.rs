@@ -1,5 +1,5 @@
 //! A connection of any [`Networker`](crate::Networker), of a type for which other crates' traits
-//! can be had: [`NetIo`]; and its two addresses: [`Ends`].
+//! can be had: [`NetIo`].
 //!
 //! Owns the delegation only.
 
@@ -10,42 +10,12 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::ends::Ends;
 use crate::NetStream;
 
 /// A connection of a [`Networker`](crate::Networker), as it is handed to hyper and tonic.
 pub struct NetIo<S> {
     stream: S,
-}
-
-/// The two addresses of a connection, as `host:port`.
-///
-/// A handler of axum has it as `ConnectInfo<Ends>`, one of tonic among the request's extensions,
-/// and a client of hyper among the response's. An address of a lonet host parses as
-/// [`Addr`](crate::Addr).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Ends {
-    local: String,
-    peer: String,
-}
-
-impl Ends {
-    /// Those of that connection.
-    pub(super) fn of(stream: &impl NetStream) -> Ends {
-        Ends {
-            local: stream.local_addr(),
-            peer: stream.peer_addr(),
-        }
-    }
-
-    /// The address of this process's end.
-    pub fn local_addr(&self) -> &str {
-        &self.local
-    }
-
-    /// The address of the other end.
-    pub fn peer_addr(&self) -> &str {
-        &self.peer
-    }
 }
 
 impl<S: NetStream> NetIo<S> {
@@ -111,7 +81,7 @@ impl<S: NetStream> AsyncWrite for NetIo<S> {
 
 impl<S: NetStream> fmt::Debug for NetIo<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Ends { local, peer } = self.ends();
-        write!(f, "NetIo({local}->{peer})")
+        let ends = self.ends();
+        write!(f, "NetIo({}->{})", ends.local_addr(), ends.peer_addr())
     }
 }

@@ -12,14 +12,23 @@
 //!
 //! - `incoming`: what a listener of any [`Networker`] is for a server; `axum`, `tonic`: the traits;
 //! - `connector`: what a [`Networker`] is for a client; `authority`: which URI dials what;
-//! - `io`: a connection of any [`Networker`], of a type for which those traits can be had.
+//! - `io`: a connection of any [`Networker`], of a type for which those traits can be had; `ends`:
+//!   its two addresses.
 //!
 //! Owns no protocol: HTTP is those crates' business.
 
+#![cfg_attr(
+    not(all(feature = "axum", feature = "tonic")),
+    allow(
+        rustdoc::broken_intra_doc_links,
+        reason = "these pages tell of every feature, and some link to what is not there"
+    )
+)]
+
 #[cfg(feature = "axum")]
 mod axum;
+#[cfg(any(feature = "axum", feature = "tonic"))]
 mod incoming;
-mod io;
 #[cfg(feature = "tonic")]
 mod tonic;
 
@@ -28,6 +37,10 @@ mod authority;
 #[cfg(feature = "hyper")]
 mod connector;
 
+mod ends;
+#[cfg(feature = "hyper")]
+mod io;
+
 #[cfg(doc)]
 use crate::Networker;
 
@@ -35,5 +48,8 @@ use crate::Networker;
 pub use authority::uri;
 #[cfg(feature = "hyper")]
 pub use connector::{Connecting, Connector};
+pub use ends::Ends;
+#[cfg(any(feature = "axum", feature = "tonic"))]
 pub use incoming::Incoming;
-pub use io::{Ends, NetIo};
+#[cfg(feature = "hyper")]
+pub use io::NetIo;

@@ -9,8 +9,9 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 use tonic::transport::server::Connected;
 
+use super::ends::Ends;
 use super::incoming::Incoming;
-use super::io::{Ends, NetIo};
+use super::io::NetIo;
 use crate::{NetListener, NetStream};
 
 impl<L: NetListener> Stream for Incoming<L> {
