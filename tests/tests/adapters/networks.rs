@@ -41,8 +41,6 @@ async fn http<N: Networker>(server: &N, client: N, addr: &str) {
 
     stop.send(()).unwrap();
     serving.await.unwrap().unwrap();
-    let refused = fetch(&client, uri(&addr, "/").unwrap()).await.unwrap_err();
-    assert!(refused.is_connect(), "{refused:?}");
 }
 
 /// tonic answers tonic.

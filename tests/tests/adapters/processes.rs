@@ -16,15 +16,14 @@ use super::{fetch, health, http_client};
 /// Greets whoever asks, and knows who that is. Serves on the listener itself.
 #[lonet::host]
 async fn greeter(host: Host) -> Result<()> {
+    let greeting = host.clone();
     let greet = |ConnectInfo(peer): ConnectInfo<Addr>| async move {
-        host.mark(format!("greets {peer}"));
+        greeting.mark(format!("greets {peer}"));
         format!("hello, {peer}")
     };
     let app = Router::new()
         .route("/", get(greet))
         .into_make_service_with_connect_info::<Addr>();
-    // What the closure above has taken is a handle of the same host.
-    let host = lonet::from_env().await?;
     axum::serve(host.listen(":10").await?, app).await?;
     Ok(())
 }
