@@ -36,6 +36,12 @@
 //! None is on by default.
 //!
 //! - `tls`: TLS over any [`Networker`], with rustls: `Tls`. Cryptography comes with its configurations.
+//! - `axum`: `axum::serve` takes a [`Listener`], or one of any other [`Networker`].
+//! - `hyper`: a connector with which hyper-util's client speaks to `http://α:10/`.
+//! - `tonic`: tonic serves on a [`Networker`]'s listener, and its channels connect over one. Brings
+//!   `hyper`.
+//!
+//! What the last three are made of is in `adapters`.
 //!
 //! # To read the code
 //!
@@ -46,12 +52,15 @@
 
 mod addr;
 mod error;
+mod punycode;
 mod virtnet;
 
 mod loopback;
 pub mod pipenet;
 mod registry;
 
+#[cfg(any(feature = "axum", feature = "hyper"))]
+pub mod adapters;
 pub mod networker;
 
 mod quote;
