@@ -31,9 +31,9 @@ pub(crate) enum Heard {
     Lines { conn: Conn, bytes: Vec<u8> },
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
-    /// A connection's end. What came of a line that has no end is nobody's: whoever was killed
-    /// while writing it had not yet done what it tells.
-    Closed(Conn),
+    /// A connection's end, with what came of a line that has no end: it is no line, as whoever was
+    /// killed while writing it had not yet done what it tells.
+    Closed { conn: Conn, half: Vec<u8> },
     /// All that had been said when the cut was ordered has been handed on.
     Cut(u64),
     /// A question, asked after such a cut.
@@ -270,7 +270,10 @@ impl Reader {
                 };
                 self.sources.insert(conn, reading);
             }
-            Err(_) => self.tell(Heard::Closed(conn)),
+            Err(_) => self.tell(Heard::Closed {
+                conn,
+                half: Vec::new(),
+            }),
         }
     }
 
@@ -365,8 +368,9 @@ impl Reader {
 
     fn close(&mut self, conn: Conn) {
         // Closing the descriptor ends its place in the epoll.
-        if self.sources.remove(&conn).is_some() {
-            self.tell(Heard::Closed(conn));
+        if let Some(reading) = self.sources.remove(&conn) {
+            let half = reading.line;
+            self.tell(Heard::Closed { conn, half });
         }
     }
 

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonet::trace::What;
 
-use super::causality::{Process, process_name};
+use super::causality::Process;
 use super::edges::{Credit, Edge, Gathered, Why};
+use super::problems;
 use super::symbols::{NONE, Symbol, Symbols};
 
 /// The edges between processes.
@@ -22,8 +23,8 @@ pub(super) struct Across<'a> {
     peer: Vec<Option<u32>>,
     /// The confirmed death of each process that the scenario killed.
     kills: BTreeMap<u32, u32>,
-    /// Causes that stand after their effect in one process.
-    dropped: usize,
+    /// By process: causes that stand after their effect.
+    dropped: BTreeMap<usize, usize>,
     likely: Vec<(u32, u32)>,
 }
 
@@ -64,20 +65,25 @@ impl<'a> Across<'a> {
             gathered,
             peer: Vec::new(),
             kills: BTreeMap::new(),
-            dropped: 0,
+            dropped: BTreeMap::new(),
             likely: Vec::new(),
         }
     }
 
-    /// Adds the edges. Returns the likely ones, (effect, cause), and how many causes stood after
-    /// their effects.
-    pub(super) fn run(mut self) -> (Vec<(u32, u32)>, usize) {
+    /// Adds the edges. Returns the likely ones, (effect, cause).
+    pub(super) fn run(mut self) -> Vec<(u32, u32)> {
         self.connections();
         self.lifetimes();
         self.payload();
         self.awaited();
         self.claims();
-        (self.likely, self.dropped)
+        for (&process, &causes) in &self.dropped {
+            let name = problems::name(&self.processes[process]);
+            let text =
+                format!("{name} tells of {causes} causes after their effects; they order nothing");
+            self.gathered.problems.blame(vec![process], text);
+        }
+        self.likely
     }
 
     fn process_of(&self, node: u32) -> u32 {
@@ -92,7 +98,10 @@ impl<'a> Across<'a> {
     /// An edge between two records, which may be of one process.
     fn edge(&mut self, from: u32, to: u32, why: Why) {
         if from >= to && self.process_of(from) == self.process_of(to) {
-            self.dropped += 1;
+            *self
+                .dropped
+                .entry(self.process_of(to) as usize)
+                .or_default() += 1;
             return;
         }
         self.gathered.edges.push(Edge { from, to, why });
@@ -118,9 +127,9 @@ impl<'a> Across<'a> {
                 Some(dial) => self.edge(dial, end.created, Why::Connection),
                 None => {
                     let process = self.process_of(end.created) as usize;
-                    let name = process_name(process, &self.processes[process]);
+                    let name = problems::name(&self.processes[process]);
                     let key = self.symbols.text(end.key);
-                    self.gathered.problems.push(format!(
+                    self.gathered.problems.note(format!(
                         "{name} accepted {a} from {p} on {key}, which no dial has reported"
                     ));
                 }
@@ -304,11 +313,12 @@ impl<'a> Across<'a> {
                 Some(from) => self.edge(from, to, Why::Awaited),
                 None => {
                     let process = self.process_of(to) as usize;
-                    let name = process_name(process, &self.processes[process]);
-                    self.gathered.problems.push(format!(
-                        "{name} learned of record {} of process {}, which nobody has reported",
-                        event.n, event.process
-                    ));
+                    let name = problems::name(&self.processes[process]);
+                    let text = format!(
+                        "{name} learned of event [{},{}], which nobody has reported",
+                        event.process, event.n
+                    );
+                    self.gathered.problems.blame(vec![process], text);
                 }
             }
         }
@@ -335,11 +345,12 @@ impl<'a> Across<'a> {
                     continue;
                 };
                 if a != b && from < until {
-                    self.gathered.problems.push(format!(
-                        "{} and {} both say they are host {host}; what both report is kept",
-                        process_name(*a, &self.processes[*a]),
-                        process_name(*b, &self.processes[*b]),
-                    ));
+                    let text = format!(
+                        "process {} and process {} both say they are host {host}; what both \
+                         report is kept",
+                        self.processes[*a].pid, self.processes[*b].pid
+                    );
+                    self.gathered.problems.blame(vec![*a, *b], text);
                 }
             }
         }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use lonet::trace::{EventId, Record, What};
 
+use super::causality::Process;
+use super::problems::{self, Problems};
 use super::symbols::{FastMap, Symbol, Symbols};
 
 /// Why one record happens before another.
@@ -87,7 +89,7 @@ pub(crate) struct Gathered {
     /// Per record: has an edge to, from another of its process.
     pub(crate) has_before: Vec<bool>,
     pub(crate) has_after: Vec<bool>,
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Problems,
 }
 
 /// What is known of one task.
@@ -119,8 +121,8 @@ struct Accepts {
 /// The records of one process, sorted, each with its node: `first` and on.
 pub(crate) struct OneProcess<'a> {
     pub(crate) index: u32,
-    pub(crate) name: &'a str,
     pub(crate) first: u32,
+    pub(crate) process: &'a Process,
     pub(crate) records: &'a [Record],
 }
 
@@ -188,10 +190,9 @@ impl Gathering<'_, '_> {
             self.reads_seen(record);
             self.socket(node, record);
         }
-        for (what, (n, times)) in &self.unknown {
-            self.into.problems.push(format!(
-                "{} tells of {what} that it never told before, {times} times, first in record {n}",
-                self.process.name
+        for (what, (n, times)) in std::mem::take(&mut self.unknown) {
+            self.blame(format!(
+                "tells of {what} that it never told before, {times} times, first in record {n}"
             ));
         }
     }
@@ -436,10 +437,7 @@ impl Gathering<'_, '_> {
         let key = self.symbols.intern(key);
         let end = self.into.ends.len() as u32;
         if self.sockets.insert(s, end).is_some() {
-            self.into.problems.push(format!(
-                "{} gives the number {s} to two sockets",
-                self.process.name
-            ));
+            self.blame(format!("gives the number {s} to two sockets"));
         }
         self.into.ends.push(End {
             process: self.process.index,
@@ -484,11 +482,8 @@ impl Gathering<'_, '_> {
         };
         let end = &mut self.into.ends[index as usize];
         if end.close.is_some() {
-            self.into.problems.push(format!(
-                "{} closes socket {s} twice, again in record {}",
-                self.process.name, record.n
-            ));
-            return;
+            let again = record.n;
+            return self.blame(format!("closes socket {s} twice, again in record {again}"));
         }
         end.close = Some((w, node));
         let (created, last_write, last_shown) = (end.created, end.last_write, end.last_shown_write);
@@ -527,6 +522,14 @@ impl Gathering<'_, '_> {
     fn free_port(&mut self, addr: &lonet::Addr, node: u32) {
         let key = (self.symbols.intern(addr.host()), addr.port());
         self.released.insert(key, node);
+    }
+
+    fn blame(&mut self, what: String) {
+        let name = problems::name(self.process.process);
+        let index = self.process.index as usize;
+        self.into
+            .problems
+            .blame(vec![index], format!("{name} {what}"));
     }
 
     fn unknown(&mut self, what: &'static str, n: u64) {

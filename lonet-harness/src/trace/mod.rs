@@ -11,7 +11,7 @@
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
 //! - `expected`: what an assertion takes, and rewriting it in place;
-//! - `persist`: traces saved and loaded; `drawing`: as something to draw.
+//! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
 
@@ -29,6 +29,7 @@ mod matching;
 mod past;
 mod pattern;
 mod persist;
+pub(crate) mod problems;
 mod quoted;
 mod races;
 mod search;
