@@ -480,7 +480,7 @@ pub(super) fn split_words(line: &str) -> Vec<String> {
     let mut rest = line.trim();
     while !rest.is_empty() {
         let quoted = rest.starts_with('"');
-        let length = match super::quoted::unquote(rest) {
+        let length = match lonet::__private::unquote_text(rest) {
             Ok((_, length)) if quoted => length,
             _ => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         };

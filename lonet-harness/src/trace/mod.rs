@@ -4,7 +4,7 @@
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
 //!   between processes; `sent`: how much of what was about to be sent was;
 //! - `symbols`: texts and labels as numbers, for speed;
-//! - `grammar`: text → lines; `quoted`: quoted words; `pattern`: a line and an event;
+//! - `grammar`: text → lines; `pattern`: a line and an event;
 //! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
@@ -30,7 +30,6 @@ mod past;
 mod pattern;
 mod persist;
 pub(crate) mod problems;
-mod quoted;
 mod races;
 mod search;
 mod sent;

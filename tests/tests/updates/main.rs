@@ -67,6 +67,11 @@ fn times() -> usize {
     if is_full() { 1000 } else { 5 }
 }
 
+/// The same for a scenario of some size: of 1000 a tenth, where not all are asked for.
+fn times_of_many() -> usize {
+    if is_full() { 1000 } else { 100 }
+}
+
 /// What stands between `expect![[` and `]]` in a function of the sources.
 #[track_caller]
 fn literal(source: &str, function: &str) -> String {
@@ -107,6 +112,23 @@ fn what_an_update_wrote_wants_no_other() {
         copy.update("up_to_date");
         assert_eq!(copy.read(SOURCE), before);
         assert!(copy.run("up_to_date", false).status.success());
+    }
+}
+
+/// Five hosts, tasks that dial at once, ports that race, and variables of the user's own.
+#[test]
+fn an_update_of_many_wants_no_other() {
+    let copy = Copy::new("many");
+    let before = copy.read(SOURCE);
+    for turn in 0..times_of_many() {
+        // Every tenth run is another update.
+        if turn % 10 == 0 {
+            copy.update("many");
+        } else {
+            let output = copy.run("many", false);
+            assert!(output.status.success(), "run {turn}: {output:?}");
+        }
+        assert_eq!(copy.read(SOURCE), before, "run {turn}");
     }
 }
 
