@@ -16,6 +16,7 @@ use lonet_tests::size::is_full;
 
 const SOURCE: &str = "tests/tests/updates/victims.rs";
 const FILE: &str = "tests/tests/updates/two_clients.trace";
+const MANY: &str = "tests/tests/updates/many.trace";
 
 /// A workspace of these sources alone, gone with the value.
 struct Copy(PathBuf);
@@ -26,7 +27,7 @@ impl Copy {
             std::env::temp_dir().join(format!("lonet-updates-{name}-{}", std::process::id()));
         fs::create_dir_all(root.join("tests/tests/updates")).unwrap();
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for file in [SOURCE, FILE] {
+        for file in [SOURCE, FILE, MANY] {
             fs::copy(workspace.join(file), root.join(file)).unwrap();
         }
         Copy(root)
@@ -119,16 +120,27 @@ fn what_an_update_wrote_wants_no_other() {
 #[test]
 fn an_update_of_many_wants_no_other() {
     let copy = Copy::new("many");
-    let before = copy.read(SOURCE);
-    for turn in 0..times_of_many() {
-        // Every tenth run is another update.
-        if turn % 10 == 0 {
-            copy.update("many");
-        } else {
-            let output = copy.run("many", false);
-            assert!(output.status.success(), "run {turn}: {output:?}");
+    let old = copy.read(MANY);
+    copy.update("many");
+    let text = copy.read(MANY);
+    assert!(text.starts_with("# Everyone asks twice; the variables are their author's.\n"));
+    assert!(text.contains("\nβ:$one"), "{text}");
+    assert!(text.lines().count() > 80, "{text}");
+    for turn in 1..times_of_many() {
+        match turn % 5 {
+            // The same old text is rewritten in the same way, whatever this run was like.
+            0 => {
+                fs::write(copy.0.join(MANY), &old).unwrap();
+                copy.update("many");
+            }
+            1 => copy.update("many"),
+            _ => {
+                let output = copy.run("many", false);
+                let shown = String::from_utf8_lossy(&output.stdout);
+                assert!(output.status.success(), "run {turn}: {shown}");
+            }
         }
-        assert_eq!(copy.read(SOURCE), before, "run {turn}");
+        assert_eq!(copy.read(MANY), text, "run {turn}");
     }
 }
 
