@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::across::Across;
 use super::edges::{Gathered, OneProcess, Why};
 use super::problems::{self, Problems};
-use super::symbols::{Label, Labels, NONE, Symbols};
+use super::symbols::{Labels, NONE, Symbols};
 
 /// What one process reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -98,13 +98,6 @@ impl Graph {
 
         let mut symbols = Symbols::default();
         symbols.intern("");
-        let mut labels = Labels::default();
-        let mut label_of = Vec::with_capacity(total as usize);
-        for record in processes.iter().flat_map(|process| &process.records) {
-            let label = Label::of_record(record, &mut symbols);
-            label_of.push(label.map_or(NONE, |label| labels.intern(label)));
-        }
-
         let mut gathered = Gathered {
             has_before: vec![false; total as usize],
             has_after: vec![false; total as usize],
@@ -112,6 +105,7 @@ impl Graph {
             ..Gathered::default()
         };
         gathered.edges.reserve(total as usize * 2);
+        gathered.label_of.reserve(total as usize);
         for (index, process) in processes.iter().enumerate() {
             OneProcess {
                 index: index as u32,
@@ -125,6 +119,7 @@ impl Graph {
         let mut likely = Across::new(&processes, &firsts, &symbols, &mut gathered).run();
 
         let nodes = total as usize + gathered.joints.len();
+        let mut label_of = std::mem::take(&mut gathered.label_of);
         label_of.resize(nodes, NONE);
         let process_of = |node: u32| match node.checked_sub(total) {
             Some(joint) => gathered.joints[joint as usize],
@@ -176,7 +171,7 @@ impl Graph {
             processes,
             firsts,
             symbols,
-            labels,
+            labels: gathered.labels,
             label_of,
             before,
             after,
