@@ -424,3 +424,35 @@ impl Source {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Of a process that is over before anybody has looked: a cut takes in all of it.
+    #[test]
+    fn a_cut_hears_who_is_at_the_door() {
+        let path = std::env::temp_dir().join(format!("lonet-door-{}", std::process::id()));
+        let doors = vec![(Door::Trace, UnixListener::bind(&path).unwrap())];
+        let (mut reader, mailbox, heard) = Reader::new(doors).unwrap();
+        let mut process = UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        process.write_all(b"one\ntwo\nhal").unwrap();
+        drop(process);
+        mailbox.cut(7);
+        assert!(reader.obey());
+        let heard: Vec<String> = heard
+            .try_iter()
+            .map(|heard| match heard {
+                Heard::Opened { pid, .. } => format!("opened {}", pid == std::process::id()),
+                Heard::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
+                Heard::Closed { half, .. } => format!("half {}", half.len()),
+                Heard::Cut(number) => format!("cut {number}"),
+                _ => "other".to_owned(),
+            })
+            .collect();
+        assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
+    }
+}
