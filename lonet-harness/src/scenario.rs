@@ -4,9 +4,10 @@
 //! test learns by an answer comes before all that the task does next.
 
 use std::io::{self, IsTerminal};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) keeps: AtomicBool,
     /// The latest expected trace that did not hold.
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
@@ -77,6 +80,7 @@ impl Inner {
             tracing,
             artifacts,
             libtest,
+            keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
             processes: AtomicU64::new(1),
@@ -313,7 +317,13 @@ impl Scenario {
             .inner
             .ask_now(|reply| Query::Records { reply })
             .expect("a handle of a scenario is only used before it is over");
-        Trace::past(Arc::new(Graph::build(records)), here)
+        // A trace may be kept for longer than the scenario.
+        let inner = AssertUnwindSafe(Arc::downgrade(&self.inner));
+        let tell = move |mismatch: &Mismatch| match inner.upgrade() {
+            Some(inner) => Scenario { inner }.page_of(mismatch),
+            None => mismatch.to_string(),
+        };
+        Trace::past(Arc::new(Graph::build(records)), here).told_by(Arc::new(tell))
     }
 
     /// Asserts that the expected trace holds of what happens before this moment.
@@ -369,6 +379,12 @@ impl Scenario {
             ..plain
         };
         mismatch::page(mismatch, &shown)
+    }
+
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) fn keeps_artifacts(&self) -> bool {
+        let always = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
+        always || self.inner.keeps.load(Ordering::Relaxed)
     }
 
     /// The latest expected trace that did not hold, if any.
@@ -436,6 +452,11 @@ impl Scenario {
     /// Where the trace, the logs and the report of this test are put if it fails.
     pub fn artifacts_dir(&self) -> PathBuf {
         self.inner.artifacts.clone()
+    }
+
+    /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
+    pub fn keep_artifacts(&self) {
+        self.inner.keeps.store(true, Ordering::Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@
 //! beside this one; how a failure reads, of `report`.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use lonet::trace::{Event, EventId, Verb};
@@ -29,9 +30,15 @@ pub struct Trace {
     pub(crate) members: Arc<Vec<bool>>,
     pub(crate) at: Option<EventId>,
     pub(crate) view: View,
+    /// How a mismatch is told, if more is known than the trace.
+    teller: Option<Teller>,
     scope: OnceLock<Arc<Scope>>,
     events: OnceLock<Arc<[Event]>>,
 }
+
+/// Words a mismatch.
+pub(crate) type Teller =
+    Arc<dyn Fn(&Mismatch) -> String + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 impl Trace {
     /// The causal past of a record, without itself. Of a record that is not there: nothing.
@@ -55,8 +62,21 @@ impl Trace {
             members: Arc::new(members),
             at,
             view: View::default(),
+            teller: None,
             scope: OnceLock::new(),
             events: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn told_by(mut self, teller: Teller) -> Trace {
+        self.teller = Some(teller);
+        self
+    }
+
+    fn tell(&self, mismatch: &Mismatch) -> String {
+        match &self.teller {
+            Some(tell) => tell(mismatch),
+            None => mismatch.to_string(),
         }
     }
 
@@ -159,7 +179,7 @@ impl Trace {
     #[track_caller]
     pub fn assert(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check(expected) {
-            panic!("{mismatch}");
+            panic!("{}", self.tell(&mismatch));
         }
     }
 
@@ -190,7 +210,7 @@ impl Trace {
     #[track_caller]
     pub fn contains(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check_contains(expected) {
-            panic!("{mismatch}");
+            panic!("{}", self.tell(&mismatch));
         }
     }
 
