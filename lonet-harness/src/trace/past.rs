@@ -119,6 +119,18 @@ impl Trace {
     }
 
     /// Only events of these hosts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("one");
+    /// scenario.host("β").await?.mark("two");
+    /// scenario.trace().hosts(&["β"]).assert("β mark two");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn hosts(self, hosts: &[&str]) -> Trace {
         self.with_view(|view| view.hosts = Some(hosts.iter().map(|&h| h.to_owned()).collect()))
@@ -144,6 +156,19 @@ impl Trace {
     /// # Errors
     ///
     /// When the pattern is no such line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("entry 1");
+    /// alpha.mark("entry 2");
+    /// assert_eq!(scenario.trace().count("α mark entry _")?, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn count(&self, pattern: &str) -> Result<usize, SyntaxError> {
         Ok(self.find_all(pattern)?.len())
     }
@@ -207,6 +232,19 @@ impl Trace {
     /// # Panics
     ///
     /// When they don't, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// scenario.trace().contains("α mark two");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn contains(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check_contains(expected) {
@@ -243,6 +281,17 @@ impl Trace {
     }
 
     /// The trace as a sequence diagram in text: a column a host, time downwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// println!("{}", scenario.trace().diagram());
+    /// # Ok(()) }
+    /// ```
     pub fn diagram(&self) -> String {
         crate::report::sequence::diagram(self)
     }
