@@ -106,6 +106,25 @@ where
 /// # Errors
 ///
 /// The scenario failed: why, in short.
+///
+/// # Examples
+///
+/// ```
+/// use lonet_harness::{Result, Scenario};
+///
+/// #[lonet::host]
+/// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+///     2 * n
+/// }
+///
+/// fn main() -> Result<()> {
+///     lonet_harness::run("doubling", async |scenario: Scenario| -> Result<()> {
+///         let node = scenario.spawn("α", doubles(2)).await?;
+///         assert_eq!(node.join().await?, 4);
+///         Ok(())
+///     })
+/// }
+/// ```
 #[track_caller]
 pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<()>
 where
@@ -256,6 +275,7 @@ where
     }
     runtime.block_on(scenario.leave());
     let refused = scenario.take_refused();
+    let keeps = scenario.keeps_artifacts();
     drop(scenario);
     runtime.shutdown_background();
     let mut report = session.end();
@@ -270,7 +290,6 @@ where
             .map(|f| Reason::Node(f.to_string()));
         undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
     });
-    let keeps = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
     let place = artifacts::place(test);
     if reason.is_none() && !keeps {
         return Ok(());
@@ -283,7 +302,16 @@ where
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
     let written = artifacts::write(&place, test, &message, &report, refused.as_ref());
-    let Some(reason) = reason else { return Ok(()) };
+    let lost = written.as_ref().err().map(|error| {
+        let place = place.display();
+        format!("the artifacts can't be written to {place}: {error}\n")
+    });
+    let Some(reason) = reason else {
+        if let Some(lost) = lost {
+            eprint!("{lost}");
+        }
+        return Ok(());
+    };
     // A verdict is about the moment of the deadline, not about what the stopping made of it.
     let shown = match &ended {
         Ended::TimedOut(Some(then)) => then,
@@ -296,13 +324,7 @@ where
         now(),
         written.is_ok().then_some(place.as_path()),
     );
-    if let Err(error) = written {
-        let _ = writeln!(
-            page,
-            "the artifacts can't be written to {}: {error}",
-            place.display()
-        );
-    }
+    page.extend(lost);
     let panicked = matches!(ended, Ended::Panicked(_));
     let payload = match ended {
         Ended::Panicked(payload) => payload,

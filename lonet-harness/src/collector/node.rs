@@ -109,6 +109,15 @@ impl Node {
         self.said.get_or_insert(said);
     }
 
+    pub(super) fn is_role(&self) -> bool {
+        self.is_role
+    }
+
+    /// The scenario has ended it, or is about to, or nothing kept it any more.
+    pub(super) fn is_caused(&self) -> bool {
+        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised
+    }
+
     /// A failure of this node.
     pub(super) fn failed(&self, how: How) -> Failure {
         Failure {

@@ -182,7 +182,7 @@ impl Analyst {
             nodes: self.nodes.values().map(Node::report).collect(),
             records: self.records(),
             events: self.events.clone(),
-            problems: self.problems.clone(),
+            problems: self.all_problems(),
             means: match self.supervisor {
                 Supervisor::Running { means, .. } => means,
                 _ => None,
