@@ -17,6 +17,7 @@ use crate::Result;
 use crate::collector::node::Launch;
 use crate::collector::query::{Effect, End, Ending, Query};
 use crate::deadline;
+use crate::process::executable;
 use crate::process::launch::{self, Place};
 use crate::process::wire::{Ended, Play};
 use crate::role::{Role, RoleEntry};
@@ -24,6 +25,10 @@ use crate::scenario::Inner;
 
 /// How long a process that was asked to finish may take, before it is killed.
 const FINISHES: Duration = Duration::from_secs(5);
+
+/// How long a program that could join is waited for: it may have something else to do first, for
+/// which the test must go on.
+const PROGRAM_JOINS: Duration = Duration::from_secs(2);
 
 /// A process that plays a host. Dropping the handle does nothing to it: what still runs when the
 /// test's body has returned is stopped then.
@@ -83,6 +88,14 @@ impl Player {
         }
     }
 
+    /// Where a role is defined.
+    fn place(&self) -> Option<String> {
+        match self {
+            Player::Role { entry, .. } => Some(format!("{}:{}", entry.file, entry.line)),
+            Player::Program(_) => None,
+        }
+    }
+
     fn launch(&self, inner: &Inner, host: &str, process: u64) -> Launch {
         let place = Place {
             network: &inner.name,
@@ -101,7 +114,7 @@ impl Player {
                     debug: is_debugged(host),
                 };
                 (
-                    launch::node(&place, nonce, &inner.directory, inner.libtest),
+                    launch::node(&place, nonce, &inner.directory, inner.entrance),
                     Some((nonce, play)),
                 )
             }
@@ -118,6 +131,7 @@ impl Player {
             process,
             host: host.to_owned(),
             what: self.what(),
+            place: self.place(),
             program,
             role,
         }
@@ -169,10 +183,12 @@ impl<T> Node<T> {
         let up = match self.player {
             Player::Role { .. } => up.await?,
             Player::Program(_) if is_debugged(&self.host) => up.await?,
+            // It is none that joins. What it runs may: `until` tells.
+            Player::Program(_) if !executable::holds_lonet(pid) => return Ok(()),
             Player::Program(_) => {
-                match tokio::time::timeout(crate::scenario::PROGRAM_JOINS, up).await {
+                let patience = deadline::scaled(PROGRAM_JOINS)?;
+                match tokio::time::timeout(patience, up).await {
                     Ok(up) => up?,
-                    // It may never join; `until` tells when it does.
                     Err(_) => return Ok(()),
                 }
             }

@@ -4,6 +4,7 @@
 //! still runs, artifacts, and the page. Words nothing and starts no process itself.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::Result;
 use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::outcome::Outcome;
+use crate::process::launch::Entrance;
 use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
@@ -75,7 +77,7 @@ where
     Fut: Future<Output = Result<()>>,
 {
     crate::process::child::run_late();
-    if let Err(failed) = repeated(&spec, Some(spec.test_name()), &body) {
+    if let Err(failed) = repeated(&spec, Entrance::Libtest(spec.test_name()), &body) {
         eprint!("{}", failed.page);
         // The page says all; a second message from the panic hook would only hide it.
         resume_unwind(failed.payload);
@@ -89,7 +91,8 @@ where
     F: Fn(A) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    match repeated(&spec, None, &body) {
+    crate::process::child::run_late();
+    match repeated(&spec, Entrance::Main, &body) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprint!("{}", failed.page);
@@ -131,7 +134,7 @@ where
         let body = body(argument);
         async move { body.await.into_outcome() }
     };
-    repeated(&spec, None, &body).map_err(|failed| {
+    repeated(&spec, Entrance::None, &body).map_err(|failed| {
         eprint!("{}", failed.page);
         failed.why.into()
     })
@@ -157,11 +160,7 @@ impl Failed {
     }
 }
 
-fn repeated<A, F, Fut>(
-    spec: &Spec,
-    libtest: Option<&'static str>,
-    body: &F,
-) -> std::result::Result<(), Failed>
+fn repeated<A, F, Fut>(spec: &Spec, entrance: Entrance, body: &F) -> std::result::Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -173,7 +172,7 @@ where
         return Err(Failed::early(test, &error.into()));
     }
     for turn in 1..=spec.repeat {
-        once::<A, F, Fut>(spec, libtest, body).map_err(|mut failed| {
+        once::<A, F, Fut>(spec, entrance, body).map_err(|mut failed| {
             if spec.repeat > 1 {
                 let _ = writeln!(failed.page, "it was repetition {turn} of {}", spec.repeat);
             }
@@ -191,11 +190,7 @@ enum Ended {
     TimedOut(Option<Report>),
 }
 
-fn once<A, F, Fut>(
-    spec: &Spec,
-    libtest: Option<&'static str>,
-    body: &F,
-) -> std::result::Result<(), Failed>
+fn once<A, F, Fut>(spec: &Spec, entrance: Entrance, body: &F) -> std::result::Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -210,7 +205,7 @@ where
         .transpose()
         .map_err(early)?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
-    let session = Session::start(test, libtest, A::STARTS_PROCESSES).map_err(early)?;
+    let session = Session::start(test, entrance, A::STARTS_PROCESSES).map_err(early)?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
     let scenario = session.scenario();
 
@@ -219,6 +214,7 @@ where
     let (watchdog, expired) =
         Watchdog::start(test, limit, &scenario).map_err(|error| early(error.into()))?;
     let mut watchdog = Some(watchdog);
+    let last_poll = Cell::new(0);
     let ended = runtime.block_on(async {
         let playing = async {
             let argument = A::of(scenario.clone()).await?;
@@ -227,7 +223,7 @@ where
         let mut playing = std::pin::pin!(playing);
         tokio::select! {
             biased;
-            ended = caught(playing.as_mut()) => ended,
+            ended = caught(playing.as_mut(), &last_poll) => ended,
             // Before the body is dropped, and with it what it held open.
             _ = expired => {
                 // What follows may take longer than a body that is not blocked.
@@ -240,7 +236,10 @@ where
     });
     // First of all: whatever fails from here on may do so because the body is gone.
     // Waited for: whoever hears of both may hear of the failure first.
-    let _ = scenario.inner.ask_now(|reply| Query::BodyEnded { reply });
+    let last_poll = last_poll.get();
+    let _ = scenario
+        .inner
+        .ask_now(|reply| Query::BodyEnded { last_poll, reply });
     if let Some(watchdog) = watchdog {
         watchdog.acknowledge();
     }
@@ -370,15 +369,19 @@ fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {
     builder.enable_all().build()
 }
 
-/// Polls the body; a panic is an outcome.
-async fn caught<F: Future<Output = Result<()>>>(mut future: Pin<&mut F>) -> Ended {
-    std::future::poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+/// Polls the body, and notes when; a panic is an outcome.
+async fn caught<F>(mut future: Pin<&mut F>, last_poll: &Cell<u64>) -> Ended
+where
+    F: Future<Output = Result<()>>,
+{
+    std::future::poll_fn(|cx| {
+        last_poll.set(now());
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
             Ok(Poll::Ready(returned)) => Poll::Ready(Ended::Returned(returned)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(payload) => Poll::Ready(Ended::Panicked(payload)),
-        },
-    )
+        }
+    })
     .await
 }
 

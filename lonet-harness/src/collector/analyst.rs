@@ -15,7 +15,9 @@ use std::process::Child;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
-use lonet::trace::{Ask, Event, EventId, Line, PROTOCOL_VERSION, Record, Reporter, Verb, What};
+use lonet::trace::{
+    Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Question, Record, Reporter, Verb, What,
+};
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
@@ -23,7 +25,9 @@ use nix::unistd::mkfifo;
 
 use super::failure::{Failure, How};
 use super::node::{Launch, Node, Said};
-use super::query::{Effect, End, Query, Refusal, Report, Wanted};
+use super::query::{
+    Effect, End, NodeReport, OtherReport, Query, Refusal, Report, TestReport, WaitsFor, Wanted,
+};
 use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::backtrace::Backtraces;
@@ -52,6 +56,8 @@ pub(crate) struct Analyst {
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
     on_waits: Vec<std::sync::mpsc::Sender<()>>,
+    /// How often all were asked what they wait for.
+    asked: u64,
 }
 
 /// Who is at the other end of a connection.
@@ -86,6 +92,11 @@ struct Reported {
     /// It said something that is no trace, or in another version.
     refused: bool,
     connected: bool,
+    /// The host that it was started to play, as it says.
+    host: Option<String>,
+    /// Where it is asked what it waits for, if it answers that.
+    asked_at: Option<Conn>,
+    waits: Option<Vec<Pending>>,
     records: Vec<Record>,
 }
 
@@ -108,6 +119,7 @@ impl Analyst {
             cuts: 0,
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
+            asked: 0,
         }
     }
 
@@ -150,6 +162,9 @@ impl Analyst {
                     greeted: false,
                     refused: false,
                     connected: true,
+                    host: None,
+                    asked_at: None,
+                    waits: None,
                     records: Vec::new(),
                 });
             }
@@ -196,12 +211,15 @@ impl Analyst {
         match self.conns.remove(&conn) {
             Some(Who::Reporter(process)) => {
                 self.processes[process].connected = false;
+                self.processes[process].asked_at = None;
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
+                self.have_waits();
             }
             Some(Who::Node(process)) => {
                 if let Some(node) = self.nodes.get_mut(&process) {
                     node.control = None;
                 }
+                self.have_waits();
             }
             Some(Who::Output(process)) => self.show_rest(process),
             Some(Who::Supervisor) => {
@@ -245,7 +263,11 @@ impl Analyst {
             }
         };
         match said {
-            Line::Hello(hello) if hello.version == PROTOCOL_VERSION => reported.greeted = true,
+            Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
+                reported.greeted = true;
+                reported.host = hello.host;
+                reported.asked_at = hello.waits.then_some(conn);
+            }
             Line::Hello(hello) => {
                 reported.refused = true;
                 self.problems.push(format!(
@@ -262,6 +284,13 @@ impl Analyst {
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
+            Line::Waits(waits) => {
+                // An answer to an earlier question is no longer true.
+                if waits.id == self.asked {
+                    reported.waits = Some(waits.ops);
+                    self.have_waits();
+                }
+            }
         }
     }
 
@@ -330,6 +359,7 @@ impl Analyst {
         match Pattern::parse(&ask.until) {
             Ok(pattern) => self.until(
                 Wanted {
+                    text: ask.until,
                     pattern,
                     after: ask.after,
                     of: None,

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use lonet::trace::Waits;
+use lonet::trace::Pending;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
@@ -143,8 +143,8 @@ pub(crate) enum FromNode {
     Panicked(String),
     /// The role was asked to finish, and has.
     Terminated,
-    /// What its operations wait for, and since when.
-    Waits(Vec<(Waits, u64)>),
+    /// What its operations wait for.
+    Waits(Vec<Pending>),
 }
 
 /// Writes a message as a whole.

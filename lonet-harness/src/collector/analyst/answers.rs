@@ -8,8 +8,8 @@ impl Analyst {
     pub(super) fn answer(&mut self, query: Query) {
         match query {
             Query::Start { launch, reply } => {
-                let (process, host, what) =
-                    (launch.process, launch.host.clone(), launch.what.clone());
+                let process = launch.process;
+                let (host, what) = (launch.host.clone(), launch.what.clone());
                 match self.start(*launch) {
                     Ok(()) => {
                         if let Some(node) = self.nodes.get_mut(&process) {
@@ -17,7 +17,13 @@ impl Analyst {
                         }
                     }
                     Err(how) => {
-                        let _ = reply.send(Err(Failure { host, what, how }));
+                        let place = None;
+                        let _ = reply.send(Err(Failure {
+                            host,
+                            what,
+                            place,
+                            how,
+                        }));
                     }
                 }
             }
@@ -76,10 +82,8 @@ impl Analyst {
                 }
             }
             Query::Terminate { process } => self.terminate(process),
-            Query::BodyEnded { reply } => {
-                for node in self.nodes.values_mut().filter(|node| node.ended.is_none()) {
-                    node.left_over = true;
-                }
+            Query::BodyEnded { last_poll, reply } => {
+                self.body_ended(last_poll);
                 let _ = reply.send(());
             }
             Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
@@ -95,6 +99,14 @@ impl Analyst {
                     node.waits = None;
                     if let Some(conn) = node.control {
                         self.mailbox.write(conn, line(&ToNode::Waits));
+                    }
+                }
+                self.asked += 1;
+                let question = Question { waits: self.asked };
+                for reported in &mut self.processes {
+                    reported.waits = None;
+                    if let Some(conn) = reported.asked_at {
+                        self.mailbox.write(conn, line(&question));
                     }
                 }
                 self.on_waits.push(reply);
@@ -164,7 +176,12 @@ impl Analyst {
     pub(super) fn have_waits(&mut self) {
         // One that is stopped can't.
         let missing = |node: &Node| node.control.is_some() && !node.stopped && node.waits.is_none();
-        if !self.nodes.values().any(missing) {
+        let silent = |reported: &Reported| {
+            let node = reported.node.and_then(|node| self.nodes.get(&node));
+            let stopped = node.is_some_and(|node| node.stopped);
+            reported.asked_at.is_some() && !stopped && reported.waits.is_none()
+        };
+        if !self.nodes.values().any(missing) && !self.processes.iter().any(silent) {
             for reply in self.on_waits.drain(..) {
                 let _ = reply.send(());
             }
@@ -179,7 +196,9 @@ impl Analyst {
 
     pub(super) fn report(&self) -> Report {
         Report {
-            nodes: self.nodes.values().map(Node::report).collect(),
+            test: self.report_test(),
+            nodes: self.nodes.values().map(|n| self.report_node(n)).collect(),
+            others: self.report_others(),
             records: self.records(),
             events: self.events.clone(),
             problems: self.problems.clone(),
@@ -190,5 +209,70 @@ impl Analyst {
             undelivered: self.undelivered(),
             backtraces: Backtraces::NotTaken,
         }
+    }
+
+    fn report_test(&self) -> TestReport {
+        let mut asks = Vec::new();
+        for node in self.nodes.values() {
+            let asked = |what: &str| format!("{what} {}", node.host);
+            let spawned = node.on_up.iter().map(|_| asked("spawn"));
+            let joined = node.on_end.iter().map(|&(joins, _)| match joins {
+                true => asked("join"),
+                false => asked("the end of"),
+            });
+            asks.extend(spawned.chain(joined));
+        }
+        let untils = self.untils(|conn| conn.is_none());
+        asks.extend(untils.into_iter().map(|text| format!("until `{text}`")));
+        TestReport {
+            asks,
+            pending: self.reporter.waits(),
+        }
+    }
+
+    fn report_node(&self, node: &Node) -> NodeReport {
+        let mut report = node.report();
+        let reported = self
+            .processes
+            .iter()
+            .position(|reported| reported.node == Some(node.process));
+        if let Some(at) = reported {
+            report.waits.untils = self.untils_of(at);
+            // A role has said so on its control socket.
+            report.waits.said = report.waits.said.or(self.processes[at].waits.clone());
+        }
+        report
+    }
+
+    /// Who they are is of interest only once all have been asked.
+    fn report_others(&self) -> Vec<OtherReport> {
+        let others = self.processes.iter().enumerate().skip(1);
+        others
+            .filter(|(_, other)| self.asked > 0 && other.node.is_none() && other.connected)
+            .map(|(index, other)| OtherReport {
+                index,
+                pid: other.pid,
+                host: other.host.clone(),
+                waits: WaitsFor {
+                    said: other.waits.clone(),
+                    untils: self.untils_of(index),
+                },
+                kernel: None,
+            })
+            .collect()
+    }
+
+    /// The events that this reporter waits for.
+    fn untils_of(&self, process: usize) -> Vec<String> {
+        let is_its = |conn: Option<Conn>| {
+            let who = conn.and_then(|conn| self.conns.get(&conn));
+            matches!(who, Some(&Who::Reporter(reporter)) if reporter == process)
+        };
+        self.untils(is_its)
+    }
+
+    fn untils(&self, of: impl Fn(Option<Conn>) -> bool) -> Vec<String> {
+        let waiting = self.waiting.iter().filter(|waiting| of(waiting.conn()));
+        waiting.map(|waiting| waiting.wanted.text.clone()).collect()
     }
 }

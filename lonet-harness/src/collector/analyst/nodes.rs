@@ -150,6 +150,7 @@ impl Analyst {
             && node.ended.is_none()
         {
             node.ended = Some(status);
+            node.failed_at.get_or_insert_with(crate::run::now);
             self.cuts += 1;
             self.on_cut.insert(self.cuts, vec![process]);
             self.mailbox.cut(self.cuts);
@@ -195,6 +196,20 @@ impl Analyst {
             for waiting in std::mem::take(&mut self.waiting) {
                 waiting.answer(&self.mailbox, Err(Refusal::Failed(failure.clone())));
             }
+        }
+    }
+
+    /// No failure that may come of the body's end counts. Its end begins with the first thing that
+    /// the test's process closes in the body's last poll: what the body had is dropped before it
+    /// returns.
+    pub(super) fn body_ended(&mut self, last_poll: u64) {
+        let closes = |what: &What| matches!(what, What::Close { .. } | What::Down { .. });
+        let own = self.processes.first().map(|own| own.records.iter());
+        let closed = own.into_iter().flatten();
+        let closed = closed.filter(|record| record.t >= last_poll && closes(&record.e));
+        let end_began = closed.map(|record| record.t).min().unwrap_or(u64::MAX);
+        for node in self.nodes.values_mut() {
+            node.leave_over(end_began);
         }
     }
 
