@@ -15,11 +15,17 @@ use std::process::{Child, Command, Stdio};
 use super::supervisor::itself;
 use super::ticket::{self, Ticket};
 use super::wire::{Program, Text};
+use crate::deadline;
 
 /// Starts the supervisor. It ends, and with it all that it started, when the socket is closed.
 pub(crate) fn supervisor() -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = itself()
+    let mut supervisor = itself();
+    if deadline::suspended() {
+        // gdb does not see the threads of another PID namespace well.
+        supervisor.env(super::supervisor::NAMESPACE, "0");
+    }
+    let child = supervisor
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
         .stderr(Stdio::null())

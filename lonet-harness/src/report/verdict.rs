@@ -190,13 +190,15 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
 }
 
-/// Tells how to attach a debugger to a node that waits for one.
+/// Tells how to attach a debugger to a node that waits for one: by a line to be pasted as it is. The
+/// signal that has stopped it is still to come, as gdb sees it, and would stop it once more.
 pub(crate) fn announce_debugger(host: &str, pid: u32) {
     use std::io::Write as _;
     // Past libtest's capture: whoever asked for it waits for this line.
     let _ = writeln!(
         std::io::stderr(),
-        "{host} is stopped and waits for a debugger: gdb -p {pid} (or, to let it go on, \
-         kill -CONT {pid}); this test has no deadline"
+        "{host} is stopped and waits for a debugger; this test has no deadline\n    \
+         gdb -ex 'handle SIGSTOP nostop noprint nopass' -p {pid}\n\
+         or, to let it go on without one: kill -CONT {pid}"
     );
 }

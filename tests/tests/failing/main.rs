@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod debugger;
+
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -47,6 +49,9 @@ async fn loops(host: Host) {
         std::hint::spin_loop();
     }
 }
+
+/// Where the role below says hello.
+const HELLO: u32 = line!() + 4;
 
 #[lonet::host]
 async fn says_and_ends(host: Host) {
@@ -243,10 +248,10 @@ fn redact(text: &str) -> String {
             Some((before, _)) => format!("{before}artifacts: …"),
             None => line,
         };
-        let line = match line.split_once("tests/tests/failing.rs:") {
+        let line = match line.split_once("tests/tests/failing/main.rs:") {
             Some((before, rest)) => {
                 let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-                format!("{before}tests/tests/failing.rs:…{rest}")
+                format!("{before}tests/tests/failing/main.rs:…{rest}")
             }
             None => line,
         };
@@ -422,7 +427,7 @@ fn a_dial_to_a_host_that_is_not_there() {
     check(
         "nobody_is_there",
         expect![[r#"
-        victims::nobody_is_there failed: β (role `dials`, tests/tests/failing.rs:…) returned an error: dial lonet… β:1->α:10: no such host
+        victims::nobody_is_there failed: β (role `dials`, tests/tests/failing/main.rs:…) returned an error: dial lonet… β:1->α:10: no such host
 
         what each process does:
           β (role `dials`, pid …) exited with status 1
@@ -445,7 +450,7 @@ fn an_exit_that_nobody_asked_for() {
     check(
         "exits_unasked",
         expect![[r#"
-        victims::exits_unasked failed: α (role `exits`, tests/tests/failing.rs:…) exited with status 3 before its role returned
+        victims::exits_unasked failed: α (role `exits`, tests/tests/failing/main.rs:…) exited with status 3 before its role returned
 
         what each process does:
           α (role `exits`, pid …) exited with status 3
@@ -504,59 +509,4 @@ fn a_body_that_blocks_its_thread() {
         "{text}"
     );
     assert!(text.contains("its body blocks its thread"), "{text}");
-}
-
-/// Whoever hangs is looked at with a debugger, if there is one; else it is said that there is none.
-#[test]
-fn where_a_loop_is() {
-    let has_gdb = Command::new("gdb").arg("--version").output().is_ok();
-    let page = |change: &dyn Fn(&mut Command)| {
-        let mut command = command("loops_and_is_paused");
-        change(command.env_remove("LONET_BACKTRACES"));
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
-    };
-    let text = page(&|command| {
-        command.env("PATH", "/no/such");
-    });
-    assert!(text.contains("no backtraces: there is no gdb"), "{text}");
-    if has_gdb {
-        let text = page(&|_| {});
-        // Where it may not attach, or is too slow, it says so.
-        let told = text.contains("tests/tests/failing.rs:") || text.contains("α: no backtrace: ");
-        assert!(told && !text.contains("β: "), "{text}");
-    }
-}
-
-/// With `LONET_DEBUG` a node stops at its start, and there is no deadline while it is looked at.
-#[test]
-fn a_node_waits_for_its_debugger() {
-    use std::io::{BufRead, BufReader};
-    let mut victim = command("says_hello")
-        .env("LONET_DEBUG", "α")
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = BufReader::new(victim.stderr.take().unwrap()).lines();
-    for what in ["role", "program"] {
-        let line = told.next().unwrap().unwrap();
-        let pid = line
-            .split("gdb -p ")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
-        let pid: i32 = pid
-            .unwrap_or_else(|| panic!("{what}: {line}"))
-            .parse()
-            .unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        assert!(
-            stat.rsplit(')').next().unwrap().starts_with(" T"),
-            "{what}: {stat}"
-        );
-        // Longer than the test may take.
-        std::thread::sleep(Duration::from_millis(1200));
-        let pid = nix::unistd::Pid::from_raw(pid);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
-    }
-    assert!(victim.wait().unwrap().success());
 }
