@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, What};
 use nix::sys::signal::Signal;
+use serde_json::value::RawValue;
 
 use crate::Result;
 use crate::collector::node::Launch;
@@ -46,7 +47,7 @@ pub struct Node<T> {
 pub(crate) enum Player {
     Role {
         entry: &'static RoleEntry,
-        arguments: String,
+        arguments: Box<RawValue>,
     },
     Program(Command),
 }
@@ -70,7 +71,7 @@ impl Player {
     pub(crate) fn role<T>(role: &Role<T>) -> Result<Player> {
         Ok(Player::Role {
             entry: role.entry(),
-            arguments: role.arguments()?.to_owned(),
+            arguments: RawValue::from_string(role.arguments()?.to_owned())?,
         })
     }
 

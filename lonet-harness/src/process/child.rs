@@ -15,6 +15,7 @@ use std::task::Poll;
 
 use lonet::trace::{Pending, Tracing};
 use nix::sys::signal::{SigSet, Signal, raise};
+use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
@@ -243,7 +244,7 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     drop(tracing);
     let played = host.clone();
     let mut role: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(async move { (entry.play)(played, play.arguments).await });
+        Box::pin(async move { (entry.play)(played, play.arguments.get().to_owned()).await });
     let returned = tokio::select! {
         biased;
         () = stop.asked() => None,
@@ -252,7 +253,10 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     let end = match (stop.why(), returned) {
         (Some(Why::Panic(what)), _) => FromNode::Panicked(what),
         (Some(Why::Terminate), None) => FromNode::Terminated,
-        (_, Some(Ok(value))) => FromNode::Returned(value),
+        (_, Some(Ok(value))) => match RawValue::from_string(value) {
+            Ok(value) => FromNode::Returned(value),
+            Err(error) => FromNode::Failed(format!("what it returned is no JSON: {error}")),
+        },
         (_, Some(Err(error))) => FromNode::Failed(error.to_string()),
         (None, None) => FromNode::Panicked(stop.panicked_in_root()),
     };

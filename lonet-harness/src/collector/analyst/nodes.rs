@@ -244,7 +244,7 @@ impl Analyst {
             return;
         };
         let said = match serde_json::from_slice(line) {
-            Ok(FromNode::Returned(value)) => Said::Returned(value),
+            Ok(FromNode::Returned(value)) => Said::Returned(value.get().to_owned()),
             Ok(FromNode::Failed(error)) => Said::Failed(error),
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
