@@ -5,35 +5,25 @@
 
 mod answers;
 mod nodes;
+mod reports;
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 
 use lonet::trace::{
-    Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Question, Record, Reporter, Verb, What,
+    Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb, What,
 };
-use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
-use super::failure::{Failure, How};
-use super::node::{Launch, Node, Said};
-use super::query::{
-    Effect, End, NodeReport, OtherReport, Query, Refusal, Report, TestReport, WaitsFor, Wanted,
-};
+use super::failure::Failure;
+use super::node::Node;
+use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
-use crate::process::backtrace::Backtraces;
-use crate::process::launch;
-use crate::process::output::Output;
-use crate::process::wire::{Ended, FromNode, FromSupervisor, Means, ToNode, ToSupervisor, line};
+use crate::process::wire::{Ended, Means, line};
 use crate::trace::Pattern;
 use crate::trace::causality::{Graph, Process};
 
@@ -367,7 +357,7 @@ impl Analyst {
                 asker,
             ),
             Err(error) => {
-                let answer = lonet::trace::Answer {
+                let answer = Answer {
                     id: ask.id,
                     ok: None,
                     err: Some(error.to_string()),

@@ -2,7 +2,25 @@
 //!
 //! Owns what is said to the supervisor and to roles. Who asked for it, is `answers`' business.
 
-use super::*;
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use lonet::trace::{Event, EventId, What};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::{Analyst, Node, Supervisor, Who, index};
+use crate::collector::failure::How;
+use crate::collector::node::{Launch, Said};
+use crate::collector::query::{Effect, End, Refusal};
+use crate::collector::reader::Conn;
+use crate::process::launch;
+use crate::process::output::Output;
+use crate::process::wire::{Ended, FromNode, FromSupervisor, ToNode, ToSupervisor, line};
 
 impl Analyst {
     pub(super) fn supervise(&mut self) {
