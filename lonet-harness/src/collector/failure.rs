@@ -67,7 +67,7 @@ impl fmt::Display for Failure {
         match (how, place) {
             // An error has no place of its own, and an exit none at all.
             (How::Returned(_) | How::Ended(_), Some(place)) => {
-                write!(f, "{host} ({what}, {place}) ")?
+                write!(f, "{host} ({what}, {place}) ")?;
             }
             _ => write!(f, "{host} ({what}) ")?,
         }

@@ -30,7 +30,7 @@ enum Ended {
     Returned(Result<()>),
     Panicked(Box<dyn Any + Send>),
     /// With what there was to say at that moment.
-    TimedOut(Option<Report>),
+    TimedOut(Option<Box<Report>>),
 }
 
 /// Plays it.
@@ -122,7 +122,7 @@ where
                 if let Some(watchdog) = watchdog.take() {
                     watchdog.acknowledge();
                 }
-                Ended::TimedOut(scenario.inner.report_of_hang().ok())
+                Ended::TimedOut(scenario.inner.report_of_hang().ok().map(Box::new))
             }
         }
     });
