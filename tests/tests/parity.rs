@@ -68,6 +68,13 @@ macro_rules! same_behaviour {
         assert_eq!((&one, &two), (b"ab", b"cd"));
         assert_eq!(accepted.try_read(&mut buf).unwrap(), 2);
 
+        let mut grown = b"gh".to_vec();
+        assert_eq!(accepted.try_read_buf(&mut grown).unwrap_err().kind(), ErrorKind::WouldBlock);
+        dialed.write_all(b"ij").await.unwrap();
+        assert_eq!(accepted.peek(&mut buf).await.unwrap(), 2);
+        assert_eq!(accepted.try_read_buf(&mut grown).unwrap(), 2);
+        assert_eq!(grown, b"ghij");
+
         // A dropped read loses nothing, nor does a dropped readable.
         assert!(tokio::select! { biased; _ = accepted.read(&mut buf) => false, () = async {} => true });
         assert!(tokio::select! { biased; _ = accepted.readable() => false, () = async {} => true });

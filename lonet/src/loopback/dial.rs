@@ -22,7 +22,7 @@ use super::handshake::{Reply, Request, cause_of_error_reply, parse_reply};
 use super::join::Loopback;
 use super::line::{LineReader, Progress};
 use super::peer_uid::Owner;
-use super::source::Source;
+use super::source::{self, Source};
 use crate::error::Cause;
 use crate::registry::{Liveness, Lookup};
 use crate::virtnet::engine::{Call, Carried, Io, blocking};
@@ -31,7 +31,7 @@ use crate::virtnet::engine::{Call, Carried, Io, blocking};
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// So long a dial to a process without a lease waits: one of the originals.
 const UNLEASED_TIME: Duration = Duration::from_secs(60);
-/// So many addresses of this process are tried when an earlier connection is in the way.
+/// So many addresses of this process are tried when one has no port left.
 const SOURCES: usize = 16;
 
 /// A connection's key in the trace.
@@ -236,10 +236,13 @@ fn start_connecting(at: SocketAddrV4) -> io::Result<(OwnedFd, Source)> {
     loop {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-        let source = Source::bind(&fd)?;
+        source::bind_next(&fd, *at.ip())?;
         setsockopt(&fd, TcpNoDelay, &true)?;
         match connect(fd.as_raw_fd(), &SockaddrIn::from(at)) {
-            Ok(()) | Err(Errno::EINPROGRESS) => return Ok((fd, source)),
+            Ok(()) | Err(Errno::EINPROGRESS) => {
+                let source = Source::of(&fd)?;
+                return Ok((fd, source));
+            }
             Err(Errno::EADDRNOTAVAIL) if tries < SOURCES => tries += 1,
             Err(error) => return Err(error.into()),
         }

@@ -1,9 +1,9 @@
 //! Which OS addresses this process uses: a range of loopback of its own.
 //!
 //! Owns the range, the order in which a process dials from its addresses, and which of them are
-//! dialing now. A dial binds an address and port of its own choice: millions of dials later comes
-//! the first one that might meet a connection in TIME_WAIT, of which a kernel that chooses by
-//! itself has 28,000 towards a listener, for a minute each.
+//! dialing now. The port is the kernel's choice, made when it knows where to: a port that is bound
+//! by hand is taken from every program of the machine that leaves the choice to the kernel, raw TCP
+//! included, for as long as a connection stays in TIME_WAIT.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
@@ -13,17 +13,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use nix::errno::Errno;
-use nix::sys::socket::{SockaddrIn, bind};
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
+use nix::sys::socket::{SockaddrIn, bind, getsockname, setsockopt};
 
-/// The ports that Linux itself chooses from unless told otherwise: nobody counts on one of them
-/// being free.
-const FIRST_PORT: u32 = 32768;
-const PORTS: u32 = 28232;
 /// 127.x.y.1 to 127.x.y.254.
 const HOSTS: u32 = 254;
-/// So many ports in a row may be taken by others.
-const TRIES: u32 = 2000;
 
 /// A random number: the standard library promises that its hash keys are.
 fn random() -> u64 {
@@ -63,27 +57,33 @@ pub(super) fn is_ours(local: SocketAddrV4) -> bool {
     dialing().contains(&local)
 }
 
-impl Source {
-    /// Binds a socket to the next address.
-    pub(super) fn bind(fd: &impl AsFd) -> io::Result<Source> {
-        static NEXT: OnceLock<AtomicU32> = OnceLock::new();
-        let next = NEXT.get_or_init(|| AtomicU32::new(random() as u32 % (PORTS * HOSTS)));
-        let (x, y) = range();
-        let mut tries = 0;
-        loop {
-            let n = next.fetch_add(1, Ordering::Relaxed);
-            let z = (n / PORTS % HOSTS + 1) as u8;
-            let port = (FIRST_PORT + n % PORTS) as u16;
-            let local = SocketAddrV4::new(Ipv4Addr::new(127, x, y, z), port);
-            match bind(fd.as_fd().as_raw_fd(), &SockaddrIn::from(local)) {
-                Ok(()) => {
-                    dialing().insert(local);
-                    return Ok(Source { local });
-                }
-                Err(Errno::EADDRINUSE) if tries < TRIES => tries += 1,
-                Err(error) => return Err(error.into()),
-            }
+/// Binds a socket to the next of this process's addresses that is not the one it is to be
+/// connected to: where nobody listens, TCP could connect the socket to itself. Connecting gives it
+/// a port.
+///
+/// Each address has 28,000 ports towards one listener, and a port stays in TIME_WAIT for a minute:
+/// in turns they last for millions of dials.
+pub(super) fn bind_next(fd: &impl AsFd, to: Ipv4Addr) -> io::Result<()> {
+    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
+    let next = NEXT.get_or_init(|| AtomicU32::new(random() as u32));
+    let (x, y) = range();
+    let local = loop {
+        let z = (next.fetch_add(1, Ordering::Relaxed) % HOSTS + 1) as u8;
+        let ip = Ipv4Addr::new(127, x, y, z);
+        if ip != to {
+            break SocketAddrV4::new(ip, 0);
         }
+    };
+    setsockopt(fd, IpBindAddressNoPort, &true)?;
+    Ok(bind(fd.as_fd().as_raw_fd(), &SockaddrIn::from(local))?)
+}
+
+impl Source {
+    /// The address of a socket that has begun to connect.
+    pub(super) fn of(fd: &impl AsFd) -> io::Result<Source> {
+        let local = SocketAddrV4::from(getsockname::<SockaddrIn>(fd.as_fd().as_raw_fd())?);
+        dialing().insert(local);
+        Ok(Source { local })
     }
 
     pub(super) fn addr(&self) -> SocketAddrV4 {
@@ -94,5 +94,28 @@ impl Source {
 impl Drop for Source {
     fn drop(&mut self) {
         dialing().remove(&self.local);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+
+    use super::*;
+
+    #[test]
+    fn no_socket_is_bound_where_it_is_to_connect_to() {
+        let (x, y) = range();
+        let to = Ipv4Addr::new(127, x, y, 7);
+        let mut seen = BTreeSet::new();
+        for _ in 0..3 * HOSTS {
+            let flags = SockFlag::SOCK_CLOEXEC;
+            let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+            bind_next(&fd, to).unwrap();
+            let bound: SockaddrIn = getsockname(fd.as_raw_fd()).unwrap();
+            seen.insert(bound.ip());
+        }
+        assert!(!seen.contains(&to));
+        assert_eq!(seen.len(), HOSTS as usize - 1);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 
 use super::engine::Io;
@@ -274,6 +275,17 @@ impl End {
             tap.before_read();
         }
         self.was_read(self.conn.io.try_read(bufs))
+    }
+
+    pub(super) fn try_read_buf(&self, buf: &mut impl BufMut) -> io::Result<usize> {
+        self.check("read")?;
+        if !buf.has_remaining_mut() {
+            return Ok(0);
+        }
+        if let Some(tap) = &self.conn.tap {
+            tap.before_read();
+        }
+        self.was_read(self.conn.io.try_read_buf(buf))
     }
 
     pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {

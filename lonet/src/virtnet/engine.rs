@@ -7,6 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
@@ -231,6 +232,9 @@ impl Knock {
     }
 }
 
+/// What a read into a growing buffer takes from a pipe at once.
+const MOST_AT_ONCE: usize = 64 << 10;
+
 /// The bytes of one end of a connection.
 pub(crate) enum Io {
     Tcp(TcpStream),
@@ -313,6 +317,18 @@ impl Io {
         match self {
             Io::Tcp(stream) => stream.try_read_vectored(bufs),
             Io::Pipe(end) => end.try_read(bufs),
+        }
+    }
+
+    pub(crate) fn try_read_buf(&self, buf: &mut impl BufMut) -> io::Result<usize> {
+        match self {
+            Io::Tcp(stream) => stream.try_read_buf(buf),
+            Io::Pipe(end) => {
+                let mut read = vec![0; buf.chunk_mut().len().min(MOST_AT_ONCE)];
+                let bytes = end.try_read(&mut [io::IoSliceMut::new(&mut read)])?;
+                buf.put_slice(&read[..bytes]);
+                Ok(bytes)
+            }
         }
     }
 

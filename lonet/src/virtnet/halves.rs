@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 use super::connection::End;
@@ -208,6 +209,15 @@ macro_rules! reads {
             /// `WouldBlock` when there is nothing to read; else as reading.
             pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 self.end().try_read(bufs)
+            }
+
+            /// Reads without waiting into what is free in a buffer, and advances it.
+            ///
+            /// # Errors
+            ///
+            /// `WouldBlock` when there is nothing to read; else as reading.
+            pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+                self.end().try_read_buf(buf)
             }
         }
 

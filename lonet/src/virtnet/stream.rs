@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::BufMut;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 
 use super::connection::End;
@@ -173,6 +174,15 @@ impl Stream {
     /// As [`try_read`](Stream::try_read).
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.end.try_read(bufs)
+    }
+
+    /// Reads without waiting into what is free in a buffer, and advances it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_read`](Stream::try_read).
+    pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
+        self.end.try_read_buf(buf)
     }
 
     /// Writes without waiting.
