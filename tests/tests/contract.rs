@@ -236,6 +236,39 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// A program of this binary that joins: a test that no harness runs.
+#[test]
+#[ignore = "is a program"]
+fn joins_and_stays() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let _host = lonet::from_env().await.unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
+/// A program that has lonet in it is waited for until its host is up; a foreign one is not waited
+/// for at all.
+#[lonet::test(repeat = 5)]
+async fn a_program_that_joins_is_up(scenario: Scenario) -> Result<()> {
+    let mut joins = Command::new("/proc/self/exe");
+    joins.args(["joins_and_stays", "--exact", "--ignored"]);
+    let alpha = scenario.command("α", joins).await?;
+    scenario
+        .trace()
+        .lifecycle()
+        .hosts(&["α"])
+        .assert("! spawn α\n α up");
+    alpha.terminate().await?;
+    let mut sleeps = Command::new("sleep");
+    sleeps.arg("1000");
+    let beta = scenario.command("β", sleeps).await?;
+    beta.kill().await
+}
+
 #[lonet::test]
 async fn a_terminated_program_gets_sigterm(scenario: Scenario) -> Result<()> {
     let mut command = Command::new("sh");
