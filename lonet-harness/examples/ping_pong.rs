@@ -1,4 +1,4 @@
-//! Two processes, one connection: the smallest scenario, with its trace and sequence diagram.
+//! Two processes, one connection: the smallest scenario, with its trace, sequence diagram and report.
 //!
 //! Run it with `cargo run --example ping_pong`.
 
@@ -29,6 +29,8 @@ async fn client(host: Host, to: String) -> Result<String> {
 
 #[lonet::main]
 async fn main(scenario: Scenario) -> Result<()> {
+    // A failed scenario leaves a report; this one is to leave its report in any case.
+    scenario.keep_artifacts();
     let alpha = scenario.spawn("α", server()).await?;
     println!(
         "α is process {}, on the network {}",
@@ -59,5 +61,7 @@ async fn main(scenario: Scenario) -> Result<()> {
     let trace = scenario.trace();
     println!("The trace, as asserted:\n\n{trace}");
     println!("The same as a sequence diagram:\n\n{}", trace.diagram());
+    let report = scenario.artifacts_dir().join("report.html");
+    println!("The same for a browser: {}", report.display());
     Ok(())
 }

@@ -1,4 +1,76 @@
-//! Tests of several real processes on a lonet network.
+//! Tests of several real processes on a lonet network: each plays a host, real kernel TCP carries
+//! the bytes, and the test says which network events must happen, and in which causal order.
+//!
+//! ```
+//! use lonet::Host;
+//! use lonet_harness::{Result, Scenario};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! #[lonet::host] // plays one host, in a process of its own
+//! async fn server(host: Host) -> Result<()> {
+//!     let listener = host.listen(":10").await?;
+//!     let mut conn = listener.accept().await?;
+//!     conn.write_all(b"welcome").await?;
+//!     Ok(())
+//! }
+//!
+//! #[lonet::host]
+//! async fn client(host: Host, to: String) -> Result<String> {
+//!     let mut conn = host.dial(&to).await?;
+//!     let mut answer = String::new();
+//!     conn.read_to_string(&mut answer).await?;
+//!     Ok(answer)
+//! }
+//!
+//! #[lonet::main] // in a test: #[lonet::test]
+//! async fn main(scenario: Scenario) -> Result<()> {
+//!     let alpha = scenario.spawn("α", server()).await?;
+//!     scenario.until("α:10 listen").await?;
+//!     let beta = scenario.spawn("β", client("α:10".into())).await?;
+//!     assert_eq!(beta.join().await?, "welcome");
+//!     alpha.join().await?;
+//!     scenario.assert_trace(
+//!         "
+//!         α:10 listen
+//!         β:1  dial    α:10
+//!         α:1  accept  β:1
+//!         β:1  connect α:1
+//!         α:1  close   β:1
+//!         α:10 close
+//!         β:1  close   α:1
+//!         ",
+//!     );
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Start here
+//!
+//! [`Scenario`] is what a test gets: it [`spawn`](Scenario::spawn)s roles and
+//! [`command`](Scenario::command)s as hosts, waits for events ([`until`](Scenario::until)), and
+//! asserts [`Trace`]s. A [`Node`] is one running process: [`join`](Node::join),
+//! [`kill`](Node::kill), [`pause`](Node::pause), [`restart`](Node::restart). The attributes
+//! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]` come from the crate [`lonet`], and so
+//! does the network. The guide (`docs/guide.md` in the project) leads from the first test to CI,
+//! `docs/traces.md` explains partial orders in two screens.
+//!
+//! # The environment
+//!
+//! | variable | what for |
+//! |---|---|
+//! | `LONET_TIMEOUT=3` | every deadline is multiplied by this |
+//! | `LONET_KEEP=1` | a test that passes leaves its artifacts and its network, too |
+//! | `LONET_ARTIFACTS=dir` | where artifacts are put, instead of `target/lonet` |
+//! | `LONET_DEBUG=α` | α's node waits for a debugger at its start; no deadline passes meanwhile |
+//! | `LONET_BACKTRACES=0` | a verdict asks no debugger where the processes are |
+//! | `LONET_NAMESPACE=0` | does without a PID namespace; set-uid programs need that |
+//! | `UPDATE_EXPECT=1` | `expect![[…]]` and `expect_file![…]` are rewritten with what happened |
+//!
+//! # Features
+//!
+//! None: what a test needs is always there. Linux only.
+//!
+//! # To read the code
 //!
 //! A map of, starting at `scenario`:
 //!
@@ -31,6 +103,10 @@ mod watchdog;
 pub mod __private;
 
 pub use collector::failure::{Failure, Killed};
+/// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
+///
+/// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
+pub use expect_test::{expect, expect_file};
 pub use node::Node;
 pub use outcome::Result;
 pub use role::Role;

@@ -222,6 +222,21 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// The handle is gone, but the node goes on, and a failure of it is not lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// #[lonet::host]
+    /// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+    ///     2 * n
+    /// }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", doubles(1)).await?;
+    /// assert_eq!(node.join().await?, 2);
+    /// # Ok(()) }
+    /// ```
     pub async fn join(self) -> Result<T> {
         let end = self.ended(true).await?;
         match (end.outcome, &self.decode) {
@@ -249,6 +264,32 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It may have been killed, without an event that says so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     let _listener = host.listen(":10").await?;
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// node.until("α mark serves").await?;
+    /// node.kill().await?;
+    /// scenario.assert_trace(
+    ///     "
+    ///     α:10 listen
+    ///     α    mark   serves
+    ///     !    kill   α
+    ///     ",
+    /// );
+    /// assert!(node.join().await.unwrap_err().is::<lonet_harness::Killed>());
+    /// # Ok(()) }
+    /// ```
     pub async fn kill(&self) -> Result<()> {
         self.end_now().await?;
         self.inner.note(What::Kill {
@@ -294,6 +335,25 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It may have stopped, without an event that says so.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     let _listener = host.listen(":10").await?;
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// node.pause().await?; // nothing happens on α now
+    /// node.resume().await?;
+    /// node.until("α mark serves").await?;
+    /// # Ok(()) }
+    /// ```
     pub async fn pause(&self) -> Result<()> {
         self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
         self.inner.note(What::Pause {
@@ -331,6 +391,26 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// The old process may be dead, and the new one not started.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     let _listener = host.listen(":10").await?;
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// node.until("α mark serves").await?;
+    /// node.restart().await?;
+    /// node.until("α mark serves").await?; // the new one's
+    /// assert_eq!(scenario.trace().count("α:10 listen")?, 2);
+    /// # Ok(()) }
+    /// ```
     pub async fn restart(&self) -> Result<()> {
         self.end_now().await?;
         let process = self.inner.next_process();

@@ -102,6 +102,25 @@ where
 /// # Errors
 ///
 /// The scenario failed: why, in short.
+///
+/// # Examples
+///
+/// ```
+/// use lonet_harness::{Result, Scenario};
+///
+/// #[lonet::host]
+/// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+///     2 * n
+/// }
+///
+/// fn main() -> Result<()> {
+///     lonet_harness::run("doubling", async |scenario: Scenario| -> Result<()> {
+///         let node = scenario.spawn("α", doubles(2)).await?;
+///         assert_eq!(node.join().await?, 4);
+///         Ok(())
+///     })
+/// }
+/// ```
 #[track_caller]
 pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<()>
 where

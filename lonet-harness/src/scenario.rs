@@ -4,9 +4,10 @@
 //! test learns by an answer comes before all that the task does next.
 
 use std::io::{self, IsTerminal};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) keeps: AtomicBool,
     /// The latest expected trace that did not hold.
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
@@ -79,6 +82,7 @@ impl Inner {
             tracing,
             artifacts,
             entrance,
+            keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
             processes: AtomicU64::new(1),
@@ -243,6 +247,21 @@ impl Scenario {
     /// # Cancel safety
     ///
     /// A process that was asked for is started all the same, and ends with the scenario.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// #[lonet::host]
+    /// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+    ///     2 * n
+    /// }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", doubles(21)).await?;
+    /// assert_eq!(node.join().await?, 42);
+    /// # Ok(()) }
+    /// ```
     pub async fn spawn<T: DeserializeOwned>(&self, host: &str, role: Role<T>) -> Result<Node<T>> {
         self.inner.check_host(host)?;
         let player = Player::role(&role)?;
@@ -270,6 +289,27 @@ impl Scenario {
     ///
     /// As [`spawn`](Scenario::spawn); also when there is no such program, or it may not be
     /// executed.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`spawn`](Scenario::spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use std::process::Command;
+    ///
+    /// let mut command = Command::new("sh");
+    /// command.args(["-c", "echo I am $LONET_HOST"]);
+    /// let node = scenario.command("α", command).await?;
+    /// node.until("α exit 0").await?;
+    /// assert_eq!(node.log(), "I am α\n");
+    /// assert!(node.join().await?.success());
+    /// # Ok(()) }
+    /// ```
     pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>> {
         self.inner.check_host(host)?;
         let player = Player::program(command);
@@ -287,6 +327,22 @@ impl Scenario {
     /// # Errors
     ///
     /// The network's, when it can't be joined, or a running process has the name.
+    ///
+    /// # Cancel safety
+    ///
+    /// A dropped future leaves no host behind; its name may stay taken for a moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let _listener = alpha.listen("").await?;
+    /// scenario.assert_trace("α:1 listen");
+    /// # Ok(()) }
+    /// ```
     pub async fn host(&self, name: &str) -> Result<Host> {
         Ok(self.subnetwork().await?.new_host(name).await?)
     }
@@ -308,6 +364,22 @@ impl Scenario {
     /// # Cancel safety
     ///
     /// Safe: nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// #[lonet::host]
+    /// async fn leads(host: lonet::Host) {
+    ///     host.mark("leader term=3");
+    /// }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let _node = scenario.spawn("α", leads()).await?;
+    /// let elected = scenario.until("_ mark leader _").await?;
+    /// assert_eq!((elected.host(), elected.text()), ("α", "leader term=3"));
+    /// # Ok(()) }
+    /// ```
     pub async fn until(&self, pattern: &str) -> Result<Event> {
         self.inner.until(pattern, None, None).await
     }
@@ -317,6 +389,25 @@ impl Scenario {
     /// # Errors
     ///
     /// As [`until`](Scenario::until).
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("term 1");
+    /// alpha.mark("term 2");
+    /// let first = scenario.until("α mark term _").await?;
+    /// let second = scenario.until_after(&first, "α mark term _").await?;
+    /// assert_eq!(second.text(), "term 2");
+    /// # Ok(()) }
+    /// ```
     pub async fn until_after(&self, event: &Event, pattern: &str) -> Result<Event> {
         self.inner.until(pattern, Some(event.id()), None).await
     }
@@ -326,13 +417,34 @@ impl Scenario {
     /// # Panics
     ///
     /// When the scenario is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// let trace = scenario.trace();
+    /// let [one, two] = trace.events() else { panic!("two marks") };
+    /// assert!(trace.happens_before(one, two));
+    /// # Ok(()) }
+    /// ```
     pub fn trace(&self) -> Trace {
         let here = self.inner.note(What::Here {});
         let records = self
             .inner
             .ask_now(|reply| Query::Records { reply })
             .expect("a handle of a scenario is only used before it is over");
-        Trace::past(Arc::new(Graph::build(records)), here)
+        // A trace may be kept for longer than the scenario.
+        let inner = AssertUnwindSafe(Arc::downgrade(&self.inner));
+        let tell = move |mismatch: &Mismatch| match inner.upgrade() {
+            Some(inner) => Scenario { inner }.page_of(mismatch),
+            None => mismatch.to_string(),
+        };
+        Trace::past(Arc::new(Graph::build(records)), here).told_by(Arc::new(tell))
     }
 
     /// Asserts that the expected trace holds of what happens before this moment.
@@ -340,6 +452,17 @@ impl Scenario {
     /// # Panics
     ///
     /// When it does not: the message says which line could not happen, and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready for anything");
+    /// scenario.assert_trace("α mark ready for _");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn assert_trace(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check_trace(expected) {
@@ -352,6 +475,18 @@ impl Scenario {
     /// # Errors
     ///
     /// What does not hold, and why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// let mismatch = scenario.check_trace("α mark done").unwrap_err();
+    /// assert!(mismatch.to_string().contains("α mark done"));
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn check_trace(&self, expected: impl Expected) -> Result<(), Mismatch> {
         self.trace().check(expected)
@@ -388,6 +523,12 @@ impl Scenario {
             ..plain
         };
         mismatch::page(mismatch, &shown)
+    }
+
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) fn keeps_artifacts(&self) -> bool {
+        let always = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
+        always || self.inner.keeps.load(Ordering::Relaxed)
     }
 
     /// The latest expected trace that did not hold, if any.
@@ -441,6 +582,18 @@ impl Scenario {
     /// # Panics
     ///
     /// When it can't be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let directory = scenario.data_dir("α");
+    /// std::fs::write(directory.join("log"), "entry 1")?;
+    /// assert_eq!(directory, scenario.data_dir("α"));
+    /// # Ok(()) }
+    /// ```
     pub fn data_dir(&self, host: &str) -> PathBuf {
         if let Err(cause) = lonet::check_name(host) {
             panic!("no host can be called {host:?}: {cause}");
@@ -455,6 +608,11 @@ impl Scenario {
     /// Where the trace, the logs and the report of this test are put if it fails.
     pub fn artifacts_dir(&self) -> PathBuf {
         self.inner.artifacts.clone()
+    }
+
+    /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
+    pub fn keep_artifacts(&self) {
+        self.inner.keeps.store(true, Ordering::Relaxed);
     }
 }
 

@@ -1,5 +1,8 @@
 //! The attributes of lonet: [`macro@host`], [`macro@test`] and [`macro@main`].
 //!
+//! Use them as `lonet::host`, `lonet::test` and `lonet::main`: the crate `lonet` re-exports them, and
+//! what they expand to needs `lonet-harness`. There are no features.
+//!
 //! They are thin: they look at tokens, complain on the token that is wrong, and call into
 //! `lonet_harness::__private`, where everything that happens at run time lives. A map of:
 //!
@@ -32,7 +35,18 @@ use proc_macro::TokenStream;
 /// may stand in a module or inside a test function. Since the binary registers it, a role that
 /// nothing spawns gets no warning of dead code; one that is made and not spawned does.
 ///
-/// ```ignore
+/// ```
+/// use lonet::Host;
+/// use lonet_harness::{Result, Scenario};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// #[lonet::host]
+/// async fn server(host: Host) -> Result<()> {
+///     let mut conn = host.listen(":10").await?.accept().await?;
+///     conn.write_all(b"welcome").await?;
+///     Ok(())
+/// }
+///
 /// #[lonet::host]
 /// async fn client(host: Host, to: String) -> Result<String> {
 ///     let mut conn = host.dial(&to).await?;
@@ -40,6 +54,14 @@ use proc_macro::TokenStream;
 ///     conn.read_to_string(&mut answer).await?;
 ///     Ok(answer)
 /// }
+/// # #[lonet::main]
+/// # async fn main(scenario: Scenario) -> Result<()> {
+/// #     let alpha = scenario.spawn("α", server()).await?;
+/// #     scenario.until("α:10 listen").await?;
+/// #     let beta = scenario.spawn("β", client("α:10".into())).await?;
+/// #     assert_eq!(beta.join().await?, "welcome");
+/// #     alpha.join().await
+/// # }
 /// ```
 ///
 /// # Panics
@@ -73,11 +95,21 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 /// nothing, or a `Result<(), E>`. Other attributes (`#[ignore]`, `#[should_panic]`, `#[cfg]`, …)
 /// keep working, above it and below.
 ///
-/// ```ignore
+/// ```
+/// # // rustdoc leaves out what has `#[test]`, so that of this only the attribute is checked; what it
+/// # // does is shown by every test of the project.
+/// use lonet_harness::{Result, Scenario};
+///
+/// #[lonet::host]
+/// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+///     2 * n
+/// }
+///
 /// #[lonet::test(timeout = "5s")]
-/// async fn ping_pong(scenario: Scenario) -> Result<()> {
-///     let alpha = scenario.spawn("α", server()).await?;
-///     alpha.join().await
+/// async fn doubling(scenario: Scenario) -> Result<()> {
+///     let alpha = scenario.spawn("α", doubles(21)).await?;
+///     assert_eq!(alpha.join().await?, 42);
+///     Ok(())
 /// }
 /// ```
 ///
@@ -103,11 +135,19 @@ pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
 /// Takes the arguments of [`macro@test`], and gives the function the same. The program's exit
 /// code tells whether it went well.
 ///
-/// ```ignore
+/// ```
+/// use lonet_harness::{Result, Scenario};
+///
+/// #[lonet::host]
+/// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+///     2 * n
+/// }
+///
 /// #[lonet::main]
 /// async fn main(scenario: Scenario) -> Result<()> {
-///     let alpha = scenario.spawn("α", server()).await?;
-///     alpha.join().await
+///     let alpha = scenario.spawn("α", doubles(21)).await?;
+///     println!("{}", alpha.join().await?);
+///     Ok(())
 /// }
 /// ```
 #[proc_macro_attribute]

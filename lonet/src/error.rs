@@ -16,6 +16,24 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 ///
 /// Prints as `dial lonetx β:1->α:10: connection refused`. Converts into an [`io::Error`] of the
 /// fitting kind, from which it can be had back with `io::Error::downcast`.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::io;
+///
+/// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+/// let error = alpha.dial("β:10").await.unwrap_err();
+/// assert_eq!(error.to_string(), "dial pipex α:1->β:10: no such host");
+/// assert_eq!((error.op(), error.cause()), ("dial", &lonet::Cause::NoSuchHost));
+///
+/// let error = io::Error::from(error);
+/// assert_eq!(error.kind(), io::ErrorKind::NotFound);
+/// assert!(error.downcast::<lonet::Error>().is_ok());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, PartialEq)]
 pub struct Error(Box<Fields>);
 

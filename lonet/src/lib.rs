@@ -1,13 +1,17 @@
 //! A TCP network simulated over loopback: named hosts, predictable ports, shared by any number of
 //! processes of one user on one machine.
 //!
-//! ```no_run
-//! # async fn example() -> lonet::Result<()> {
-//! let network = lonet::join("x").await?; // here, and in any other process
-//! let alpha = network.new_host("α").await?;
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> lonet::Result<()> {
+//! let network = lonet::join("").await?; // a fresh one; join("x") is the one that others join, too
+//! let (alpha, beta) = (network.new_host("α").await?, network.new_host("β").await?);
+//!
 //! let listener = alpha.listen(":10").await?; // "α:10"
-//! let connection = listener.accept().await?; // local "α:1", peer for instance "β:1"
-//! # let _ = connection; Ok(()) }
+//! let (accepted, dialed) = tokio::try_join!(listener.accept(), beta.dial("α:10"))?;
+//! assert_eq!(accepted.local_addr().to_string(), "α:1");
+//! assert_eq!(dialed.local_addr().to_string(), "β:1");
+//! # Ok(()) }
 //! ```
 //!
 //! A [`SubNetwork`] is one process's part of a network, a [`Host`] an access point with ports of
@@ -16,17 +20,47 @@
 //! or TLS as well. What happens on a network can be traced: see
 //! [`trace`], and the harness that asserts such traces, `lonet-harness`.
 //!
-//! To read the code, start at `virtnet`, where ports, closing and the order of events are decided;
+//! # Start here
+//!
+//! - To test several processes: the attributes [`macro@host`], [`macro@test`] and [`macro@main`], with
+//!   the crate `lonet-harness`; the guide (`docs/guide.md` in the project) leads from the first test
+//!   to CI.
+//! - To use the network alone: [`join`], or [`from_env`] in a program that a test starts.
+//! - To write code that runs on any network: [`Networker`].
+//!
+//! Linux only. Networks lie in the platform's temporary directory, under `lonet/`; only processes of
+//! the same user, or root, get in.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! - `tls`: TLS over any [`Networker`], with rustls: `Tls`. Cryptography comes with its configurations.
+//! - `axum`: `axum::serve` takes a [`Listener`], or one of any other [`Networker`].
+//! - `hyper`: a connector with which hyper-util's client speaks to `http://α:10/`.
+//! - `tonic`: tonic serves on a [`Networker`]'s listener, and its channels connect over one. Brings
+//!   `hyper`.
+//!
+//! What the last three are made of is in `adapters`.
+//!
+//! # To read the code
+//!
+//! Start at `virtnet`, where ports, closing and the order of events are decided;
 //! then `loopback`, which carries the bytes, and `registry`, which knows who is where.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod addr;
 mod error;
+mod punycode;
 mod virtnet;
 
 mod loopback;
 pub mod pipenet;
 mod registry;
 
+#[cfg(any(feature = "axum", feature = "hyper"))]
+pub mod adapters;
 pub mod networker;
 
 mod quote;

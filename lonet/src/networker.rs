@@ -54,6 +54,34 @@ pub use tls::Tls;
 ///
 /// Errors are `io::Error`s; those of a lonet host downcast to [`lonet::Error`](crate::Error).
 /// To stop waiting, drop the future.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use lonet::{AnyNetwork, NetListener, NetStream, Networker, Tcp};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///
+/// /// Production code: it does not say which network.
+/// async fn greets(network: &impl Networker, addr: &str) -> std::io::Result<String> {
+///     let listener = network.listen(addr).await?;
+///     let addr = listener.addr();
+///     let serve = async { listener.accept().await?.write_all(b"hello").await };
+///     let ask = async {
+///         let mut answer = String::new();
+///         network.dial(&addr).await?.read_to_string(&mut answer).await?;
+///         Ok(answer)
+///     };
+///     tokio::try_join!(serve, ask).map(|((), answer)| answer)
+/// }
+///
+/// assert_eq!(greets(&Tcp, "127.0.0.1:0").await?, "hello");
+/// let host = lonet::pipenet::network("x").new_host("α").await?;
+/// assert_eq!(greets(&host, ":10").await?, "hello");
+/// assert_eq!(greets(&AnyNetwork::new(host), ":10").await?, "hello");
+/// # Ok(()) }
+/// ```
 pub trait Networker: Send + Sync + 'static {
     /// An established connection.
     type Stream: NetStream;

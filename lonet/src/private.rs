@@ -1,5 +1,6 @@
 //! What lonet's own harness needs of lonet, and users do not. Promises nothing.
 
+pub use crate::quote::unquote_text;
 pub use crate::registry::NetworkDir;
 pub use crate::trace::Tracing;
 

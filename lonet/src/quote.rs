@@ -113,22 +113,22 @@ fn is_print(c: char) -> bool {
 ///
 /// # Errors
 ///
-/// [`QuoteError`] when `input` does not begin with a quoted string.
-pub(crate) fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
+/// When `input` does not begin with a quoted string: the byte where it goes wrong, and why.
+pub(crate) fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), (usize, QuoteError)> {
     match input.first() {
         Some(b'"') => unquote_escaped(input),
         Some(b'`') => {
             let end = 1 + input[1..]
                 .iter()
                 .position(|&b| b == b'`')
-                .ok_or(QuoteError::Unterminated)?;
+                .ok_or((0, QuoteError::Unterminated))?;
             Ok((replace_invalid(&input[1..end]), end + 1))
         }
-        _ => Err(QuoteError::NotQuoted),
+        _ => Err((0, QuoteError::NotQuoted)),
     }
 }
 
-fn unquote_escaped(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
+fn unquote_escaped(input: &[u8]) -> Result<(Vec<u8>, usize), (usize, QuoteError)> {
     let mut text = Vec::new();
     let mut at = 1;
     loop {
@@ -136,13 +136,16 @@ fn unquote_escaped(input: &[u8]) -> Result<(Vec<u8>, usize), QuoteError> {
         let plain = input[at..]
             .iter()
             .position(|b| matches!(b, b'"' | b'\\' | b'\n'))
-            .ok_or(QuoteError::Unterminated)?;
+            .ok_or((0, QuoteError::Unterminated))?;
         text.extend(replace_invalid(&input[at..at + plain]));
         at += plain;
         match input[at] {
             b'"' => return Ok((text, at + 1)),
-            b'\\' => at += read_escape(&input[at + 1..], &mut text)? + 1,
-            _ => return Err(QuoteError::Newline),
+            b'\\' => {
+                let escape = read_escape(&input[at + 1..], &mut text);
+                at += escape.map_err(|why| (at, why))? + 1;
+            }
+            _ => return Err((at, QuoteError::Newline)),
         }
     }
 }
@@ -206,6 +209,24 @@ fn replace_invalid(bytes: &[u8]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// What the quoted text that `text` begins with says, and how many bytes of `text` it takes, quotes
+/// included.
+///
+/// # Errors
+///
+/// The byte where it goes wrong, and why.
+pub fn unquote_text(text: &str) -> Result<(String, usize), (usize, String)> {
+    let (said, length) = unquote(text.as_bytes()).map_err(|(at, why)| (at, why.to_string()))?;
+    match String::from_utf8(said) {
+        Ok(said) => Ok((said, length)),
+        // Escapes alone can stand for single bytes.
+        Err(_) => Err((
+            0,
+            "the bytes that \\x or \\ooo give are no UTF-8".to_owned(),
+        )),
+    }
 }
 
 /// A word as a trace prints it: as it is, or quoted where the grammar would read something else

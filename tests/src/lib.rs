@@ -1,8 +1,10 @@
 //! End-to-end and conformance tests of lonet; see `tests/`. Also holds the README's code to
-//! account: it compiles, and what can run by itself, runs. What several test binaries need to
-//! play with other processes is in the modules; it knows nothing of lonet.
+//! account: it compiles, and what can run by itself, runs. (What stands in a `#[lonet::test]` is
+//! compiled and run by the test binary `documents`.) What several test binaries need to play with
+//! other processes is in the modules; it knows nothing of lonet. `register` is the guide's.
 
 pub mod child;
+pub mod register;
 pub mod size;
 pub mod tmp;
 

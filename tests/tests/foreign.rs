@@ -1,44 +1,77 @@
-//! Processes that the harness did not start, and what they may send to a trace socket: what makes no
-//! sense fails the test with the process's name, and the others' trace is kept.
+//! Processes that the harness did not start, and programs that are none of ours, and what they may
+//! send to a trace socket: what makes no sense fails the test with the process's name, and the
+//! others' trace is kept.
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
+use lonet::Host;
 use lonet_harness::{Result, Scenario};
 
-const HELLO: &[u8] = b"{\"hello\":{\"version\":1,\"nonce\":1}}\n";
+const HELLO: &str = r#"{"hello":{"version":1,"nonce":1}}"#;
+const UP: &str = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"up":{"h":"ζ"}}}}"#;
+/// As of a process that ends while it writes.
+const HALF: &str = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"mark""#;
 
-/// A reporter of this test's own, and a host whose trace must not suffer.
-async fn reported(scenario: &Scenario, bytes: &[u8]) -> Result<()> {
+fn lines(lines: &[&str]) -> Vec<u8> {
+    lines
+        .iter()
+        .flat_map(|line| [line, "\n"])
+        .collect::<String>()
+        .into_bytes()
+}
+
+fn reporter(scenario: &Scenario) -> Result<UnixStream> {
     let name = scenario.network().trim_start_matches("lonet");
     let socket = std::env::temp_dir()
         .join("lonet")
         .join(name)
         .join("trace.sock");
-    let mut stream = UnixStream::connect(socket)?;
-    stream.write_all(bytes)?;
-    drop(stream);
+    Ok(UnixStream::connect(socket)?)
+}
+
+/// A host whose trace must not suffer, beside what is known already.
+async fn kept_beside(scenario: &Scenario, known: &str) -> Result<()> {
     let host = scenario.host("α").await?;
     host.mark("kept");
     scenario.until("α mark kept").await?;
-    scenario.assert_trace("α mark kept");
+    scenario.assert_trace(format!("{known}\nα mark kept").as_str());
     Ok(())
+}
+
+async fn kept(scenario: &Scenario) -> Result<()> {
+    kept_beside(scenario, "").await
+}
+
+/// A reporter of this test's own that says this and hangs up.
+async fn reported(scenario: &Scenario, bytes: &[u8]) -> Result<()> {
+    reporter(scenario)?.write_all(bytes)?;
+    kept(scenario).await
+}
+
+/// A program in another language that plays a host: `code` says this with `say()`.
+fn program(said: &[u8], code: &str) -> Command {
+    let prologue = "import os, signal, socket, sys, time\n\
+        s = socket.socket(socket.AF_UNIX)\n\
+        s.connect(os.environ['TMPDIR'] + '/lonet/' + os.environ['LONET_NETWORK'] + '/trace.sock')\n\
+        say = lambda: s.sendall(sys.argv[1].encode())\n";
+    let said = String::from_utf8_lossy(said);
+    let mut command = Command::new("python3");
+    command.args(["-c", &[prologue, code].concat(), &said]);
+    command
 }
 
 #[lonet::test]
 #[should_panic(expected = "sent a line to the trace socket that is none of the trace protocol")]
 async fn garbage_is_named(scenario: Scenario) -> Result<()> {
-    reported(&scenario, &[HELLO, b"220 smtp ready\n"].concat()).await
+    reported(&scenario, &lines(&[HELLO, "220 smtp ready"])).await
 }
 
 #[lonet::test]
 #[should_panic(expected = "did not begin with a `hello`")]
 async fn no_hello(scenario: Scenario) -> Result<()> {
-    reported(
-        &scenario,
-        b"{\"ev\":{\"n\":1,\"t\":1,\"e\":{\"up\":{\"h\":\"x\"}}}}\n",
-    )
-    .await
+    reported(&scenario, &lines(&[UP])).await
 }
 
 #[lonet::test]
@@ -47,12 +80,161 @@ async fn another_version(scenario: Scenario) -> Result<()> {
     reported(&scenario, b"{\"hello\":{\"version\":7,\"nonce\":1}}\n").await
 }
 
-/// As of a process that is killed while it writes: that is no fault, and no event.
+// Half a line.
+
+/// The name says which process it was, and what it said before is part of the trace.
 #[lonet::test]
-async fn half_a_line_is_no_event(scenario: Scenario) -> Result<()> {
-    reported(
-        &scenario,
-        &[HELLO, b"{\"ev\":{\"n\":1,\"t\":1,\"e\":{\"mark\""].concat(),
-    )
-    .await
+#[should_panic(
+    expected = "(ζ) hung up in the middle of a line to the trace socket; what it said \
+                           before is kept: {\"ev\":{\"n\":4,"
+)]
+async fn half_a_line_is_named(scenario: Scenario) -> Result<()> {
+    let said = [lines(&[HELLO, UP, MARK]), HALF.into()].concat();
+    reporter(&scenario)?.write_all(&said)?;
+    scenario.until("ζ mark said").await?;
+    kept_beside(&scenario, "ζ mark said").await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(δ) exited in the middle of a line")]
+async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Result<()> {
+    let said = [lines(&[HELLO]), HALF.into()].concat();
+    let delta = scenario.command("δ", program(&said, "say()")).await?;
+    assert!(delta.join().await?.success());
+    kept(&scenario).await
+}
+
+/// It may be anywhere when it is killed: that is no fault of its own, and no event.
+#[lonet::test]
+async fn a_killed_program_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
+    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let delta = scenario
+        .command("δ", program(&said, "say(); time.sleep(1000)"))
+        .await?;
+    delta.until("δ mark writes").await?;
+    delta.kill().await?;
+    kept_beside(&scenario, "δ mark writes\n! kill δ").await
+}
+
+#[lonet::test]
+async fn a_program_asked_to_finish_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
+    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let end = "signal.signal(15, lambda *_: os._exit(0)); say(); time.sleep(1000)";
+    let delta = scenario.command("δ", program(&said, end)).await?;
+    delta.until("δ mark writes").await?;
+    delta.terminate().await?;
+    kept_beside(&scenario, "δ mark writes\n! terminate δ").await
+}
+
+/// A child of a program dies with it.
+#[lonet::test]
+async fn a_killed_programs_child_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
+    let hello = r#"{"hello":{"version":1,"nonce":1,"host":"δ"}}"#;
+    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[hello, mark]), HALF.into()].concat();
+    let inner = program(&said, "say(); time.sleep(1000)");
+    let arguments: Vec<&str> = inner.get_args().filter_map(|a| a.to_str()).collect();
+    let mut outer = Command::new("python3");
+    let code = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]])";
+    outer.args(["-c", code]).args(arguments);
+    let delta = scenario.command("δ", outer).await?;
+    scenario.until("δ mark writes").await?;
+    delta.kill().await?;
+    kept_beside(&scenario, "δ mark writes\n! kill δ").await
+}
+
+/// How it died, `join` has told: once is enough.
+#[lonet::test]
+async fn a_program_that_is_killed_has_failed_already(scenario: Scenario) -> Result<()> {
+    let delta = scenario.command("δ", {
+        let said = [lines(&[HELLO]), HALF.into()].concat();
+        program(&said, "say(); os.kill(os.getpid(), 9)")
+    });
+    let status = delta.await?.join().await?;
+    assert!(!status.success());
+    kept(&scenario).await
+}
+
+// Whole lines that can't be true.
+
+const LISTEN: &str = r#"{"ev":{"n":2,"t":2,"k":1,"e":{"listen":{"a":"ζ:10","s":1}}}}"#;
+const MARK: &str = r#"{"ev":{"n":3,"t":3,"k":1,"e":{"mark":{"h":"ζ","x":"said"}}}}"#;
+
+/// Numbers order events, not the order of lines.
+#[lonet::test]
+async fn lines_in_any_order_are_one_trace(scenario: Scenario) -> Result<()> {
+    let mut stream = reporter(&scenario)?;
+    stream.write_all(&lines(&[HELLO, MARK, LISTEN, UP]))?;
+    scenario.until("ζ mark said").await?;
+    scenario.assert_trace("ζ:10 listen\nζ mark said");
+    assert!(scenario.check_trace("ζ mark said\nζ:10 listen").is_err());
+    // One that vanishes between two lines was killed, perhaps: its trace ends there.
+    drop(stream);
+    kept_beside(&scenario, "ζ:10 listen\nζ mark said").await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) gave 1 numbers to more than one record")]
+async fn a_number_given_twice_is_named(scenario: Scenario) -> Result<()> {
+    let again = MARK.replace("said", "said again");
+    reported(&scenario, &lines(&[HELLO, UP, LISTEN, MARK, &again])).await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) tells of the accept of a listener that it never told before")]
+async fn an_accept_before_its_listen_is_named(scenario: Scenario) -> Result<()> {
+    let accept =
+        r#"{"ev":{"n":2,"t":2,"k":1,"e":{"accept":{"a":"ζ:1","p":"η:1","l":1,"s":2,"c":"k#1"}}}}"#;
+    let listen = LISTEN.replace("\"n\":2", "\"n\":3");
+    reported(&scenario, &lines(&[HELLO, UP, accept, &listen])).await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) tells of a read from a socket that it never told before")]
+async fn a_read_from_nowhere_is_named(scenario: Scenario) -> Result<()> {
+    let mark = MARK.replace("\"k\":1", "\"k\":1,\"r\":[[7,1,4]]");
+    reported(&scenario, &lines(&[HELLO, UP, &mark])).await
+}
+
+/// Two processes, each of which has learned of what the other did later.
+#[lonet::test]
+#[should_panic(expected = "(ζ) reported contradicts itself: 2 causes form a cycle")]
+async fn causes_in_a_circle_are_named(scenario: Scenario) -> Result<()> {
+    let mut streams = Vec::new();
+    for (own, other) in [(1, 2), (2, 1)] {
+        let mark = MARK.replace("\"k\":1", &format!("\"k\":1,\"l\":[[{other},3]]"));
+        let mark = mark.replace("said", &format!("said {own}"));
+        let host = if own == 1 { "η" } else { "ζ" };
+        let mut stream = reporter(&scenario)?;
+        stream.write_all(&lines(&[HELLO, &UP.replace('ζ', host), &mark]))?;
+        streams.push(stream);
+        scenario.until(&format!("ζ mark said {own}")).await?;
+    }
+    kept(&scenario).await
+}
+
+#[lonet::host]
+async fn player(host: Host) -> Result<()> {
+    host.mark("plays");
+    lonet_harness::until("α mark kept").await?;
+    Ok(())
+}
+
+#[lonet::test]
+#[should_panic(expected = "both say they are host ζ; what both report is kept")]
+async fn two_processes_that_claim_one_host_are_named(scenario: Scenario) -> Result<()> {
+    let zeta = scenario.spawn("ζ", player()).await?;
+    let began = scenario.until("ζ mark plays").await?;
+    let mut stream = reporter(&scenario)?;
+    // While the other is.
+    let up = UP.replace("\"t\":1", &format!("\"t\":{}", began.time_ns()));
+    stream.write_all(&lines(&[HELLO, &up, MARK]))?;
+    scenario.until("ζ mark said").await?;
+    scenario.assert_trace("ζ mark plays\nζ mark said");
+    let host = scenario.host("α").await?;
+    host.mark("kept");
+    zeta.join().await?;
+    Ok(())
 }

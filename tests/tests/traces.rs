@@ -305,7 +305,7 @@ async fn data_is_not_recorded_unasked(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 async fn until_finds_what_was_and_what_will_be(scenario: Scenario) -> Result<()> {
-    let texts = vec!["round n=1".to_owned(), "round n=2".to_owned()];
+    let texts = (1..=3).map(|n| format!("round n={n}")).collect();
     scenario.spawn("α", marks(texts)).await?.join().await?;
     let first = scenario.until("_ mark round n=_").await?;
     assert_eq!(first.to_string(), "α mark round n=1");
@@ -315,6 +315,9 @@ async fn until_finds_what_was_and_what_will_be(scenario: Scenario) -> Result<()>
     );
     let second = scenario.until_after(&first, "_ mark round n=_").await?;
     assert_eq!(second.text(), "round n=2");
+    // Neither it nor its past.
+    let third = scenario.until_after(&second, "_ mark round n=_").await?;
+    assert_eq!(third.text(), "round n=3");
     // `until` does not wait for itself; marks of the dead are found, their connections are not.
     let beta = scenario.spawn("β", stays("here".into())).await?;
     assert_eq!(beta.until("β mark here").await?.host(), "β");

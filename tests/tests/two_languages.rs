@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use lonet::Host;
+use lonet::trace::Verb;
 use lonet_harness::{Result, Scenario};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -170,5 +171,28 @@ async fn asyncio_python(scenario: Scenario) -> Result<()> {
             "{effect} was told before {cause}"
         );
     }
+    Ok(())
+}
+
+/// What was sent and received is in the trace of both, if it is asked for.
+#[lonet::test]
+async fn python_records_data(scenario: Scenario) -> Result<()> {
+    scenario.record_data()?;
+    both_ways(&scenario, BLOCKING).await?;
+    let trace = scenario.trace().data();
+    let sent = trace.clone().verbs(&[Verb::Send]);
+    sent.assert(
+        "
+        γ:1 send α:1 4
+        α:1 send γ:1 4
+        α:1 send γ:$p 4
+        γ:$p send α:1 4
+        ",
+    );
+    let ping = trace.find("γ:1 send α:1 4")?.ok_or("no ping")?;
+    let pong = trace.find("γ mark heard pong")?.ok_or("no pong")?;
+    let received = trace.find("α:1 recv γ:1 4")?.ok_or("not received")?;
+    assert!(trace.happens_before(ping, received) && trace.happens_before(received, pong));
+    trace.contains("γ:1 send α:1 4\nγ:1 recv α:1 4\nγ mark heard pong");
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Owns the state. Everything comes to it in one order, through the reader's channel, on one
 //! thread; so nothing here is locked, and an answer is as of one moment.
 
+mod accused;
 mod answers;
 mod nodes;
 mod reports;
@@ -88,6 +89,8 @@ struct Reported {
     asked_at: Option<Conn>,
     waits: Option<Vec<Pending>>,
     records: Vec<Record>,
+    /// What it had said of a line when it hung up.
+    half: Option<Vec<u8>>,
 }
 
 impl Analyst {
@@ -156,6 +159,7 @@ impl Analyst {
                     asked_at: None,
                     waits: None,
                     records: Vec::new(),
+                    half: None,
                 });
             }
             Heard::Opened {
@@ -175,7 +179,7 @@ impl Analyst {
                     self.show(process, &bytes);
                 }
             }
-            Heard::Closed(conn) => self.hear_end(conn),
+            Heard::Closed { conn, half } => self.hear_end(conn, half),
             Heard::Cut(number) => self.hear_cut(number),
             Heard::Query(query) => self.answer(query),
             Heard::End => {}
@@ -197,11 +201,13 @@ impl Analyst {
         }
     }
 
-    fn hear_end(&mut self, conn: Conn) {
+    fn hear_end(&mut self, conn: Conn, half: Vec<u8>) {
         match self.conns.remove(&conn) {
             Some(Who::Reporter(process)) => {
-                self.processes[process].connected = false;
-                self.processes[process].asked_at = None;
+                let reported = &mut self.processes[process];
+                reported.connected = false;
+                reported.asked_at = None;
+                reported.half = (!half.is_empty()).then_some(half);
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
                 self.have_waits();
             }
@@ -238,18 +244,17 @@ impl Analyst {
         if reported.refused {
             return;
         }
-        let pid = reported.pid;
         let said = match serde_json::from_slice::<Line>(line) {
             Ok(said) => said,
             Err(error) => {
-                let shown = String::from_utf8_lossy(&line[..line.len().min(200)]).into_owned();
-                self.problems.push(format!(
-                    "process {pid} sent a line to the trace socket that is none of the trace \
-                     protocol ({error}): {shown}"
-                ));
                 // Without its greeting nothing else it says has a meaning.
                 reported.refused = !reported.greeted;
-                return;
+                let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
+                let what = format!(
+                    "sent a line to the trace socket that is none of the trace protocol \
+                     ({error}): {shown}"
+                );
+                return self.accuse(process, &what);
             }
         };
         match said {
@@ -260,17 +265,15 @@ impl Analyst {
             }
             Line::Hello(hello) => {
                 reported.refused = true;
-                self.problems.push(format!(
-                    "process {pid} speaks version {} of the trace protocol; this is version \
-                     {PROTOCOL_VERSION}",
+                let what = format!(
+                    "speaks version {} of the trace protocol; this is version {PROTOCOL_VERSION}",
                     hello.version
-                ));
+                );
+                self.accuse(process, &what);
             }
             _ if !reported.greeted => {
                 reported.refused = true;
-                self.problems.push(format!(
-                    "process {pid} did not begin with a `hello` on the trace socket"
-                ));
+                self.accuse(process, "did not begin with a `hello` on the trace socket");
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
@@ -282,6 +285,11 @@ impl Analyst {
                 }
             }
         }
+    }
+
+    fn accuse(&mut self, process: usize, what: &str) {
+        let name = self.name(&self.processes[process]);
+        self.problems.push(format!("{name} {what}"));
     }
 
     fn record(&mut self, process: usize, record: Record) {

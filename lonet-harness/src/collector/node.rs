@@ -139,6 +139,15 @@ impl Node {
         }
     }
 
+    pub(super) fn is_role(&self) -> bool {
+        self.is_role
+    }
+
+    /// The scenario has ended it, or is about to, or nothing kept it any more.
+    pub(super) fn is_caused(&self) -> bool {
+        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised
+    }
+
     /// A failure of this node.
     pub(super) fn failed(&self, how: How) -> Failure {
         Failure {

@@ -31,9 +31,9 @@ pub(crate) enum Heard {
     Lines { conn: Conn, bytes: Vec<u8> },
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
-    /// A connection's end. What came of a line that has no end is nobody's: whoever was killed
-    /// while writing it had not yet done what it tells.
-    Closed(Conn),
+    /// A connection's end, with what came of a line that has no end: it is no line, as whoever was
+    /// killed while writing it had not yet done what it tells.
+    Closed { conn: Conn, half: Vec<u8> },
     /// All that had been said when the cut was ordered has been handed on.
     Cut(u64),
     /// A question, asked after such a cut.
@@ -283,7 +283,10 @@ impl Reader {
                 };
                 self.sources.insert(conn, reading);
             }
-            Err(_) => self.tell(Heard::Closed(conn)),
+            Err(_) => self.tell(Heard::Closed {
+                conn,
+                half: Vec::new(),
+            }),
         }
     }
 
@@ -386,8 +389,9 @@ impl Reader {
 
     fn close(&mut self, conn: Conn) {
         // Closing the descriptor ends its place in the epoll.
-        if self.sources.remove(&conn).is_some() {
-            self.tell(Heard::Closed(conn));
+        if let Some(reading) = self.sources.remove(&conn) {
+            let half = reading.line;
+            self.tell(Heard::Closed { conn, half });
         }
     }
 
@@ -439,5 +443,37 @@ impl Source {
             Source::Lines(socket) => epoll.add(socket, event),
             Source::Output(pipe, _) => epoll.add(pipe, event),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// Of a process that is over before anybody has looked: a cut takes in all of it.
+    #[test]
+    fn a_cut_hears_who_is_at_the_door() {
+        let path = std::env::temp_dir().join(format!("lonet-door-{}", std::process::id()));
+        let doors = vec![(Door::Trace, UnixListener::bind(&path).unwrap())];
+        let (mut reader, mailbox, heard) = Reader::new(doors).unwrap();
+        let mut process = UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        process.write_all(b"one\ntwo\nhal").unwrap();
+        drop(process);
+        mailbox.cut(7);
+        assert!(reader.obey());
+        let heard: Vec<String> = heard
+            .try_iter()
+            .map(|heard| match heard {
+                Heard::Opened { pid, .. } => format!("opened {}", pid == std::process::id()),
+                Heard::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
+                Heard::Closed { half, .. } => format!("half {}", half.len()),
+                Heard::Cut(number) => format!("cut {number}"),
+                _ => "other".to_owned(),
+            })
+            .collect();
+        assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
     }
 }

@@ -246,18 +246,22 @@ impl Page<'_> {
                 diff[from..to].iter().any(changed)
             })
             .collect();
+        // Columns are as wide as what is shown needs.
         let lines: Vec<_> = diff
             .iter()
-            .map(|line| match line {
+            .zip(&near)
+            .filter(|(_, near)| **near)
+            .map(|(line, _)| match line {
                 Difference::Same(words)
                 | Difference::Expected(words)
                 | Difference::Happened(words) => Ok(words.clone()),
             })
             .collect();
         let text = aligned(&lines);
+        let mut texts = text.lines();
         self.heading("the nearest order that could happen (- expected, + happened):");
         let mut skipped = false;
-        for ((line, near), text) in diff.iter().zip(near).zip(text.lines()) {
+        for (line, near) in diff.iter().zip(near) {
             if !near {
                 skipped = true;
                 continue;
@@ -265,6 +269,7 @@ impl Page<'_> {
             if std::mem::take(&mut skipped) {
                 self.line("      …");
             }
+            let text = texts.next().unwrap_or_default();
             let line = match line {
                 Difference::Same(_) => format!("      {text}"),
                 Difference::Expected(_) => self.paint(Paint::Expected, &format!("    - {text}")),

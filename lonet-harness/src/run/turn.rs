@@ -4,9 +4,7 @@
 
 use std::any::Any;
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
@@ -75,6 +73,7 @@ where
     }
     runtime.block_on(scenario.leave());
     let refused = scenario.take_refused();
+    let keeps = scenario.keeps_artifacts();
     drop(scenario);
     runtime.shutdown_background();
     let mut report = session.end();
@@ -82,6 +81,9 @@ where
         report.backtraces = then.backtraces.clone();
     }
     let reason = reason.or_else(|| of_others(&report));
+    if reason.is_none() && !keeps {
+        return Ok(());
+    }
     conclude(test, ended, reason, &report, refused)
 }
 
@@ -145,7 +147,7 @@ fn of_others(report: &Report) -> Option<Reason> {
     undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
 }
 
-/// Writes the artifacts where there are to be any, and the page of a failure.
+/// Writes the artifacts, and the page of a failure.
 fn conclude(
     test: &str,
     ended: Ended,
@@ -153,10 +155,6 @@ fn conclude(
     report: &Report,
     refused: Option<Refused>,
 ) -> std::result::Result<(), Failed> {
-    let keeps = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
-    if reason.is_none() && !keeps {
-        return Ok(());
-    }
     let place = artifacts::place(test);
     let what_became = match &reason {
         Some(reason) => format!("{test} failed: {}", reason.text()),
@@ -166,9 +164,26 @@ fn conclude(
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
     let written = artifacts::write(&place, test, &what_became, report, refused.as_ref());
-    let Some(reason) = reason else { return Ok(()) };
+    let lost = written.err().map(|error| {
+        let place = place.display();
+        format!("the artifacts can't be written to {place}: {error}\n")
+    });
+    let Some(reason) = reason else {
+        if let Some(lost) = lost {
+            eprint!("{lost}");
+        }
+        return Ok(());
+    };
+    // A verdict is about the moment of the deadline, not about what the stopping made of it.
+    let shown = match &ended {
+        Ended::TimedOut(Some(then)) => then,
+        _ => report,
+    };
+    let kept = lost.is_none().then_some(place.as_path());
+    let mut page = verdict::page(test, &reason, shown, now(), kept);
+    page.extend(lost);
     Err(Failed {
-        page: page(test, &reason, &ended, report, &place, &written),
+        page,
         why: reason.text(),
         panicked: matches!(ended, Ended::Panicked(_)),
         payload: match ended {
@@ -176,27 +191,6 @@ fn conclude(
             _ => Box::new(reason.text()),
         },
     })
-}
-
-fn page(
-    test: &str,
-    reason: &Reason,
-    ended: &Ended,
-    report: &Report,
-    place: &Path,
-    written: &std::io::Result<()>,
-) -> String {
-    // A verdict is about the moment of the deadline, not about what the stopping made of it.
-    let shown = match ended {
-        Ended::TimedOut(Some(then)) => then,
-        _ => report,
-    };
-    let mut page = verdict::page(test, reason, shown, now(), written.is_ok().then_some(place));
-    if let Err(error) = written {
-        let place = place.display();
-        let _ = writeln!(page, "the artifacts can't be written to {place}: {error}");
-    }
-    page
 }
 
 fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {

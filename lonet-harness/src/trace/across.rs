@@ -6,10 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lonet::trace::What;
+use lonet::trace::{Record, What};
 
-use super::causality::{Process, process_name};
+use super::causality::Process;
 use super::edges::{Credit, Edge, Gathered, Why};
+use super::problems;
 use super::symbols::{NONE, Symbol, Symbols};
 
 /// The edges between processes.
@@ -20,10 +21,13 @@ pub(super) struct Across<'a> {
     gathered: &'a mut Gathered,
     /// The other end of each end.
     peer: Vec<Option<u32>>,
+    /// What was written of each end: where that begins, by end, and one more; and byte and record.
+    write_starts: Vec<u32>,
+    writes: Vec<(u64, u32)>,
     /// The confirmed death of each process that the scenario killed.
     kills: BTreeMap<u32, u32>,
-    /// Causes that stand after their effect in one process.
-    dropped: usize,
+    /// By process: causes that stand after their effect.
+    dropped: BTreeMap<usize, usize>,
     likely: Vec<(u32, u32)>,
 }
 
@@ -63,36 +67,50 @@ impl<'a> Across<'a> {
             symbols,
             gathered,
             peer: Vec::new(),
+            write_starts: Vec::new(),
+            writes: Vec::new(),
             kills: BTreeMap::new(),
-            dropped: 0,
+            dropped: BTreeMap::new(),
             likely: Vec::new(),
         }
     }
 
-    /// Adds the edges. Returns the likely ones, (effect, cause), and how many causes stood after
-    /// their effects.
-    pub(super) fn run(mut self) -> (Vec<(u32, u32)>, usize) {
+    /// Adds the edges. Returns the likely ones, (effect, cause).
+    pub(super) fn run(mut self) -> Vec<(u32, u32)> {
         self.connections();
         self.lifetimes();
         self.payload();
         self.awaited();
         self.claims();
-        (self.likely, self.dropped)
+        for (&process, &causes) in &self.dropped {
+            let name = problems::name(&self.processes[process]);
+            let text =
+                format!("{name} tells of {causes} causes after their effects; they order nothing");
+            self.gathered.problems.blame(vec![process], text);
+        }
+        self.likely
     }
 
     fn process_of(&self, node: u32) -> u32 {
         (self.firsts.partition_point(|&first| first <= node) - 1) as u32
     }
 
-    fn what(&self, node: u32) -> &'a What {
+    fn record(&self, node: u32) -> &'a Record {
         let process = self.process_of(node) as usize;
-        &self.processes[process].records[(node - self.firsts[process]) as usize].e
+        &self.processes[process].records[(node - self.firsts[process]) as usize]
+    }
+
+    fn what(&self, node: u32) -> &'a What {
+        &self.record(node).e
     }
 
     /// An edge between two records, which may be of one process.
     fn edge(&mut self, from: u32, to: u32, why: Why) {
         if from >= to && self.process_of(from) == self.process_of(to) {
-            self.dropped += 1;
+            *self
+                .dropped
+                .entry(self.process_of(to) as usize)
+                .or_default() += 1;
             return;
         }
         self.gathered.edges.push(Edge { from, to, why });
@@ -118,9 +136,9 @@ impl<'a> Across<'a> {
                 Some(dial) => self.edge(dial, end.created, Why::Connection),
                 None => {
                     let process = self.process_of(end.created) as usize;
-                    let name = process_name(process, &self.processes[process]);
+                    let name = problems::name(&self.processes[process]);
                     let key = self.symbols.text(end.key);
-                    self.gathered.problems.push(format!(
+                    self.gathered.problems.note(format!(
                         "{name} accepted {a} from {p} on {key}, which no dial has reported"
                     ));
                 }
@@ -148,31 +166,29 @@ impl<'a> Across<'a> {
             if let Some(node) = process.node {
                 by_number.entry(node).or_default().push(index as u32);
             }
-            self.hosts_up(index);
         }
+        self.hosts_up();
         let mut starts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut finishes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut died_otherwise = BTreeSet::new();
-        for (index, process) in self.processes.iter().enumerate() {
-            for (offset, record) in process.records.iter().enumerate() {
-                let node = self.firsts[index] + offset as u32;
-                let (i, ends) = match &record.e {
-                    What::Spawn { i, .. } | What::Restart { i, .. } => (i, false),
-                    What::Exit { i, x, .. } => {
-                        if x != "signal 9" {
-                            died_otherwise.insert(*i);
-                        }
-                        (i, true)
+        for &node in &self.gathered.lives {
+            let what = self.what(node);
+            let (i, ends) = match what {
+                What::Spawn { i, .. } | What::Restart { i, .. } => (i, false),
+                What::Exit { i, x, .. } => {
+                    if x != "signal 9" {
+                        died_otherwise.insert(*i);
                     }
-                    What::Kill { i, .. } => (i, true),
-                    _ => continue,
-                };
-                for &of in by_number.get(i).map_or(&[][..], Vec::as_slice) {
-                    let list = if ends { &mut finishes } else { &mut starts };
-                    list.entry(of).or_default().push(node);
-                    if matches!(record.e, What::Kill { .. }) {
-                        self.kills.insert(of, node);
-                    }
+                    (i, true)
+                }
+                What::Kill { i, .. } => (i, true),
+                _ => continue,
+            };
+            for &of in by_number.get(i).map_or(&[][..], Vec::as_slice) {
+                let list = if ends { &mut finishes } else { &mut starts };
+                list.entry(of).or_default().push(node);
+                if matches!(what, What::Kill { .. }) {
+                    self.kills.insert(of, node);
                 }
             }
         }
@@ -220,33 +236,69 @@ impl<'a> Across<'a> {
     }
 
     /// A host is up before anything happens there.
-    fn hosts_up(&mut self, index: usize) {
-        let mut up: BTreeMap<&str, u32> = BTreeMap::new();
-        let records = &self.processes[index].records;
-        for (offset, record) in records.iter().enumerate() {
-            let node = self.firsts[index] + offset as u32;
-            if let What::Up { h } = &record.e {
-                up.insert(h, node);
-                continue;
+    fn hosts_up(&mut self) {
+        let mut ups: BTreeMap<u32, Vec<(u32, &str)>> = BTreeMap::new();
+        for &node in &self.gathered.lives {
+            if let What::Up { h } = self.what(node) {
+                let process = self.process_of(node);
+                ups.entry(process).or_default().push((node, h));
             }
-            if self.gathered.has_before[node as usize] {
-                continue;
-            }
-            let first = match self.processes[index].node {
-                // The one host of a process that the scenario started.
-                Some(_) => up.values().min().copied(),
-                None => host_of(&record.e).and_then(|host| up.get(host).copied()),
-            };
-            if let Some(first) = first {
-                self.gathered.has_before[node as usize] = true;
-                self.gathered.has_after[first as usize] = true;
-                self.push(first, node, Why::Process);
+        }
+        for (process, ups) in ups {
+            let started = self.processes[process as usize].node.is_some();
+            let mut ups = ups.into_iter().peekable();
+            let mut up: BTreeMap<&str, u32> = BTreeMap::new();
+            for node in self.records_of(process) {
+                if let Some((_, host)) = ups.next_if(|&(first, _)| first == node) {
+                    up.insert(host, node);
+                    continue;
+                }
+                if self.gathered.has_before[node as usize] {
+                    continue;
+                }
+                let first = if started {
+                    // The one host of a process that the scenario started.
+                    up.values().min().copied()
+                } else {
+                    host_of(self.what(node)).and_then(|host| up.get(host).copied())
+                };
+                if let Some(first) = first {
+                    self.gathered.has_before[node as usize] = true;
+                    self.gathered.has_after[first as usize] = true;
+                    self.push(first, node, Why::Process);
+                }
             }
         }
     }
 
+    /// Puts what was written together by ends, each in the order in which it was.
+    fn writes_by_end(&mut self) {
+        let writes = std::mem::take(&mut self.gathered.writes);
+        let mut starts = vec![0u32; self.gathered.ends.len() + 1];
+        for write in &writes {
+            starts[write.end as usize + 1] += 1;
+        }
+        for end in 1..starts.len() {
+            starts[end] += starts[end - 1];
+        }
+        let mut next = starts.clone();
+        self.writes = vec![(0, 0); writes.len()];
+        for write in writes {
+            let slot = &mut next[write.end as usize];
+            self.writes[*slot as usize] = (write.from, write.node);
+            *slot += 1;
+        }
+        self.write_starts = starts;
+    }
+
+    fn writes_of(&self, end: usize) -> &[(u64, u32)] {
+        let (from, to) = (self.write_starts[end], self.write_starts[end + 1]);
+        &self.writes[from as usize..to as usize]
+    }
+
     /// What was written → what was read.
     fn payload(&mut self) {
+        self.writes_by_end();
         let credits = std::mem::take(&mut self.gathered.credits);
         for credit in credits {
             if let Some((from, why)) = self.cause(credit, credit.certain) {
@@ -262,8 +314,8 @@ impl<'a> Across<'a> {
 
     /// The latest that the other end did before so many bytes of it could be read.
     fn cause(&self, credit: Credit, bytes: u64) -> Option<(u32, Why)> {
-        let peer = self.peer[credit.end as usize]?;
-        let peer = &self.gathered.ends[peer as usize];
+        let index = self.peer[credit.end as usize]? as usize;
+        let peer = &self.gathered.ends[index];
         if !peer.opaque {
             if let Some((w, node)) = peer.shutdown
                 && bytes > w
@@ -284,8 +336,9 @@ impl<'a> Across<'a> {
                 return Some((kill, Why::Killed));
             }
         }
-        let written = peer.writes.partition_point(|&(w, _)| w < bytes);
-        let (_, node) = *peer.writes.get(written.checked_sub(1)?)?;
+        let writes = self.writes_of(index);
+        let written = writes.partition_point(|&(from, _)| from < bytes);
+        let (_, node) = *writes.get(written.checked_sub(1)?)?;
         Some((node, Why::Payload))
     }
 
@@ -304,11 +357,12 @@ impl<'a> Across<'a> {
                 Some(from) => self.edge(from, to, Why::Awaited),
                 None => {
                     let process = self.process_of(to) as usize;
-                    let name = process_name(process, &self.processes[process]);
-                    self.gathered.problems.push(format!(
-                        "{name} learned of record {} of process {}, which nobody has reported",
-                        event.n, event.process
-                    ));
+                    let name = problems::name(&self.processes[process]);
+                    let text = format!(
+                        "{name} learned of event [{},{}], which nobody has reported",
+                        event.process, event.n
+                    );
+                    self.gathered.problems.blame(vec![process], text);
                 }
             }
         }
@@ -317,16 +371,20 @@ impl<'a> Across<'a> {
     /// Two processes that say they are the same host at the same time.
     fn claims(&mut self) {
         let mut claims: BTreeMap<&str, Vec<(usize, u64, u64)>> = BTreeMap::new();
-        for (index, process) in self.processes.iter().enumerate() {
-            let last = process.records.iter().map(|r| r.t).max().unwrap_or(0);
-            for record in &process.records {
-                let What::Up { h } = &record.e else { continue };
-                let down = process.records.iter().find(|r| {
-                    r.n > record.n && matches!(&r.e, What::Down { h: down } if down == h)
-                });
-                let until = down.map_or(last, |down| down.t);
-                claims.entry(h).or_default().push((index, record.t, until));
-            }
+        let lives = &self.gathered.lives;
+        for (at, &node) in lives.iter().enumerate() {
+            let What::Up { h } = self.what(node) else {
+                continue;
+            };
+            let process = self.process_of(node);
+            let later = lives[at + 1..].iter().copied();
+            let down = later
+                .take_while(|&later| self.process_of(later) == process)
+                .find(|&later| matches!(self.what(later), What::Down { h: down } if down == h));
+            let last = self.gathered.latest[process as usize];
+            let until = down.map_or(last, |down| self.record(down).t);
+            let claim = (process as usize, self.record(node).t, until);
+            claims.entry(h).or_default().push(claim);
         }
         for (host, mut claims) in claims {
             claims.sort_by_key(|&(index, from, _)| (from, index));
@@ -335,11 +393,12 @@ impl<'a> Across<'a> {
                     continue;
                 };
                 if a != b && from < until {
-                    self.gathered.problems.push(format!(
-                        "{} and {} both say they are host {host}; what both report is kept",
-                        process_name(*a, &self.processes[*a]),
-                        process_name(*b, &self.processes[*b]),
-                    ));
+                    let text = format!(
+                        "process {} and process {} both say they are host {host}; what both \
+                         report is kept",
+                        self.processes[*a].pid, self.processes[*b].pid
+                    );
+                    self.gathered.problems.blame(vec![*a, *b], text);
                 }
             }
         }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::causality::Graph;
 use super::columns::aligned;
+use super::edges::Why;
 use super::grammar::{Expectation, Port};
 use super::matching::{Mode, Outcome, Scope, decide, label_of, translate};
 use super::pattern::{Bindings, Fields, unify};
@@ -57,7 +58,6 @@ pub(crate) fn updated(graph: &Graph, scope: &Scope, old: &Expectation) -> Option
 /// A text that holds, as near to the old one as the relation allows.
 pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> String {
     let races = Races::find(graph, scope);
-    let placed = Sorting::new(graph, scope, &races, Some(old)).run();
     let mut last = String::new();
     // Old wildcards and variables first; if those don't hold together, without them; and if the
     // names for raced ports don't, which takes a report that contradicts itself, without any.
@@ -71,7 +71,9 @@ pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> Stri
             names: BTreeMap::new(),
             used: old.variables.iter().map(|v| v.name.clone()).collect(),
         };
-        last = writer.write(&placed);
+        let mut sorting = Sorting::new(graph, scope, &races, Some(old));
+        sorting.ports_order = !names_races;
+        last = writer.write(&sorting.run());
         let plain = races.is_empty() && old.lines.iter().all(|l| l.shape.is_concrete());
         if plain {
             break;
@@ -148,6 +150,10 @@ struct Sorting<'a> {
     plain: FastMap<u32, Vec<u32>>,
     /// Old lines that leave something open, and are not used yet.
     open: BTreeSet<u32>,
+    races: &'a Races,
+    /// Whether raced ports order what takes them after what freed them. Not where a variable is
+    /// written for their numbers: in the next run another may have been free.
+    ports_order: bool,
     bindings: Bindings,
     digests: FastMap<u32, u64>,
     likely_after: FastMap<u32, Vec<u32>>,
@@ -157,7 +163,7 @@ impl<'a> Sorting<'a> {
     fn new(
         graph: &'a Graph,
         scope: &'a Scope,
-        races: &Races,
+        races: &'a Races,
         old: Option<&'a Expectation>,
     ) -> Sorting<'a> {
         let mut plain: FastMap<u32, Vec<u32>> = FastMap::default();
@@ -183,6 +189,8 @@ impl<'a> Sorting<'a> {
             rank: ranks(graph, scope, races),
             plain,
             open,
+            races,
+            ports_order: true,
             bindings: Bindings::new(old.map_or(0, |old| old.variables.len())),
             digests: FastMap::default(),
             likely_after,
@@ -199,7 +207,9 @@ impl<'a> Sorting<'a> {
                 continue;
             }
             let likely = self.graph.likely_before(node);
-            waits[index] = self.graph.before.of(node).len() as u32
+            let causes = self.graph.before.of(node).iter();
+            let causes = causes.filter(|&&(_, why)| self.orders(node, why));
+            waits[index] = causes.count() as u32
                 + likely
                     .filter(|&cause| self.scope.members[cause as usize])
                     .count() as u32;
@@ -224,7 +234,9 @@ impl<'a> Sorting<'a> {
                 },
             };
             effects.clear();
-            effects.extend(self.graph.after.of(node).iter().map(|&(effect, _)| effect));
+            let after = self.graph.after.of(node).iter();
+            let ordered = after.filter(|&&(effect, why)| self.orders(effect, why));
+            effects.extend(ordered.map(|&(effect, _)| effect));
             effects.extend(self.likely_after.get(&node).into_iter().flatten());
             for &effect in &effects {
                 let index = effect as usize;
@@ -324,25 +336,42 @@ impl<'a> Sorting<'a> {
         if let Some(&known) = self.digests.get(&node) {
             return known;
         }
-        let past = self.graph.past(node);
-        let before = (0..past.len() as u32).filter(|&n| past[n as usize]);
-        let mut sum = before
-            .filter_map(|n| self.rank.get(&n))
-            .fold(0u64, |sum, &rank| sum.wrapping_add(digest((rank, 1u8))));
+        let ranks = |direction: u8, nodes: BTreeSet<u32>| {
+            let ranks = nodes.into_iter().filter_map(|node| self.rank.get(&node));
+            ranks.fold(0u64, |sum, &rank| {
+                sum.wrapping_add(digest((rank, direction)))
+            })
+        };
+        let past = self.reached(node, |node| self.graph.before.of(node), |_, node| node);
+        let future = self.reached(node, |node| self.graph.after.of(node), |next, _| next);
+        let sum = ranks(1, past).wrapping_add(ranks(2, future));
+        self.digests.insert(node, sum);
+        sum
+    }
+
+    /// The members that one leads to, in the direction of `next`. `effect` is which of two, the
+    /// next one and the one before it on that way, comes later.
+    fn reached<'g>(
+        &self,
+        from: u32,
+        next: impl Fn(u32) -> &'g [(u32, Why)],
+        effect: impl Fn(u32, u32) -> u32,
+    ) -> BTreeSet<u32> {
         let mut seen = BTreeSet::new();
-        let mut todo = vec![node];
+        let mut todo = vec![from];
         while let Some(node) = todo.pop() {
-            for &(effect, _) in self.graph.after.of(node) {
-                if self.scope.members[effect as usize] && seen.insert(effect) {
-                    todo.push(effect);
-                    if let Some(&rank) = self.rank.get(&effect) {
-                        sum = sum.wrapping_add(digest((rank, 2u8)));
-                    }
+            for &(other, why) in next(node) {
+                let counts = self.orders(effect(other, node), why);
+                if counts && self.scope.members[other as usize] && seen.insert(other) {
+                    todo.push(other);
                 }
             }
         }
-        self.digests.insert(node, sum);
-        sum
+        seen
+    }
+
+    fn orders(&self, effect: u32, why: Why) -> bool {
+        why != Why::Port || self.ports_order || !self.races.is_raced(effect)
     }
 }
 
@@ -480,7 +509,7 @@ pub(super) fn split_words(line: &str) -> Vec<String> {
     let mut rest = line.trim();
     while !rest.is_empty() {
         let quoted = rest.starts_with('"');
-        let length = match super::quoted::unquote(rest) {
+        let length = match lonet::__private::unquote_text(rest) {
             Ok((_, length)) if quoted => length,
             _ => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         };

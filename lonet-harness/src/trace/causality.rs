@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::across::Across;
 use super::edges::{Gathered, OneProcess, Why};
-use super::symbols::{Label, Labels, NONE, Symbols};
+use super::problems::{self, Problems};
+use super::symbols::{Labels, NONE, Symbols};
 
 /// What one process reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ pub struct Graph {
     pub(crate) place: Vec<u32>,
     /// Further edges, for display and canonical order only: (effect, cause), sorted.
     pub(crate) likely: Vec<(u32, u32)>,
-    problems: Vec<String>,
+    pub(crate) problems: Problems,
 }
 
 /// Edges by node, all in one vector.
@@ -84,7 +85,7 @@ impl Graph {
     /// Works out which record happens before which. Never fails: what makes no sense is told by
     /// [`problems`](Graph::problems).
     pub fn build(mut processes: Vec<Process>) -> Graph {
-        let mut problems = Vec::new();
+        let mut problems = Problems::default();
         let mut firsts = Vec::with_capacity(processes.len() + 1);
         let mut total: u32 = 0;
         for (index, process) in processes.iter_mut().enumerate() {
@@ -97,39 +98,28 @@ impl Graph {
 
         let mut symbols = Symbols::default();
         symbols.intern("");
-        let mut labels = Labels::default();
-        let mut label_of = Vec::with_capacity(total as usize);
-        for record in processes.iter().flat_map(|process| &process.records) {
-            let label = Label::of_record(record, &mut symbols);
-            label_of.push(label.map_or(NONE, |label| labels.intern(label)));
-        }
-
         let mut gathered = Gathered {
             has_before: vec![false; total as usize],
             has_after: vec![false; total as usize],
+            problems,
             ..Gathered::default()
         };
         gathered.edges.reserve(total as usize * 2);
+        gathered.label_of.reserve(total as usize);
         for (index, process) in processes.iter().enumerate() {
-            let name = process_name(index, process);
             OneProcess {
                 index: index as u32,
-                name: &name,
                 first: firsts[index],
+                process,
                 records: &process.records,
             }
             .gather(&mut gathered, &mut symbols);
         }
-        gathered.problems.splice(0..0, problems);
 
-        let (mut likely, dropped) = Across::new(&processes, &firsts, &symbols, &mut gathered).run();
-        if dropped > 0 {
-            gathered.problems.push(format!(
-                "{dropped} causes stand after their effects in the same process; they order nothing"
-            ));
-        }
+        let mut likely = Across::new(&processes, &firsts, &symbols, &mut gathered).run();
 
         let nodes = total as usize + gathered.joints.len();
+        let mut label_of = std::mem::take(&mut gathered.label_of);
         label_of.resize(nodes, NONE);
         let process_of = |node: u32| match node.checked_sub(total) {
             Some(joint) => gathered.joints[joint as usize],
@@ -146,14 +136,26 @@ impl Graph {
             // Only edges between processes can close a cycle: leave those out.
             let on_cycle = cyclic(nodes, &before, &after, &order);
             let known = edges.len();
+            let mut involved = BTreeSet::new();
             edges.retain(|e| {
                 let inside = on_cycle[e.from as usize] && on_cycle[e.to as usize];
-                !inside || process_of(e.from) == process_of(e.to)
+                let (from, to) = (process_of(e.from) as usize, process_of(e.to) as usize);
+                if inside && from != to {
+                    involved.extend([from, to]);
+                }
+                !inside || from == to
             });
-            gathered.problems.push(format!(
-                "the processes' reports contradict each other: {} causes form a cycle; they order nothing",
+            let names: Vec<String> = involved
+                .iter()
+                .map(|&index| problems::name(&processes[index]))
+                .collect();
+            let text = format!(
+                "what {} reported contradicts itself: {} causes form a cycle; they order nothing",
+                names.join(" and "),
                 known - edges.len()
-            ));
+            );
+            let involved = involved.into_iter().collect();
+            gathered.problems.blame(involved, text);
         };
         let mut place = vec![0; nodes];
         for (index, &node) in order.iter().enumerate() {
@@ -169,7 +171,7 @@ impl Graph {
             processes,
             firsts,
             symbols,
-            labels,
+            labels: gathered.labels,
             label_of,
             before,
             after,
@@ -182,7 +184,7 @@ impl Graph {
 
     /// What the processes reported that makes no sense, each with the process that did.
     pub fn problems(&self) -> &[String] {
-        &self.problems
+        self.problems.texts()
     }
 
     /// Whether the scenario started a process that plays this host.
@@ -316,12 +318,8 @@ impl Graph {
     }
 }
 
-pub(super) fn process_name(index: usize, process: &Process) -> String {
-    format!("process {index} (pid {})", process.pid)
-}
-
 /// Records by number, each number once.
-fn put_in_order(index: usize, process: &mut Process, problems: &mut Vec<String>) {
+fn put_in_order(index: usize, process: &mut Process, problems: &mut Problems) {
     if process.records.is_sorted_by(|a, b| a.n < b.n) {
         return;
     }
@@ -330,10 +328,11 @@ fn put_in_order(index: usize, process: &mut Process, problems: &mut Vec<String>)
     process.records.dedup_by_key(|record| record.n);
     let twice = known - process.records.len();
     if twice > 0 {
-        problems.push(format!(
-            "{} gave {twice} numbers to more than one record; the first of each counts",
-            process_name(index, process)
-        ));
+        let name = problems::name(process);
+        let text = format!(
+            "{name} gave {twice} numbers to more than one record; the first of each counts"
+        );
+        problems.blame(vec![index], text);
     }
 }
 

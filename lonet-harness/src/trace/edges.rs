@@ -9,7 +9,9 @@ use std::collections::BTreeMap;
 
 use lonet::trace::{EventId, Record, What};
 
-use super::symbols::{FastMap, Symbol, Symbols};
+use super::causality::Process;
+use super::problems::{self, Problems};
+use super::symbols::{FastMap, Label, Labels, NONE, Symbol, Symbols};
 
 /// Why one record happens before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,15 +51,26 @@ pub(crate) struct End {
     pub(crate) created: u32,
     pub(crate) is_dialer: bool,
     pub(crate) key: Symbol,
-    /// From which byte on it was written after which record, both growing.
-    pub(crate) writes: Vec<(u64, u32)>,
     pub(crate) shutdown: Option<(u64, u32)>,
     pub(crate) close: Option<(u64, u32)>,
     pub(crate) opaque: bool,
+}
+
+/// From its byte `from` on, an end was written after a record. Of one end, both grow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Write {
+    pub(crate) end: u32,
+    pub(crate) node: u32,
+    pub(crate) from: u64,
+}
+
+/// What is known of an end while its process is read.
+struct Socket {
     last_write: u32,
     /// The latest that is in the trace: no note.
     last_shown_write: Option<u32>,
     last_recv: Option<u32>,
+    written: u64,
     certain: u64,
     eof: bool,
 }
@@ -76,7 +89,15 @@ pub(crate) struct Credit {
 #[derive(Default)]
 pub(crate) struct Gathered {
     pub(crate) edges: Vec<Edge>,
+    pub(crate) labels: Labels,
+    /// The label of each node, `NONE` for those that are no event.
+    pub(crate) label_of: Vec<u32>,
     pub(crate) ends: Vec<End>,
+    pub(crate) writes: Vec<Write>,
+    /// The records that tell of a host or a process coming or going.
+    pub(crate) lives: Vec<u32>,
+    /// By process: the latest time it told.
+    pub(crate) latest: Vec<u64>,
     pub(crate) credits: Vec<Credit>,
     /// Which record learned of which event.
     pub(crate) learned: Vec<(EventId, u32)>,
@@ -87,7 +108,7 @@ pub(crate) struct Gathered {
     /// Per record: has an edge to, from another of its process.
     pub(crate) has_before: Vec<bool>,
     pub(crate) has_after: Vec<bool>,
-    pub(crate) problems: Vec<String>,
+    pub(crate) problems: Problems,
 }
 
 /// What is known of one task.
@@ -119,8 +140,8 @@ struct Accepts {
 /// The records of one process, sorted, each with its node: `first` and on.
 pub(crate) struct OneProcess<'a> {
     pub(crate) index: u32,
-    pub(crate) name: &'a str,
     pub(crate) first: u32,
+    pub(crate) process: &'a Process,
     pub(crate) records: &'a [Record],
 }
 
@@ -135,14 +156,16 @@ impl OneProcess<'_> {
     pub(crate) fn gather(&self, into: &mut Gathered, symbols: &mut Symbols) {
         Gathering {
             process: self,
-            into,
             symbols,
             tasks: FastMap::default(),
             task_states: Vec::new(),
+            first_end: into.ends.len() as u32,
             sockets: FastMap::default(),
+            open: Vec::new(),
             listeners: FastMap::default(),
             released: FastMap::default(),
             unknown: BTreeMap::new(),
+            into,
         }
         .run();
     }
@@ -155,8 +178,10 @@ struct Gathering<'a, 'b> {
     /// Where in `task_states` each task is.
     tasks: FastMap<u64, usize>,
     task_states: Vec<Task>,
-    /// Which end a socket is.
+    /// Which end a socket is; the ends of this process follow one another, from the first on.
     sockets: FastMap<u64, u32>,
+    first_end: u32,
+    open: Vec<Socket>,
     /// The record of each listener's creation.
     listeners: FastMap<u64, u32>,
     /// Which record freed a port.
@@ -167,8 +192,14 @@ struct Gathering<'a, 'b> {
 
 impl Gathering<'_, '_> {
     fn run(mut self) {
+        let mut latest = 0;
+        // A record is looked at once: a million of them are more than any cache holds.
         for (index, record) in self.process.records.iter().enumerate() {
             let node = self.process.first + index as u32;
+            latest = latest.max(record.t);
+            let label = Label::of_record(record, self.symbols);
+            let number = label.map_or(NONE, |label| self.into.labels.intern(label));
+            self.into.label_of.push(number);
             let ordered = record.k.is_some() && !record.u;
             let is_here = matches!(record.e, What::Here {});
             if let Some(k) = record.k {
@@ -186,12 +217,12 @@ impl Gathering<'_, '_> {
                 self.causes(node, node);
             }
             self.reads_seen(record);
-            self.socket(node, record);
+            self.socket(node, record, label.map_or(NONE, |label| label.host));
         }
-        for (what, (n, times)) in &self.unknown {
-            self.into.problems.push(format!(
-                "{} tells of {what} that it never told before, {times} times, first in record {n}",
-                self.process.name
+        self.into.latest.push(latest);
+        for (what, (n, times)) in std::mem::take(&mut self.unknown) {
+            self.blame(format!(
+                "tells of {what} that it never told before, {times} times, first in record {n}"
             ));
         }
     }
@@ -237,9 +268,9 @@ impl Gathering<'_, '_> {
     fn reads_seen(&mut self, record: &Record) {
         for read in &record.r {
             if let Some(&end) = self.sockets.get(&read.s) {
-                let end = &mut self.into.ends[end as usize];
-                end.certain = end.certain.max(read.certain);
-                end.eof |= read.certain > read.all;
+                let socket = self.socket_of(end);
+                socket.certain = socket.certain.max(read.certain);
+                socket.eof |= read.certain > read.all;
             }
         }
     }
@@ -337,13 +368,18 @@ impl Gathering<'_, '_> {
         }
     }
 
-    fn socket(&mut self, node: u32, record: &Record) {
+    fn socket_of(&mut self, end: u32) -> &mut Socket {
+        &mut self.open[(end - self.first_end) as usize]
+    }
+
+    /// What a record says of its socket and its port; `host` is the one where it happened.
+    fn socket(&mut self, node: u32, record: &Record, host: Symbol) {
         match &record.e {
             What::Listen { a, s } => {
-                self.take_port(a, node);
+                self.take_port(host, a, node);
                 self.listeners.insert(*s, node);
             }
-            What::Dial { a, .. } => self.take_port(a, node),
+            What::Dial { a, .. } => self.take_port(host, a, node),
             What::Link { d, c } => {
                 let key = self.symbols.intern(c);
                 match self.dial(*d, node) {
@@ -352,7 +388,7 @@ impl Gathering<'_, '_> {
                 }
             }
             What::Accept { a, l, s, c, .. } => {
-                self.take_port(a, node);
+                self.take_port(host, a, node);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the accept of a listener", record.n),
@@ -371,17 +407,17 @@ impl Gathering<'_, '_> {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the failure of a dial", record.n),
                 }
-                self.free_port(a, node);
+                self.free_port(host, a, node);
             }
             What::Close { a, p: None, s, .. } => {
                 match self.listeners.get(s) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the close of a listener", record.n),
                 }
-                self.free_port(a, node);
+                self.free_port(host, a, node);
             }
             What::Close { a, s, w, .. } => {
-                self.free_port(a, node);
+                self.free_port(host, a, node);
                 self.close(node, *s, *w, record);
             }
             What::Shutdown { s, w, .. } => {
@@ -398,8 +434,9 @@ impl Gathering<'_, '_> {
                 let Some(&end) = self.sockets.get(s) else {
                     return self.unknown("data from a socket", record.n);
                 };
-                let of = &mut self.into.ends[end as usize];
-                let before = of.last_recv.replace(node).unwrap_or(of.created);
+                let created = self.into.ends[end as usize].created;
+                let before = self.socket_of(end).last_recv.replace(node);
+                let before = before.unwrap_or(created);
                 self.edge(before, node, Why::Socket);
                 if record.u {
                     // Its own bytes it has read, whatever else its task does.
@@ -410,6 +447,12 @@ impl Gathering<'_, '_> {
                 Some(&end) => self.into.ends[end as usize].opaque = true,
                 None => self.unknown("a socket taken by user code", record.n),
             },
+            What::Up { .. }
+            | What::Down { .. }
+            | What::Spawn { .. }
+            | What::Restart { .. }
+            | What::Exit { .. }
+            | What::Kill { .. } => self.into.lives.push(node),
             _ => {}
         }
     }
@@ -436,23 +479,22 @@ impl Gathering<'_, '_> {
         let key = self.symbols.intern(key);
         let end = self.into.ends.len() as u32;
         if self.sockets.insert(s, end).is_some() {
-            self.into.problems.push(format!(
-                "{} gives the number {s} to two sockets",
-                self.process.name
-            ));
+            self.blame(format!("gives the number {s} to two sockets"));
         }
         self.into.ends.push(End {
             process: self.process.index,
             created: node,
             is_dialer,
             key,
-            writes: Vec::new(),
             shutdown: None,
             close: None,
             opaque: false,
+        });
+        self.open.push(Socket {
             last_write: node,
             last_shown_write: None,
             last_recv: None,
+            written: 0,
             certain: 0,
             eof: false,
         });
@@ -463,16 +505,21 @@ impl Gathering<'_, '_> {
             self.unknown("a write to a socket", n);
             return None;
         };
-        let end = &mut self.into.ends[index as usize];
-        let before = std::mem::replace(&mut end.last_write, node);
         let record = &self.process.records[(node - self.process.first) as usize];
+        let socket = self.socket_of(index);
+        let before = std::mem::replace(&mut socket.last_write, node);
         if !matches!(record.e, What::Note { .. }) {
-            end.last_shown_write = Some(node);
+            socket.last_shown_write = Some(node);
         }
-        if !end.opaque {
-            // A later write can't begin at a lower byte.
-            let floor = end.writes.last().map_or(0, |&(w, _)| w);
-            end.writes.push((w.max(floor), node));
+        // A later write can't begin at a lower byte.
+        socket.written = socket.written.max(w);
+        let from = socket.written;
+        if !self.into.ends[index as usize].opaque {
+            self.into.writes.push(Write {
+                end: index,
+                node,
+                from,
+            });
         }
         self.edge(before, node, Why::Socket);
         Some(index)
@@ -484,15 +531,19 @@ impl Gathering<'_, '_> {
         };
         let end = &mut self.into.ends[index as usize];
         if end.close.is_some() {
-            self.into.problems.push(format!(
-                "{} closes socket {s} twice, again in record {}",
-                self.process.name, record.n
-            ));
-            return;
+            let again = record.n;
+            return self.blame(format!("closes socket {s} twice, again in record {again}"));
         }
         end.close = Some((w, node));
-        let (created, last_write, last_shown) = (end.created, end.last_write, end.last_shown_write);
-        let (last_recv, certain, eof) = (end.last_recv, end.certain, end.eof);
+        let created = end.created;
+        let &mut Socket {
+            last_write,
+            last_shown_write,
+            last_recv,
+            certain,
+            eof,
+            ..
+        } = self.socket_of(index);
         self.edge(created, node, Why::Socket);
         if let Some(recv) = last_recv {
             self.edge(recv, node, Why::Socket);
@@ -512,21 +563,29 @@ impl Gathering<'_, '_> {
                     eof,
                 });
             }
-        } else if let Some(write) = last_shown {
+        } else if let Some(write) = last_shown_write {
             self.edge(write, node, Why::Socket);
         }
     }
 
-    fn take_port(&mut self, addr: &lonet::Addr, node: u32) {
-        let key = (self.symbols.intern(addr.host()), addr.port());
+    fn take_port(&mut self, host: Symbol, addr: &lonet::Addr, node: u32) {
+        let key = (host, addr.port());
         if let Some(freed) = self.released.remove(&key) {
             self.edge(freed, node, Why::Port);
         }
     }
 
-    fn free_port(&mut self, addr: &lonet::Addr, node: u32) {
-        let key = (self.symbols.intern(addr.host()), addr.port());
+    fn free_port(&mut self, host: Symbol, addr: &lonet::Addr, node: u32) {
+        let key = (host, addr.port());
         self.released.insert(key, node);
+    }
+
+    fn blame(&mut self, what: String) {
+        let name = problems::name(self.process.process);
+        let index = self.process.index as usize;
+        self.into
+            .problems
+            .blame(vec![index], format!("{name} {what}"));
     }
 
     fn unknown(&mut self, what: &'static str, n: u64) {

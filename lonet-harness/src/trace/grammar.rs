@@ -5,10 +5,10 @@
 
 use std::fmt;
 
+use lonet::__private::unquote_text;
 use lonet::trace::Verb;
 use lonet::{check_name, parse_port};
 
-use super::quoted::unquote;
 use super::symbols::{Symbol, Symbols};
 
 /// What is wrong with an expected trace, where, and what is legal there.
@@ -439,7 +439,7 @@ impl<'a> LineParser<'a> {
             }
             if text.starts_with('"') {
                 let (content, length) =
-                    unquote(text).map_err(|(offset, why)| (at + offset, why))?;
+                    unquote_text(text).map_err(|(offset, why)| (at + offset, why))?;
                 self.rest = at + length;
                 if !self.line[self.rest..].is_empty()
                     && !self.line[self.rest..].starts_with(char::is_whitespace)

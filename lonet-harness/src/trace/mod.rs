@@ -4,14 +4,14 @@
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
 //!   between processes; `sent`: how much of what was about to be sent was;
 //! - `symbols`: texts and labels as numbers, for speed;
-//! - `grammar`: text → lines; `quoted`: quoted words; `pattern`: a line and an event;
+//! - `grammar`: text → lines; `pattern`: a line and an event;
 //! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
 //! - `expected`: what an assertion takes, and rewriting it in place;
-//! - `persist`: traces saved and loaded; `drawing`: as something to draw.
+//! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
 
@@ -29,7 +29,7 @@ mod matching;
 mod past;
 mod pattern;
 mod persist;
-mod quoted;
+pub(crate) mod problems;
 mod races;
 mod search;
 mod sent;

@@ -4,6 +4,7 @@
 //! beside this one; how a failure reads, of `report`.
 
 use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
 use lonet::trace::{Event, EventId, Verb};
@@ -29,9 +30,15 @@ pub struct Trace {
     pub(crate) members: Arc<Vec<bool>>,
     pub(crate) at: Option<EventId>,
     pub(crate) view: View,
+    /// How a mismatch is told, if more is known than the trace.
+    teller: Option<Teller>,
     scope: OnceLock<Arc<Scope>>,
     events: OnceLock<Arc<[Event]>>,
 }
+
+/// Words a mismatch.
+pub(crate) type Teller =
+    Arc<dyn Fn(&Mismatch) -> String + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 impl Trace {
     /// The causal past of a record, without itself. Of a record that is not there: nothing.
@@ -55,8 +62,21 @@ impl Trace {
             members: Arc::new(members),
             at,
             view: View::default(),
+            teller: None,
             scope: OnceLock::new(),
             events: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn told_by(mut self, teller: Teller) -> Trace {
+        self.teller = Some(teller);
+        self
+    }
+
+    fn tell(&self, mismatch: &Mismatch) -> String {
+        match &self.teller {
+            Some(tell) => tell(mismatch),
+            None => mismatch.to_string(),
         }
     }
 
@@ -99,6 +119,18 @@ impl Trace {
     }
 
     /// Only events of these hosts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("one");
+    /// scenario.host("β").await?.mark("two");
+    /// scenario.trace().hosts(&["β"]).assert("β mark two");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn hosts(self, hosts: &[&str]) -> Trace {
         self.with_view(|view| view.hosts = Some(hosts.iter().map(|&h| h.to_owned()).collect()))
@@ -124,6 +156,19 @@ impl Trace {
     /// # Errors
     ///
     /// When the pattern is no such line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("entry 1");
+    /// alpha.mark("entry 2");
+    /// assert_eq!(scenario.trace().count("α mark entry _")?, 2);
+    /// # Ok(()) }
+    /// ```
     pub fn count(&self, pattern: &str) -> Result<usize, SyntaxError> {
         Ok(self.find_all(pattern)?.len())
     }
@@ -159,7 +204,7 @@ impl Trace {
     #[track_caller]
     pub fn assert(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check(expected) {
-            panic!("{mismatch}");
+            panic!("{}", self.tell(&mismatch));
         }
     }
 
@@ -187,10 +232,23 @@ impl Trace {
     /// # Panics
     ///
     /// When they don't, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// scenario.trace().contains("α mark two");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn contains(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check_contains(expected) {
-            panic!("{mismatch}");
+            panic!("{}", self.tell(&mismatch));
         }
     }
 
@@ -223,6 +281,17 @@ impl Trace {
     }
 
     /// The trace as a sequence diagram in text: a column a host, time downwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// println!("{}", scenario.trace().diagram());
+    /// # Ok(()) }
+    /// ```
     pub fn diagram(&self) -> String {
         crate::report::sequence::diagram(self)
     }

@@ -123,6 +123,11 @@ impl Races {
         self.raced.is_empty()
     }
 
+    /// Whether the port that this dial or accept took raced.
+    pub(crate) fn is_raced(&self, allocation: u32) -> bool {
+        self.raced.contains_key(&allocation)
+    }
+
     /// The raced allocation of the subject's port, if it is one.
     pub(crate) fn subject(&self, graph: &Graph, node: u32) -> Option<u32> {
         let allocation = self.subject_allocation(graph, node)?;

@@ -62,55 +62,110 @@ pub(crate) struct Symbols {
     text: String,
     /// Where each text ends; it begins where the one before ends.
     ends: Vec<usize>,
-    /// By digest, the latest text with it; and for each text, the one before with the same.
-    latest: FastMap<u64, Symbol>,
-    earlier: Vec<Symbol>,
+    index: Index,
+}
+
+/// Numbers by the digest of what they stand for: eight bytes a number, where a map of the things
+/// themselves would be a cache miss for each of a million.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    /// Digest and number; a power of two of them, half empty. `NONE`: no number.
+    slots: Vec<(u32, u32)>,
+    used: usize,
+}
+
+impl Index {
+    /// The number of what has this digest and is it; or `next`, which it has from now on.
+    fn number(&mut self, digest: u64, next: u32, is: impl Fn(u32) -> bool) -> u32 {
+        if self.used * 2 >= self.slots.len() {
+            self.grow();
+        }
+        let short = Index::short(digest);
+        match self.slot(short, is) {
+            Ok(known) => known,
+            Err(free) => {
+                self.slots[free] = (short, next);
+                self.used += 1;
+                next
+            }
+        }
+    }
+
+    fn find(&self, digest: u64, is: impl Fn(u32) -> bool) -> Option<u32> {
+        if self.slots.is_empty() {
+            return None;
+        }
+        self.slot(Index::short(digest), is).ok()
+    }
+
+    /// The number, or the free slot where it would be.
+    fn slot(&self, short: u32, is: impl Fn(u32) -> bool) -> Result<u32, usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = short as usize & mask;
+        loop {
+            match self.slots[at] {
+                (_, NONE) => return Err(at),
+                (known, number) if known == short && is(number) => return Ok(number),
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+
+    fn grow(&mut self) {
+        let size = (self.slots.len() * 4).max(64);
+        let slots = std::mem::replace(&mut self.slots, vec![(0, NONE); size]);
+        for (short, number) in slots {
+            if number != NONE
+                && let Err(free) = self.slot(short, |_| false)
+            {
+                self.slots[free] = (short, number);
+            }
+        }
+    }
+
+    fn short(digest: u64) -> u32 {
+        (digest ^ (digest >> 32)) as u32
+    }
 }
 
 impl Symbols {
     /// The text's number, a new one if it has none yet.
     pub(crate) fn intern(&mut self, text: &str) -> Symbol {
-        let digest = digest(text);
-        let latest = self.latest.get(&digest).copied().unwrap_or(NONE);
-        if let Some(known) = self.among(latest, text) {
-            return known;
+        let next = self.ends.len() as Symbol;
+        let (all, ends) = (&self.text, &self.ends);
+        let symbol = self.index.number(digest(text), next, |known| {
+            text_of(all, ends, known) == text
+        });
+        if symbol == next {
+            self.text.push_str(text);
+            self.ends.push(self.text.len());
         }
-        let symbol = self.ends.len() as Symbol;
-        self.text.push_str(text);
-        self.ends.push(self.text.len());
-        self.earlier.push(latest);
-        self.latest.insert(digest, symbol);
         symbol
     }
 
     /// The text's number, if it has one.
     pub(crate) fn find(&self, text: &str) -> Option<Symbol> {
-        self.among(*self.latest.get(&digest(text))?, text)
-    }
-
-    fn among(&self, mut symbol: Symbol, text: &str) -> Option<Symbol> {
-        while symbol != NONE {
-            if self.text(symbol) == text {
-                return Some(symbol);
-            }
-            symbol = self.earlier[symbol as usize];
-        }
-        None
+        let is = |known| self.text(known) == text;
+        self.index.find(digest(text), is)
     }
 
     /// The text of a number.
     pub(crate) fn text(&self, symbol: Symbol) -> &str {
-        let index = symbol as usize;
-        let Some(&end) = self.ends.get(index) else {
-            return "";
-        };
-        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
-        &self.text[start..end]
+        text_of(&self.text, &self.ends, symbol)
     }
 
     pub(crate) fn len(&self) -> usize {
         self.ends.len()
     }
+}
+
+fn text_of<'a>(all: &'a str, ends: &[usize], symbol: Symbol) -> &'a str {
+    let index = symbol as usize;
+    let Some(&end) = ends.get(index) else {
+        return "";
+    };
+    let start = index.checked_sub(1).map_or(0, |before| ends[before]);
+    &all[start..end]
 }
 
 /// What an event's line says, as numbers. Two events with equal labels have equal lines.
@@ -193,13 +248,15 @@ pub(crate) fn folded(text: &str) -> std::borrow::Cow<'_, str> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Labels {
     labels: Vec<Label>,
-    numbers: FastMap<Label, u32>,
+    index: Index,
 }
 
 impl Labels {
     pub(crate) fn intern(&mut self, label: Label) -> u32 {
         let next = self.labels.len() as u32;
-        let number = *self.numbers.entry(label).or_insert(next);
+        let labels = &self.labels;
+        let is = |known: u32| labels[known as usize] == label;
+        let number = self.index.number(digest(label), next, is);
         if number == next {
             self.labels.push(label);
         }
@@ -207,7 +264,8 @@ impl Labels {
     }
 
     pub(crate) fn find(&self, label: &Label) -> Option<u32> {
-        self.numbers.get(label).copied()
+        let is = |known: u32| self.labels[known as usize] == *label;
+        self.index.find(digest(label), is)
     }
 
     pub(crate) fn label(&self, number: u32) -> &Label {

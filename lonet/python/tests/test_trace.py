@@ -8,6 +8,7 @@ import json
 import os
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -308,6 +309,40 @@ def test_notes_come_before_what_others_may_learn(
         ours.recv(1)  # Back for more: it has had the second byte, too.
     beta.mark("y")
     assert collector.find("β mark y")["r"] == [[s, 2, 2]]
+
+
+def test_data_is_recorded_on_request(collector: Collector, tmp: Path) -> None:
+    (tmp / "lonet" / collector.name / "trace.data").touch()
+    with lonet.join(collector.name) as net:
+        alpha, beta = net.new_host("α"), net.new_host("β")
+        with alpha.listen(":10") as listener:
+            with ThreadPoolExecutor() as pool:
+                accepting = pool.submit(listener.accept)
+                ours, theirs = beta.dial("α:10"), accepting.result()
+        ours.sendall(b"ping")
+        assert theirs.recv(10) == b"ping"
+        assert theirs.send(b"") == 0  # Nothing is no event.
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            theirs.recv(10)
+        theirs.sendall(b"pong!")
+        assert ours.recv(4) == b"pong"
+        ours.shutdown(socket.SHUT_WR)
+        assert theirs.recv(1) == b""
+        ours.close()
+        theirs.close()
+    records = [r for r in collector.read() if kind_of(r) in ("send", "recv", "note")]
+    said = [(kind_of(r), content(r)) for r in records]
+    dialed = {"a": "β:1", "p": "α:1", "s": content(collector.find("β:1 connect α:1"))["s"]}
+    accepted = {"a": "α:1", "p": "β:1", "s": content(collector.find("α:1 accept β:1"))["s"]}
+    assert [entry for entry in said if entry[0] != "note"] == [
+        ("send", {**dialed, "w": 0, "b": 4}),
+        ("recv", {**accepted, "b": 4}),
+        ("send", {**accepted, "w": 0, "b": 5}),
+        ("recv", {**dialed, "b": 4}),
+    ]
+    # A read is told with it.
+    assert records[1]["r"] == [[accepted["s"], 1, 4]]
 
 
 def test_another_task_notes_for_itself(

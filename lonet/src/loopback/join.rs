@@ -126,6 +126,19 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 /// # Cancel safety
 ///
 /// A dropped future leaves nothing open.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = lonet::join("").await?; // or "x": what other processes join, too
+/// let alpha = network.new_host("α").await?;
+/// let listener = alpha.listen(":10").await?;
+/// let (dialed, accepted) = tokio::join!(alpha.dial("α:10"), listener.accept());
+/// assert_eq!(dialed?.peer_addr(), accepted?.local_addr());
+/// # Ok(()) }
+/// ```
 pub async fn join(network: &str) -> Result<SubNetwork> {
     let failed = |cause| Error::new("join", NetName::new(PREFIX, network).full().clone(), cause);
     if !network.is_empty() {

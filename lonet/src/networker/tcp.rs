@@ -15,12 +15,13 @@ use tokio::sync::watch;
 
 use super::{NetListener, NetStream, Networker};
 use crate::error::{Cause, Error};
+use crate::punycode::ascii;
 
 /// Real TCP, from this machine.
 ///
 /// An address is `host:port`, where the host is an IP address or a name to be resolved. To listen
 /// on `:80` is to listen on all IPv4 addresses of the machine, to dial it is to dial the machine
-/// itself. Connections have TCP_NODELAY on, as those of lonet.
+/// itself. A name that is not ASCII is looked up as international domain names are. Connections have TCP_NODELAY on, as those of lonet.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp;
 
@@ -211,9 +212,12 @@ impl AsyncWrite for TcpStream {
     }
 }
 
-/// The address with this host, where it names none.
+/// The address with this host, where it names none, and in ASCII, as resolvers want it.
 fn with_host<'a>(addr: &'a str, host: &str) -> Cow<'a, str> {
-    if addr.is_empty() {
+    if !addr.is_ascii() {
+        let (host, port) = addr.rsplit_once(':').unwrap_or((addr, ""));
+        Cow::Owned(format!("{}:{port}", ascii(host)))
+    } else if addr.is_empty() {
         Cow::Owned(format!("{host}:0"))
     } else if addr.starts_with(':') {
         Cow::Owned(format!("{host}{addr}"))
@@ -233,5 +237,6 @@ mod tests {
         assert_eq!(with_host(":80", "127.0.0.1"), "127.0.0.1:80");
         assert_eq!(with_host("localhost:80", "0.0.0.0"), "localhost:80");
         assert_eq!(with_host("[::1]:80", "0.0.0.0"), "[::1]:80");
+        assert_eq!(with_host("bücher.test:80", ""), "xn--bcher-kva.test:80");
     }
 }

@@ -15,8 +15,9 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
 use tokio_rustls::{Accept, TlsAcceptor, TlsConnector};
 
-use super::server_name::{ascii, server_name};
+use super::server_name::server_name;
 use super::{NetListener, NetStream, Networker};
+use crate::punycode::ascii;
 
 pub use tokio_rustls::rustls;
 

@@ -86,6 +86,27 @@ fn a_note_is_written_for_each_socket() {
     assert_eq!(said(&memory), ["a[]", "note 1@0[]", "note 2@0[]"]);
 }
 
+/// Though it knows no more than the other did: it knows something else.
+#[test]
+fn another_task_notes_for_itself() {
+    let (memory, reporter) = reporter();
+    let tap = tap(&reporter, 1);
+    act(&reporter, "a");
+    act(&reporter, "b");
+    tap.before_write(1);
+    tap.wrote(1);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            act(&reporter, "c");
+            tap.before_write(1);
+        });
+    });
+    assert_eq!(
+        said(&memory),
+        ["a[]", "b[]", "note 1@0[]", "c[]", "note 1@1[]"]
+    );
+}
+
 #[test]
 fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
     let (memory, reporter) = reporter();

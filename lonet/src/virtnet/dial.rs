@@ -42,6 +42,25 @@ impl Host {
     /// # Cancel safety
     ///
     /// Safe: a dropped dial frees its port and hangs up.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use std::time::Duration;
+    ///
+    /// let network = lonet::pipenet::network("x");
+    /// let (alpha, beta) = (network.new_host("α").await?, network.new_host("β").await?);
+    /// let error = beta.dial("α:10").await.unwrap_err();
+    /// assert_eq!(error.to_string(), "dial pipex β:1->α:10: connection refused");
+    ///
+    /// // Somebody listens, but nobody accepts.
+    /// let _listener = alpha.listen(":10").await?;
+    /// let dialing = tokio::time::timeout(Duration::from_millis(10), beta.dial("α:10"));
+    /// assert!(dialing.await.is_err());
+    /// # Ok(()) }
+    /// ```
     pub async fn dial(&self, addr: &str) -> Result<Stream> {
         match self.net.reporter() {
             None => self.dial_watched(addr).await,

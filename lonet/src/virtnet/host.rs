@@ -171,6 +171,19 @@ impl Host {
     /// # Cancel safety
     ///
     /// Never pends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let any = alpha.listen("").await?;
+    /// assert_eq!(any.addr().to_string(), "α:1"); // the lowest free port
+    /// let ten = alpha.listen(":10").await?;
+    /// assert_eq!(ten.addr().to_string(), "α:10");
+    /// # Ok(()) }
+    /// ```
     pub async fn listen(&self, laddr: &str) -> Result<Listener> {
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {

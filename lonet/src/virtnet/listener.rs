@@ -177,6 +177,20 @@ impl Listener {
     /// # Cancel safety
     ///
     /// Safe: a dialer is taken, and told, only in the moment in which this returns.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::pipenet::network("x");
+    /// let (alpha, beta) = (network.new_host("α").await?, network.new_host("β").await?);
+    /// let listener = alpha.listen(":10").await?;
+    /// let (accepted, dialed) = tokio::try_join!(listener.accept(), beta.dial("α:10"))?;
+    /// assert_eq!(accepted.local_addr().to_string(), "α:1");
+    /// assert_eq!(dialed.peer_addr().to_string(), "α:1");
+    /// # Ok(()) }
+    /// ```
     pub async fn accept(&self) -> Result<Stream> {
         let ticket = {
             let mut state = self.core.lock();

@@ -70,6 +70,30 @@ impl Stream {
 
     /// Splits the stream into owned halves, which may live in different tasks. Dropping the write
     /// half ends writing; the stream closes when both are gone.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let listener = alpha.listen(":10").await?;
+    /// let (accepted, dialed) = tokio::try_join!(listener.accept(), alpha.dial(":10"))?;
+    ///
+    /// let (mut reads, mut writes) = dialed.into_split();
+    /// let echo = tokio::spawn(async move {
+    ///     let (mut reads, mut writes) = accepted.into_split();
+    ///     tokio::io::copy(&mut reads, &mut writes).await
+    /// });
+    /// writes.write_all(b"hello").await?;
+    /// drop(writes); // the peer reads EOF
+    /// let mut answer = String::new();
+    /// reads.read_to_string(&mut answer).await?;
+    /// assert_eq!((answer.as_str(), echo.await??), ("hello", 5));
+    /// # Ok(()) }
+    /// ```
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         OwnedReadHalf::of(self)
     }

@@ -203,6 +203,21 @@ impl SubNetwork {
     /// # Cancel safety
     ///
     /// A dropped future leaves no host behind; its name may stay taken for a moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lonet::Cause;
+    ///
+    /// let network = lonet::pipenet::network("x");
+    /// let _alpha = network.new_host("α").await?;
+    /// let error = network.new_host("α").await.unwrap_err();
+    /// assert_eq!(error.cause(), &Cause::HostExists);
+    /// assert_eq!(error.to_string(), "new host pipex α: host already registered");
+    /// # Ok(()) }
+    /// ```
     pub async fn new_host(&self, name: &str) -> Result<Host> {
         let core = self.add(name).await;
         match core {
@@ -255,6 +270,20 @@ impl SubNetwork {
     }
 
     /// From now on the subnetwork closes when its last host does; at once if it has none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::pipenet::network("x");
+    /// let alpha = network.new_host("α").await?;
+    /// network.auto_close();
+    /// alpha.close().await?;
+    /// let error = network.new_host("β").await.unwrap_err();
+    /// assert_eq!(error.cause(), &lonet::Cause::NetworkDown);
+    /// # Ok(()) }
+    /// ```
     pub fn auto_close(&self) {
         let mut state = self.net.lock();
         state.auto_close = true;

@@ -16,6 +16,7 @@ use lonet_tests::size::is_full;
 
 const SOURCE: &str = "tests/tests/updates/victims.rs";
 const FILE: &str = "tests/tests/updates/two_clients.trace";
+const MANY: &str = "tests/tests/updates/many.trace";
 
 /// A workspace of these sources alone, gone with the value.
 struct Copy(PathBuf);
@@ -26,7 +27,7 @@ impl Copy {
             std::env::temp_dir().join(format!("lonet-updates-{name}-{}", std::process::id()));
         fs::create_dir_all(root.join("tests/tests/updates")).unwrap();
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for file in [SOURCE, FILE] {
+        for file in [SOURCE, FILE, MANY] {
             fs::copy(workspace.join(file), root.join(file)).unwrap();
         }
         Copy(root)
@@ -65,6 +66,11 @@ impl Drop for Copy {
 /// How often an update is made again: it must never change anything.
 fn times() -> usize {
     if is_full() { 1000 } else { 5 }
+}
+
+/// The same for a scenario of some size: of 1000 a tenth, where not all are asked for.
+fn times_of_many() -> usize {
+    if is_full() { 1000 } else { 100 }
 }
 
 /// What stands between `expect![[` and `]]` in a function of the sources.
@@ -107,6 +113,34 @@ fn what_an_update_wrote_wants_no_other() {
         copy.update("up_to_date");
         assert_eq!(copy.read(SOURCE), before);
         assert!(copy.run("up_to_date", false).status.success());
+    }
+}
+
+/// Five hosts, tasks that dial at once, ports that race, and variables of the user's own.
+#[test]
+fn an_update_of_many_wants_no_other() {
+    let copy = Copy::new("many");
+    let old = copy.read(MANY);
+    copy.update("many");
+    let text = copy.read(MANY);
+    assert!(text.starts_with("# Everyone asks twice; the variables are their author's.\n"));
+    assert!(text.contains("\nβ:$one"), "{text}");
+    assert!(text.lines().count() > 80, "{text}");
+    for turn in 1..times_of_many() {
+        match turn % 5 {
+            // The same old text is rewritten in the same way, whatever this run was like.
+            0 => {
+                fs::write(copy.0.join(MANY), &old).unwrap();
+                copy.update("many");
+            }
+            1 => copy.update("many"),
+            _ => {
+                let output = copy.run("many", false);
+                let shown = String::from_utf8_lossy(&output.stdout);
+                assert!(output.status.success(), "run {turn}: {shown}");
+            }
+        }
+        assert_eq!(copy.read(MANY), text, "run {turn}");
     }
 }
 

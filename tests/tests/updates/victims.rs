@@ -3,7 +3,8 @@
 use expect_test::{expect, expect_file};
 use lonet::trace::Verb;
 use lonet::{Host, Stream};
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Result, Scenario, until};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
 async fn accepts_two(host: Host) -> Result<()> {
@@ -86,5 +87,75 @@ async fn beside(scenario: Scenario) -> Result<()> {
         .trace()
         .verbs(&[Verb::Listen, Verb::Dial, Verb::Accept])
         .check(expect_file!["two_clients.trace"])?;
+    Ok(())
+}
+
+const MEMBERS: [&str; 4] = ["β", "γ", "δ", "ε"];
+
+/// Answers whoever asks, each in a task of its own.
+#[lonet::host(worker_threads = 2)]
+async fn answers(host: Host, requests: usize) -> Result<()> {
+    let listener = host.listen(":10").await?;
+    let mut answering = tokio::task::JoinSet::new();
+    for _ in 0..requests {
+        let (mut conn, host) = (listener.accept().await?, host.clone());
+        answering.spawn(async move {
+            let mut who = [0; 3];
+            conn.read_exact(&mut who).await?;
+            host.mark(format!("answers {}", String::from_utf8_lossy(&who)));
+            conn.write_all(b"yes").await
+        });
+    }
+    while let Some(answered) = answering.join_next().await {
+        answered??;
+    }
+    host.mark("has answered all");
+    Ok(())
+}
+
+async fn ask(host: Host, turn: u32) -> Result<()> {
+    let mut conn = host.dial("α:10").await?;
+    let who = format!("{}{turn}", host.name());
+    conn.write_all(who.as_bytes()).await?;
+    let mut answer = String::new();
+    conn.read_to_string(&mut answer).await?;
+    host.mark(format!("{turn}: {answer}"));
+    Ok(())
+}
+
+/// Asks twice at once, then dials the next of the ring while it is dialled by the one before.
+#[lonet::host(worker_threads = 2)]
+async fn asks(host: Host, next: String) -> Result<()> {
+    let listener = host.listen(":20").await?;
+    let mut asking = tokio::task::JoinSet::new();
+    for turn in 1..=2 {
+        asking.spawn(ask(host.clone(), turn));
+    }
+    while let Some(asked) = asking.join_next().await {
+        asked??;
+    }
+    until(&format!("{next} listen")).await?;
+    let before = tokio::spawn(async move { listener.accept().await.map(drop) });
+    let _conn = host.dial(&next).await?;
+    before.await??;
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its expectation is rewritten"]
+async fn many(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", answers(2 * MEMBERS.len())).await?;
+    scenario.until("α:10 listen").await?;
+    let mut members = Vec::new();
+    for (index, member) in MEMBERS.iter().enumerate() {
+        let next = MEMBERS[(index + 1) % MEMBERS.len()];
+        let role = asks(format!("{next}:20"));
+        members.push(scenario.spawn(member, role).await?);
+    }
+    for member in members {
+        member.join().await?;
+    }
+    alpha.join().await?;
+    scenario.assert_trace(expect_file!["many.trace"]);
     Ok(())
 }

@@ -15,7 +15,7 @@ impl Analyst {
             others: self.report_others(),
             records: self.records(),
             events: self.events.clone(),
-            problems: self.problems.clone(),
+            problems: self.all_problems(),
             means: match self.supervisor {
                 Supervisor::Running { means, .. } => means,
                 _ => None,

@@ -140,8 +140,12 @@ fn texts() {
     wrong(
         r#"α mark "a\q""#,
         expect![[
-            r#"line 1, column 10: no such escape; legal are \a \b \f \n \r \t \v \\ \" \' \xhh \ooo \uhhhh \Uhhhhhhhh"#
+            r#"line 1, column 10: not an escape; legal are \a \b \f \n \r \t \v \\ \" \xhh \ooo \uhhhh \Uhhhhhhhh"#
         ]],
+    );
+    wrong(
+        r#"α mark "a\xff""#,
+        expect!["line 1, column 8: the bytes that \\x or \\ooo give are no UTF-8"],
     );
     wrong(
         "α mark \"a\"b",

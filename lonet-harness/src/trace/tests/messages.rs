@@ -245,6 +245,25 @@ fn a_dial_refused_because_nothing_ordered_it() {
     );
 }
 
+/// A port that was used twice is not two ports that raced.
+#[test]
+fn one_port_twice_is_no_race() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let listener = w.listen(alpha, 10);
+    for _ in 0..2 {
+        let dial = w.dial(beta, "α:10");
+        w.accept(alpha, listener, dial);
+        let end = w.connect(beta, dial);
+        w.close(beta, end);
+    }
+    w.join(beta);
+    let expected =
+        "β:1 dial α:10\nβ:1 connect _\nβ:1 close _\nβ:2 dial α:10\nβ:2 connect _\nβ:2 close _";
+    let mismatch = w.trace().hosts(&["β"]).check(expected).unwrap_err();
+    assert!(!mismatch.to_string().contains("raced"), "{mismatch}");
+}
+
 #[test]
 fn ports_swapped_by_a_race() {
     let mut w = World::new();

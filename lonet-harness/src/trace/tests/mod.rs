@@ -5,6 +5,7 @@ mod holds;
 mod lines;
 mod messages;
 mod oracle;
+mod records;
 mod relation;
 mod simulation;
 mod updates;

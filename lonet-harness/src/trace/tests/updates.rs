@@ -155,12 +155,70 @@ fn an_update_holds_in_every_run() {
     }
 }
 
+/// Nor on whether a raced port was free again for the next.
 #[test]
 fn the_text_does_not_depend_on_who_was_first() {
-    assert_eq!(
-        two_clients(0, false).to_string(),
-        two_clients(1, false).to_string()
-    );
+    let text = two_clients(0, false).to_string();
+    for (first, reused) in [(1, false), (0, true), (1, true)] {
+        assert_eq!(two_clients(first, reused).to_string(), text);
+    }
+}
+
+/// Two tasks of one client dial at once; what follows tells them apart, not who was first.
+#[test]
+fn the_text_does_not_depend_on_which_task_was_first() {
+    let run = |first: usize| {
+        let mut w = World::new();
+        let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+        let listener = w.listen(alpha, 10);
+        let tasks = [w.task(beta), w.task(beta)];
+        for index in [first, 1 - first] {
+            let dial = w.dial(tasks[index], "α:10");
+            w.accept(alpha, listener, dial);
+            w.connect(tasks[index], dial);
+        }
+        w.mark(tasks[0], "one");
+        w.mark(tasks[1], "two");
+        w.join(beta);
+        w.join(alpha);
+        w.trace().to_string()
+    };
+    assert_eq!(run(0), run(1));
+}
+
+/// The second dial follows the first, but its port depends on whether that was free again.
+#[test]
+fn a_port_that_races_with_a_close_becomes_a_variable() {
+    let run = |reused: bool| {
+        let mut w = World::new();
+        let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+        let listener = w.listen(alpha, 10);
+        let closer = w.task(beta);
+        let dial = w.dial(beta, "α:10");
+        w.accept(alpha, listener, dial);
+        let end = w.connect(beta, dial);
+        if reused {
+            w.close(closer, end);
+        }
+        let dial = w.dial(beta, "α:10");
+        w.accept(alpha, listener, dial);
+        w.connect(beta, dial);
+        if !reused {
+            w.close(closer, end);
+        }
+        w.join(beta);
+        w.join(alpha);
+        w.trace().hosts(&["β"]).to_string()
+    };
+    expect![[r#"
+        β:1  dial    α:10
+        β:1  connect α:1
+        β:1  close   α:1
+        β:$a dial    α:10
+        β:$a connect α:2
+    "#]]
+    .assert_eq(&run(false));
+    assert_eq!(run(true), run(false));
 }
 
 #[test]

@@ -126,13 +126,16 @@ class Connection(socket.socket):
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Sends what the kernel takes at once; how many bytes that was."""
-        return self._write(lambda: super(Connection, self).send(data, flags), int)
+        size = memoryview(data).nbytes
+        return self._write(lambda: super(Connection, self).send(data, flags), int, size)
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Sends everything."""
         size = memoryview(data).nbytes
         try:
-            return self._write(lambda: super(Connection, self).sendall(data, flags), lambda _: size)
+            return self._write(
+                lambda: super(Connection, self).sendall(data, flags), lambda _: size, size
+            )
         except BaseException:
             # Nobody knows how much was sent.
             self._opaque()
@@ -140,11 +143,14 @@ class Connection(socket.socket):
 
     def sendmsg(self, buffers: Any, *args: Any) -> int:
         """Sends from several buffers what the kernel takes at once."""
-        return self._write(lambda: super(Connection, self).sendmsg(buffers, *args), int)
+        buffers = list(buffers)
+        size = sum(memoryview(buffer).nbytes for buffer in buffers)
+        return self._write(lambda: super(Connection, self).sendmsg(buffers, *args), int, size)
 
     def sendto(self, data: Any, *args: Any) -> int:
         """As :meth:`send`: a connection has one peer."""
-        return self._write(lambda: super(Connection, self).sendto(data, *args), int)
+        size = memoryview(data).nbytes
+        return self._write(lambda: super(Connection, self).sendto(data, *args), int, size)
 
     def sendfile(self, file: Any, offset: int = 0, count: Optional[int] = None) -> int:
         """Sends a file; how many bytes that was."""
@@ -238,13 +244,13 @@ class Connection(socket.socket):
                 tap.read(count(got))
             return got
 
-    def _write(self, call: Callable[[], _T], count: Callable[[_T], int]) -> _T:
+    def _write(self, call: Callable[[], _T], count: Callable[[_T], int], size: int) -> _T:
         with self._inside("write"):
             tap = self._tap()
             try:
                 if tap is None:
                     return call()
-                tap.before_write()
+                tap.before_write(size)
                 with tap.reporter.operation():
                     sent = call()
                 tap.wrote(count(sent))

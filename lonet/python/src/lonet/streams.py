@@ -222,8 +222,9 @@ class Writer(asyncio.StreamWriter):
         self._check()
         tap = _tap(self._lonet_end)
         if tap is not None:
-            tap.before_write()
-            tap.wrote(memoryview(data).nbytes)
+            size = memoryview(data).nbytes
+            tap.before_write(size)
+            tap.wrote(size)
         super().write(data)
 
     def writelines(self, data: Iterable[Any]) -> None:

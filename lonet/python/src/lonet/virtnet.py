@@ -280,7 +280,7 @@ class End:
         self.peer = peer
         self.s = host.net.socket_number()
         reporter = host.net.reporter
-        self.tap = None if reporter is None else Tap(reporter, self.s)
+        self.tap = None if reporter is None else Tap(reporter, self.s, local, peer)
         self.closed: Optional[type[Error]] = None
         self.shut = False
         #: The event loop closed it, because the connection broke: what was received stays readable.

@@ -12,9 +12,10 @@ import weakref
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional
 
+from ..addr import Addr
 from ..lock import STATE
 from .task import Task, Tasks
-from .wire import TraceSocket, encode
+from .wire import TraceSocket, encode, wants_data
 
 
 class Reporter:
@@ -23,8 +24,10 @@ class Reporter:
     _open: weakref.WeakValueDictionary[str, Reporter] = weakref.WeakValueDictionary()
     _opening = threading.Lock()
 
-    def __init__(self, wire: TraceSocket) -> None:
+    def __init__(self, wire: TraceSocket, data: bool = False) -> None:
         self.wire = wire
+        #: Whether what is sent and received is recorded, too.
+        self.data = data
         self._last = 0
         self._sockets = 0
         self._tasks = Tasks()
@@ -41,7 +44,7 @@ class Reporter:
                 wire = TraceSocket.connect(directory)
                 if wire is None:
                     return None
-                reporter = cls._open[directory] = cls(wire)
+                reporter = cls._open[directory] = cls(wire, wants_data(directory))
             return reporter
 
     # Everything down to `accepted` is called with the lock held.
@@ -124,8 +127,9 @@ class Record:
 class Tap:
     """What a traced connection end says of its bytes."""
 
-    def __init__(self, reporter: Reporter, s: int) -> None:
+    def __init__(self, reporter: Reporter, s: int, local: Addr, peer: Addr) -> None:
         self.reporter = reporter
+        self._between = {"a": str(local), "p": str(peer), "s": s}
         #: The socket's number in its reporter.
         self.s = s
         #: How many bytes this end has written.
@@ -137,19 +141,29 @@ class Tap:
         #: The task that last noted a write, and how much it knew then.
         self._noted: Optional[tuple[Task, int]] = None
         self._opaque = False
+        #: From which byte how many were last said to be sent: those may still have to be written.
+        self._told: Optional[tuple[int, int]] = None
 
-    def before_write(self) -> None:
-        """Call before each write: says, when the writing task has learned something since it last
-        said so here, that the bytes from here on come after it."""
+    def before_write(self, count: int) -> None:
+        """Call before each attempt to write so many bytes: says, when the writing task has learned
+        something since it last said so here, that the bytes from here on come after it."""
         if self._opaque:
             return
+        attempt = (self.written, count)
         with STATE:
             task = self.reporter.current()
-            if self._noted == (task, task.knowledge):
+            if self.reporter.data and count > 0 and self._told != attempt:
+                # It says all that a note does.
+                self._told = attempt
+                record = self.reporter.number(
+                    task, "send", **self._between, w=self.written, b=count
+                )
+            elif self._noted != (task, task.knowledge):
+                record = self.reporter.number(task, "note", s=self.s, w=self.written)
+            else:
                 return
             self._noted = (task, task.knowledge)
-            note = self.reporter.number(task, "note", s=self.s, w=self.written)
-        self.reporter.write(note)
+        self.reporter.write(record)
 
     def wrote(self, count: int) -> None:
         """So many bytes were written."""
@@ -178,6 +192,10 @@ class Tap:
             certain = self._read if whole and count else first
             task.read(self.s, certain, self._read)
             self._unsettled = task if self._read > certain else None
+            if not self.reporter.data or count == 0:
+                return
+            record = self.reporter.number(task, "recv", **self._between, b=count)
+        self.reporter.write(record)
 
     def opaque(self) -> None:
         """User code has taken the descriptor: from here on its bytes order nothing."""

@@ -16,8 +16,16 @@ from typing import Any, Optional
 #: The name of the socket in a network's directory.
 SOCKET_NAME = "trace.sock"
 
+#: The name of the file in a network's directory that asks for ``send`` and ``recv``.
+DATA_NAME = "trace.data"
+
 #: The version of the protocol that ``hello`` names.
 PROTOCOL_VERSION = 1
+
+
+def wants_data(directory: str) -> bool:
+    """Whether what is sent and received on the directory's network is to be recorded."""
+    return os.path.exists(os.path.join(directory, DATA_NAME))
 
 
 def encode(line: dict[str, Any]) -> bytes:

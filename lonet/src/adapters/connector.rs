@@ -1,0 +1,137 @@
+//! What a [`Networker`] is for a client of hyper or tonic: [`Connector`].
+//!
+//! Owns how such a client dials. Which URI names which host is in `authority`.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::Uri;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tower_service::Service;
+
+use super::authority::address;
+use super::ends::Ends;
+use super::io::NetIo;
+use crate::{NetStream, Networker, Stream};
+
+/// Dials for a client of hyper or tonic: a `tower` service from a URI to a connection.
+///
+/// It dials `http://host:port/…`, where a host whose name is not ASCII is spelt as [`uri`](super::uri)
+/// spells it. Dialing is as with [`Networker::dial`]: on a lonet network, it waits until the other
+/// side accepts.
+///
+/// With hyper-util's client:
+///
+/// ```
+/// use http_body_util::{BodyExt, Empty};
+/// use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+/// use lonet::adapters::{Connector, Ends, uri};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// # let network = lonet::join("").await?;
+/// # let (alpha, beta) = (network.new_host("α").await?, network.new_host("β").await?);
+/// # let listener = alpha.listen(":10").await?;
+/// # tokio::spawn(async move {
+/// #     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// #     let mut conn = listener.accept().await.unwrap();
+/// #     let _ = conn.read(&mut [0; 1000]).await.unwrap();
+/// #     conn.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").await.unwrap();
+/// # });
+/// let client: Client<_, Empty<&[u8]>> =
+///     Client::builder(TokioExecutor::new()).build(Connector::new(beta));
+///
+/// let response = client.get(uri("α:10", "/")?).await?;
+/// let ends = response.extensions().get::<Ends>().cloned();
+/// assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+/// assert_eq!(ends.map(|ends| ends.peer_addr().to_owned()), Some("α:1".into()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// With tonic's channel, of the feature `tonic`: see [`Incoming`](super::Incoming).
+///
+/// # Errors
+///
+/// Those of [`Networker::dial`], and `InvalidInput`, which says what is legal, when the URI has no
+/// port, no host, or a scheme that is not `http`. The client wraps them: they are the `source()` of
+/// its own error, or that one's source.
+pub struct Connector<N> {
+    network: Arc<N>,
+    any_scheme: bool,
+}
+
+/// A dial of a [`Connector`]. Dropping it leaves no connection behind.
+pub type Connecting<S> = Pin<Box<dyn Future<Output = io::Result<TokioIo<NetIo<S>>>> + Send>>;
+
+impl<N: Networker> Connector<N> {
+    /// Dials from that place: a [`Host`](crate::Host), [`Tcp`](crate::Tcp), or any other.
+    pub fn new(network: N) -> Connector<N> {
+        Connector {
+            network: Arc::new(network),
+            any_scheme: false,
+        }
+    }
+
+    /// The same for URIs of any scheme, `https` in particular, which else are refused: this
+    /// connector never encrypts. For a network that does, such as `Tls`, or below a connector
+    /// that does.
+    #[must_use]
+    pub fn any_scheme(mut self) -> Connector<N> {
+        self.any_scheme = true;
+        self
+    }
+}
+
+impl<N: Networker> Service<Uri> for Connector<N> {
+    type Response = TokioIo<NetIo<N::Stream>>;
+    type Error = io::Error;
+    type Future = Connecting<N::Stream>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let network = Arc::clone(&self.network);
+        let addr = address(&uri, self.any_scheme);
+        Box::pin(async move {
+            let stream = network.dial(&addr?).await?;
+            Ok(TokioIo::new(NetIo::new(stream)))
+        })
+    }
+}
+
+impl<N> Clone for Connector<N> {
+    fn clone(&self) -> Connector<N> {
+        Connector {
+            network: Arc::clone(&self.network),
+            any_scheme: self.any_scheme,
+        }
+    }
+}
+
+impl<N: Networker> fmt::Debug for Connector<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let network = &self.network;
+        write!(f, "Connector({} on {})", network.name(), network.network())
+    }
+}
+
+/// The response's extensions have its [`Ends`].
+impl<S: NetStream> Connection for NetIo<S> {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(self.ends())
+    }
+}
+
+/// The response's extensions have its [`Ends`].
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        Connected::new().extra(Ends::of(self))
+    }
+}

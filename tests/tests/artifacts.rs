@@ -1,0 +1,88 @@
+//! What a test leaves on disk: also one that passes, if it wants to; also when what did not hold was
+//! asserted of a view of the trace.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use lonet::Host;
+use lonet_harness::{Result, Scenario, Verb};
+use lonet_tests::tmp::Tmp;
+
+#[lonet::host]
+async fn leads(host: Host) {
+    println!("about to lead");
+    host.mark("leader");
+}
+
+mod victims {
+    use super::*;
+
+    #[lonet::test]
+    #[ignore = "is run by another test"]
+    async fn keeps(scenario: Scenario) -> Result<()> {
+        scenario.keep_artifacts();
+        scenario.spawn("α", leads()).await?.join().await
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn asserts_of_a_view(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", leads()).await?.join().await?;
+        let marks = scenario.trace().verbs(&[Verb::Mark]);
+        marks.assert("α mark follower");
+        Ok(())
+    }
+}
+
+/// Runs that one; its artifacts are in the directory, at the path that is given back.
+fn run(victim: &str, place: &Tmp) -> (Output, PathBuf) {
+    let name = format!("victims::{victim}");
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([&name, "--exact", "--ignored", "--nocapture"])
+        .env("LONET_ARTIFACTS", place.path())
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let artifacts = place
+        .path()
+        .join("artifacts")
+        .join(name.replace("::", "__"));
+    (output, artifacts)
+}
+
+#[test]
+fn one_that_passes_leaves_them_if_it_wants_to() {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run("keeps", &place);
+    assert!(output.status.success(), "{output:?}");
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    assert!(report.contains("victims::keeps passed"), "{report}");
+    assert!(artifacts.join("logs/α.log").exists());
+}
+
+#[test]
+fn one_whose_place_can_not_be_written_says_so_and_passes() {
+    let place = Tmp::new().unwrap();
+    fs::write(place.path().join("artifacts"), "a file").unwrap();
+    let (output, _) = run("keeps", &place);
+    assert!(output.status.success(), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("the artifacts can't be written to "),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_view_that_does_not_hold_has_the_whole_page() {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run("asserts_of_a_view", &place);
+    assert_eq!(output.status.code(), Some(101));
+    let page = String::from_utf8(output.stderr).unwrap();
+    assert!(page.contains("α | about to lead"), "{page}");
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    assert!(report.contains("α mark follower"), "{report}");
+}

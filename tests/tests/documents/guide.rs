@@ -1,0 +1,229 @@
+//! The programs of docs/guide.md that pass.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use lonet::Host;
+use lonet_harness::{Result, Scenario, Verb, expect};
+use lonet_tests::register;
+
+#[lonet::host]
+async fn primary(host: Host, backup: String) -> Result<()> {
+    Ok(register::primary(&host, &backup).await?)
+}
+
+#[lonet::host]
+async fn backup(host: Host, directory: PathBuf) -> Result<()> {
+    let store = |value: &str| {
+        std::fs::write(directory.join("value"), value)?;
+        host.mark(format_args!("stored {value}"));
+        Ok(())
+    };
+    Ok(register::backup(&host, store).await?)
+}
+
+#[lonet::host]
+async fn client(host: Host, to: String, value: String) -> Result<String> {
+    let answer = register::set(&host, &to, &value).await?;
+    host.mark(format_args!("acknowledged {value}"));
+    Ok(answer)
+}
+
+#[lonet::test]
+async fn acknowledged_means_stored(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup(scenario.data_dir("b"))).await?;
+    scenario.until("b:20 listen").await?;
+    let p = scenario.spawn("p", primary("b:20".into())).await?;
+    scenario.until("p:10 listen").await?;
+    let c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+
+    assert_eq!(c.join().await?, "ok");
+    p.join().await?;
+    b.join().await?;
+    scenario.assert_trace(expect![[r#"
+        b:20 listen
+        p:10 listen
+        c:1  dial    p:10
+        p:1  accept  c:1
+        c:1  connect p:1
+        p:2  dial    b:20
+        b:1  accept  p:2
+        p:2  connect b:1
+        b    mark    stored x=1
+        b:1  close   p:2
+        b:20 close
+        p:2  close   b:1
+        p:1  close   c:1
+        c:1  close   p:1
+        c    mark    acknowledged x=1
+        p:10 close
+    "#]]);
+    Ok(())
+}
+
+#[lonet::test]
+async fn stored_comes_first(scenario: Scenario) -> Result<()> {
+    let _b = scenario.spawn("b", backup(scenario.data_dir("b"))).await?;
+    scenario.until("b:20 listen").await?;
+    let _p = scenario.spawn("p", primary("b:20".into())).await?;
+    scenario.until("p:10 listen").await?;
+    let _c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+
+    let stored = scenario.until("b mark stored _").await?;
+    let acknowledged = scenario.until("c mark acknowledged _").await?;
+    assert!(scenario.trace().happens_before(&stored, &acknowledged));
+    Ok(())
+}
+
+#[lonet::test]
+async fn views(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup(scenario.data_dir("b"))).await?;
+    scenario.until("b:20 listen").await?;
+    let p = scenario.spawn("p", primary("b:20".into())).await?;
+    scenario.until("p:10 listen").await?;
+    let c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+    c.join().await?;
+    p.join().await?;
+    b.join().await?;
+
+    let trace = scenario.trace();
+    trace.clone().verbs(&[Verb::Mark]).assert(
+        "
+        b mark stored x=1
+        c mark acknowledged x=1
+        ",
+    );
+    trace.clone().hosts(&["c"]).assert(
+        "
+        c:$p dial    p:10
+        c:$p connect p:_
+        c:$p close   p:_
+        c    mark    acknowledged _
+        ",
+    );
+    trace.clone().hosts(&["b"]).lifecycle().contains(
+        "
+        b up
+        b exit 0
+        ",
+    );
+    assert_eq!(trace.count("_ dial _")?, 2);
+    println!("{}", trace.diagram());
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_value_survives_a_kill(scenario: Scenario) -> Result<()> {
+    let directory = scenario.data_dir("b");
+    let b = scenario.spawn("b", backup(directory.clone())).await?;
+    let listens = b.until("b:20 listen").await?;
+    let c = scenario
+        .spawn("c", client("b:20".into(), "x=1".into()))
+        .await?;
+    b.until("b mark stored x=1").await?;
+
+    b.kill().await?; // SIGKILL; returns when it is dead
+    assert_eq!(std::fs::read_to_string(directory.join("value"))?, "x=1");
+    let _ = c.join().await; // it was answered, or found the connection broken: both are right
+
+    b.restart().await?; // the same role, the same arguments, ports from 1 again
+    scenario.until_after(&listens, "b:20 listen").await?;
+    let c = scenario
+        .spawn("d", client("b:20".into(), "x=2".into()))
+        .await?;
+    assert_eq!(c.join().await?, "ok");
+    scenario
+        .trace()
+        .hosts(&["b"])
+        .verbs(&[Verb::Kill, Verb::Restart, Verb::Mark])
+        .assert(
+            "
+        b mark stored x=1
+        ! kill b
+        ! restart b
+        b mark stored x=2
+        ",
+        );
+    Ok(())
+}
+
+#[lonet::host]
+async fn impatient(host: Host, to: String) -> Result<String> {
+    let asking = register::set(&host, &to, "x=1");
+    match tokio::time::timeout(Duration::from_millis(200), asking).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Ok("nobody answers".into()),
+    }
+}
+
+#[lonet::test]
+async fn a_backup_that_hangs(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup(scenario.data_dir("b"))).await?;
+    scenario.until("b:20 listen").await?;
+    b.pause().await?; // SIGSTOP; returns when it has stopped
+    let c = scenario.spawn("c", impatient("b:20".into())).await?;
+    assert_eq!(c.join().await?, "nobody answers");
+    b.resume().await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn the_program_itself(scenario: Scenario) -> Result<()> {
+    let program = Command::new(env!("CARGO_BIN_EXE_register_backup"));
+    let b = scenario.command("b", program).await?;
+    scenario.until("b:20 listen").await?;
+    let c = scenario
+        .spawn("c", client("b:20".into(), "x=1".into()))
+        .await?;
+    assert_eq!(c.join().await?, "ok");
+    assert!(b.join().await?.success());
+    Ok(())
+}
+
+#[lonet::test]
+async fn in_one_process(network: lonet::SubNetwork) -> Result<()> {
+    let (b, c) = (network.new_host("b").await?, network.new_host("c").await?);
+    let (listens, listening) = tokio::sync::oneshot::channel();
+    let serving = tokio::spawn(async move {
+        let listener = b.listen(":20").await?;
+        let _ = listens.send(());
+        listener.accept().await.map(drop)
+    });
+    listening.await?;
+    assert_eq!(register::set(&c, "b:20", "x=1").await?, "");
+    serving.await??;
+    Ok(())
+}
+
+#[lonet::host]
+async fn follows(host: Host) -> Result<()> {
+    let leads = lonet_harness::until("_ mark leads").await?;
+    host.mark(format_args!("follows {}", leads.host()));
+    Ok(())
+}
+
+#[lonet::host(worker_threads = 2)]
+async fn leads(host: Host) {
+    host.mark("leads");
+}
+
+#[lonet::test(
+    timeout = "10s",
+    repeat = 3,
+    trace = "
+        $leader mark leads
+        f       mark follows $leader
+    "
+)]
+async fn on_the_attribute(scenario: Scenario) -> Result<()> {
+    let f = scenario.spawn("f", follows()).await?;
+    scenario.spawn("l", leads()).await?.join().await?;
+    f.join().await
+}

@@ -1,0 +1,12 @@
+//! Holds the documents to account: the programs that they show are this binary's, word for word,
+//! and what they show as the output of a failing test is what that test prints.
+//!
+//! `UPDATE_EXPECT=1` rewrites the outputs in the documents; code is copied by hand.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+mod guide;
+mod readme;
+mod shown;
+mod traces;
+mod victims;

@@ -1,0 +1,157 @@
+//! What the documents show, compared with what there is.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The sources that documents may show.
+const SOURCES: [&str; 7] = [
+    include_str!("guide.rs"),
+    include_str!("readme.rs"),
+    include_str!("traces.rs"),
+    include_str!("victims.rs"),
+    include_str!("../first_light/program.rs"),
+    include_str!("../../src/register.rs"),
+    include_str!("../../src/bin/register_backup.rs"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The fenced blocks of a document: the info string, the line where the block begins, its text.
+fn blocks(document: &str) -> Vec<(String, usize, String)> {
+    let mut blocks = Vec::new();
+    let mut open: Option<(String, usize, String)> = None;
+    for (at, line) in document.lines().enumerate() {
+        match (line.strip_prefix("```"), &mut open) {
+            (Some(info), None) => open = Some((info.to_owned(), at + 2, String::new())),
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some((_, _, text))) => {
+                text.push_str(line);
+                text.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// Code as it reads: comments, blank lines, indentation and rustfmt's commas are no part of it.
+fn words(code: &str) -> String {
+    let uncommented = code.lines().map(|line| match line.find("// ") {
+        Some(at) => &line[..at],
+        None => line,
+    });
+    let joined: String = uncommented.collect();
+    let dense: String = joined.chars().filter(|c| !c.is_whitespace()).collect();
+    dense
+        .replace(",)", ")")
+        .replace(",]", "]")
+        .replace(",}", "}")
+}
+
+#[test]
+fn code_in_the_documents_is_run() {
+    let sources = SOURCES.map(words);
+    for name in ["README.md", "docs/guide.md", "docs/traces.md"] {
+        let document = fs::read_to_string(root().join(name)).unwrap();
+        for (info, line, text) in blocks(&document) {
+            // What runs as a documentation test is not asked for here.
+            let runs = name == "README.md" && info == "rust";
+            if !info.starts_with("rust") || runs {
+                continue;
+            }
+            // Items and statements may come from different places of one source.
+            for part in text.split("\n\n") {
+                let part = words(part);
+                assert!(
+                    sources.iter().any(|source| source.contains(&part)),
+                    "{name}:{line}: this is in no program of tests/tests/documents: {part}"
+                );
+            }
+        }
+    }
+}
+
+/// What the ignored test prints, without what differs from run to run.
+fn output(victim: &str) -> String {
+    let artifacts = std::env::temp_dir().join(format!("lonet-guide-{}", std::process::id()));
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([&format!("victims::{victim}"), "--exact", "--ignored"])
+        .env("RUST_BACKTRACE", "0")
+        .env("LONET_BACKTRACES", "0")
+        .env("LONET_ARTIFACTS", &artifacts)
+        .env_remove("UPDATE_EXPECT")
+        .env_remove("LONET_TIMEOUT")
+        .env_remove("LONET_DEBUG")
+        .env_remove("LONET_KEEP")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(101), "{victim} does not fail");
+    let left = artifacts.join(format!("documents/victims__{victim}/report.html"));
+    assert!(left.exists(), "{victim} leaves no page");
+    fs::remove_dir_all(&artifacts).unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let begin = text.find(" stdout ----\n").unwrap() + " stdout ----\n".len();
+    let end = text.rfind("\n\nfailures:\n").unwrap();
+    text[begin..end]
+        .replace(artifacts.to_str().unwrap(), "target/lonet")
+        .lines()
+        .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
+        .map(|line| line.trim_end().to_owned() + "\n")
+        .collect::<String>()
+        .trim()
+        .to_owned()
+        + "\n"
+}
+
+/// Pids, places in the source, times, and names of random networks.
+fn redacted(text: &str) -> String {
+    let mut redacted = String::new();
+    for word in text.split_inclusive([' ', '\n']) {
+        let bare = word.trim_end();
+        let network = bare.starts_with("lonetr-");
+        let number = bare.trim_matches(['(', ')', ';', ',']);
+        let time = number.contains('.') && number.parse::<f64>().is_ok();
+        let pid = number.len() > 2 && number.bytes().all(|b| b.is_ascii_digit());
+        let place = bare.contains(".rs:");
+        let shown = if network || time || pid || place {
+            "…"
+        } else {
+            bare
+        };
+        redacted.push_str(shown);
+        redacted.push_str(&word[bare.len()..]);
+    }
+    redacted
+}
+
+#[test]
+fn outputs_in_the_guide_are_real() {
+    let path = root().join("docs/guide.md");
+    let mut guide = fs::read_to_string(&path).unwrap();
+    let mut shown = 0;
+    let marker = "<!-- what `";
+    let mut from = 0;
+    while let Some(at) = guide[from..].find(marker).map(|at| from + at) {
+        let victim = guide[at + marker.len()..].split('`').next().unwrap();
+        let begin = at + guide[at..].find("```text\n").unwrap() + "```text\n".len();
+        let end = begin + guide[begin..].find("```\n").unwrap();
+        let real = output(victim);
+        shown += 1;
+        if redacted(&real) != redacted(&guide[begin..end]) {
+            if std::env::var_os("UPDATE_EXPECT").is_none() {
+                let stands = &guide[begin..end];
+                panic!(
+                    "docs/guide.md shows another output of {victim} than this; \
+                     UPDATE_EXPECT=1 rewrites it:\n{real}\nit shows:\n{stands}"
+                );
+            }
+            guide.replace_range(begin..end, &real);
+            fs::write(&path, &guide).unwrap();
+        }
+        from = begin;
+    }
+    assert_eq!(shown, 2, "outputs in the guide");
+}

@@ -1,0 +1,95 @@
+//! The programs of docs/guide.md that fail, for what they show then.
+
+use std::io;
+
+use lonet::{Host, NetListener, Networker};
+use lonet_harness::{Result, Scenario};
+use lonet_tests::register;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Acknowledges before the backup has the value.
+async fn hasty_primary(network: &impl Networker, backup: &str) -> io::Result<()> {
+    let listener = network.listen(":10").await?;
+    let mut client = listener.accept().await?;
+    let mut value = String::new();
+    client.read_to_string(&mut value).await?;
+    client.write_all(b"ok").await?;
+    drop(client);
+    register::set(network, backup, &value).await?;
+    Ok(())
+}
+
+#[lonet::host]
+async fn primary(host: Host, backup: String) -> Result<()> {
+    Ok(hasty_primary(&host, &backup).await?)
+}
+
+#[lonet::host]
+async fn backup(host: Host) -> Result<()> {
+    let store = |value: &str| {
+        host.mark(format_args!("stored {value}"));
+        Ok(())
+    };
+    Ok(register::backup(&host, store).await?)
+}
+
+#[lonet::host]
+async fn client(host: Host, to: String) -> Result<String> {
+    let answer = register::set(&host, &to, "x=1").await?;
+    host.mark("acknowledged x=1");
+    Ok(answer)
+}
+
+#[lonet::test]
+#[ignore = "fails, for what it shows"]
+async fn acknowledged_means_stored(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup()).await?;
+    scenario.until("b:20 listen").await?;
+    let p = scenario.spawn("p", primary("b:20".into())).await?;
+    scenario.until("p:10 listen").await?;
+    let c = scenario.spawn("c", client("p:10".into())).await?;
+    assert_eq!(c.join().await?, "ok");
+    p.join().await?;
+    b.join().await?;
+    scenario.assert_trace(
+        "
+        b:20 listen
+        p:10 listen
+        c:1  dial    p:10
+        p:1  accept  c:1
+        c:1  connect p:1
+        p:2  dial    b:20
+        b:1  accept  p:2
+        p:2  connect b:1
+        b    mark    stored x=1
+        b:1  close   p:2
+        b:20 close
+        p:2  close   b:1
+        p:1  close   c:1
+        c:1  close   p:1
+        c    mark    acknowledged x=1
+        p:10 close
+        ",
+    );
+    Ok(())
+}
+
+#[lonet::host]
+async fn forgets_the_end(host: Host, to: String) -> Result<String> {
+    println!("asking {to}");
+    let mut conn = host.dial(&to).await?;
+    conn.write_all(b"x=1").await?;
+    let mut answer = String::new();
+    conn.read_to_string(&mut answer).await?; // the other side reads, too: no shutdown
+    Ok(answer)
+}
+
+#[lonet::test(timeout = "4s")]
+#[ignore = "fails, for what it shows"]
+async fn somebody_waits(scenario: Scenario) -> Result<()> {
+    let _b = scenario.spawn("b", backup()).await?;
+    scenario.until("b:20 listen").await?;
+    let c = scenario.spawn("c", forgets_the_end("b:20".into())).await?;
+    c.join().await?;
+    Ok(())
+}
