@@ -1,8 +1,7 @@
 //! A key-value service of axum on α, with clients of hyper on β and γ: three processes, and all of
 //! it the stack one already has. lonet is where it listens and what it dials with.
 //!
-//! Run it with `cargo run --example http_kv`; with `LONET_KEEP=1`, its page is
-//! `target/lonet/http_kv/main/report.html`.
+//! Run it with `cargo run --example http_kv`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -104,6 +103,7 @@ async fn reader(host: Host, server: String) -> Result<String> {
 
 #[lonet::main]
 async fn main(scenario: Scenario) -> Result<()> {
+    scenario.keep_artifacts();
     let alpha = scenario.spawn("α", server()).await?;
     scenario.until("α:80 listen").await?;
     let beta = scenario.spawn("β", writer("α:80".into())).await?;
@@ -142,5 +142,7 @@ async fn main(scenario: Scenario) -> Result<()> {
     let trace = scenario.trace();
     println!("The trace, as asserted:\n\n{trace}");
     println!("The same as a sequence diagram:\n\n{}", trace.diagram());
+    let report = scenario.artifacts_dir().join("report.html");
+    println!("The same for a browser: {}", report.display());
     Ok(())
 }

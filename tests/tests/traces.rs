@@ -321,6 +321,10 @@ async fn until_finds_what_was_and_what_will_be(scenario: Scenario) -> Result<()>
     // `until` does not wait for itself; marks of the dead are found, their connections are not.
     let beta = scenario.spawn("β", stays("here".into())).await?;
     assert_eq!(beta.until("β mark here").await?.host(), "β");
+    // Nothing will come of this: however long one waits, it is the same.
+    let up = scenario.until("α up");
+    let patience = std::time::Duration::from_millis(100);
+    assert!(tokio::time::timeout(patience, up).await.is_err());
     let spawned = scenario.until("! spawn α").await?;
     assert!(scenario.trace().happens_before(&spawned, &first));
     let wrong = scenario.until("α:10 listens").await.unwrap_err();

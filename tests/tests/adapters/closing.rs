@@ -1,10 +1,8 @@
 //! What a server does when its listener, or its host, is closed under it.
 
-use std::io;
-
 use axum::{Router, routing::get};
 use lonet::adapters::{Incoming, uri};
-use lonet::{Host, pipenet};
+use lonet::{Host, SubNetwork};
 use lonet_harness::{Result, Scenario, until};
 use tonic::transport::Server;
 
@@ -14,19 +12,15 @@ fn app() -> Router {
     Router::new().route("/", get(async || "here"))
 }
 
-async fn hosts() -> (Host, Host) {
-    let network = pipenet::network("x");
-    (
-        network.new_host("α").await.unwrap(),
-        network.new_host("β").await.unwrap(),
-    )
+async fn hosts(network: &SubNetwork) -> Result<(Host, Host)> {
+    Ok((network.new_host("α").await?, network.new_host("β").await?))
 }
 
 /// With an open connection of a client, which would keep it from a graceful end, were that not
 /// closed as well.
-#[tokio::test]
-async fn axum_ends_with_its_host() -> io::Result<()> {
-    let (alpha, beta) = hosts().await;
+#[lonet::test]
+async fn axum_ends_with_its_host(network: SubNetwork) -> Result<()> {
+    let (alpha, beta) = hosts(&network).await?;
     let incoming = Incoming::new(alpha.listen(":10").await?);
     let closed = incoming.closed();
     let serving = tokio::spawn(
@@ -38,13 +32,14 @@ async fn axum_ends_with_its_host() -> io::Result<()> {
     let here = fetch(&client, uri("α:10", "/")?).await.unwrap();
     assert_eq!(here.0, "here");
     alpha.close().await?;
-    serving.await?
+    serving.await??;
+    Ok(())
 }
 
 /// `closed` is no promise that a listener would be closed: it ends with what it belongs to.
-#[tokio::test]
-async fn what_is_dropped_is_closed() -> io::Result<()> {
-    let (alpha, _beta) = hosts().await;
+#[lonet::test]
+async fn what_is_dropped_is_closed(network: SubNetwork) -> Result<()> {
+    let (alpha, _beta) = hosts(&network).await?;
     let incoming = Incoming::new(alpha.listen(":10").await?);
     let closed = incoming.closed();
     drop(incoming);
@@ -52,9 +47,9 @@ async fn what_is_dropped_is_closed() -> io::Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn tonic_ends_with_its_host() -> Result<()> {
-    let (alpha, beta) = hosts().await;
+#[lonet::test]
+async fn tonic_ends_with_its_host(network: SubNetwork) -> Result<()> {
+    let (alpha, beta) = hosts(&network).await?;
     let (_reporter, service) = tonic_health::server::health_reporter();
     let incoming = Incoming::new(alpha.listen(":10").await?);
     let server = Server::builder().add_service(service);

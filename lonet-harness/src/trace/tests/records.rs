@@ -88,3 +88,77 @@ fn what_a_host_closes_is_not_ordered_by_notes() {
     // Another task's close has seen what was written.
     assert!(ordered(&records("2"), "β mark writes", "β:1 close _"));
 }
+
+/// Once user code has the descriptor, nobody knows what the peer's end of the stream comes of.
+#[test]
+fn an_opaque_stream_orders_nothing() {
+    let opaque = r#"{"opaque":{"s":1}}"#;
+    let read = r#"{"mark":{"h":"α","x":"end"}}"#;
+    let run = |third| {
+        trace(&[
+            &[("1", LISTEN, ""), ("1", ACCEPT, ""), ("1", read, "[2,1,0]")],
+            &[
+                ("1", DIAL, ""),
+                ("1", LINK, ""),
+                ("1", CONNECT, ""),
+                ("1", third, ""),
+                ("1", r#"{"close":{"a":"β:1","p":"α:1","s":1}}"#, ""),
+            ],
+        ])
+    };
+    assert!(!ordered(&run(opaque), "β:1 close _", "α mark end"));
+    assert!(ordered(&run(&mark("plain")), "β:1 close _", "α mark end"));
+}
+
+/// What the close says of the bytes written corrects the send before it.
+#[test]
+fn a_send_is_as_long_as_what_was_written() {
+    let send = r#"{"send":{"a":"β:1","p":"α:1","s":1,"w":0,"b":20}}"#;
+    let dialer = [
+        ("1", DIAL, ""),
+        ("1", LINK, ""),
+        ("1", CONNECT, ""),
+        ("1", send, ""),
+        ("1", CLOSE, ""),
+    ];
+    trace(&[&dialer]).data().contains("β:1 send α:1 9");
+}
+
+/// A task that no longer orders its events has received what it says it has, all the same.
+#[test]
+fn what_is_received_was_sent() {
+    let send = r#"{"send":{"a":"β:1","p":"α:1","s":1,"w":0,"b":4}}"#;
+    let recv = r#"{"recv":{"a":"α:1","p":"β:1","s":2,"b":4}}"#;
+    let trace = trace(&[
+        &[
+            ("1u", LISTEN, ""),
+            ("1u", ACCEPT, ""),
+            ("1u", recv, "[2,1,4]"),
+        ],
+        &[
+            ("1", DIAL, ""),
+            ("1", LINK, ""),
+            ("1", CONNECT, ""),
+            ("1", send, ""),
+        ],
+    ])
+    .data();
+    assert!(ordered(&trace, "β:1 send _ 4", "α:1 recv _ 4"));
+}
+
+/// That a port was free again orders what took it only where the line says which port it was.
+#[test]
+fn a_reused_port_orders_lines_that_name_it() {
+    let trace = trace(&[&[
+        ("1", DIAL, ""),
+        (
+            "1",
+            r#"{"fail":{"a":"β:1","p":"α:10","d":1,"x":"connection refused"}}"#,
+            "",
+        ),
+        ("2", r#"{"dial":{"a":"β:1","p":"α:20"}}"#, ""),
+    ]]);
+    let text = |port: &str| format!("β:{port} dial α:20\nβ:{port} fail α:10 connection refused");
+    trace.contains(text("_"));
+    assert!(trace.check_contains(text("1")).is_err());
+}
