@@ -29,7 +29,7 @@ fn where_a_loop_is() {
 }
 
 /// That victim, whose α waits for a debugger, and what it says.
-fn debugged(victim: &str) -> (Child, Lines<BufReader<ChildStderr>>) {
+fn debugged(victim: &str) -> (Victim, Lines<BufReader<ChildStderr>>) {
     let mut victim = command(victim)
         .env("LONET_DEBUG", "α")
         .stdout(Stdio::null())
@@ -37,7 +37,17 @@ fn debugged(victim: &str) -> (Child, Lines<BufReader<ChildStderr>>) {
         .spawn()
         .unwrap();
     let told = BufReader::new(victim.stderr.take().unwrap()).lines();
-    (victim, told)
+    (Victim(victim), told)
+}
+
+/// It has no deadline: whoever fails meanwhile ends it.
+struct Victim(Child);
+
+impl Drop for Victim {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// The next command that it gives, and the pid that is to be debugged.
@@ -91,7 +101,7 @@ fn a_debugger_is_led_to_the_role() {
         assert!(said.contains(expected), "{said}");
         assert!(said.contains("exited normally"), "{said}");
     }
-    assert!(victim.wait().unwrap().success());
+    assert!(victim.0.wait().unwrap().success());
 }
 
 /// With `LONET_DEBUG` a node stops at its start, and there is no deadline while it is looked at.
@@ -110,5 +120,5 @@ fn a_node_waits_for_its_debugger() {
         let pid = nix::unistd::Pid::from_raw(pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
     }
-    assert!(victim.wait().unwrap().success());
+    assert!(victim.0.wait().unwrap().success());
 }
