@@ -1,8 +1,9 @@
 //! What a whole scenario costs: two processes that play ping-pong, and a hundred in a ring; also how
 //! the ring's cost grows.
 //!
-//! Prints the figures beside their budgets, and the processor time of a run, which is what remains
-//! true on a machine that is busy. Decides nothing.
+//! Prints the figures beside their budgets, in milliseconds and in cycles of raw tokio TCP that are
+//! measured in the same run, so that machines can be compared; and the processor time of a run,
+//! which is what remains true on a machine that is busy. Takes names of rows. Decides nothing.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use lonet::Host;
 use lonet_harness::{Node, Result, Scenario, run, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[lonet::host]
 async fn server(host: Host) -> Result<()> {
@@ -27,6 +29,13 @@ async fn client(host: Host, to: String) -> Result<String> {
     let mut answer = String::new();
     conn.read_to_string(&mut answer).await?;
     Ok(answer)
+}
+
+#[lonet::host]
+async fn returns(_host: Host) {}
+
+async fn one_role(scenario: Scenario) -> Result<()> {
+    scenario.spawn("α", returns()).await?.join().await
 }
 
 async fn ping_pong(scenario: Scenario) -> Result<()> {
@@ -121,24 +130,87 @@ fn times(runs: u32, once: impl Fn()) -> (Vec<Duration>, Duration) {
     (times, (processor_time() - before) / runs)
 }
 
-fn tell(what: &str, budget: &str, (times, processor): &(Vec<Duration>, Duration)) {
+/// p50 of a cycle of raw tokio TCP on a current-thread runtime: dial, the server accepts and closes,
+/// the client reads EOF and closes. The unit of every figure here: it is as slow as the machine.
+fn raw_cycle() -> Duration {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime can be made");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("it is free");
+        let addr = listener.local_addr().expect("it is bound");
+        let serving = tokio::spawn(async move { while listener.accept().await.is_ok() {} });
+        let mut times = Vec::new();
+        for _ in 0..3000 {
+            let began = Instant::now();
+            let mut conn = TcpStream::connect(addr).await.expect("it listens");
+            assert_eq!(conn.read(&mut [0; 8]).await.expect("it closes"), 0);
+            drop(conn);
+            times.push(began.elapsed());
+        }
+        serving.abort();
+        times.sort();
+        times[times.len() / 2]
+    })
+}
+
+/// What one row costs, beside raw cycles measured right before and after it. `budget` is in
+/// milliseconds, on the machine whose raw cycle takes [`REFERENCE`].
+fn row(what: &str, runs: u32, budget: Option<f64>, once: impl Fn()) {
+    let before = raw_cycle();
+    let (times, processor) = times(runs, once);
+    let cycle = (before + raw_cycle()) / 2;
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
+    let in_cycles = |time: Duration| time.as_secs_f64() / cycle.as_secs_f64();
+    let median = times[times.len() / 2];
+    let budget = budget.map_or_else(String::new, |budget| {
+        let cycles = Duration::from_secs_f64(budget / 1e3).as_secs_f64() / REFERENCE.as_secs_f64();
+        format!("   budget {budget} ms = {cycles:.0} raw cycles")
+    });
     println!(
-        "{what:<26} median {:>7.1} ms, least {:>7.1}, most {:>7.1}, processor {:>7.1}   {budget}",
-        ms(times[times.len() / 2]),
+        "{what:<28} median {:>7.1} ms, least {:>7.1}, most {:>7.1}, processor {:>7.1};  raw cycle \
+         {:>5.1} µs: median {:>6.0} raw cycles, processor {:>6.0}{budget}",
+        ms(median),
         ms(times[0]),
         ms(times[times.len() - 1]),
-        ms(*processor)
+        ms(processor),
+        ms(cycle) * 1e3,
+        in_cycles(median),
+        in_cycles(processor),
     );
 }
 
+/// The raw cycle on the machine on which the budgets were set.
+const REFERENCE: Duration = Duration::from_nanos(18_400);
+
 fn main() {
-    let times_of_two = times(100, || run("ping_pong", ping_pong).expect("it passes"));
-    tell("ping-pong of two processes", "budget 8 ms", &times_of_two);
+    let wanted: Vec<String> = std::env::args().skip(1).collect();
+    let is_wanted = |name: &str| {
+        let mut named = wanted.iter().filter(|arg| !arg.starts_with('-')).peekable();
+        named.peek().is_none() || named.any(|arg| name.contains(arg.as_str()))
+    };
+    let play = |what: &str, runs, budget, once: &dyn Fn()| {
+        if is_wanted(what) {
+            row(what, runs, budget, once);
+        }
+    };
+    play("a test without processes", 100, None, &|| {
+        run("alone", async |_: lonet::SubNetwork| {}).expect("it passes");
+    });
+    play("a scenario without roles", 100, None, &|| {
+        run("empty", async |_: Scenario| {}).expect("it passes");
+    });
+    play("one role that returns", 100, None, &|| {
+        run("one", one_role).expect("it passes");
+    });
+    play("ping-pong of two processes", 100, Some(8.0), &|| {
+        run("ping_pong", ping_pong).expect("it passes");
+    });
     for hosts in [10, 30, 100] {
-        let budget = if hosts == 100 { "budget 400 ms" } else { "" };
-        let body = |scenario| ring(scenario, hosts);
-        let times = times(10, || run("ring", body).expect("it passes"));
-        tell(&format!("ring of {hosts} processes"), budget, &times);
+        let budget = (hosts == 100).then_some(400.0);
+        play(&format!("ring of {hosts} processes"), 10, budget, &|| {
+            run("ring", |scenario| ring(scenario, hosts)).expect("it passes");
+        });
     }
 }

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use lonet::trace::{Event, What};
 use nix::sys::signal::Signal;
+use serde_json::value::RawValue;
 
 use crate::Result;
 use crate::collector::node::Launch;
 use crate::collector::query::{Effect, End, Ending, Query};
 use crate::deadline;
+use crate::process::executable;
 use crate::process::launch::{self, Place};
 use crate::process::wire::{Ended, Play};
 use crate::role::{Role, RoleEntry};
@@ -24,6 +26,10 @@ use crate::scenario::Inner;
 
 /// How long a process that was asked to finish may take, before it is killed.
 const FINISHES: Duration = Duration::from_secs(5);
+
+/// How long a program that could join is waited for: it may have something else to do first, for
+/// which the test must go on.
+const PROGRAM_JOINS: Duration = Duration::from_secs(2);
 
 /// A process that plays a host. Dropping the handle does nothing to it: what still runs when the
 /// test's body has returned is stopped then.
@@ -41,7 +47,7 @@ pub struct Node<T> {
 pub(crate) enum Player {
     Role {
         entry: &'static RoleEntry,
-        arguments: String,
+        arguments: Box<RawValue>,
     },
     Program(Command),
 }
@@ -65,7 +71,7 @@ impl Player {
     pub(crate) fn role<T>(role: &Role<T>) -> Result<Player> {
         Ok(Player::Role {
             entry: role.entry(),
-            arguments: role.arguments()?.to_owned(),
+            arguments: RawValue::from_string(role.arguments()?.to_owned())?,
         })
     }
 
@@ -80,6 +86,14 @@ impl Player {
             Player::Program(command) => {
                 format!("program `{}`", command.get_program().to_string_lossy())
             }
+        }
+    }
+
+    /// Where a role is defined.
+    fn place(&self) -> Option<String> {
+        match self {
+            Player::Role { entry, .. } => Some(format!("{}:{}", entry.file, entry.line)),
+            Player::Program(_) => None,
         }
     }
 
@@ -101,7 +115,7 @@ impl Player {
                     debug: is_debugged(host),
                 };
                 (
-                    launch::node(&place, nonce, &inner.directory, inner.libtest),
+                    launch::node(&place, nonce, &inner.directory, inner.entrance),
                     Some((nonce, play)),
                 )
             }
@@ -118,6 +132,7 @@ impl Player {
             process,
             host: host.to_owned(),
             what: self.what(),
+            place: self.place(),
             program,
             role,
         }
@@ -169,10 +184,12 @@ impl<T> Node<T> {
         let up = match self.player {
             Player::Role { .. } => up.await?,
             Player::Program(_) if is_debugged(&self.host) => up.await?,
+            // It is none that joins. What it runs may: `until` tells.
+            Player::Program(_) if !executable::holds_lonet(pid) => return Ok(()),
             Player::Program(_) => {
-                match tokio::time::timeout(crate::scenario::PROGRAM_JOINS, up).await {
+                let patience = deadline::scaled(PROGRAM_JOINS)?;
+                match tokio::time::timeout(patience, up).await {
                     Ok(up) => up?,
-                    // It may never join; `until` tells when it does.
                     Err(_) => return Ok(()),
                 }
             }

@@ -1,30 +1,25 @@
-//! One test from its start to its verdict.
+//! How a test is run: by an attribute, or by a `main` of the user's own, as often as it says.
 //!
-//! Owns the order of things: network, collector, body, deadline, what failed, the stopping of what
-//! still runs, artifacts, and the page. Words nothing and starts no process itself.
+//! Owns the ways in, and what a failure looks like to whoever called. A map of:
+//!
+//! - `turn`: one turn, from its network to its verdict;
+//! - `expected`: the expected trace that an attribute gives.
+
+mod expected;
+mod turn;
 
 use std::any::Any;
 use std::fmt::Write as _;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::panic::resume_unwind;
 use std::process::ExitCode;
-use std::task::Poll;
 
 use lonet::SubNetwork;
-use tokio::runtime::Runtime;
 
 use crate::Result;
-use crate::collector::query::{Query, Report};
-use crate::deadline;
 use crate::outcome::Outcome;
-use crate::report::artifacts;
-use crate::report::verdict::{self, Reason};
+use crate::process::launch::Entrance;
 use crate::scenario::Scenario;
-use crate::session::Session;
-use crate::spec::{Place, Spec, TraceSource};
-use crate::trace::grammar::check_syntax;
-use crate::watchdog::Watchdog;
+use crate::spec::{Place, Spec};
 
 /// What the function of a test may take: a [`Scenario`] or a [`lonet::SubNetwork`].
 #[diagnostic::on_unimplemented(
@@ -75,7 +70,7 @@ where
     Fut: Future<Output = Result<()>>,
 {
     crate::process::child::run_late();
-    if let Err(failed) = repeated(&spec, Some(spec.test_name()), &body) {
+    if let Err(failed) = repeated(&spec, Entrance::Libtest(spec.test_name()), &body) {
         eprint!("{}", failed.page);
         // The page says all; a second message from the panic hook would only hide it.
         resume_unwind(failed.payload);
@@ -89,7 +84,8 @@ where
     F: Fn(A) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    match repeated(&spec, None, &body) {
+    crate::process::child::run_late();
+    match repeated(&spec, Entrance::Main, &body) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failed) => {
             eprint!("{}", failed.page);
@@ -150,7 +146,7 @@ where
         let body = body(argument);
         async move { body.await.into_outcome() }
     };
-    repeated(&spec, None, &body).map_err(|failed| {
+    repeated(&spec, Entrance::None, &body).map_err(|failed| {
         eprint!("{}", failed.page);
         failed.why.into()
     })
@@ -176,11 +172,7 @@ impl Failed {
     }
 }
 
-fn repeated<A, F, Fut>(
-    spec: &Spec,
-    libtest: Option<&'static str>,
-    body: &F,
-) -> std::result::Result<(), Failed>
+fn repeated<A, F, Fut>(spec: &Spec, entrance: Entrance, body: &F) -> std::result::Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -192,7 +184,7 @@ where
         return Err(Failed::early(test, &error.into()));
     }
     for turn in 1..=spec.repeat {
-        once::<A, F, Fut>(spec, libtest, body).map_err(|mut failed| {
+        turn::play::<A, F, Fut>(spec, entrance, body).map_err(|mut failed| {
             if spec.repeat > 1 {
                 let _ = writeln!(failed.page, "it was repetition {turn} of {}", spec.repeat);
             }
@@ -200,217 +192,6 @@ where
         })?;
     }
     Ok(())
-}
-
-/// How a body ended.
-enum Ended {
-    Returned(Result<()>),
-    Panicked(Box<dyn Any + Send>),
-    /// With what there was to say at that moment.
-    TimedOut(Option<Report>),
-}
-
-fn once<A, F, Fut>(
-    spec: &Spec,
-    libtest: Option<&'static str>,
-    body: &F,
-) -> std::result::Result<(), Failed>
-where
-    A: TestArgument,
-    F: Fn(A) -> Fut,
-    Fut: Future<Output = Result<()>>,
-{
-    let test = spec.test_name();
-    let early = |error: crate::BoxError| Failed::early(test, &error);
-    let expected = spec
-        .trace
-        .as_ref()
-        .map(expected_trace)
-        .transpose()
-        .map_err(early)?;
-    let after = deadline::scaled(spec.timeout).map_err(early)?;
-    let session = Session::start(test, libtest, A::STARTS_PROCESSES).map_err(early)?;
-    let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
-    let scenario = session.scenario();
-
-    // Whoever debugs a node needs all the time there is.
-    let limit = (!deadline::suspended()).then_some(after);
-    let (watchdog, expired) =
-        Watchdog::start(test, limit, &scenario).map_err(|error| early(error.into()))?;
-    let mut watchdog = Some(watchdog);
-    let ended = runtime.block_on(async {
-        let playing = async {
-            let argument = A::of(scenario.clone()).await?;
-            body(argument).await
-        };
-        let mut playing = std::pin::pin!(playing);
-        tokio::select! {
-            biased;
-            ended = caught(playing.as_mut()) => ended,
-            // Before the body is dropped, and with it what it held open.
-            _ = expired => {
-                // What follows may take longer than a body that is not blocked.
-                if let Some(watchdog) = watchdog.take() {
-                    watchdog.acknowledge();
-                }
-                Ended::TimedOut(scenario.inner.report_of_hang().ok())
-            }
-        }
-    });
-    // First of all: whatever fails from here on may do so because the body is gone.
-    // Waited for: whoever hears of both may hear of the failure first.
-    let _ = scenario.inner.ask_now(|reply| Query::BodyEnded { reply });
-    if let Some(watchdog) = watchdog {
-        watchdog.acknowledge();
-    }
-    let mut reason = match &ended {
-        Ended::Returned(Ok(())) => None,
-        Ended::Returned(Err(error)) => Some(Reason::Returned(error.to_string())),
-        Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
-        Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
-    };
-    // Of the body's end, before anything is stopped.
-    if let (None, Some(expected)) = (&reason, &expected) {
-        reason = scenario.mismatch_page(expected.as_str()).map(Reason::Trace);
-    }
-    runtime.block_on(scenario.leave());
-    let refused = scenario.take_refused();
-    let keeps = scenario.keeps_artifacts();
-    drop(scenario);
-    runtime.shutdown_background();
-    let mut report = session.end();
-    if let Ended::TimedOut(Some(then)) = &ended {
-        report.backtraces = then.backtraces.clone();
-    }
-
-    let reason = reason.or_else(|| {
-        let undelivered = report
-            .undelivered
-            .as_ref()
-            .map(|f| Reason::Node(f.to_string()));
-        undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
-    });
-    let place = artifacts::place(test);
-    if reason.is_none() && !keeps {
-        return Ok(());
-    }
-    let message = match &reason {
-        Some(reason) => format!("{test} failed: {}", reason.text()),
-        None => format!("{test} passed"),
-    };
-    // One that was refused and led to no failure is not what this test is about.
-    let refused =
-        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
-    let written = artifacts::write(&place, test, &message, &report, refused.as_ref());
-    let lost = written.as_ref().err().map(|error| {
-        let place = place.display();
-        format!("the artifacts can't be written to {place}: {error}\n")
-    });
-    let Some(reason) = reason else {
-        if let Some(lost) = lost {
-            eprint!("{lost}");
-        }
-        return Ok(());
-    };
-    // A verdict is about the moment of the deadline, not about what the stopping made of it.
-    let shown = match &ended {
-        Ended::TimedOut(Some(then)) => then,
-        _ => &report,
-    };
-    let mut page = verdict::page(
-        test,
-        &reason,
-        shown,
-        now(),
-        written.is_ok().then_some(place.as_path()),
-    );
-    page.extend(lost);
-    let panicked = matches!(ended, Ended::Panicked(_));
-    let payload = match ended {
-        Ended::Panicked(payload) => payload,
-        _ => Box::new(reason.text()),
-    };
-    Err(Failed {
-        page,
-        why: reason.text(),
-        payload,
-        panicked,
-    })
-}
-
-/// The expected trace of an attribute, whose syntax is right.
-///
-/// # Errors
-///
-/// The file can't be read, or a line is none: where it stands in the source, and what is legal.
-fn expected_trace(source: &TraceSource) -> Result<String> {
-    let (text, file) = match source {
-        TraceSource::Text { text, .. } => ((*text).to_owned(), None),
-        TraceSource::File { path, place } => {
-            let path = beside(place.file, path);
-            let text = std::fs::read_to_string(&path)
-                .map_err(|error| format!("{place}: {} can't be read: {error}", path.display()))?;
-            (text, Some(path))
-        }
-    };
-    if let Err(error) = check_syntax(&text) {
-        let (line, column) = (error.line, error.column);
-        let place = match file {
-            Some(path) => format!("{}:{line}:{column}", path.display()),
-            None => source.place_of(narrow(line), narrow(column)).to_string(),
-        };
-        return Err(format!("{place}: {}", error.message).into());
-    }
-    Ok(text)
-}
-
-fn narrow(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
-}
-
-/// A file that is named relative to the directory of a source file. rustc names the latter
-/// relative to the workspace, cargo runs tests in the package.
-fn beside(source: &str, path: &str) -> PathBuf {
-    let beside = Path::new(source).with_file_name(path);
-    let here = std::env::current_dir().unwrap_or_default();
-    let found = here
-        .ancestors()
-        .map(|dir| dir.join(&beside))
-        .find(|path| path.exists());
-    found.unwrap_or(beside)
-}
-
-fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {
-    let mut builder = match worker_threads {
-        None => tokio::runtime::Builder::new_current_thread(),
-        Some(workers) => {
-            let mut builder = tokio::runtime::Builder::new_multi_thread();
-            builder.worker_threads(workers);
-            builder
-        }
-    };
-    builder.enable_all().build()
-}
-
-/// Polls the body; a panic is an outcome.
-async fn caught<F: Future<Output = Result<()>>>(mut future: Pin<&mut F>) -> Ended {
-    std::future::poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Ready(returned)) => Poll::Ready(Ended::Returned(returned)),
-            Ok(Poll::Pending) => Poll::Pending,
-            Err(payload) => Poll::Ready(Ended::Panicked(payload)),
-        },
-    )
-    .await
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    // The panic hook has shown all of it.
-    text.and_then(|text| text.lines().find(|line| !line.is_empty()))
-        .unwrap_or("with something that is no text")
-        .to_owned()
 }
 
 /// CLOCK_MONOTONIC, in nanoseconds, as events have it.

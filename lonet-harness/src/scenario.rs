@@ -23,6 +23,8 @@ use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::node::{Node, Player};
 use crate::process::backtrace::Backtraces;
+use crate::process::kernel_state;
+use crate::process::launch::Entrance;
 use crate::process::output::last_lines;
 use crate::report::artifacts::Refused;
 use crate::report::mismatch::{self, Surroundings};
@@ -56,8 +58,8 @@ pub(crate) struct Inner {
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
-    /// The name by which libtest knows the test, if it runs it.
-    pub(crate) libtest: Option<&'static str>,
+    /// Where roles can begin other than before `main`.
+    pub(crate) entrance: Entrance,
     processes: AtomicU64,
     nonces: AtomicU64,
 }
@@ -69,7 +71,7 @@ impl Inner {
         mailbox: Mailbox,
         tracing: Tracing,
         artifacts: PathBuf,
-        libtest: Option<&'static str>,
+        entrance: Entrance,
     ) -> Inner {
         use std::hash::{BuildHasher, RandomState};
         Inner {
@@ -79,7 +81,7 @@ impl Inner {
             mailbox,
             tracing,
             artifacts,
-            libtest,
+            entrance,
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
@@ -150,6 +152,17 @@ impl Inner {
     /// The same, with where each process that runs is, as a debugger sees it.
     pub(crate) fn report_of_hang(&self) -> Result<Report> {
         let mut report = self.report_of_waits()?;
+        // Before a debugger holds them.
+        let nodes = report.nodes.iter_mut();
+        let nodes = nodes.filter(|node| node.ended.is_none() && !node.stopped);
+        let silent = nodes.filter(|node| node.waits.said.is_none());
+        for node in silent {
+            node.kernel = node.pid.and_then(kernel_state::of);
+        }
+        let others = report.others.iter_mut();
+        for other in others.filter(|other| other.waits.said.is_none()) {
+            other.kernel = kernel_state::of(other.pid);
+        }
         // A stopped one would go on after a debugger has had it.
         let running = report
             .nodes
@@ -171,13 +184,18 @@ impl Inner {
 
     pub(crate) async fn until(
         &self,
-        pattern: &str,
+        text: &str,
         after: Option<EventId>,
         of: Option<u64>,
     ) -> Result<Event> {
-        let pattern = Pattern::parse(pattern)
-            .map_err(|error| format!("`{pattern}` is no line of a trace: {error}"))?;
-        let wanted = Box::new(Wanted { pattern, after, of });
+        let pattern = Pattern::parse(text)
+            .map_err(|error| format!("`{text}` is no line of a trace: {error}"))?;
+        let wanted = Box::new(Wanted {
+            text: text.to_owned(),
+            pattern,
+            after,
+            of,
+        });
         let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
         let event = event.map_err(|refusal| match refusal {
             Refusal::Failed(failure) => crate::BoxError::from(failure),
@@ -214,11 +232,8 @@ impl std::fmt::Display for Over {
 
 impl std::error::Error for Over {}
 
-/// How long roles may take to say what they wait for.
+/// How long processes may take to say what they wait for.
 const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
-
-/// For a program, how long its host is waited for: it may be one that never joins.
-pub(crate) const PROGRAM_JOINS: Duration = Duration::from_millis(250);
 
 impl Scenario {
     /// Plays a role as that host, in a process of its own, and returns when the host is up.
@@ -263,8 +278,12 @@ impl Scenario {
     /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
     /// takes), `LONET_HOST` and `TMPDIR`; `lonet::from_env` reads them. Of the command, program,
     /// arguments, changes of the environment and working directory are honoured; its standard
-    /// input is empty. Returns when the host is up, or, since a program may never join, a moment
-    /// after it was started.
+    /// input is empty.
+    ///
+    /// Returns when the host is up. For a program that has no lonet in its executable (a shell, an
+    /// interpreter, a foreign server) that is not waited for, as nothing tells whether what it runs
+    /// will join: it returns once the program is started, and `until("β up")` waits. A program
+    /// that has lonet in it and does not join within 2 s is not waited for any longer either.
     ///
     /// # Errors
     ///
@@ -632,7 +651,7 @@ pub async fn until(pattern: &str) -> Result<Event> {
 }
 
 fn role_tracing(directory: &Path) -> Result<Tracing> {
-    let tracing = Tracing::of(directory)?;
+    let tracing = Tracing::asked_elsewhere(directory)?;
     tracing
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the scenario is over").into())
 }

@@ -21,6 +21,7 @@ use crate::Result;
 use crate::collector::query::{Effect, End, Query, Report};
 use crate::collector::{Analyst, Door, Reader};
 use crate::deadline::{self, GRACE};
+use crate::process::launch::Entrance;
 use crate::process::wire::CONTROL_SOCKET;
 use crate::report::artifacts;
 use crate::scenario::{Inner, Scenario};
@@ -35,11 +36,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// A fresh network, with its collector.
-    pub(crate) fn start(
-        test: &str,
-        libtest: Option<&'static str>,
-        starts_processes: bool,
-    ) -> Result<Session> {
+    pub(crate) fn start(test: &str, entrance: Entrance, starts_processes: bool) -> Result<Session> {
         let directory = NetworkDir::random()?;
         let path = directory.path().to_owned();
         let doors = vec![
@@ -51,7 +48,7 @@ impl Session {
             .name("lonet-reader".into())
             .spawn(move || reader.run())?;
         // The first to connect, so that its events are those of process 0.
-        let tracing = Tracing::of(&path)?
+        let tracing = Tracing::asked_elsewhere(&path)?
             .ok_or_else(|| io::Error::other("the trace socket is there and can't be reached"))?;
         let analyst = Analyst::new(mailbox.clone(), tracing.reporter.clone(), &path);
         let analyst = std::thread::Builder::new()
@@ -64,7 +61,7 @@ impl Session {
             mailbox,
             tracing,
             artifacts::place(test),
-            libtest,
+            entrance,
         );
         let scenario = Scenario {
             inner: Arc::new(inner),

@@ -64,6 +64,20 @@ use proc_macro::TokenStream;
 /// # }
 /// ```
 ///
+/// # Panics
+///
+/// A panic in any task or thread of a role fails it. One that the role's own future catches
+/// (`catch_unwind`) does not; of a spawned task or a thread it can't be known whether it catches
+/// its own, so there it fails the role all the same.
+///
+/// # Before `main`
+///
+/// A role's process is the same binary, and begins before `main`, so that no test framework and
+/// nothing of a `main` runs there. Constructors of statically linked C++ libraries may not have run
+/// by then: where the linker puts them behind ours, they never do. With `LONET_IN_MAIN=1` in the
+/// environment, the roles of a `#[lonet::test]` begin in that test, through libtest, and those of a
+/// `#[lonet::main]` at the beginning of `main`; roles of `lonet_harness::run` always begin before.
+///
 /// # Arguments
 ///
 /// - `worker_threads = 2`: the role's runtime is a multi-thread one with that many workers;

@@ -48,6 +48,48 @@ async fn what_the_bodys_end_breaks_is_no_failure(scenario: Scenario) -> Result<(
     Ok(())
 }
 
+/// What the body had is dropped before it returns, and a role that fails of it may be gone by
+/// then; here it is, since the body's last drop waits for that.
+#[lonet::test(repeat = 5)]
+async fn what_the_bodys_last_drops_break_is_no_failure(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", reads()).await?;
+    let _waits_for_the_end = UntilDropped(scenario.clone(), "α exit 1");
+    scenario.until("α:10 listen").await?;
+    let _conn = scenario.host("τ").await?.dial("α:10").await?;
+    scenario.until("α mark reads").await?;
+    Ok(())
+}
+
+/// The control: the same role fails of something else while the body still runs.
+#[lonet::test]
+#[should_panic(expected = ") returned an error: ")]
+async fn what_fails_before_the_bodys_end_is_a_failure(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", reads()).await?;
+    scenario.until("α:10 listen").await?;
+    let conn = scenario.host("τ").await?.dial("α:10").await?;
+    let _held = scenario.host("σ").await?.listen(":1").await?;
+    scenario.until("α mark reads").await?;
+    drop(conn);
+    // Whoever waits learns of it; what the body then drops changes nothing.
+    while scenario.until("β mark never").await.is_ok() {}
+    Ok(())
+}
+
+/// Waits for an event when it is dropped.
+struct UntilDropped(Scenario, &'static str);
+
+impl Drop for UntilDropped {
+    fn drop(&mut self) {
+        let (scenario, event) = (self.0.clone(), self.1);
+        let waiting = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            // Also when it says that α has failed, that has been heard.
+            drop(runtime.unwrap().block_on(scenario.until(event)));
+        });
+        waiting.join().unwrap();
+    }
+}
+
 #[lonet::test]
 async fn to_pause_what_is_paused_changes_nothing(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;
@@ -194,6 +236,39 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// A program of this binary that joins: a test that no harness runs.
+#[test]
+#[ignore = "is a program"]
+fn joins_and_stays() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let _host = lonet::from_env().await.unwrap();
+        std::future::pending::<()>().await;
+    });
+}
+
+/// A program that has lonet in it is waited for until its host is up; a foreign one is not waited
+/// for at all.
+#[lonet::test(repeat = 5)]
+async fn a_program_that_joins_is_up(scenario: Scenario) -> Result<()> {
+    let mut joins = Command::new("/proc/self/exe");
+    joins.args(["joins_and_stays", "--exact", "--ignored"]);
+    let alpha = scenario.command("α", joins).await?;
+    scenario
+        .trace()
+        .lifecycle()
+        .hosts(&["α"])
+        .assert("! spawn α\n α up");
+    alpha.terminate().await?;
+    let mut sleeps = Command::new("sleep");
+    sleeps.arg("1000");
+    let beta = scenario.command("β", sleeps).await?;
+    beta.kill().await
+}
+
 #[lonet::test]
 async fn a_terminated_program_gets_sigterm(scenario: Scenario) -> Result<()> {
     let mut command = Command::new("sh");
@@ -264,6 +339,38 @@ async fn a_panic_in_a_task_has_a_place(scenario: Scenario) -> Result<()> {
         "{error}"
     );
     assert!(error.ends_with(": late 7"), "{error}");
+    Ok(())
+}
+
+/// What the role's own future catches is its own affair. What a task or a thread catches is not
+/// known to be caught, and counts.
+#[lonet::test]
+async fn a_panic_that_the_role_catches(scenario: Scenario) -> Result<()> {
+    fn panics() -> bool {
+        std::panic::catch_unwind(|| panic!("caught")).is_err()
+    }
+    #[lonet::host]
+    async fn catches(_: Host) -> bool {
+        let caught = panics();
+        tokio::task::yield_now().await;
+        caught && panics()
+    }
+    #[lonet::host]
+    async fn catches_in_a_task(_: Host) -> Result<bool> {
+        Ok(tokio::spawn(async { panics() }).await?)
+    }
+    #[lonet::host]
+    async fn catches_and_panics(_: Host) {
+        panics();
+        panic!("not caught");
+    }
+    assert!(scenario.spawn("α", catches()).await?.join().await?);
+    let alpha = scenario.spawn("α", catches_in_a_task()).await?;
+    let error = alpha.join().await.unwrap_err().to_string();
+    assert!(error.ends_with(": caught"), "{error}");
+    let alpha = scenario.spawn("α", catches_and_panics()).await?;
+    let error = alpha.join().await.unwrap_err().to_string();
+    assert!(error.ends_with(": not caught"), "{error}");
     Ok(())
 }
 

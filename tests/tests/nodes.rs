@@ -118,7 +118,16 @@ async fn a_restarted_node_is_another_process(scenario: Scenario) -> Result<()> {
 #[track_caller]
 fn check(error: &(dyn std::error::Error + Send + Sync + 'static), expected: &str) {
     assert!(error.is::<Failure>(), "{error}");
-    assert_eq!(error.to_string(), expected);
+    assert_eq!(unplaced(&error.to_string()), expected);
+}
+
+/// Without the line at which the role stands; that it is said must be so where `…` is expected.
+fn unplaced(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("tests/tests/nodes.rs:") else {
+        return text.to_owned();
+    };
+    let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+    format!("{before}…{rest}")
 }
 
 #[lonet::test]
@@ -126,10 +135,10 @@ async fn a_failure_says_what_failed(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", fails()).await?;
     check(
         &*alpha.join().await.unwrap_err(),
-        "α (role `fails`) returned an error: no quorum",
+        "α (role `fails`, …) returned an error: no quorum",
     );
     let alpha = scenario.spawn("α", exits(3)).await?;
-    let expected = "α (role `exits`) exited with status 3 before its role returned";
+    let expected = "α (role `exits`, …) exited with status 3 before its role returned";
     check(&*alpha.join().await.unwrap_err(), expected);
     let alpha = scenario.spawn("α", panics()).await?;
     let error = alpha.join().await.unwrap_err().to_string();
@@ -152,7 +161,7 @@ async fn a_stranger_kills(scenario: Scenario) -> Result<()> {
         nix::unistd::Pid::from_raw(alpha.pid() as i32),
         Signal::SIGKILL,
     )?;
-    let expected = "α (role `waits`) was killed by signal 9 (SIGKILL) before its role returned";
+    let expected = "α (role `waits`, …) was killed by signal 9 (SIGKILL) before its role returned";
     check(&*alpha.join().await.unwrap_err(), expected);
     Ok(())
 }
@@ -161,7 +170,7 @@ async fn a_stranger_kills(scenario: Scenario) -> Result<()> {
 async fn until_tells_of_a_failure(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", fails()).await?;
     let error = scenario.until("β mark never").await.unwrap_err();
-    check(&*error, "α (role `fails`) returned an error: no quorum");
+    check(&*error, "α (role `fails`, …) returned an error: no quorum");
     alpha.join().await.unwrap_err();
     Ok(())
 }
@@ -242,7 +251,7 @@ async fn a_deadline_passes(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-#[should_panic(expected = "α (role `fails`) returned an error: no quorum")]
+#[should_panic(expected = ") returned an error: no quorum")]
 async fn a_failure_that_nobody_asks_for_fails_the_test(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.spawn("α", fails()).await?;
     let beta = scenario.spawn("β", waits()).await?;
@@ -283,7 +292,10 @@ fn a_scenario_runs_outside_of_a_test() {
         scenario.spawn("α", fails()).await?.join().await
     });
     let error = failed.unwrap_err().to_string();
-    assert_eq!(error, "α (role `fails`) returned an error: no quorum");
+    assert_eq!(
+        unplaced(&error),
+        "α (role `fails`, …) returned an error: no quorum"
+    );
 }
 
 #[lonet::test]

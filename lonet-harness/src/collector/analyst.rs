@@ -6,34 +6,27 @@
 mod accused;
 mod answers;
 mod nodes;
+mod reports;
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex};
 
-use lonet::trace::{Ask, Event, EventId, Line, PROTOCOL_VERSION, Record, Reporter, Verb, What};
-use nix::fcntl::OFlag;
+use lonet::trace::{
+    Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb, What,
+};
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::mkfifo;
 
-use super::failure::{Failure, How};
-use super::node::{Launch, Node, Said};
-use super::query::{Effect, End, Query, Refusal, Report, Wanted};
+use super::failure::Failure;
+use super::node::Node;
+use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
-use crate::process::backtrace::Backtraces;
-use crate::process::launch;
-use crate::process::output::Output;
-use crate::process::wire::{Ended, FromNode, FromSupervisor, Means, ToNode, ToSupervisor, line};
+use crate::process::wire::{Ended, Means, line};
 use crate::trace::Pattern;
 use crate::trace::causality::{Graph, Process};
-use crate::trace::problems;
 
 /// See the module.
 pub(crate) struct Analyst {
@@ -54,6 +47,8 @@ pub(crate) struct Analyst {
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
     on_waits: Vec<std::sync::mpsc::Sender<()>>,
+    /// How often all were asked what they wait for.
+    asked: u64,
 }
 
 /// Who is at the other end of a connection.
@@ -88,9 +83,12 @@ struct Reported {
     /// It said something that is no trace, or in another version.
     refused: bool,
     connected: bool,
-    records: Vec<Record>,
-    /// The host that it was started to play, as it greeted.
+    /// The host that it was started to play, as it says.
     host: Option<String>,
+    /// Where it is asked what it waits for, if it answers that.
+    asked_at: Option<Conn>,
+    waits: Option<Vec<Pending>>,
+    records: Vec<Record>,
     /// What it had said of a line when it hung up.
     half: Option<Vec<u8>>,
 }
@@ -114,6 +112,7 @@ impl Analyst {
             cuts: 0,
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
+            asked: 0,
         }
     }
 
@@ -156,8 +155,10 @@ impl Analyst {
                     greeted: false,
                     refused: false,
                     connected: true,
-                    records: Vec::new(),
                     host: None,
+                    asked_at: None,
+                    waits: None,
+                    records: Vec::new(),
                     half: None,
                 });
             }
@@ -205,13 +206,16 @@ impl Analyst {
             Some(Who::Reporter(process)) => {
                 let reported = &mut self.processes[process];
                 reported.connected = false;
+                reported.asked_at = None;
                 reported.half = (!half.is_empty()).then_some(half);
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
+                self.have_waits();
             }
             Some(Who::Node(process)) => {
                 if let Some(node) = self.nodes.get_mut(&process) {
                     node.control = None;
                 }
+                self.have_waits();
             }
             Some(Who::Output(process)) => self.show_rest(process),
             Some(Who::Supervisor) => {
@@ -257,6 +261,7 @@ impl Analyst {
             Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
                 reported.greeted = true;
                 reported.host = hello.host;
+                reported.asked_at = hello.waits.then_some(conn);
             }
             Line::Hello(hello) => {
                 reported.refused = true;
@@ -272,6 +277,13 @@ impl Analyst {
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
+            Line::Waits(waits) => {
+                // An answer to an earlier question is no longer true.
+                if waits.id == self.asked {
+                    reported.waits = Some(waits.ops);
+                    self.have_waits();
+                }
+            }
         }
     }
 
@@ -345,6 +357,7 @@ impl Analyst {
         match Pattern::parse(&ask.until) {
             Ok(pattern) => self.until(
                 Wanted {
+                    text: ask.until,
                     pattern,
                     after: ask.after,
                     of: None,
@@ -352,7 +365,7 @@ impl Analyst {
                 asker,
             ),
             Err(error) => {
-                let answer = lonet::trace::Answer {
+                let answer = Answer {
                     id: ask.id,
                     ok: None,
                     err: Some(error.to_string()),

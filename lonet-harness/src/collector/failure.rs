@@ -15,6 +15,8 @@ pub struct Failure {
     pub(crate) host: String,
     /// What it played: ``role `server` ``, ``program `redis-server` ``.
     pub(crate) what: String,
+    /// Of a role: where it is defined.
+    pub(crate) place: Option<String>,
     pub(crate) how: How,
 }
 
@@ -56,8 +58,19 @@ impl Killed {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Failure { host, what, how } = self;
-        write!(f, "{host} ({what}) ")?;
+        let Failure {
+            host,
+            what,
+            place,
+            how,
+        } = self;
+        match (how, place) {
+            // An error has no place of its own, and an exit none at all.
+            (How::Returned(_) | How::Ended(_), Some(place)) => {
+                write!(f, "{host} ({what}, {place}) ")?;
+            }
+            _ => write!(f, "{host} ({what}) ")?,
+        }
         match how {
             How::Returned(error) => write!(f, "returned an error: {error}"),
             How::Panicked(what) => f.write_str(what),
@@ -115,6 +128,7 @@ mod tests {
         let failure = Failure {
             host: "α".into(),
             what: what.into(),
+            place: what.starts_with("role").then(|| "src/a.rs:7".into()),
             how,
         };
         assert_eq!(failure.to_string(), expected);
@@ -125,7 +139,7 @@ mod tests {
         check(
             "role `client`",
             How::Returned("dial lonetx β:1->α:10: connection refused".into()),
-            "α (role `client`) returned an error: dial lonetx β:1->α:10: connection refused",
+            "α (role `client`, src/a.rs:7) returned an error: dial lonetx β:1->α:10: connection refused",
         );
         check(
             "role `client`",
@@ -135,7 +149,7 @@ mod tests {
         check(
             "role `client`",
             How::Ended(Ended::Status(3)),
-            "α (role `client`) exited with status 3 before its role returned",
+            "α (role `client`, src/a.rs:7) exited with status 3 before its role returned",
         );
         check(
             "program `redis`",

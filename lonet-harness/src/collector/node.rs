@@ -5,11 +5,11 @@
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lonet::trace::{EventId, Waits};
+use lonet::trace::{EventId, Pending};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, How, Killed};
-use super::query::{Effect, End, Ending, NodeReport};
+use super::query::{Effect, End, Ending, NodeReport, WaitsFor};
 use super::reader::Conn;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, Play, Program};
@@ -21,6 +21,8 @@ pub(crate) struct Launch {
     pub(crate) host: String,
     /// What it plays, for messages.
     pub(crate) what: String,
+    /// Of a role: where it is defined.
+    pub(crate) place: Option<String>,
     pub(crate) program: Program,
     /// Of a role: the ticket that it will show, and what it is then told to play.
     pub(crate) role: Option<(u64, Play)>,
@@ -31,6 +33,7 @@ pub(super) struct Node {
     pub(super) process: u64,
     pub(super) host: String,
     what: String,
+    place: Option<String>,
     /// Its role is told when it shows this ticket.
     pub(super) ticket: Option<(u64, Play)>,
     is_role: bool,
@@ -49,9 +52,11 @@ pub(super) struct Node {
     pub(super) asked_to_finish: bool,
     /// The body ended before it did.
     pub(super) left_over: bool,
+    /// When it was heard that it failed, or that it ended.
+    pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
     pub(super) delivered: bool,
-    pub(super) waits: Option<Vec<(Waits, u64)>>,
+    pub(super) waits: Option<Vec<Pending>>,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
     pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
@@ -74,6 +79,7 @@ impl Node {
             process: launch.process,
             host: launch.host,
             what: launch.what,
+            place: launch.place,
             is_role: launch.role.is_some(),
             ticket: launch.role,
             pid: None,
@@ -88,6 +94,7 @@ impl Node {
             interfered: false,
             asked_to_finish: false,
             left_over: false,
+            failed_at: None,
             unsupervised: false,
             delivered: false,
             waits: None,
@@ -106,7 +113,30 @@ impl Node {
             Said::Failed(_) | Said::Panicked(_) if caused => Said::Terminated,
             said => said,
         };
+        self.failed_at.get_or_insert_with(crate::run::now);
         self.said.get_or_insert(said);
+    }
+
+    /// The body has ended. If this node has, too, it may have failed of that, unless it was heard
+    /// of before the body's end began.
+    pub(super) fn leave_over(&mut self, end_began: u64) {
+        let failed_before = self.failed_at.is_some_and(|at| at < end_began);
+        if failed_before {
+            return;
+        }
+        self.left_over = true;
+        if let Some(Said::Failed(_) | Said::Panicked(_)) = self.said {
+            self.said = Some(Said::Terminated);
+        }
+        if let Some(End {
+            exit,
+            outcome: Ending::Failed(_),
+        }) = self.end
+        {
+            let host = self.host.clone();
+            let outcome = Ending::Killed(Killed { host });
+            self.end = Some(End { exit, outcome });
+        }
     }
 
     pub(super) fn is_role(&self) -> bool {
@@ -123,6 +153,7 @@ impl Node {
         Failure {
             host: self.host.clone(),
             what: self.what.clone(),
+            place: self.place.clone(),
             how,
         }
     }
@@ -173,7 +204,11 @@ impl Node {
             stopped: self.stopped,
             ended: self.ended,
             failure: self.failure(),
-            waits: self.waits.clone(),
+            waits: WaitsFor {
+                said: self.waits.clone(),
+                untils: Vec::new(),
+            },
+            kernel: None,
             log: self.log(),
         }
     }

@@ -4,7 +4,7 @@
 
 use std::sync::mpsc;
 
-use lonet::trace::{Event, EventId, Waits};
+use lonet::trace::{Event, EventId, Pending};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
@@ -51,9 +51,12 @@ pub(crate) enum Query {
     },
     /// Ask it to finish.
     Terminate { process: u64 },
-    /// The body has ended. What still runs is to be stopped, and no failure of it counts: it may
-    /// come of the body's end.
-    BodyEnded { reply: mpsc::Sender<()> },
+    /// The body has ended, with a poll that began at that time (CLOCK_MONOTONIC in nanoseconds).
+    /// What still runs is to be stopped, and what fails of the body's end is no failure.
+    BodyEnded {
+        last_poll: u64,
+        reply: mpsc::Sender<()>,
+    },
     /// The first event that matches.
     Until {
         wanted: Box<Wanted>,
@@ -66,7 +69,7 @@ pub(crate) enum Query {
         process: u64,
         reply: mpsc::Sender<String>,
     },
-    /// Have every role say what it waits for; answered when all have that can.
+    /// Have every process say what it waits for; answered when all have that can.
     Waits { reply: mpsc::Sender<()> },
     /// What there is to say of all.
     Report { reply: mpsc::Sender<Report> },
@@ -75,6 +78,8 @@ pub(crate) enum Query {
 /// What an `until` waits for.
 #[derive(Clone)]
 pub(crate) struct Wanted {
+    /// As it was written.
+    pub(crate) text: String,
     pub(crate) pattern: Pattern,
     /// Neither this event nor one in its past.
     pub(crate) after: Option<EventId>,
@@ -132,7 +137,10 @@ pub(crate) enum Ending {
 /// What there is to say of a scenario.
 #[derive(Default)]
 pub(crate) struct Report {
+    pub(crate) test: TestReport,
     pub(crate) nodes: Vec<NodeReport>,
+    /// At a deadline: who else reports, and still runs.
+    pub(crate) others: Vec<OtherReport>,
     pub(crate) records: Vec<Process>,
     /// Every event, as they came.
     pub(crate) events: Vec<Event>,
@@ -156,7 +164,38 @@ pub(crate) struct NodeReport {
     pub(crate) stopped: bool,
     pub(crate) ended: Option<Ended>,
     pub(crate) failure: Option<Failure>,
-    /// What it waits for, and since when, as it said when it was asked.
-    pub(crate) waits: Option<Vec<(Waits, u64)>>,
+    pub(crate) waits: WaitsFor,
+    /// What the kernel says of it, where it did not say itself what it waits for.
+    pub(crate) kernel: Option<String>,
     pub(crate) log: String,
+}
+
+/// What there is to say of the test's own process.
+#[derive(Default)]
+pub(crate) struct TestReport {
+    /// What it has asked, and has no answer to.
+    pub(crate) asks: Vec<String>,
+    /// What its operations wait for, the requests above among them.
+    pub(crate) pending: Vec<Pending>,
+}
+
+/// What there is to say of a process that reports, and that the scenario did not start itself.
+pub(crate) struct OtherReport {
+    /// Its place among the records.
+    pub(crate) index: usize,
+    pub(crate) pid: u32,
+    /// The host that it was started to play, as it says itself.
+    pub(crate) host: Option<String>,
+    pub(crate) waits: WaitsFor,
+    /// As of a node.
+    pub(crate) kernel: Option<String>,
+}
+
+/// What a process waits for.
+#[derive(Default)]
+pub(crate) struct WaitsFor {
+    /// As it said when it was asked; `None` if it can't be asked, or did not answer in time.
+    pub(crate) said: Option<Vec<Pending>>,
+    /// The events that it has asked for, in the order in which it did.
+    pub(crate) untils: Vec<String>,
 }

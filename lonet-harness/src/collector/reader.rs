@@ -146,6 +146,8 @@ struct Reading {
     line: Vec<u8>,
     /// What could not be written yet.
     unwritten: Vec<u8>,
+    /// Whether the system is to say when it takes more.
+    blocked: bool,
     /// How much was handed on to be shown.
     shown: usize,
 }
@@ -196,8 +198,7 @@ impl Reader {
                         if event.events().contains(EpollFlags::EPOLLOUT) {
                             self.write_on(conn);
                         }
-                        let gone = event.events().contains(EpollFlags::EPOLLHUP);
-                        self.read(conn, TURN, gone);
+                        self.read(conn, TURN, event.events());
                     }
                 }
             }
@@ -237,21 +238,32 @@ impl Reader {
         true
     }
 
-    /// Takes in whoever is at a door, and reads everyone to the end of what they have said.
+    /// Takes in whoever is at a door, and reads everyone to the end of what they have said. Who has
+    /// said something is what the system is asked, once: what was written before is there, and of
+    /// those who have said nothing, there are a hundred.
     fn cut(&mut self) {
-        let conns: Vec<Conn> = self.sources.keys().copied().collect();
-        let last = conns.last().copied().unwrap_or(0);
-        for conn in conns {
-            self.read(conn, CUT, false);
+        let newest = self.sources.keys().next_back().copied().unwrap_or(0);
+        let mut events = vec![EpollEvent::empty(); self.sources.len() + 1];
+        let ready = loop {
+            match self.epoll.wait(&mut events, EpollTimeout::ZERO) {
+                Ok(ready) => break ready,
+                Err(Errno::EINTR) => {}
+                // Then the reader's own wait fails, too, and it ends.
+                Err(_) => return,
+            }
+        };
+        // 0 is the bell that calls for such orders.
+        for event in events[..ready].iter().filter(|event| event.data() != 0) {
+            self.read(event.data(), CUT, event.events());
         }
         // Those who came in at a door just now.
         let new: Vec<Conn> = self
             .sources
-            .range(last + 1..)
+            .range(newest + 1..)
             .map(|(&conn, _)| conn)
             .collect();
         for conn in new {
-            self.read(conn, CUT, false);
+            self.read(conn, CUT, EpollFlags::empty());
         }
     }
 
@@ -266,6 +278,7 @@ impl Reader {
                     source,
                     line: Vec::new(),
                     unwritten: Vec::new(),
+                    blocked: false,
                     shown: 0,
                 };
                 self.sources.insert(conn, reading);
@@ -277,8 +290,10 @@ impl Reader {
         }
     }
 
-    /// Reads at most so much. `gone`: nobody has the other end any more.
-    fn read(&mut self, conn: Conn, most: usize, gone: bool) {
+    /// Reads at most so much of one that is in that state.
+    fn read(&mut self, conn: Conn, most: usize, state: EpollFlags) {
+        // Nobody has the other end any more: its end is to be read, too.
+        let gone = state.contains(EpollFlags::EPOLLHUP);
         let Some(reading) = self.sources.get_mut(&conn) else {
             return;
         };
@@ -300,6 +315,10 @@ impl Reader {
                     let told = reading.take(conn, &self.scratch[..n]);
                     if let Some(heard) = told {
                         let _ = self.heard.send(heard);
+                    }
+                    // There was no more.
+                    if n < self.scratch.len() && !gone {
+                        return;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -359,11 +378,13 @@ impl Reader {
             }
         }
         reading.unwritten.drain(..written);
-        let mut flags = EpollFlags::EPOLLIN;
-        if !reading.unwritten.is_empty() {
-            flags |= EpollFlags::EPOLLOUT;
+        let blocked = !reading.unwritten.is_empty();
+        if blocked != reading.blocked {
+            reading.blocked = blocked;
+            let mut flags = EpollFlags::EPOLLIN;
+            flags.set(EpollFlags::EPOLLOUT, blocked);
+            let _ = self.epoll.modify(socket, &mut EpollEvent::new(flags, conn));
         }
-        let _ = self.epoll.modify(socket, &mut EpollEvent::new(flags, conn));
     }
 
     fn close(&mut self, conn: Conn) {

@@ -48,9 +48,17 @@ impl Waiting {
         matches!(&self.asker, Asker::Test(reply) if reply.is_closed())
     }
 
+    /// The connection that waits; `None` for the test.
+    pub(super) fn conn(&self) -> Option<Conn> {
+        match self.asker {
+            Asker::Test(_) => None,
+            Asker::Reporter(conn, _) => Some(conn),
+        }
+    }
+
     /// Whether this connection waits.
     pub(super) fn is_of(&self, conn: Conn) -> bool {
-        matches!(self.asker, Asker::Reporter(asker, _) if asker == conn)
+        self.conn() == Some(conn)
     }
 
     /// Of what matched, the first that is neither the event after which it must come, nor in its

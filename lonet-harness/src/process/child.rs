@@ -13,8 +13,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
-use lonet::trace::{Tracing, Waits};
+use lonet::trace::{Pending, Tracing};
 use nix::sys::signal::{SigSet, Signal, raise};
+use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
@@ -152,8 +153,9 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
 }
 
 /// What this process's operations wait for.
-fn waits() -> Vec<(Waits, u64)> {
-    let tracing = directory().and_then(|directory| Tracing::of(directory).ok().flatten());
+fn waits() -> Vec<Pending> {
+    let tracing =
+        directory().and_then(|directory| Tracing::asked_elsewhere(directory).ok().flatten());
     tracing.map_or_else(Vec::new, |tracing| tracing.reporter.waits())
 }
 
@@ -186,13 +188,7 @@ fn prepare(
                 }
             }
         })?;
-    let panicking = stop.clone();
-    let previous = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        panicking.ask(Why::Panic(describe(info)));
-        previous(info);
-    }));
-    take_sigpipe(sigpipe)?;
+    hear_panics(stop.clone());
     let mut builder = match entry.worker_threads {
         None => tokio::runtime::Builder::new_current_thread(),
         Some(workers) => {
@@ -205,15 +201,29 @@ fn prepare(
         .enable_all()
         .thread_name(format!("{}-worker", play.host))
         .build()?;
+    take_sigpipe(&runtime, sigpipe)?;
     Ok((runtime, entry))
+}
+
+/// A panic in any task or thread ends the role. In the root future, which the calling thread plays,
+/// it does once it comes out of it: there it shows whether the role has caught it itself.
+fn hear_panics(stop: Arc<Stop>) {
+    let root = std::thread::current().id();
+    let previous = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let what = describe(info);
+        if std::thread::current().id() == root && tokio::task::try_id().is_none() {
+            *stop.in_root() = Some(what);
+        } else {
+            stop.ask(Why::Panic(what));
+        }
+        previous(info);
+    }));
 }
 
 /// Has SIGPIPE handled, by doing nothing, and no longer blocked. Children get the default back,
 /// which they would not of a blocked signal.
-fn take_sigpipe(sigpipe: SigSet) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+fn take_sigpipe(runtime: &Runtime, sigpipe: SigSet) -> io::Result<()> {
     {
         let _context = runtime.enter();
         // The handler stays when what it feeds is gone.
@@ -224,25 +234,31 @@ fn take_sigpipe(sigpipe: SigSet) -> io::Result<()> {
 }
 
 async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNode {
+    // The first to connect says how this process is asked what it waits for.
+    let tracing = directory().map(Tracing::asked_elsewhere);
     // What the role itself gets when it asks for its place.
     let host = match lonet::from_env().await {
         Ok(host) => host,
         Err(error) => return FromNode::Failed(error.to_string()),
     };
+    drop(tracing);
     let played = host.clone();
     let mut role: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(async move { (entry.play)(played, play.arguments).await });
+        Box::pin(async move { (entry.play)(played, play.arguments.get().to_owned()).await });
     let returned = tokio::select! {
         biased;
         () = stop.asked() => None,
-        returned = caught(role.as_mut()) => returned,
+        returned = caught(role.as_mut(), stop) => returned,
     };
     let end = match (stop.why(), returned) {
         (Some(Why::Panic(what)), _) => FromNode::Panicked(what),
         (Some(Why::Terminate), None) => FromNode::Terminated,
-        (_, Some(Ok(value))) => FromNode::Returned(value),
+        (_, Some(Ok(value))) => match RawValue::from_string(value) {
+            Ok(value) => FromNode::Returned(value),
+            Err(error) => FromNode::Failed(format!("what it returned is no JSON: {error}")),
+        },
         (_, Some(Err(error))) => FromNode::Failed(error.to_string()),
-        (None, None) => FromNode::Panicked("panicked".into()),
+        (None, None) => FromNode::Panicked(stop.panicked_in_root()),
     };
     if let FromNode::Terminated = end {
         // First the host, so that what it closes is nobody's doing, then what the role held.
@@ -255,20 +271,26 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     let _ = lonet::__private::subnetwork_of(&host).close().await;
     match (end, stop.why()) {
         (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
-        (FromNode::Returned(_), _) if dropped.is_err() => FromNode::Panicked("panicked".into()),
+        (FromNode::Returned(_), _) if dropped.is_err() => {
+            FromNode::Panicked(stop.panicked_in_root())
+        }
         (end, _) => end,
     }
 }
 
-/// `None` if it panicked.
-async fn caught<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    std::future::poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+/// `None` if it panicked. A panic that does not come out of the future is the role's own affair.
+async fn caught<F: Future + ?Sized>(mut future: Pin<&mut F>, stop: &Stop) -> Option<F::Output> {
+    std::future::poll_fn(|cx| {
+        let poll = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        if poll.is_ok() {
+            *stop.in_root() = None;
+        }
+        match poll {
             Ok(Poll::Ready(value)) => Poll::Ready(Some(value)),
             Ok(Poll::Pending) => Poll::Pending,
             Err(_) => Poll::Ready(None),
-        },
-    )
+        }
+    })
     .await
 }
 
@@ -286,6 +308,8 @@ enum Why {
 struct Stop {
     why: Mutex<Option<Why>>,
     changed: Notify,
+    /// The latest panic in the root future, which may yet be caught.
+    in_root: Mutex<Option<String>>,
 }
 
 impl Stop {
@@ -301,6 +325,17 @@ impl Stop {
     /// From now on, whatever panics does so because the role was ended.
     fn ignore_panics(&self) {
         *self.lock() = Some(Why::Terminate);
+    }
+
+    fn in_root(&self) -> std::sync::MutexGuard<'_, Option<String>> {
+        self.in_root.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the panic said that has come out of the root future.
+    fn panicked_in_root(&self) -> String {
+        let what = self.in_root().take();
+        // A payload that is resumed passes by the hook.
+        what.unwrap_or_else(|| "panicked".into())
     }
 
     async fn asked(&self) {

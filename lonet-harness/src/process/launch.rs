@@ -15,11 +15,17 @@ use std::process::{Child, Command, Stdio};
 use super::supervisor::itself;
 use super::ticket::{self, Ticket};
 use super::wire::{Program, Text};
+use crate::deadline;
 
 /// Starts the supervisor. It ends, and with it all that it started, when the socket is closed.
 pub(crate) fn supervisor() -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
-    let child = itself()
+    let mut supervisor = itself();
+    if deadline::suspended() {
+        // gdb does not see the threads of another PID namespace well.
+        supervisor.env(super::supervisor::NAMESPACE, "0");
+    }
+    let child = supervisor
         .stdin(OwnedFd::from(theirs))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
@@ -37,28 +43,43 @@ pub(crate) struct Place<'a> {
     pub(crate) process: u64,
 }
 
+/// Where a role's process can begin other than before `main`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// In the test of that name, as libtest knows it.
+    Libtest(&'static str),
+    /// At the beginning of `main`, which does nothing before.
+    Main,
+    /// Nowhere: `main` is the user's, and may do anything before it comes to the scenario.
+    None,
+}
+
+impl Entrance {
+    /// Whether a role is to come in there. What writes profiles is there only in `main`; and
+    /// whoever needs C++ constructors that the linker has put behind ours says so.
+    fn is_wanted(self) -> bool {
+        let asked = std::env::var_os(ticket::IN_MAIN).is_some_and(|value| value == "1");
+        let profiled = std::env::var_os("LLVM_PROFILE_FILE").is_some();
+        (asked || profiled) && self != Entrance::None
+    }
+}
+
 /// This binary, as a node that will show that ticket in that directory.
-pub(crate) fn node(
-    place: &Place<'_>,
-    nonce: u64,
-    directory: &Path,
-    libtest: Option<&str>,
-) -> Program {
-    // Profiles are written by what is there only in `main`.
-    let libtest = libtest.filter(|_| std::env::var_os("LLVM_PROFILE_FILE").is_some());
+pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path, entrance: Entrance) -> Program {
+    let in_main = entrance.is_wanted();
     let ticket = Ticket::Node {
         nonce,
         directory: directory.to_owned(),
-        in_main: libtest.is_some(),
+        in_main,
     };
-    let args = libtest.map(|test| {
-        let flags = ["--include-ignored", "--nocapture", "--test-threads=1"];
-        ["--exact", test]
-            .into_iter()
-            .chain(flags)
-            .map(text)
-            .collect()
-    });
+    let args = match entrance {
+        Entrance::Libtest(test) if in_main => {
+            let flags = ["--include-ignored", "--nocapture", "--test-threads=1"];
+            let args = ["--exact", test].into_iter().chain(flags);
+            args.map(text).collect()
+        }
+        _ => Vec::new(),
+    };
     let mut env = environment(place);
     env.push((
         text(ticket::VARIABLE),
@@ -67,7 +88,7 @@ pub(crate) fn node(
     Program {
         program: text("/proc/self/exe"),
         arg0: std::env::args_os().next().map(|name| Text::from(&*name)),
-        args: args.unwrap_or_default(),
+        args,
         env,
         dir: None,
     }

@@ -7,16 +7,20 @@
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
 //! - [`child`]: a role, in a process of its own;
 //! - [`launch`]: how the test's process starts the supervisor;
+//! - [`executable`]: whether a program has lonet in it;
 //! - [`wire`]: what these say to each other;
 //! - [`output`]: what a node printed, bounded;
-//! - [`backtrace`]: where a process is, as a debugger sees it.
+//! - [`backtrace`]: where a process is, as a debugger sees it;
+//! - [`kernel_state`]: what it does, as the kernel sees it.
 //!
 //! Knows no trace: what a process reports of the network is the collector's business.
 
 pub(crate) mod backtrace;
 pub(crate) mod child;
+pub(crate) mod executable;
 mod hook;
 mod init;
+pub(crate) mod kernel_state;
 pub(crate) mod launch;
 pub(crate) mod output;
 mod supervisor;

@@ -30,6 +30,9 @@ use nix::unistd::{Pid, getgid, getppid, getuid};
 use super::ticket::{self, Ticket};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
 
+/// The variable that says, by `0`, that there is to be no PID namespace.
+pub(super) const NAMESPACE: &str = "LONET_NAMESPACE";
+
 /// Does not return where it was called for: with a control socket for standard input, by the
 /// process at the other end of it.
 pub(super) fn run() {
@@ -100,7 +103,7 @@ impl Supervisor {
 
     /// Encloses all that will be started in a PID namespace, if it may.
     fn enclose(&mut self) -> Means {
-        if std::env::var_os("LONET_NAMESPACE").is_some_and(|value| value == "0") {
+        if std::env::var_os(NAMESPACE).is_some_and(|value| value == "0") {
             return Means::Subreaper;
         }
         let means = match unshare(CloneFlags::CLONE_NEWPID) {

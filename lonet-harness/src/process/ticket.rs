@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 /// nothing of a role is to be read in `/proc/*/environ`.
 pub(crate) const VARIABLE: &str = "LONET_TICKET";
 
+/// The variable that says, by `1`, that roles are to begin in `main` where they can, rather than
+/// before it.
+pub(crate) const IN_MAIN: &str = "LONET_IN_MAIN";
+
 /// What a re-executed copy of this binary is for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ticket {

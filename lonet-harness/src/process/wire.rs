@@ -9,10 +9,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use lonet::trace::Waits;
+use lonet::trace::Pending;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 /// The name of the control socket in a network's directory, where nodes show their tickets.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
@@ -123,7 +124,8 @@ pub(crate) enum ToNode {
 pub(crate) struct Play {
     pub(crate) role: usize,
     pub(crate) name: String,
-    pub(crate) arguments: String,
+    /// As they are: to quote megabytes as a text takes a second where nothing is optimised.
+    pub(crate) arguments: Box<RawValue>,
     pub(crate) host: String,
     pub(crate) network: String,
     /// Stop before the role begins, until a debugger lets it go on.
@@ -135,16 +137,16 @@ pub(crate) struct Play {
 pub(crate) enum FromNode {
     /// Its ticket.
     Ticket(u64),
-    /// The role returned this, as JSON.
-    Returned(String),
+    /// The role returned this.
+    Returned(Box<RawValue>),
     /// The role returned an error.
     Failed(String),
     /// A task of the role panicked: the message, and where.
     Panicked(String),
     /// The role was asked to finish, and has.
     Terminated,
-    /// What its operations wait for, and since when.
-    Waits(Vec<(Waits, u64)>),
+    /// What its operations wait for.
+    Waits(Vec<Pending>),
 }
 
 /// Writes a message as a whole.

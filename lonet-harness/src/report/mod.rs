@@ -1,7 +1,8 @@
 //! Every text that a failing test shows, one file a kind:
 //!
 //! - [`mismatch`]: the page of an expectation that does not hold;
-//! - `verdict`: what everybody waits for when the deadline passes;
+//! - `verdict`: the page of a test that failed;
+//! - `doing`: what everybody waited for, a sentence a process;
 //! - [`sequence`]: a trace as a sequence diagram in text;
 //! - [`mermaid`]: the same for pull requests;
 //! - [`html`]: the page for a browser;
@@ -10,6 +11,7 @@
 //! Decides nothing: what failed, and why, is the business of [`trace`](crate::trace) and of the run.
 
 pub(crate) mod artifacts;
+mod doing;
 pub mod html;
 pub mod mermaid;
 pub mod mismatch;

@@ -4,22 +4,20 @@
 //! Owns every word of it. Decides nothing: that it failed, and of what, is `run`'s to say. Reads no
 //! clock: the moment comes with what there is to say.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lonet::Addr;
-use lonet::trace::{Event, EventId, Waits, What};
+use lonet::trace::{Event, EventId};
 
-use crate::collector::failure::Past;
+use super::doing;
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
-use crate::process::wire::Ended;
 use crate::trace::Trace;
-use crate::trace::causality::{Graph, Process};
+use crate::trace::causality::Graph;
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;
@@ -87,12 +85,13 @@ pub(crate) fn page(
     for other in others {
         let _ = writeln!(page, "also: {other}");
     }
-    if !report.nodes.is_empty() && !shown_by_mismatch {
+    let sentences = doing::sentences(report, now);
+    if !sentences.is_empty() && !shown_by_mismatch {
         let _ = writeln!(page, "\nwhat each process does:");
-        for node in &report.nodes {
-            let _ = writeln!(page, "  {}", sentence(node, report, now));
+        for sentence in sentences {
+            let _ = writeln!(page, "  {sentence}");
         }
-        if let Some(cycle) = cycle(report) {
+        if let Some(cycle) = doing::cycle(report) {
             let first = cycle[0];
             let _ = writeln!(
                 page,
@@ -181,176 +180,8 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
     }
 }
 
-/// What a process does, or how it ended.
-fn sentence(node: &NodeReport, report: &Report, now: u64) -> String {
-    let NodeReport { host, what, .. } = node;
-    let pid = node
-        .pid
-        .map_or_else(String::new, |pid| format!(", pid {pid}"));
-    let who = format!("{host} ({what}{pid})");
-    let sockets = Sockets::of(node, report);
-    if let Some(ended) = node.ended {
-        let how = match ended {
-            Ended::Status(0) => "has ended".to_owned(),
-            other => Past(other).to_string(),
-        };
-        return format!("{who} {how}");
-    }
-    if node.stopped {
-        return format!("{who} is paused");
-    }
-    if !node.up {
-        return format!("{who} has not joined the network");
-    }
-    let mut waits = Vec::new();
-    for &(what, since) in node.waits.iter().flatten() {
-        let age = age(now, since);
-        match sockets.waits(what) {
-            Some(text) => waits.push(format!("waits in {text} for {age} s")),
-            // Dials are told of by their records.
-            None => continue,
-        }
-    }
-    for (a, p, t) in sockets.dials.values() {
-        waits.push(format!("waits in dial {a}->{p} for {} s", age(now, *t)));
-    }
-    if !waits.is_empty() {
-        return format!("{who} {}", waits.join("; "));
-    }
-    if node.waits.is_some() {
-        let mut text = format!("{who} runs, and waits for nothing on the network");
-        for listener in sockets.listeners.values() {
-            let _ = write!(text, "; nobody accepts at {listener}");
-        }
-        return text;
-    }
-    // It could not be asked.
-    let mut open: Vec<String> = Vec::new();
-    open.extend(
-        sockets
-            .listeners
-            .values()
-            .map(|a| format!("listens on {a}")),
-    );
-    open.extend(
-        sockets
-            .ends
-            .values()
-            .map(|(a, p)| format!("has {a}-{p} open")),
-    );
-    match open.is_empty() {
-        true => format!("{who} runs"),
-        false => format!("{who} {}", open.join("; ")),
-    }
-}
-
-/// What a process has open and has begun, as its records tell.
-#[derive(Default)]
-struct Sockets<'a> {
-    dials: BTreeMap<(u32, u64), (&'a Addr, &'a Addr, u64)>,
-    listeners: BTreeMap<u64, &'a Addr>,
-    ends: BTreeMap<u64, (&'a Addr, &'a Addr)>,
-}
-
-impl<'a> Sockets<'a> {
-    fn of(node: &NodeReport, report: &'a Report) -> Sockets<'a> {
-        let mut sockets = Sockets::default();
-        // A process has one reporter on the scenario's network.
-        for process in report
-            .records
-            .iter()
-            .filter(|p| p.node == Some(node.process))
-        {
-            sockets.take(process);
-        }
-        sockets
-    }
-
-    fn take(&mut self, process: &'a Process) {
-        let pid = process.pid;
-        for record in &process.records {
-            match &record.e {
-                What::Dial { a, p } => {
-                    self.dials.insert((pid, record.n), (a, p, record.t));
-                }
-                What::Connect { a, p, d, s, .. } => {
-                    self.dials.remove(&(pid, *d));
-                    self.ends.insert(*s, (a, p));
-                }
-                What::Fail { d, .. } => {
-                    self.dials.remove(&(pid, *d));
-                }
-                What::Listen { a, s } => {
-                    self.listeners.insert(*s, a);
-                }
-                What::Accept { a, p, s, .. } => {
-                    self.ends.insert(*s, (a, p));
-                }
-                What::Close { s, .. } => {
-                    self.listeners.remove(s);
-                    self.ends.remove(s);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    /// The operation, with the addresses that an error of it would name.
-    fn waits(&self, what: Waits) -> Option<String> {
-        match what {
-            Waits::Accept(s) => Some(format!("accept {}", self.listeners.get(&s)?)),
-            Waits::Read(s) => self.ends.get(&s).map(|(a, p)| format!("read {p}->{a}")),
-            Waits::Write(s) => self.ends.get(&s).map(|(a, p)| format!("write {a}->{p}")),
-            Waits::Until => Some("until".to_owned()),
-            _ => None,
-        }
-    }
-
-    /// Whom these operations wait for.
-    fn waits_for(&self, waits: &[(Waits, u64)]) -> BTreeSet<&'a str> {
-        let of_waits = waits.iter().filter_map(|(what, _)| match what {
-            Waits::Read(s) | Waits::Write(s) => Some(self.ends.get(s)?.1.host()),
-            _ => None,
-        });
-        of_waits
-            .chain(self.dials.values().map(|(_, p, _)| p.host()))
-            .collect()
-    }
-}
-
-/// Hosts of which each waits for the next, and the last for the first, if there are such.
-fn cycle(report: &Report) -> Option<Vec<&str>> {
-    let mut waits_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
-        let waits = node.waits.as_deref().unwrap_or_default();
-        let whom = Sockets::of(node, report).waits_for(waits);
-        waits_for.entry(&node.host).or_default().extend(whom);
-    }
-    waits_for.keys().find_map(|&from| {
-        // The shortest way back, breadth first.
-        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut reached = VecDeque::from([from]);
-        while let Some(at) = reached.pop_front() {
-            for &to in waits_for.get(at).into_iter().flatten() {
-                if to == from {
-                    let mut way = vec![at];
-                    while let Some(&before) = came_from.get(way[way.len() - 1]) {
-                        way.push(before);
-                    }
-                    way.reverse();
-                    return Some(way);
-                }
-                if !came_from.contains_key(to) {
-                    came_from.insert(to, at);
-                    reached.push_back(to);
-                }
-            }
-        }
-        None
-    })
-}
-
-fn age(now: u64, since: u64) -> String {
+/// How long ago that was, in seconds.
+pub(super) fn age(now: u64, since: u64) -> String {
     seconds(Duration::from_nanos(now.saturating_sub(since)))
 }
 
@@ -359,13 +190,15 @@ fn seconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
 }
 
-/// Tells how to attach a debugger to a node that waits for one.
+/// Tells how to attach a debugger to a node that waits for one: by a line to be pasted as it is. The
+/// signal that has stopped it is still to come, as gdb sees it, and would stop it once more.
 pub(crate) fn announce_debugger(host: &str, pid: u32) {
     use std::io::Write as _;
     // Past libtest's capture: whoever asked for it waits for this line.
     let _ = writeln!(
         std::io::stderr(),
-        "{host} is stopped and waits for a debugger: gdb -p {pid} (or, to let it go on, \
-         kill -CONT {pid}); this test has no deadline"
+        "{host} is stopped and waits for a debugger; this test has no deadline\n    \
+         gdb -ex 'handle SIGSTOP nostop noprint nopass' -p {pid}\n\
+         or, to let it go on without one: kill -CONT {pid}"
     );
 }

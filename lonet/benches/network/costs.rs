@@ -144,6 +144,8 @@ fn tracing() -> (f64, f64, f64) {
         std::io::copy(&mut reporter, &mut std::io::sink()).unwrap()
     });
     let (event, traced) = cycles(keeper.name());
+    // With it go the tasks that hold the traced network open.
+    drop(runtime);
     drop(keeper);
     assert!(reading.join().unwrap() > 0, "it was traced");
     (event, plain, traced)

@@ -20,7 +20,10 @@ mod tests;
 
 pub use crate::quote::word;
 pub use event::{Event, EventId, Verb};
-pub use record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, ReadCredit, Record, What};
+pub use record::{
+    Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
+    What,
+};
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{OpId, TaskKey, Waits};

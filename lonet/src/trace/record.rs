@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventId};
+use super::task::Waits;
 use crate::addr::Addr;
 
 /// The version that `hello` names. A collector refuses any other.
@@ -21,6 +22,8 @@ pub enum Line {
     Ev(Record),
     /// A request that the collector answers with one [`Answer`].
     Ask(Ask),
+    /// The answer to the collector's [`Question`].
+    Waits(Waiting),
 }
 
 /// Who reports.
@@ -33,6 +36,35 @@ pub struct Hello {
     /// The host that the process was started to play (`LONET_HOST`), if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
+    /// Whether it answers a [`Question`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub waits: bool,
+}
+
+/// What the collector asks of a reporter whose `hello` says that it answers: what its operations
+/// wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// Names the question; the answer carries it back.
+    pub waits: u64,
+}
+
+/// What a process's operations wait for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The question's.
+    pub id: u64,
+    /// Each with what it waits for and since when, the longest first.
+    pub ops: Vec<Pending>,
+}
+
+/// An operation that is pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Since when, CLOCK_MONOTONIC in nanoseconds.
+    pub t: u64,
+    /// What it waits for.
+    pub on: Waits,
 }
 
 /// A request for the first event that matches a pattern.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::event::EventId;
-use super::record::{Record, What};
+use super::record::{Pending, Record, What};
 use super::task::{OpId, TaskKey, Tasks, Waits};
 use crate::addr::Addr;
 
@@ -135,7 +135,7 @@ impl Reporter {
 
     /// What operations of this process wait for now, and since when (CLOCK_MONOTONIC in
     /// nanoseconds), the longest first.
-    pub fn waits(&self) -> Vec<(Waits, u64)> {
+    pub fn waits(&self) -> Vec<Pending> {
         self.lock().tasks.waits()
     }
 

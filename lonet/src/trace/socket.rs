@@ -1,4 +1,5 @@
-//! The client of a network's `trace.sock`: a sink that writes lines, and `until` as a request.
+//! The client of a network's `trace.sock`: a sink that writes lines, `until` as a request, and the
+//! answer to the collector's question what this process waits for.
 //!
 //! Owns the connection. One a process and network; after a fork the child opens its own. When the
 //! collector is gone, tracing goes off and every operation goes on.
@@ -16,7 +17,9 @@ use nix::sys::socket::{MsgFlags, send};
 use tokio::sync::oneshot;
 
 use super::event::EventId;
-use super::record::{Answer, Ask, Hello, Line, PROTOCOL_VERSION, Record};
+use super::record::{
+    Answer, Ask, Hello, Line, PROTOCOL_VERSION, Question, Record, Waiting as Waits,
+};
 use super::reporter::{Reporter, Sink};
 
 /// The name of the socket in a network's directory.
@@ -31,6 +34,8 @@ pub struct TraceSocket {
     writer: Mutex<Writer>,
     asked: AtomicU64,
     waiting: Arc<Waiting>,
+    /// Who knows what this process waits for, if that is answered here.
+    asked_of: Mutex<Weak<Reporter>>,
 }
 
 struct Writer {
@@ -67,6 +72,20 @@ impl Tracing {
     /// The system's, when there is a socket that can't be reached for another reason than that
     /// nobody listens there any more.
     pub fn of(dir: &Path) -> io::Result<Option<Tracing>> {
+        Tracing::open(dir, true)
+    }
+
+    /// The same, for a process that the collector has another way to ask what it waits for: one
+    /// thread less.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Tracing::of).
+    pub fn asked_elsewhere(dir: &Path) -> io::Result<Option<Tracing>> {
+        Tracing::open(dir, false)
+    }
+
+    fn open(dir: &Path, answers: bool) -> io::Result<Option<Tracing>> {
         type Open = BTreeMap<PathBuf, (Weak<Reporter>, Weak<TraceSocket>)>;
         static OPEN: Mutex<Open> = Mutex::new(BTreeMap::new());
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,11 +95,16 @@ impl Tracing {
             return Ok(Some(Tracing { reporter, socket }));
         }
         open.retain(|_, (reporter, _)| reporter.strong_count() > 0);
-        let Some(socket) = TraceSocket::connect(dir)? else {
+        let Some(socket) = TraceSocket::connect(dir, answers)? else {
             return Ok(None);
         };
         let socket = Arc::new(socket);
         let reporter = Reporter::new(socket.clone());
+        if answers {
+            *socket.asked_of() = Arc::downgrade(&reporter);
+            // Whoever can't have a thread is as one that is too busy to answer.
+            let _ = socket.read_answers(&mut socket.lock());
+        }
         if dir.join(DATA_NAME).exists() {
             reporter.record_data();
         }
@@ -93,7 +117,7 @@ impl Tracing {
 }
 
 impl TraceSocket {
-    fn connect(dir: &Path) -> io::Result<Option<TraceSocket>> {
+    fn connect(dir: &Path, answers: bool) -> io::Result<Option<TraceSocket>> {
         let Some(stream) = dial(dir)? else {
             return Ok(None);
         };
@@ -107,8 +131,9 @@ impl TraceSocket {
             writer: Mutex::new(writer),
             asked: AtomicU64::new(0),
             waiting: Arc::default(),
+            asked_of: Mutex::default(),
         };
-        socket.write(&mut socket.lock(), &hello());
+        socket.write(&mut socket.lock(), &hello(answers));
         Ok(Some(socket))
     }
 
@@ -121,7 +146,11 @@ impl TraceSocket {
     /// # Cancel safety
     ///
     /// Safe: an answer that nobody waits for is dropped.
-    pub async fn ask(&self, pattern: &str, after: Option<EventId>) -> io::Result<Answer> {
+    pub async fn ask(
+        self: &Arc<Self>,
+        pattern: &str,
+        after: Option<EventId>,
+    ) -> io::Result<Answer> {
         let gone = || io::Error::new(io::ErrorKind::NotConnected, "the collector is gone");
         let id = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, receiver) = oneshot::channel();
@@ -144,8 +173,8 @@ impl TraceSocket {
         receiver.await.map_err(|_| gone())
     }
 
-    /// Starts the thread that reads answers, unless it runs.
-    fn read_answers(&self, writer: &mut Writer) -> io::Result<()> {
+    /// Starts the thread that reads answers and questions, unless it runs.
+    fn read_answers(self: &Arc<Self>, writer: &mut Writer) -> io::Result<()> {
         if writer.reads_answers {
             return Ok(());
         }
@@ -157,12 +186,19 @@ impl TraceSocket {
         };
         let stream = stream.try_clone()?;
         let waiting = self.waiting.clone();
+        // Not to keep open what only this thread would still have.
+        let socket = Arc::downgrade(self);
         std::thread::Builder::new()
             .name("lonet-answers".into())
             .spawn(move || {
                 for line in BufReader::new(stream).lines() {
                     let Ok(line) = line else { break };
                     let Ok(answer) = serde_json::from_str::<Answer>(&line) else {
+                        if let Ok(Question { waits: id }) = serde_json::from_str(&line)
+                            && let Some(socket) = socket.upgrade()
+                        {
+                            socket.say_waits(id);
+                        }
                         continue;
                     };
                     if let Some(sender) = waiting.lock().waiting.remove(&answer.id) {
@@ -178,6 +214,19 @@ impl TraceSocket {
         Ok(())
     }
 
+    /// Answers what this process waits for.
+    fn say_waits(&self, id: u64) {
+        let Some(reporter) = self.asked_of().upgrade() else {
+            return;
+        };
+        let ops = reporter.waits();
+        self.write(&mut self.lock(), &Line::Waits(Waits { id, ops }));
+    }
+
+    fn asked_of(&self) -> MutexGuard<'_, Weak<Reporter>> {
+        self.asked_of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -188,7 +237,8 @@ impl TraceSocket {
             writer.pid = std::process::id();
             writer.reads_answers = false;
             writer.stream = dial(&self.dir).ok().flatten();
-            self.put(writer, &hello());
+            // Of the parent's threads the child has none.
+            self.put(writer, &hello(false));
         }
         self.put(writer, line);
     }
@@ -252,7 +302,7 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
     UnixStream::connect(path).map(Some).or_else(absent)
 }
 
-fn hello() -> Line {
+fn hello(waits: bool) -> Line {
     use std::hash::{BuildHasher, RandomState};
     Line::Hello(Hello {
         version: PROTOCOL_VERSION,
@@ -261,5 +311,6 @@ fn hello() -> Line {
         host: std::env::var("LONET_HOST")
             .ok()
             .filter(|host| !host.is_empty()),
+        waits,
     })
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::{Deserialize, Serialize};
 
 use super::event::EventId;
-use super::record::ReadCredit;
+use super::record::{Pending, ReadCredit};
 
 /// A task of this process: a tokio task, or, outside of one, the thread, which is where the root
 /// future of a runtime runs.
@@ -50,6 +50,7 @@ impl OpId {
 /// What a pending operation waits for. Sockets are named by their numbers in the reporter, as in
 /// its records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Waits {
     /// A dialer, at this listener.
@@ -171,13 +172,13 @@ impl Tasks {
     }
 
     /// What is waited for, and since when, the longest first.
-    pub(crate) fn waits(&self) -> Vec<(Waits, u64)> {
+    pub(crate) fn waits(&self) -> Vec<Pending> {
         let mut waits: Vec<_> = self
             .pending
             .values()
-            .map(|&(_, what, t)| (what, t))
+            .map(|&(_, on, t)| Pending { t, on })
             .collect();
-        waits.sort_by_key(|&(_, t)| t);
+        waits.sort_by_key(|pending| pending.t);
         waits
     }
 

@@ -274,3 +274,32 @@ fn data_is_said_before_it_is_written_and_after_it_is_read() {
         [{"note":{"s":2,"w":5}},[]]"#]]
     .assert_eq(&said.join("\n"));
 }
+
+/// The lines of `docs/trace-protocol.md`, *Being asked*.
+#[test]
+fn what_is_waited_for_is_said_as_the_protocol_has_it() {
+    let ops = vec![
+        Pending {
+            t: 81_230_000,
+            on: Waits::Read(3),
+        },
+        Pending {
+            t: 81_234_567,
+            on: Waits::Dial,
+        },
+    ];
+    let said = serde_json::to_string(&Line::Waits(Waiting { id: 1, ops })).unwrap();
+    assert_eq!(
+        said,
+        r#"{"waits":{"id":1,"ops":[{"t":81230000,"on":{"read":3}},{"t":81234567,"on":"dial"}]}}"#
+    );
+    let asked: Question = serde_json::from_str(r#"{"waits":1}"#).unwrap();
+    assert_eq!(asked.waits, 1);
+    // To a reporter that does not know the question it is no answer.
+    assert!(serde_json::from_str::<Answer>(r#"{"waits":1}"#).is_err());
+    let hello = r#"{"hello":{"version":1,"nonce":8245123,"host":"α"}}"#;
+    let Line::Hello(hello) = serde_json::from_str(hello).unwrap() else {
+        panic!("it is a hello");
+    };
+    assert!(!hello.waits);
+}

@@ -4,7 +4,12 @@
 //! already is a failure, may leave half a line, and may have lost what it was about to say. The
 //! reporter of roles is our own; it is held to the protocol by our tests, not by those of users.
 
-use super::*;
+use lonet::trace::What;
+
+use super::{Analyst, Reported};
+use crate::process::wire::Ended;
+use crate::trace::causality::Graph;
+use crate::trace::problems;
 
 impl Analyst {
     /// What reporters said that is no trace, in words; with what only shows once all have spoken.

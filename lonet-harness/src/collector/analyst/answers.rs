@@ -1,15 +1,21 @@
 //! What the analyst answers to whom.
 //!
-//! Owns each question's answer; what must happen for it is in `nodes`, or in the analyst itself.
+//! Owns each question's answer; what must happen for it is in `nodes`, what there is to say of all
+//! in `reports`, the rest in the analyst itself.
 
-use super::*;
+use lonet::trace::Question;
+use nix::sys::signal::Signal;
+
+use super::{Analyst, Asker, Failure, Node, Reported, Supervisor};
+use crate::collector::query::{Effect, Query};
+use crate::process::wire::{ToNode, ToSupervisor, line};
 
 impl Analyst {
     pub(super) fn answer(&mut self, query: Query) {
         match query {
             Query::Start { launch, reply } => {
-                let (process, host, what) =
-                    (launch.process, launch.host.clone(), launch.what.clone());
+                let process = launch.process;
+                let (host, what) = (launch.host.clone(), launch.what.clone());
                 match self.start(*launch) {
                     Ok(()) => {
                         if let Some(node) = self.nodes.get_mut(&process) {
@@ -17,7 +23,13 @@ impl Analyst {
                         }
                     }
                     Err(how) => {
-                        let _ = reply.send(Err(Failure { host, what, how }));
+                        let place = None;
+                        let _ = reply.send(Err(Failure {
+                            host,
+                            what,
+                            place,
+                            how,
+                        }));
                     }
                 }
             }
@@ -76,10 +88,8 @@ impl Analyst {
                 }
             }
             Query::Terminate { process } => self.terminate(process),
-            Query::BodyEnded { reply } => {
-                for node in self.nodes.values_mut().filter(|node| node.ended.is_none()) {
-                    node.left_over = true;
-                }
+            Query::BodyEnded { last_poll, reply } => {
+                self.body_ended(last_poll);
                 let _ = reply.send(());
             }
             Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
@@ -95,6 +105,14 @@ impl Analyst {
                     node.waits = None;
                     if let Some(conn) = node.control {
                         self.mailbox.write(conn, line(&ToNode::Waits));
+                    }
+                }
+                self.asked += 1;
+                let question = Question { waits: self.asked };
+                for reported in &mut self.processes {
+                    reported.waits = None;
+                    if let Some(conn) = reported.asked_at {
+                        self.mailbox.write(conn, line(&question));
                     }
                 }
                 self.on_waits.push(reply);
@@ -164,7 +182,12 @@ impl Analyst {
     pub(super) fn have_waits(&mut self) {
         // One that is stopped can't.
         let missing = |node: &Node| node.control.is_some() && !node.stopped && node.waits.is_none();
-        if !self.nodes.values().any(missing) {
+        let silent = |reported: &Reported| {
+            let node = reported.node.and_then(|node| self.nodes.get(&node));
+            let stopped = node.is_some_and(|node| node.stopped);
+            reported.asked_at.is_some() && !stopped && reported.waits.is_none()
+        };
+        if !self.nodes.values().any(missing) && !self.processes.iter().any(silent) {
             for reply in self.on_waits.drain(..) {
                 let _ = reply.send(());
             }
@@ -174,21 +197,6 @@ impl Analyst {
     pub(super) fn tell_supervisor(&self, message: &ToSupervisor) {
         if let Supervisor::Running { conn, .. } = self.supervisor {
             self.mailbox.write(conn, line(message));
-        }
-    }
-
-    pub(super) fn report(&self) -> Report {
-        Report {
-            nodes: self.nodes.values().map(Node::report).collect(),
-            records: self.records(),
-            events: self.events.clone(),
-            problems: self.all_problems(),
-            means: match self.supervisor {
-                Supervisor::Running { means, .. } => means,
-                _ => None,
-            },
-            undelivered: self.undelivered(),
-            backtraces: Backtraces::NotTaken,
         }
     }
 }

@@ -2,7 +2,25 @@
 //!
 //! Owns what is said to the supervisor and to roles. Who asked for it, is `answers`' business.
 
-use super::*;
+use std::fs::OpenOptions;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use lonet::trace::{Event, EventId, What};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
+use super::{Analyst, Node, Supervisor, Who, index};
+use crate::collector::failure::How;
+use crate::collector::node::{Launch, Said};
+use crate::collector::query::{Effect, End, Refusal};
+use crate::collector::reader::Conn;
+use crate::process::launch;
+use crate::process::output::Output;
+use crate::process::wire::{Ended, FromNode, FromSupervisor, ToNode, ToSupervisor, line};
 
 impl Analyst {
     pub(super) fn supervise(&mut self) {
@@ -150,6 +168,7 @@ impl Analyst {
             && node.ended.is_none()
         {
             node.ended = Some(status);
+            node.failed_at.get_or_insert_with(crate::run::now);
             self.cuts += 1;
             self.on_cut.insert(self.cuts, vec![process]);
             self.mailbox.cut(self.cuts);
@@ -198,6 +217,20 @@ impl Analyst {
         }
     }
 
+    /// No failure that may come of the body's end counts. Its end begins with the first thing that
+    /// the test's process closes in the body's last poll: what the body had is dropped before it
+    /// returns.
+    pub(super) fn body_ended(&mut self, last_poll: u64) {
+        let closes = |what: &What| matches!(what, What::Close { .. } | What::Down { .. });
+        let own = self.processes.first().map(|own| own.records.iter());
+        let closed = own.into_iter().flatten();
+        let closed = closed.filter(|record| record.t >= last_poll && closes(&record.e));
+        let end_began = closed.map(|record| record.t).min().unwrap_or(u64::MAX);
+        for node in self.nodes.values_mut() {
+            node.leave_over(end_began);
+        }
+    }
+
     pub(super) fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
         let shown = match serde_json::from_slice(line_) {
             Ok(FromNode::Ticket(nonce)) => self.nodes.values_mut().find(|node| {
@@ -229,7 +262,7 @@ impl Analyst {
             return;
         };
         let said = match serde_json::from_slice(line) {
-            Ok(FromNode::Returned(value)) => Said::Returned(value),
+            Ok(FromNode::Returned(value)) => Said::Returned(value.get().to_owned()),
             Ok(FromNode::Failed(error)) => Said::Failed(error),
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,

@@ -4,6 +4,8 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod debugger;
+
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -48,6 +50,9 @@ async fn loops(host: Host) {
     }
 }
 
+/// Where the role below says hello.
+const HELLO: u32 = line!() + 4;
+
 #[lonet::host]
 async fn says_and_ends(host: Host) {
     host.mark("hello");
@@ -59,7 +64,50 @@ async fn exits(_host: Host) {
     std::process::exit(3);
 }
 
+/// What programs of this binary do that are no roles: tests that no harness runs.
+mod programs {
+    use super::*;
+
+    fn play(program: impl AsyncFnOnce(Host) -> lonet::Result<()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime
+            .block_on(async { program(lonet::from_env().await?).await })
+            .unwrap();
+    }
+
+    #[test]
+    #[ignore = "is a program"]
+    fn reads_once_accepted() {
+        play(async |host| {
+            let mut conn = host.listen(":10").await?.accept().await?;
+            let _ = conn.read_u8().await;
+            Ok(())
+        });
+    }
+
+    #[test]
+    #[ignore = "is a program"]
+    fn dials() {
+        play(async |host| {
+            let mut conn = host.dial("α:10").await?;
+            let _ = conn.read_u8().await;
+            Ok(())
+        });
+    }
+
+    /// This binary as the program of that name.
+    pub(super) fn program(name: &str) -> Command {
+        let mut command = Command::new("/proc/self/exe");
+        command.args([&format!("programs::{name}"), "--exact", "--ignored"]);
+        command
+    }
+}
+
 mod victims {
+    use super::programs::program;
     use super::*;
 
     #[lonet::test(timeout = "4s")]
@@ -95,6 +143,31 @@ mod victims {
         scenario.until("α:10 listen").await?;
         let _beta = scenario.spawn("β", dials("α:10".into())).await?;
         alpha.join().await
+    }
+
+    #[lonet::test(timeout = "6s")]
+    #[ignore = "fails"]
+    async fn programs_wait(scenario: Scenario) -> Result<()> {
+        let _alpha = scenario
+            .command("α", program("reads_once_accepted"))
+            .await?;
+        scenario.until("α:10 listen").await?;
+        let _beta = scenario.command("β", program("dials")).await?;
+        // One that is no program of lonet's, and one whose child is.
+        let mut sleeps = Command::new("sleep");
+        sleeps.arg("1000");
+        let _gamma = scenario.command("γ", sleeps).await?;
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", r#""$0" "$@"; :"#])
+            .arg(std::env::current_exe()?);
+        shell.args(program("reads_once_accepted").get_args());
+        let _delta = scenario.command("δ", shell).await?;
+        scenario.until("δ:10 listen").await?;
+        let tau = scenario.host("τ").await?;
+        let _accepting = tokio::spawn(async move { tau.listen(":1").await?.accept().await });
+        scenario.until("β mark never").await?;
+        Ok(())
     }
 
     #[lonet::test]
@@ -175,6 +248,13 @@ fn redact(text: &str) -> String {
             Some((before, _)) => format!("{before}artifacts: …"),
             None => line,
         };
+        let line = match line.split_once("tests/tests/failing/main.rs:") {
+            Some((before, rest)) => {
+                let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                format!("{before}tests/tests/failing/main.rs:…{rest}")
+            }
+            None => line,
+        };
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         for at in 1..words.len() {
             if words[at].starts_with("lonetr-") {
@@ -215,21 +295,22 @@ fn accept_that_no_one_dials() {
     check(
         "accepts_nobody",
         expect![[r#"
-        victims::accepts_nobody failed: it did not end within … s
+            victims::accepts_nobody failed: it did not end within … s
 
-        what each process does:
-          α (role `listens`, pid …) waits in accept α:10 for … s
+            what each process does:
+              the test waits in join α for … s
+              α (role `listens`, pid …) waits in accept α:10 for … s
 
-        the last events:
-          ! spawn α
-          α up
-          α:10 listen
+            the last events:
+              ! spawn α
+              α up
+              α:10 listen
 
-        the log of α:
-          α | about to listen
+            the log of α:
+              α | about to listen
 
-        trace and logs are in …
-    "#]],
+            trace and logs are in …
+        "#]],
     );
 }
 
@@ -241,6 +322,7 @@ fn dial_that_no_one_accepts() {
             victims::dials_who_accepts_nothing failed: it did not end within … s
 
             what each process does:
+              the test waits in join β for … s
               α (role `listens_only`, pid …) runs, and waits for nothing on the network; nobody accepts at α:10
               β (role `dials`, pid …) waits in dial β:1->α:10 for … s
 
@@ -262,26 +344,27 @@ fn two_that_read_from_each_other() {
     check(
         "read_from_each_other",
         expect![[r#"
-        victims::read_from_each_other failed: it did not end within … s
+            victims::read_from_each_other failed: it did not end within … s
 
-        what each process does:
-          α (role `reads_once_accepted`, pid …) waits in read β:1->α:1 for … s
-          β (role `dials`, pid …) waits in read α:1->β:1 for … s
-        each waits for the next: α → β → α
+            what each process does:
+              the test waits in join α for … s
+              α (role `reads_once_accepted`, pid …) waits in read β:1->α:1 for … s
+              β (role `dials`, pid …) waits in read α:1->β:1 for … s
+            each waits for the next: α → β → α
 
-        the last events:
-          ! spawn α
-          α up
-          α:10 listen
-          ! spawn β
-          β up
-          β:1 dial α:10
-          α:1 accept β:1
-          α:10 close
-          β:1 connect α:1
+            the last events:
+              ! spawn α
+              α up
+              α:10 listen
+              ! spawn β
+              β up
+              β:1 dial α:10
+              α:1 accept β:1
+              α:10 close
+              β:1 connect α:1
 
-        trace and logs are in …
-    "#]],
+            trace and logs are in …
+        "#]],
     );
 }
 
@@ -290,23 +373,52 @@ fn a_role_that_loops_and_one_that_is_paused() {
     check(
         "loops_and_is_paused",
         expect![[r#"
-        victims::loops_and_is_paused failed: it did not end within … s
+            victims::loops_and_is_paused failed: it did not end within … s
 
-        what each process does:
-          α (role `loops`, pid …) runs, and waits for nothing on the network
-          β (role `loops`, pid …) is paused
+            what each process does:
+              the test waits in join α for … s
+              α (role `loops`, pid …) runs, and waits for nothing on the network
+              β (role `loops`, pid …) is paused
 
-        the last events:
-          ! spawn α
-          α up
-          α mark loops
-          ! spawn β
-          β up
-          β mark loops
-          ! pause β
+            the last events:
+              ! spawn α
+              α up
+              α mark loops
+              ! spawn β
+              β up
+              β mark loops
+              ! pause β
 
-        trace and logs are in …
-    "#]],
+            trace and logs are in …
+        "#]],
+    );
+}
+
+/// Programs that have lonet say what they wait for, as roles do; of others the kernel does.
+#[test]
+fn programs_that_wait() {
+    let output = run("programs_wait");
+    let text = redact(&String::from_utf8(output.stdout).unwrap());
+    let does = text.split("what each process does:\n").nth(1).unwrap();
+    let does = does.split("\n\n").next().unwrap();
+    // The pid of the process below δ is in parentheses of its own, and the kernel's words are its.
+    let (said, seen): (Vec<&str>, Vec<&str>) = does
+        .lines()
+        .partition(|line| !line.contains("has not joined"));
+    expect![[r#"
+          the test waits in until `β mark never` for … s; accept τ:1 for … s
+          α (program `/proc/self/exe`, pid …) waits in read β:1->α:1 for … s
+          β (program `/proc/self/exe`, pid …) waits in read α:1->β:1 for … s
+          a process below δ (pid …) waits in accept δ:10 for … s
+        each waits for the next: α → β → α"#]]
+    .assert_eq(&said.join("\n"));
+    assert!(
+        seen[0].starts_with("  γ (program `sleep`, pid …) has not joined the network: it sleeps"),
+        "{seen:?}"
+    );
+    assert!(
+        seen[1].starts_with("  δ (program `sh`, pid …) has not joined the network: it sleeps"),
+        "{seen:?}"
     );
 }
 
@@ -315,7 +427,7 @@ fn a_dial_to_a_host_that_is_not_there() {
     check(
         "nobody_is_there",
         expect![[r#"
-        victims::nobody_is_there failed: β (role `dials`) returned an error: dial lonet… β:1->α:10: no such host
+        victims::nobody_is_there failed: β (role `dials`, tests/tests/failing/main.rs:…) returned an error: dial lonet… β:1->α:10: no such host
 
         what each process does:
           β (role `dials`, pid …) exited with status 1
@@ -338,7 +450,7 @@ fn an_exit_that_nobody_asked_for() {
     check(
         "exits_unasked",
         expect![[r#"
-        victims::exits_unasked failed: α (role `exits`) exited with status 3 before its role returned
+        victims::exits_unasked failed: α (role `exits`, tests/tests/failing/main.rs:…) exited with status 3 before its role returned
 
         what each process does:
           α (role `exits`, pid …) exited with status 3
@@ -397,59 +509,4 @@ fn a_body_that_blocks_its_thread() {
         "{text}"
     );
     assert!(text.contains("its body blocks its thread"), "{text}");
-}
-
-/// Whoever hangs is looked at with a debugger, if there is one; else it is said that there is none.
-#[test]
-fn where_a_loop_is() {
-    let has_gdb = Command::new("gdb").arg("--version").output().is_ok();
-    let page = |change: &dyn Fn(&mut Command)| {
-        let mut command = command("loops_and_is_paused");
-        change(command.env_remove("LONET_BACKTRACES"));
-        String::from_utf8(command.output().unwrap().stdout).unwrap()
-    };
-    let text = page(&|command| {
-        command.env("PATH", "/no/such");
-    });
-    assert!(text.contains("no backtraces: there is no gdb"), "{text}");
-    if has_gdb {
-        let text = page(&|_| {});
-        // Where it may not attach, or is too slow, it says so.
-        let told = text.contains("tests/tests/failing.rs:") || text.contains("α: no backtrace: ");
-        assert!(told && !text.contains("β: "), "{text}");
-    }
-}
-
-/// With `LONET_DEBUG` a node stops at its start, and there is no deadline while it is looked at.
-#[test]
-fn a_node_waits_for_its_debugger() {
-    use std::io::{BufRead, BufReader};
-    let mut victim = command("says_hello")
-        .env("LONET_DEBUG", "α")
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut told = BufReader::new(victim.stderr.take().unwrap()).lines();
-    for what in ["role", "program"] {
-        let line = told.next().unwrap().unwrap();
-        let pid = line
-            .split("gdb -p ")
-            .nth(1)
-            .and_then(|rest| rest.split(' ').next());
-        let pid: i32 = pid
-            .unwrap_or_else(|| panic!("{what}: {line}"))
-            .parse()
-            .unwrap();
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-        assert!(
-            stat.rsplit(')').next().unwrap().starts_with(" T"),
-            "{what}: {stat}"
-        );
-        // Longer than the test may take.
-        std::thread::sleep(Duration::from_millis(1200));
-        let pid = nix::unistd::Pid::from_raw(pid);
-        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
-    }
-    assert!(victim.wait().unwrap().success());
 }

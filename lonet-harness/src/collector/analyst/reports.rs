@@ -1,0 +1,92 @@
+//! What there is to say of a scenario, for a page.
+//!
+//! Owns putting it together; wording it is `report`'s business.
+
+use super::{Analyst, Node, Supervisor, Who};
+use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, WaitsFor};
+use crate::collector::reader::Conn;
+use crate::process::backtrace::Backtraces;
+
+impl Analyst {
+    pub(super) fn report(&self) -> Report {
+        Report {
+            test: self.report_test(),
+            nodes: self.nodes.values().map(|n| self.report_node(n)).collect(),
+            others: self.report_others(),
+            records: self.records(),
+            events: self.events.clone(),
+            problems: self.all_problems(),
+            means: match self.supervisor {
+                Supervisor::Running { means, .. } => means,
+                _ => None,
+            },
+            undelivered: self.undelivered(),
+            backtraces: Backtraces::NotTaken,
+        }
+    }
+
+    fn report_test(&self) -> TestReport {
+        let mut asks = Vec::new();
+        for node in self.nodes.values() {
+            let asked = |what: &str| format!("{what} {}", node.host);
+            let spawned = node.on_up.iter().map(|_| asked("spawn"));
+            let joined = node.on_end.iter().map(|&(joins, _)| match joins {
+                true => asked("join"),
+                false => asked("the end of"),
+            });
+            asks.extend(spawned.chain(joined));
+        }
+        let untils = self.untils(|conn| conn.is_none());
+        asks.extend(untils.into_iter().map(|text| format!("until `{text}`")));
+        TestReport {
+            asks,
+            pending: self.reporter.waits(),
+        }
+    }
+
+    fn report_node(&self, node: &Node) -> NodeReport {
+        let mut report = node.report();
+        let reported = self
+            .processes
+            .iter()
+            .position(|reported| reported.node == Some(node.process));
+        if let Some(at) = reported {
+            report.waits.untils = self.untils_of(at);
+            // A role has said so on its control socket.
+            report.waits.said = report.waits.said.or(self.processes[at].waits.clone());
+        }
+        report
+    }
+
+    /// Who they are is of interest only once all have been asked.
+    fn report_others(&self) -> Vec<OtherReport> {
+        let others = self.processes.iter().enumerate().skip(1);
+        others
+            .filter(|(_, other)| self.asked > 0 && other.node.is_none() && other.connected)
+            .map(|(index, other)| OtherReport {
+                index,
+                pid: other.pid,
+                host: other.host.clone(),
+                waits: WaitsFor {
+                    said: other.waits.clone(),
+                    untils: self.untils_of(index),
+                },
+                kernel: None,
+            })
+            .collect()
+    }
+
+    /// The events that this reporter waits for.
+    fn untils_of(&self, process: usize) -> Vec<String> {
+        let is_its = |conn: Option<Conn>| {
+            let who = conn.and_then(|conn| self.conns.get(&conn));
+            matches!(who, Some(&Who::Reporter(reporter)) if reporter == process)
+        };
+        self.untils(is_its)
+    }
+
+    fn untils(&self, of: impl Fn(Option<Conn>) -> bool) -> Vec<String> {
+        let waiting = self.waiting.iter().filter(|waiting| of(waiting.conn()));
+        waiting.map(|waiting| waiting.wanted.text.clone()).collect()
+    }
+}

@@ -1,0 +1,239 @@
+//! What each process was doing: the sentences of a verdict.
+//!
+//! Owns their words, and who waits for whom. What is known of a process comes from its records,
+//! from itself when it was asked, and, where it can't be asked, from the kernel; none of it is
+//! found out here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write as _;
+
+use lonet::Addr;
+use lonet::trace::{Pending, Waits, What};
+
+use super::verdict::age;
+use crate::collector::failure::Past;
+use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, WaitsFor};
+use crate::process::wire::Ended;
+use crate::trace::causality::Process;
+
+/// A sentence for each process of which there is something to say.
+pub(super) fn sentences(report: &Report, now: u64) -> Vec<String> {
+    let test = of_test(&report.test, report, now);
+    let nodes = report.nodes.iter().map(|node| of_node(node, report, now));
+    let others = report
+        .others
+        .iter()
+        .map(|other| of_other(other, report, now));
+    test.into_iter().chain(nodes).chain(others).collect()
+}
+
+/// The test's own process, if it waits for anything.
+fn of_test(test: &TestReport, report: &Report, now: u64) -> Option<String> {
+    let sockets = Sockets::of(report.records.first());
+    let mut waits: Vec<String> = test.asks.clone();
+    // Its requests, `until` among them, have been named by what they ask for.
+    let (requests, of_hosts): (Vec<Pending>, Vec<Pending>) = test
+        .pending
+        .iter()
+        .partition(|pending| matches!(pending.on, Waits::Until | Waits::Other));
+    // Of several, the times don't say whose they are.
+    if let ([request], [ask]) = (&*requests, &mut *waits) {
+        let _ = write!(ask, " for {} s", age(now, request.t));
+    }
+    waits.extend(sockets.operations(&of_hosts, &[], now));
+    (!waits.is_empty()).then(|| format!("the test waits in {}", waits.join("; ")))
+}
+
+/// What a node does, or how it ended.
+fn of_node(node: &NodeReport, report: &Report, now: u64) -> String {
+    let NodeReport { host, what, .. } = node;
+    let pid = node
+        .pid
+        .map_or_else(String::new, |pid| format!(", pid {pid}"));
+    let who = format!("{host} ({what}{pid})");
+    if let Some(ended) = node.ended {
+        let how = match ended {
+            Ended::Status(0) => "has ended".to_owned(),
+            other => Past(other).to_string(),
+        };
+        return format!("{who} {how}");
+    }
+    if node.stopped {
+        return format!("{who} is paused");
+    }
+    // A process has one reporter on the scenario's network.
+    let records = report
+        .records
+        .iter()
+        .find(|process| process.node == Some(node.process));
+    let kernel = node.kernel.as_deref();
+    if !node.up {
+        let mut text = format!("{who} has not joined the network");
+        if let Some(kernel) = kernel {
+            let _ = write!(text, ": {kernel}");
+        }
+        return text;
+    }
+    let does = does(&Sockets::of(records), &node.waits, kernel, now);
+    format!("{who} {does}")
+}
+
+/// A process that reports, and that the scenario did not start itself.
+fn of_other(other: &OtherReport, report: &Report, now: u64) -> String {
+    let sockets = Sockets::of(report.records.get(other.index));
+    let plays = match &other.host {
+        Some(host) => format!("a process below {host}"),
+        None => "a process of nobody's".to_owned(),
+    };
+    let does = does(&sockets, &other.waits, other.kernel.as_deref(), now);
+    format!("{plays} (pid {}) {does}", other.pid)
+}
+
+/// What a process does that has joined the network.
+fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, now: u64) -> String {
+    let said = waits.said.as_deref();
+    let operations = sockets.operations(said.unwrap_or_default(), &waits.untils, now);
+    if said.is_some() {
+        if !operations.is_empty() {
+            return format!("waits in {}", operations.join("; waits in "));
+        }
+        let mut text = "runs, and waits for nothing on the network".to_owned();
+        for listener in sockets.listeners.values() {
+            let _ = write!(text, "; nobody accepts at {listener}");
+        }
+        return text;
+    }
+    // It could not be asked: what its records and the kernel tell.
+    let mut open: Vec<String> = operations
+        .iter()
+        .map(|operation| format!("waits in {operation}"))
+        .collect();
+    let listeners = sockets.listeners.values();
+    open.extend(listeners.map(|a| format!("listens on {a}")));
+    let ends = sockets.ends.values();
+    open.extend(ends.map(|(a, p)| format!("has {a}-{p} open")));
+    if open.is_empty() {
+        open.push("runs".to_owned());
+    }
+    open.extend(kernel.map(str::to_owned));
+    open.join("; ")
+}
+
+/// What a process has open and has begun, as its records tell.
+#[derive(Default)]
+struct Sockets<'a> {
+    dials: BTreeMap<u64, (&'a Addr, &'a Addr, u64)>,
+    listeners: BTreeMap<u64, &'a Addr>,
+    ends: BTreeMap<u64, (&'a Addr, &'a Addr)>,
+}
+
+impl<'a> Sockets<'a> {
+    fn of(process: Option<&'a Process>) -> Sockets<'a> {
+        let mut sockets = Sockets::default();
+        for record in process.iter().flat_map(|process| &process.records) {
+            match &record.e {
+                What::Dial { a, p } => {
+                    sockets.dials.insert(record.n, (a, p, record.t));
+                }
+                What::Connect { a, p, d, s, .. } => {
+                    sockets.dials.remove(d);
+                    sockets.ends.insert(*s, (a, p));
+                }
+                What::Fail { d, .. } => {
+                    sockets.dials.remove(d);
+                }
+                What::Listen { a, s } => {
+                    sockets.listeners.insert(*s, a);
+                }
+                What::Accept { a, p, s, .. } => {
+                    sockets.ends.insert(*s, (a, p));
+                }
+                What::Close { s, .. } => {
+                    sockets.listeners.remove(s);
+                    sockets.ends.remove(s);
+                }
+                _ => {}
+            }
+        }
+        sockets
+    }
+
+    /// The operations, each with the addresses that an error of it would name, and how long it has
+    /// been pending. Dials are told of by their records alone.
+    fn operations(&self, pending: &[Pending], untils: &[String], now: u64) -> Vec<String> {
+        let mut untils = untils.iter();
+        let named = pending.iter().filter_map(|pending| {
+            let what = match pending.on {
+                Waits::Accept(s) => format!("accept {}", self.listeners.get(&s)?),
+                Waits::Read(s) => self.ends.get(&s).map(|(a, p)| format!("read {p}->{a}"))?,
+                Waits::Write(s) => self.ends.get(&s).map(|(a, p)| format!("write {a}->{p}"))?,
+                // Both are in the order in which they began.
+                Waits::Until => match untils.next() {
+                    Some(pattern) => format!("until `{pattern}`"),
+                    None => "until".to_owned(),
+                },
+                _ => return None,
+            };
+            Some(format!("{what} for {} s", age(now, pending.t)))
+        });
+        let mut operations: Vec<String> = named.collect();
+        let dials = self.dials.values();
+        operations.extend(dials.map(|(a, p, t)| format!("dial {a}->{p} for {} s", age(now, *t))));
+        operations.extend(untils.map(|pattern| format!("until `{pattern}`")));
+        operations
+    }
+
+    /// Whom its hosts wait for, each host by its own operations.
+    fn wait_for(&self, pending: &[Pending], edges: &mut BTreeMap<&'a str, BTreeSet<&'a str>>) {
+        let ends = pending.iter().filter_map(|pending| match pending.on {
+            Waits::Read(s) | Waits::Write(s) => self.ends.get(&s).copied(),
+            _ => None,
+        });
+        let dials = self.dials.values().map(|&(a, p, _)| (a, p));
+        for (own, peer) in ends.chain(dials) {
+            edges.entry(own.host()).or_default().insert(peer.host());
+        }
+    }
+}
+
+/// Hosts of which each waits for the next, and the last for the first, if there are such.
+pub(super) fn cycle(report: &Report) -> Option<Vec<&str>> {
+    let mut waits_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (index, process) in report.records.iter().enumerate() {
+        let node = report
+            .nodes
+            .iter()
+            .find(|node| process.node == Some(node.process));
+        let other = report.others.iter().find(|other| other.index == index);
+        let pending = match (node, other) {
+            (Some(node), _) if node.ended.is_some() => continue,
+            (Some(node), _) => node.waits.said.as_deref(),
+            (None, Some(other)) => other.waits.said.as_deref(),
+            (None, None) if index == 0 => Some(&*report.test.pending),
+            (None, None) => continue,
+        };
+        Sockets::of(Some(process)).wait_for(pending.unwrap_or_default(), &mut waits_for);
+    }
+    waits_for.keys().find_map(|&from| {
+        // The shortest way back, breadth first.
+        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut reached = VecDeque::from([from]);
+        while let Some(at) = reached.pop_front() {
+            for &to in waits_for.get(at).into_iter().flatten() {
+                if to == from {
+                    let mut way = vec![at];
+                    while let Some(&before) = came_from.get(way[way.len() - 1]) {
+                        way.push(before);
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+                if !came_from.contains_key(to) {
+                    came_from.insert(to, at);
+                    reached.push_back(to);
+                }
+            }
+        }
+        None
+    })
+}

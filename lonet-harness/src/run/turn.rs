@@ -1,0 +1,231 @@
+//! One turn of a test: a scenario of its own, from its network to its verdict.
+//!
+//! Owns the order of things, and what made the turn fail. Words nothing and starts no process itself.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use super::{Failed, TestArgument, expected, now};
+use crate::Result;
+use crate::collector::query::{Query, Report};
+use crate::deadline;
+use crate::process::launch::Entrance;
+use crate::report::artifacts::{self, Refused};
+use crate::report::verdict::{self, Reason};
+use crate::scenario::Scenario;
+use crate::session::Session;
+use crate::spec::Spec;
+use crate::watchdog::Watchdog;
+
+/// How a body ended.
+enum Ended {
+    Returned(Result<()>),
+    Panicked(Box<dyn Any + Send>),
+    /// With what there was to say at that moment.
+    TimedOut(Option<Box<Report>>),
+}
+
+/// Plays it.
+///
+/// # Errors
+///
+/// It failed.
+pub(super) fn play<A, F, Fut>(
+    spec: &Spec,
+    entrance: Entrance,
+    body: &F,
+) -> std::result::Result<(), Failed>
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    let test = spec.test_name();
+    let early = |error: crate::BoxError| Failed::early(test, &error);
+    let expected = spec
+        .trace
+        .as_ref()
+        .map(expected::text)
+        .transpose()
+        .map_err(early)?;
+    let after = deadline::scaled(spec.timeout).map_err(early)?;
+    let session = Session::start(test, entrance, A::STARTS_PROCESSES).map_err(early)?;
+    let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
+    let scenario = session.scenario();
+
+    let ended =
+        play_body(test, after, &runtime, &scenario, body).map_err(|error| early(error.into()))?;
+    let mut reason = match &ended {
+        Ended::Returned(Ok(())) => None,
+        Ended::Returned(Err(error)) => Some(Reason::Returned(error.to_string())),
+        Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
+        Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
+    };
+    // Of the body's end, before anything is stopped.
+    if let (None, Some(expected)) = (&reason, &expected) {
+        reason = scenario.mismatch_page(expected).map(Reason::Trace);
+    }
+    runtime.block_on(scenario.leave());
+    let refused = scenario.take_refused();
+    let keeps = scenario.keeps_artifacts();
+    drop(scenario);
+    runtime.shutdown_background();
+    let mut report = session.end();
+    if let Ended::TimedOut(Some(then)) = &ended {
+        report.backtraces = then.backtraces.clone();
+    }
+    let reason = reason.or_else(|| of_others(&report));
+    if reason.is_none() && !keeps {
+        return Ok(());
+    }
+    conclude(test, ended, reason, &report, refused)
+}
+
+/// Plays the body, to its end or its deadline, and says that it has ended.
+///
+/// # Errors
+///
+/// The clock can't be started.
+fn play_body<A, F, Fut>(
+    test: &str,
+    after: Duration,
+    runtime: &Runtime,
+    scenario: &Scenario,
+    body: &F,
+) -> std::io::Result<Ended>
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = Result<()>>,
+{
+    // Whoever debugs a node needs all the time there is.
+    let limit = (!deadline::suspended()).then_some(after);
+    let (watchdog, expired) = Watchdog::start(test, limit, scenario)?;
+    let mut watchdog = Some(watchdog);
+    let last_poll = Cell::new(0);
+    let ended = runtime.block_on(async {
+        let playing = async {
+            let argument = A::of(scenario.clone()).await?;
+            body(argument).await
+        };
+        let mut playing = std::pin::pin!(playing);
+        tokio::select! {
+            biased;
+            ended = caught(playing.as_mut(), &last_poll) => ended,
+            // Before the body is dropped, and with it what it held open.
+            _ = expired => {
+                // What follows may take longer than a body that is not blocked.
+                if let Some(watchdog) = watchdog.take() {
+                    watchdog.acknowledge();
+                }
+                Ended::TimedOut(scenario.inner.report_of_hang().ok().map(Box::new))
+            }
+        }
+    });
+    // First of all: whatever fails from here on may do so because the body is gone.
+    // Waited for: whoever hears of both may hear of the failure first.
+    let last_poll = last_poll.get();
+    let _ = scenario
+        .inner
+        .ask_now(|reply| Query::BodyEnded { last_poll, reply });
+    if let Some(watchdog) = watchdog {
+        watchdog.acknowledge();
+    }
+    Ok(ended)
+}
+
+/// Why a turn fails whose body did not.
+fn of_others(report: &Report) -> Option<Reason> {
+    let undelivered = report.undelivered.as_ref();
+    let undelivered = undelivered.map(|failure| Reason::Node(failure.to_string()));
+    undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
+}
+
+/// Writes the artifacts, and the page of a failure.
+fn conclude(
+    test: &str,
+    ended: Ended,
+    reason: Option<Reason>,
+    report: &Report,
+    refused: Option<Refused>,
+) -> std::result::Result<(), Failed> {
+    let place = artifacts::place(test);
+    let what_became = match &reason {
+        Some(reason) => format!("{test} failed: {}", reason.text()),
+        None => format!("{test} passed"),
+    };
+    // One that was refused and led to no failure is not what this test is about.
+    let refused =
+        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
+    let written = artifacts::write(&place, test, &what_became, report, refused.as_ref());
+    let lost = written.err().map(|error| {
+        let place = place.display();
+        format!("the artifacts can't be written to {place}: {error}\n")
+    });
+    let Some(reason) = reason else {
+        if let Some(lost) = lost {
+            eprint!("{lost}");
+        }
+        return Ok(());
+    };
+    // A verdict is about the moment of the deadline, not about what the stopping made of it.
+    let shown = match &ended {
+        Ended::TimedOut(Some(then)) => then,
+        _ => report,
+    };
+    let kept = lost.is_none().then_some(place.as_path());
+    let mut page = verdict::page(test, &reason, shown, now(), kept);
+    page.extend(lost);
+    Err(Failed {
+        page,
+        why: reason.text(),
+        panicked: matches!(ended, Ended::Panicked(_)),
+        payload: match ended {
+            Ended::Panicked(payload) => payload,
+            _ => Box::new(reason.text()),
+        },
+    })
+}
+
+fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {
+    let mut builder = match worker_threads {
+        None => tokio::runtime::Builder::new_current_thread(),
+        Some(workers) => {
+            let mut builder = tokio::runtime::Builder::new_multi_thread();
+            builder.worker_threads(workers);
+            builder
+        }
+    };
+    builder.enable_all().build()
+}
+
+/// Polls the body, and notes when; a panic is an outcome.
+async fn caught<F>(mut future: Pin<&mut F>, last_poll: &Cell<u64>) -> Ended
+where
+    F: Future<Output = Result<()>>,
+{
+    std::future::poll_fn(|cx| {
+        last_poll.set(now());
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Ready(returned)) => Poll::Ready(Ended::Returned(returned)),
+            Ok(Poll::Pending) => Poll::Pending,
+            Err(payload) => Poll::Ready(Ended::Panicked(payload)),
+        }
+    })
+    .await
+}
+
+fn message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    // The panic hook has shown all of it.
+    text.and_then(|text| text.lines().find(|line| !line.is_empty()))
+        .unwrap_or("with something that is no text")
+        .to_owned()
+}
