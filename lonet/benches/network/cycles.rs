@@ -46,7 +46,13 @@ fn in_turns(name: &str, workers: usize, budget: &str) -> Option<f64> {
         return None;
     }
     let figures = in_one_process(workers);
-    table::line(name, figures.map(Some), figures[2] / figures[0], "µs", budget);
+    table::line(
+        name,
+        figures.map(Some),
+        figures[2] / figures[0],
+        "µs",
+        budget,
+    );
     Some(figures[0])
 }
 
