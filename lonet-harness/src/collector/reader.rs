@@ -256,14 +256,15 @@ impl Reader {
         for event in events[..ready].iter().filter(|event| event.data() != 0) {
             self.read(event.data(), CUT, event.events());
         }
-        // Those who came in at a door just now.
+        // Those who came in at a door just now: of their state nothing is known, so that their end
+        // is looked for, too.
         let new: Vec<Conn> = self
             .sources
             .range(newest + 1..)
             .map(|(&conn, _)| conn)
             .collect();
         for conn in new {
-            self.read(conn, CUT, EpollFlags::empty());
+            self.read(conn, CUT, EpollFlags::EPOLLHUP);
         }
     }
 
