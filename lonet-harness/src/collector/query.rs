@@ -137,6 +137,8 @@ pub(crate) enum Ending {
 /// What there is to say of a scenario.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// The moment that it speaks of: CLOCK_MONOTONIC in nanoseconds, as events have it.
+    pub(crate) at: u64,
     pub(crate) test: TestReport,
     pub(crate) nodes: Vec<NodeReport>,
     /// At a deadline: who else reports, and still runs.

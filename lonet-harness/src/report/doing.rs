@@ -17,7 +17,8 @@ use crate::process::wire::Ended;
 use crate::trace::causality::Process;
 
 /// A sentence for each process of which there is something to say.
-pub(super) fn sentences(report: &Report, now: u64) -> Vec<String> {
+pub(super) fn sentences(report: &Report) -> Vec<String> {
+    let now = report.at;
     let test = of_test(&report.test, report, now);
     let nodes = report.nodes.iter().map(|node| of_node(node, report, now));
     let others = report

@@ -57,13 +57,10 @@ impl Reason {
 }
 
 /// The page.
-///
-/// `now` is CLOCK_MONOTONIC in nanoseconds, as events have it.
 pub(crate) fn page(
     test: &str,
     reason: &Reason,
     report: &Report,
-    now: u64,
     artifacts: Option<&Path>,
 ) -> String {
     let mut page = String::new();
@@ -85,7 +82,7 @@ pub(crate) fn page(
     for other in others {
         let _ = writeln!(page, "also: {other}");
     }
-    let sentences = doing::sentences(report, now);
+    let sentences = doing::sentences(report);
     if !sentences.is_empty() && !shown_by_mismatch {
         let _ = writeln!(page, "\nwhat each process does:");
         for sentence in sentences {
@@ -201,4 +198,35 @@ pub(crate) fn announce_debugger(host: &str, pid: u32) {
          gdb -ex 'handle SIGSTOP nostop noprint nopass' -p {pid}\n\
          or, to let it go on without one: kill -CONT {pid}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collector::query::TestReport;
+    use lonet::trace::{Pending, Waits};
+
+    /// However long it took to put together: a debugger may have needed seconds.
+    #[test]
+    fn the_page_speaks_of_the_moment_of_the_report() {
+        let second = 1_000_000_000;
+        let report = Report {
+            at: 3 * second,
+            test: TestReport {
+                asks: vec!["join α".into()],
+                pending: vec![Pending {
+                    t: second,
+                    on: Waits::Other,
+                }],
+                ..TestReport::default()
+            },
+            ..Report::default()
+        };
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let page = page("slow", &reason, &report, None);
+        assert!(
+            page.contains("the test waits in join α for 2.0 s"),
+            "{page}"
+        );
+    }
 }

@@ -119,12 +119,14 @@ where
             biased;
             ended = caught(playing.as_mut(), &last_poll) => ended,
             // Before the body is dropped, and with it what it held open.
-            _ = expired => {
+            deadline = expired => {
                 // What follows may take longer than a body that is not blocked.
                 if let Some(watchdog) = watchdog.take() {
                     watchdog.acknowledge();
                 }
-                Ended::TimedOut(scenario.inner.report_of_hang().ok().map(Box::new))
+                // A clock that has ended without a word has run out, too.
+                let deadline = deadline.unwrap_or_else(|_| now());
+                Ended::TimedOut(scenario.inner.report_of_hang(deadline).ok().map(Box::new))
             }
         }
     });
@@ -180,7 +182,7 @@ fn conclude(
         _ => report,
     };
     let kept = lost.is_none().then_some(place.as_path());
-    let mut page = verdict::page(test, &reason, shown, now(), kept);
+    let mut page = verdict::page(test, &reason, shown, kept);
     page.extend(lost);
     Err(Failed {
         page,

@@ -27,8 +27,12 @@ impl Inner {
     }
 
     /// The same, with where each process that runs is, as a debugger sees it.
-    pub(crate) fn report_of_hang(&self) -> Result<Report> {
+    ///
+    /// `deadline` is the moment that it speaks of: asking takes time, a debugger seconds, and none
+    /// of that is what anybody has waited for.
+    pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report> {
         let mut report = self.report_of_waits()?;
+        report.at = deadline;
         // Before a debugger holds them.
         let nodes = report.nodes.iter_mut();
         let nodes = nodes.filter(|node| node.ended.is_none() && !node.stopped);
@@ -50,5 +54,19 @@ impl Inner {
             .collect();
         report.backtraces = Backtraces::take(&running);
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::process::launch::Entrance;
+    use crate::session::Session;
+
+    #[test]
+    fn the_report_speaks_of_the_deadline() {
+        let session = Session::start("hang", Entrance::None, false).unwrap();
+        let report = session.scenario().inner.report_of_hang(42).unwrap();
+        assert_eq!(report.at, 42);
+        assert!(session.end().at > 42);
     }
 }

@@ -10,6 +10,7 @@ use crate::process::backtrace::Backtraces;
 impl Analyst {
     pub(super) fn report(&self) -> Report {
         Report {
+            at: crate::run::now(),
             test: self.report_test(),
             nodes: self.nodes.values().map(|n| self.report_node(n)).collect(),
             others: self.report_others(),
