@@ -89,7 +89,7 @@ fn give_verdict(test: &str, after: Duration, deadline: u64, scenario: &Scenario)
     };
     let place = artifacts::place(test);
     let reason = Reason::TimedOut(after);
-    let written = artifacts::write(&place, test, &reason.text(), &report, None).is_ok();
+    let written = artifacts::write(&place, test, &reason.text(), false, &report, None).is_ok();
     let place = written.then_some(place.as_path());
     say(&verdict::page(test, &reason, &report, place));
     for node in report.nodes.iter().filter(|node| node.ended.is_none()) {

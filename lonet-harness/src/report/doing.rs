@@ -28,6 +28,20 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
     test.into_iter().chain(nodes).chain(others).collect()
 }
 
+/// Which process each is: its host, and which of those that have played that host, if several have.
+pub(super) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
+    nodes
+        .iter()
+        .enumerate()
+        .map(|(at, NodeReport { host, .. })| {
+            let of_host = |nodes: &[NodeReport]| nodes.iter().filter(|n| n.host == *host).count();
+            match of_host(nodes) {
+                1 => host.clone(),
+                all => format!("{host}, process {} of {all}", of_host(&nodes[..=at])),
+            }
+        })
+}
+
 /// The test's own process, if it waits for anything.
 fn of_test(test: &TestReport, report: &Report, now: u64) -> Option<String> {
     let sockets = Sockets::of(report.records.first());

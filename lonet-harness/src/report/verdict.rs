@@ -135,14 +135,15 @@ fn events(page: &mut String, report: &Report) {
 }
 
 fn logs(page: &mut String, nodes: &[NodeReport]) {
-    for node in nodes.iter().filter(|node| !node.log.is_empty()) {
+    let logs = doing::whose(nodes).zip(nodes);
+    for (whose, node) in logs.filter(|(_, node)| !node.log.is_empty()) {
         let all = node.log.lines().count();
         let of = if all > LINES {
             format!(", the last {LINES} lines of {all}")
         } else {
             String::new()
         };
-        let _ = writeln!(page, "\nthe log of {}{of}:", node.host);
+        let _ = writeln!(page, "\nthe log of {whose}{of}:");
         for line in last_lines(&node.log, LINES) {
             let _ = writeln!(page, "  {} | {line}", node.host);
         }

@@ -165,7 +165,8 @@ fn conclude(
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
-    let written = artifacts::write(&place, test, &what_became, report, refused.as_ref());
+    let passed = reason.is_none();
+    let written = artifacts::write(&place, test, &what_became, passed, report, refused.as_ref());
     let lost = written.err().map(|error| {
         let place = place.display();
         format!("the artifacts can't be written to {place}: {error}\n")
