@@ -177,6 +177,8 @@ pub(crate) struct NodeReport {
 pub(crate) struct TestReport {
     /// What it has asked, and has no answer to.
     pub(crate) asks: Vec<String>,
+    /// The processes among them whose end it waits for.
+    pub(crate) joins: Vec<u64>,
     /// What its operations wait for, the requests above among them.
     pub(crate) pending: Vec<Pending>,
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
-use super::doing;
+use super::{cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
@@ -88,7 +88,7 @@ pub(crate) fn page(
         for sentence in sentences {
             let _ = writeln!(page, "  {sentence}");
         }
-        if let Some(cycle) = doing::cycle(report) {
+        if let Some(cycle) = cycle::cycle(report) {
             let first = cycle[0];
             let _ = writeln!(
                 page,
