@@ -31,8 +31,8 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    /// Starts the clock. The receiver says that the deadline has passed; without one it never
-    /// does.
+    /// Starts the clock. The receiver says that the deadline has passed, and when (CLOCK_MONOTONIC in
+    /// nanoseconds); without one it never does.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Watchdog {
         test: &str,
         after: Option<Duration>,
         scenario: &Scenario,
-    ) -> std::io::Result<(Watchdog, oneshot::Receiver<()>)> {
+    ) -> std::io::Result<(Watchdog, oneshot::Receiver<u64>)> {
         let (done, finished) = channel::<()>();
         let (expire, expired) = oneshot::channel();
         let (test, scenario) = (test.to_owned(), scenario.clone());
@@ -58,11 +58,12 @@ impl Watchdog {
             if !still(after) {
                 return;
             }
-            let _ = expire.send(());
+            let deadline = crate::run::now();
+            let _ = expire.send(deadline);
             if !still(TAKES_NOTE) {
                 return;
             }
-            give_verdict(&test, after, &scenario);
+            give_verdict(&test, after, deadline, &scenario);
             if still(LAST_CHANCE) {
                 say(&format!(
                     "{test}: its body blocks its thread, so that it can't be failed from inside: \
@@ -82,21 +83,15 @@ impl Watchdog {
 }
 
 /// Prints the verdict, and stops the nodes: that may be what the body waits for.
-fn give_verdict(test: &str, after: Duration, scenario: &Scenario) {
-    let Ok(report) = scenario.inner.report_of_hang() else {
+fn give_verdict(test: &str, after: Duration, deadline: u64, scenario: &Scenario) {
+    let Ok(report) = scenario.inner.report_of_hang(deadline) else {
         return;
     };
     let place = artifacts::place(test);
     let reason = Reason::TimedOut(after);
-    let written = artifacts::write(&place, test, &reason.text(), &report, None).is_ok();
+    let written = artifacts::write(&place, test, &reason.text(), false, &report, None).is_ok();
     let place = written.then_some(place.as_path());
-    say(&verdict::page(
-        test,
-        &reason,
-        &report,
-        crate::run::now(),
-        place,
-    ));
+    say(&verdict::page(test, &reason, &report, place));
     for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
         let (reply, _) = oneshot::channel();
         let (process, signal) = (node.process, Signal::SIGKILL as i32);

@@ -24,6 +24,8 @@ mod victims {
     #[ignore = "is run by another test"]
     async fn keeps(scenario: Scenario) -> Result<()> {
         scenario.keep_artifacts();
+        scenario.spawn("α", leads()).await?.join().await?;
+        scenario.spawn("β", leads()).await?.join().await?;
         scenario.spawn("α", leads()).await?.join().await
     }
 
@@ -59,7 +61,15 @@ fn one_that_passes_leaves_them_if_it_wants_to() {
     let (output, artifacts) = run("keeps", &place);
     assert!(output.status.success(), "{output:?}");
     let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
-    assert!(report.contains("victims::keeps passed"), "{report}");
+    let passed = r#"<pre class="message passed">victims::keeps passed</pre>"#;
+    assert!(report.contains(passed), "{report}");
+    let titles: Vec<&str> = report
+        .split("<summary>Log of ")
+        .skip(1)
+        .map(|rest| rest.split('<').next().unwrap())
+        .collect();
+    let of_each = ["α, process 1 of 2", "β", "α, process 2 of 2"];
+    assert_eq!(titles, of_each);
     assert!(artifacts.join("logs/α.log").exists());
 }
 

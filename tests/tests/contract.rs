@@ -414,3 +414,34 @@ async fn what_was_done_before_a_kill_is_told(scenario: Scenario) -> Result<()> {
     println!("{rounds} killed right after `dial` returned: all their events are there");
     Ok(())
 }
+
+/// What the peer did before it closed comes before what is done after a reset was read, as after an
+/// end.
+#[lonet::test]
+async fn a_reset_is_an_end(scenario: Scenario) -> Result<()> {
+    let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    let listener = alpha.listen(":10").await?;
+    let (written, is_written) = tokio::sync::oneshot::channel::<()>();
+    let closing = tokio::spawn(async move {
+        let conn = listener.accept().await;
+        // What nobody has read is there now, so that the close is a reset.
+        let _ = is_written.await;
+        drop(conn);
+    });
+    let mut conn = beta.dial("α:10").await?;
+    conn.write_all(b"x").await?;
+    let _ = written.send(());
+    closing.await?;
+    let error = conn.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    beta.mark("reset");
+    let trace = scenario.trace();
+    let event = |line: &str| {
+        let mut events = trace.events().iter();
+        events.find(|event| event.to_string() == line)
+    };
+    let closed = event("α:1 close β:1").expect("the close is in the past of what came of it");
+    let reset = event("β mark reset").unwrap();
+    assert!(trace.happens_before(closed, reset));
+    Ok(())
+}

@@ -81,6 +81,18 @@ async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// What it died of was not the scenario's doing.
+#[lonet::test]
+async fn a_kill_is_no_excuse_for_who_has_died_before(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", exits(3)).await?;
+    // Its answer may be the failure; either way the end is known.
+    let _ = alpha.until("α exit 3").await;
+    alpha.kill().await?;
+    let error = alpha.join().await.unwrap_err();
+    assert_eq!(error.downcast::<Failure>()?.host(), "α");
+    Ok(())
+}
+
 #[lonet::test]
 async fn a_terminated_node_is_no_failure(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;

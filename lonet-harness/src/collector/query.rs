@@ -137,6 +137,8 @@ pub(crate) enum Ending {
 /// What there is to say of a scenario.
 #[derive(Default)]
 pub(crate) struct Report {
+    /// The moment that it speaks of: CLOCK_MONOTONIC in nanoseconds, as events have it.
+    pub(crate) at: u64,
     pub(crate) test: TestReport,
     pub(crate) nodes: Vec<NodeReport>,
     /// At a deadline: who else reports, and still runs.
@@ -175,6 +177,8 @@ pub(crate) struct NodeReport {
 pub(crate) struct TestReport {
     /// What it has asked, and has no answer to.
     pub(crate) asks: Vec<String>,
+    /// The processes among them whose end it waits for.
+    pub(crate) joins: Vec<u64>,
     /// What its operations wait for, the requests above among them.
     pub(crate) pending: Vec<Pending>,
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::collector::query::Report;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
-use crate::report::html;
+use crate::report::{doing, html};
 use crate::trace::causality::Graph;
 use crate::trace::{EventId, Mismatch, Trace};
 
@@ -76,7 +76,7 @@ impl Refused {
     }
 }
 
-/// Writes all there is to say of a test: `message` is what became of it.
+/// Writes all there is to say of a test: `message` is what became of it, `passed` in a word.
 ///
 /// # Errors
 ///
@@ -85,6 +85,7 @@ pub(crate) fn write(
     place: &Path,
     test: &str,
     message: &str,
+    passed: bool,
     report: &Report,
     refused: Option<&Refused>,
 ) -> io::Result<()> {
@@ -120,14 +121,14 @@ pub(crate) fn write(
     // The page shows what the assertion looked at, or else everything.
     let trace = refused.map_or(&whole, |refused| &refused.trace);
     let drawing = trace.drawing();
-    let logs: Vec<(String, String)> = report
-        .nodes
-        .iter()
-        .map(|node| (node.host.clone(), node.log.clone()))
+    let logs: Vec<(String, String)> = doing::whose(&report.nodes)
+        .zip(&report.nodes)
+        .map(|(whose, node)| (whose, node.log.clone()))
         .collect();
     let page = html::Page {
         test,
         message: refused.map_or(message, |refused| &refused.page),
+        passed,
         events: &drawing.events,
         causes: &drawing.causes,
         diverged: refused.and_then(|refused| refused.diverged),

@@ -1,10 +1,10 @@
 //! What each process was doing: the sentences of a verdict.
 //!
-//! Owns their words, and who waits for whom. What is known of a process comes from its records,
+//! Owns their words; who waits for whom in a circle is `cycle`'s business. What is known of a process comes from its records,
 //! from itself when it was asked, and, where it can't be asked, from the kernel; none of it is
 //! found out here.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lonet::Addr;
@@ -17,7 +17,8 @@ use crate::process::wire::Ended;
 use crate::trace::causality::Process;
 
 /// A sentence for each process of which there is something to say.
-pub(super) fn sentences(report: &Report, now: u64) -> Vec<String> {
+pub(super) fn sentences(report: &Report) -> Vec<String> {
+    let now = report.at;
     let test = of_test(&report.test, report, now);
     let nodes = report.nodes.iter().map(|node| of_node(node, report, now));
     let others = report
@@ -25,6 +26,20 @@ pub(super) fn sentences(report: &Report, now: u64) -> Vec<String> {
         .iter()
         .map(|other| of_other(other, report, now));
     test.into_iter().chain(nodes).chain(others).collect()
+}
+
+/// Which process each is: its host, and which of those that have played that host, if several have.
+pub(super) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
+    nodes
+        .iter()
+        .enumerate()
+        .map(|(at, NodeReport { host, .. })| {
+            let of_host = |nodes: &[NodeReport]| nodes.iter().filter(|n| n.host == *host).count();
+            match of_host(nodes) {
+                1 => host.clone(),
+                all => format!("{host}, process {} of {all}", of_host(&nodes[..=at])),
+            }
+        })
 }
 
 /// The test's own process, if it waits for anything.
@@ -121,14 +136,14 @@ fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, now: u64)
 
 /// What a process has open and has begun, as its records tell.
 #[derive(Default)]
-struct Sockets<'a> {
-    dials: BTreeMap<u64, (&'a Addr, &'a Addr, u64)>,
+pub(super) struct Sockets<'a> {
+    pub(super) dials: BTreeMap<u64, (&'a Addr, &'a Addr, u64)>,
     listeners: BTreeMap<u64, &'a Addr>,
-    ends: BTreeMap<u64, (&'a Addr, &'a Addr)>,
+    pub(super) ends: BTreeMap<u64, (&'a Addr, &'a Addr)>,
 }
 
 impl<'a> Sockets<'a> {
-    fn of(process: Option<&'a Process>) -> Sockets<'a> {
+    pub(super) fn of(process: Option<&'a Process>) -> Sockets<'a> {
         let mut sockets = Sockets::default();
         for record in process.iter().flat_map(|process| &process.records) {
             match &record.e {
@@ -182,58 +197,4 @@ impl<'a> Sockets<'a> {
         operations.extend(untils.map(|pattern| format!("until `{pattern}`")));
         operations
     }
-
-    /// Whom its hosts wait for, each host by its own operations.
-    fn wait_for(&self, pending: &[Pending], edges: &mut BTreeMap<&'a str, BTreeSet<&'a str>>) {
-        let ends = pending.iter().filter_map(|pending| match pending.on {
-            Waits::Read(s) | Waits::Write(s) => self.ends.get(&s).copied(),
-            _ => None,
-        });
-        let dials = self.dials.values().map(|&(a, p, _)| (a, p));
-        for (own, peer) in ends.chain(dials) {
-            edges.entry(own.host()).or_default().insert(peer.host());
-        }
-    }
-}
-
-/// Hosts of which each waits for the next, and the last for the first, if there are such.
-pub(super) fn cycle(report: &Report) -> Option<Vec<&str>> {
-    let mut waits_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for (index, process) in report.records.iter().enumerate() {
-        let node = report
-            .nodes
-            .iter()
-            .find(|node| process.node == Some(node.process));
-        let other = report.others.iter().find(|other| other.index == index);
-        let pending = match (node, other) {
-            (Some(node), _) if node.ended.is_some() => continue,
-            (Some(node), _) => node.waits.said.as_deref(),
-            (None, Some(other)) => other.waits.said.as_deref(),
-            (None, None) if index == 0 => Some(&*report.test.pending),
-            (None, None) => continue,
-        };
-        Sockets::of(Some(process)).wait_for(pending.unwrap_or_default(), &mut waits_for);
-    }
-    waits_for.keys().find_map(|&from| {
-        // The shortest way back, breadth first.
-        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
-        let mut reached = VecDeque::from([from]);
-        while let Some(at) = reached.pop_front() {
-            for &to in waits_for.get(at).into_iter().flatten() {
-                if to == from {
-                    let mut way = vec![at];
-                    while let Some(&before) = came_from.get(way[way.len() - 1]) {
-                        way.push(before);
-                    }
-                    way.reverse();
-                    return Some(way);
-                }
-                if !came_from.contains_key(to) {
-                    came_from.insert(to, at);
-                    reached.push_back(to);
-                }
-            }
-        }
-        None
-    })
 }

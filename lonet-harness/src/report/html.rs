@@ -1,4 +1,4 @@
-//! `report.html`: one self-contained page of a failed test, for a browser at night.
+//! `report.html`: one self-contained page of a test, for a browser at night.
 //!
 //! Owns the page's layout: the message, the space-time diagram (a column a host, time downwards in
 //! the canonical order, an arrow for each cause on another host), the expected trace, each host's
@@ -18,6 +18,8 @@ pub struct Page<'a> {
     pub test: &'a str,
     /// What happened to it, as the terminal showed it; without colours.
     pub message: &'a str,
+    /// Whether it passed, so that nothing looks like a failure.
+    pub passed: bool,
     /// The events, in canonical order.
     pub events: &'a [Event],
     /// For each event, those that directly caused it, as places in `events`.
@@ -26,7 +28,7 @@ pub struct Page<'a> {
     pub diverged: Option<EventId>,
     /// The expected trace, if one was asserted.
     pub expected: Option<&'a str>,
-    /// What each host printed.
+    /// What each process printed, and which it is: its host, at least.
     pub logs: &'a [(String, String)],
 }
 
@@ -52,7 +54,8 @@ pub fn page(page: &Page<'_>) -> String {
         out,
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width\">\n<title>{title}</title>\n\
-         <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n<pre class=\"message\">{}</pre>\n",
+         <style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n<pre class=\"message{}\">{}</pre>\n",
+        if page.passed { " passed" } else { "" },
         escape(page.message)
     );
     out.push_str("<div class=\"columns\"><section class=\"time\"><h2>What happened</h2>\n");
@@ -71,11 +74,11 @@ pub fn page(page: &Page<'_>) -> String {
             escape(expected.trim_matches('\n'))
         );
     }
-    for (host, log) in page.logs {
+    for (process, log) in page.logs {
         let _ = writeln!(
             out,
             "<details open><summary>Log of {}</summary><pre>{}</pre></details>",
-            escape(host),
+            escape(process),
             if log.trim().is_empty() {
                 "(nothing)".to_owned()
             } else {
@@ -247,7 +250,7 @@ const STYLE: &str = "
 body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:1.5rem}
 h1{font-size:1.3rem}h2{font-size:1.05rem;margin:.6rem 0 .2rem}.hint{opacity:.7;margin:.2rem 0}
 pre{background:var(--soft);padding:.8rem;border-radius:6px;overflow:auto;font:13px/1.45 ui-monospace,monospace;margin:.4rem 0 1rem}
-.message{border-left:4px solid var(--bad);max-height:50vh}
+.message{border-left:4px solid var(--bad);max-height:50vh}.message.passed{border-color:var(--mark)}
 .columns{display:grid;grid-template-columns:minmax(0,1fr) minmax(18rem,30rem);gap:1.5rem;align-items:start}
 @media(max-width:60rem){.columns{grid-template-columns:minmax(0,1fr)}}
 .box,.side{max-height:92vh;overflow:auto}.side pre{max-height:45vh}
@@ -281,3 +284,34 @@ const first=document.querySelector('.diverged circle'),box=document.querySelecto
 if(first){box.scrollTop=first.cy.baseVal.value-box.clientHeight/2;
 box.scrollLeft=first.cx.baseVal.value-box.clientWidth/3;}
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The element that says what happened to the test.
+    fn message(passed: bool) -> String {
+        let text = page(&Page {
+            test: "t",
+            message: "t <ended>",
+            passed,
+            events: &[],
+            causes: &[],
+            diverged: None,
+            expected: None,
+            logs: &[],
+        });
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("<pre class=\"message"));
+        line.unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn a_test_that_passed_does_not_look_like_a_failure() {
+        let failed = r#"<pre class="message">t &lt;ended&gt;</pre>"#;
+        assert_eq!(message(false), failed);
+        let passed = r#"<pre class="message passed">t &lt;ended&gt;</pre>"#;
+        assert_eq!(message(true), passed);
+        assert!(STYLE.contains(".message.passed{border-color:var(--mark)}"));
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
-use super::doing;
+use super::{cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
@@ -57,13 +57,10 @@ impl Reason {
 }
 
 /// The page.
-///
-/// `now` is CLOCK_MONOTONIC in nanoseconds, as events have it.
 pub(crate) fn page(
     test: &str,
     reason: &Reason,
     report: &Report,
-    now: u64,
     artifacts: Option<&Path>,
 ) -> String {
     let mut page = String::new();
@@ -85,13 +82,13 @@ pub(crate) fn page(
     for other in others {
         let _ = writeln!(page, "also: {other}");
     }
-    let sentences = doing::sentences(report, now);
+    let sentences = doing::sentences(report);
     if !sentences.is_empty() && !shown_by_mismatch {
         let _ = writeln!(page, "\nwhat each process does:");
         for sentence in sentences {
             let _ = writeln!(page, "  {sentence}");
         }
-        if let Some(cycle) = doing::cycle(report) {
+        if let Some(cycle) = cycle::cycle(report) {
             let first = cycle[0];
             let _ = writeln!(
                 page,
@@ -138,14 +135,15 @@ fn events(page: &mut String, report: &Report) {
 }
 
 fn logs(page: &mut String, nodes: &[NodeReport]) {
-    for node in nodes.iter().filter(|node| !node.log.is_empty()) {
+    let logs = doing::whose(nodes).zip(nodes);
+    for (whose, node) in logs.filter(|(_, node)| !node.log.is_empty()) {
         let all = node.log.lines().count();
         let of = if all > LINES {
             format!(", the last {LINES} lines of {all}")
         } else {
             String::new()
         };
-        let _ = writeln!(page, "\nthe log of {}{of}:", node.host);
+        let _ = writeln!(page, "\nthe log of {whose}{of}:");
         for line in last_lines(&node.log, LINES) {
             let _ = writeln!(page, "  {} | {line}", node.host);
         }
@@ -201,4 +199,35 @@ pub(crate) fn announce_debugger(host: &str, pid: u32) {
          gdb -ex 'handle SIGSTOP nostop noprint nopass' -p {pid}\n\
          or, to let it go on without one: kill -CONT {pid}"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collector::query::TestReport;
+    use lonet::trace::{Pending, Waits};
+
+    /// However long it took to put together: a debugger may have needed seconds.
+    #[test]
+    fn the_page_speaks_of_the_moment_of_the_report() {
+        let second = 1_000_000_000;
+        let report = Report {
+            at: 3 * second,
+            test: TestReport {
+                asks: vec!["join α".into()],
+                pending: vec![Pending {
+                    t: second,
+                    on: Waits::Other,
+                }],
+                ..TestReport::default()
+            },
+            ..Report::default()
+        };
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let page = page("slow", &reason, &report, None);
+        assert!(
+            page.contains("the test waits in join α for 2.0 s"),
+            "{page}"
+        );
+    }
 }

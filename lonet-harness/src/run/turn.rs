@@ -119,12 +119,14 @@ where
             biased;
             ended = caught(playing.as_mut(), &last_poll) => ended,
             // Before the body is dropped, and with it what it held open.
-            _ = expired => {
+            deadline = expired => {
                 // What follows may take longer than a body that is not blocked.
                 if let Some(watchdog) = watchdog.take() {
                     watchdog.acknowledge();
                 }
-                Ended::TimedOut(scenario.inner.report_of_hang().ok().map(Box::new))
+                // A clock that has ended without a word has run out, too.
+                let deadline = deadline.unwrap_or_else(|_| now());
+                Ended::TimedOut(scenario.inner.report_of_hang(deadline).ok().map(Box::new))
             }
         }
     });
@@ -163,7 +165,8 @@ fn conclude(
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
-    let written = artifacts::write(&place, test, &what_became, report, refused.as_ref());
+    let passed = reason.is_none();
+    let written = artifacts::write(&place, test, &what_became, passed, report, refused.as_ref());
     let lost = written.err().map(|error| {
         let place = place.display();
         format!("the artifacts can't be written to {place}: {error}\n")
@@ -180,7 +183,7 @@ fn conclude(
         _ => report,
     };
     let kept = lost.is_none().then_some(place.as_path());
-    let mut page = verdict::page(test, &reason, shown, now(), kept);
+    let mut page = verdict::page(test, &reason, shown, kept);
     page.extend(lost);
     Err(Failed {
         page,

@@ -10,6 +10,7 @@ use crate::process::backtrace::Backtraces;
 impl Analyst {
     pub(super) fn report(&self) -> Report {
         Report {
+            at: crate::run::now(),
             test: self.report_test(),
             nodes: self.nodes.values().map(|n| self.report_node(n)).collect(),
             others: self.report_others(),
@@ -27,7 +28,10 @@ impl Analyst {
 
     fn report_test(&self) -> TestReport {
         let mut asks = Vec::new();
+        let mut joins = Vec::new();
         for node in self.nodes.values() {
+            let joining = node.on_end.iter().filter(|&&(joins, _)| joins);
+            joins.extend(joining.map(|_| node.process));
             let asked = |what: &str| format!("{what} {}", node.host);
             let spawned = node.on_up.iter().map(|_| asked("spawn"));
             let joined = node.on_end.iter().map(|&(joins, _)| match joins {
@@ -40,6 +44,7 @@ impl Analyst {
         asks.extend(untils.into_iter().map(|text| format!("until `{text}`")));
         TestReport {
             asks,
+            joins,
             pending: self.reporter.waits(),
         }
     }

@@ -1,0 +1,338 @@
+//! Who waits for whom in a circle, so that nobody in it can ever go on.
+//!
+//! Owns when that is claimed: only where it is certain, as far as waits on the network tell. A process
+//! has many tasks, and one of them that goes on may free all others, so it is stuck only if each of
+//! its waits is for somebody who is. What it computes, or sleeps through, is not known here. What a
+//! process waits for is found out elsewhere, and worded by `doing`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use lonet::Addr;
+use lonet::trace::{Pending, Waits, What};
+
+use super::doing::Sockets;
+use crate::collector::query::{Report, TestReport};
+use crate::trace::causality::Process;
+
+/// Hosts of which each waits for the next, and the last for the first, if there are such: those in
+/// processes of which nobody can go on.
+pub(super) fn cycle(report: &Report) -> Option<Vec<&str>> {
+    let mut waits_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for process in stuck(living(report)) {
+        for wait in process.waits.into_iter().flatten() {
+            if let Wait::Peer(own, peer) = wait {
+                waits_for.entry(own).or_default().insert(peer);
+            }
+        }
+    }
+    shortest(&waits_for)
+}
+
+/// A process that has not ended.
+struct Living<'a> {
+    /// Its number, if the scenario started it.
+    node: Option<u64>,
+    /// Whom it plays.
+    hosts: BTreeSet<&'a str>,
+    /// All that it waits for; `None` if it did not say.
+    waits: Option<Vec<Wait<'a>>>,
+}
+
+/// Who could end a wait.
+enum Wait<'a> {
+    /// Whoever plays the second host; the first is who waits.
+    Peer(&'a str, &'a str),
+    /// This process, by its end.
+    End(u64),
+    /// Whoever can dial.
+    Anybody,
+    /// One can't tell: an event may come of anything.
+    Unknown,
+}
+
+fn living(report: &Report) -> Vec<Living<'_>> {
+    let mut living = vec![Living {
+        node: None,
+        hosts: hosts(report.records.first(), None),
+        waits: Some(of_test(&report.test, report.records.first())),
+    }];
+    for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
+        let records = report
+            .records
+            .iter()
+            .find(|process| process.node == Some(node.process));
+        let said = node.waits.said.as_deref();
+        living.push(Living {
+            node: Some(node.process),
+            hosts: hosts(records, Some(&node.host)),
+            waits: said.map(|said| of_network(&Sockets::of(records), said).collect()),
+        });
+    }
+    for other in &report.others {
+        let records = report.records.get(other.index);
+        let said = other.waits.said.as_deref();
+        living.push(Living {
+            node: None,
+            hosts: hosts(records, other.host.as_deref()),
+            waits: said.map(|said| of_network(&Sockets::of(records), said).collect()),
+        });
+    }
+    living
+}
+
+/// Whom a process plays: who it was started to be, and who has joined.
+fn hosts<'a>(process: Option<&'a Process>, started: Option<&'a str>) -> BTreeSet<&'a str> {
+    let mut hosts = BTreeSet::new();
+    for record in process.iter().flat_map(|process| &process.records) {
+        match &record.e {
+            What::Up { h } => hosts.insert(h.as_str()),
+            What::Down { h } => hosts.remove(h.as_str()),
+            _ => continue,
+        };
+    }
+    hosts.extend(started);
+    hosts
+}
+
+fn of_test<'a>(test: &TestReport, records: Option<&'a Process>) -> Vec<Wait<'a>> {
+    let (requests, of_hosts): (Vec<Pending>, Vec<Pending>) = test
+        .pending
+        .iter()
+        .partition(|pending| pending.on == Waits::Other);
+    let mut waits: Vec<Wait<'a>> = of_network(&Sockets::of(records), &of_hosts).collect();
+    // The operations don't say what they ask for.
+    if requests.len() == test.joins.len() {
+        waits.extend(test.joins.iter().map(|&process| Wait::End(process)));
+    } else {
+        waits.push(Wait::Unknown);
+    }
+    waits
+}
+
+fn of_network<'a>(
+    sockets: &Sockets<'a>,
+    pending: &[Pending],
+) -> impl Iterator<Item = Wait<'a>> + use<'a> {
+    let wait = |(own, peer): (&'a Addr, &'a Addr)| Wait::Peer(own.host(), peer.host());
+    let dials = sockets.dials.values().map(|&(own, peer, _)| (own, peer));
+    let dials: Vec<Wait<'a>> = dials.map(wait).collect();
+    let others = pending.iter().filter_map(|pending| match pending.on {
+        // The records tell of them.
+        Waits::Dial => None,
+        Waits::Read(s) | Waits::Write(s) => {
+            let end = sockets.ends.get(&s).copied();
+            Some(end.map_or(Wait::Unknown, wait))
+        }
+        Waits::Accept(_) => Some(Wait::Anybody),
+        _ => Some(Wait::Unknown),
+    });
+    let others: Vec<Wait<'a>> = others.collect();
+    dials.into_iter().chain(others)
+}
+
+/// Those of which each waits for something, and for nobody but those: the most there are.
+fn stuck(living: Vec<Living<'_>>) -> Vec<Living<'_>> {
+    let waits = |process: &Living| {
+        process
+            .waits
+            .as_ref()
+            .is_some_and(|waits| !waits.is_empty())
+    };
+    let mut stuck: Vec<bool> = living.iter().map(waits).collect();
+    loop {
+        let by_stuck = |wait: &Wait| match *wait {
+            Wait::Peer(_, host) => {
+                let mut players = (0..living.len())
+                    .filter(|&at| living[at].hosts.contains(host))
+                    .peekable();
+                players.peek().is_some() && players.all(|at| stuck[at])
+            }
+            Wait::End(node) => {
+                (0..living.len()).any(|at| living[at].node == Some(node) && stuck[at])
+            }
+            Wait::Anybody => stuck.iter().all(|&stuck| stuck),
+            Wait::Unknown => false,
+        };
+        let goes_on = |at: &usize| {
+            let mut waits = living[*at].waits.iter().flatten();
+            stuck[*at] && !waits.all(by_stuck)
+        };
+        let Some(free) = (0..living.len()).find(goes_on) else {
+            break;
+        };
+        stuck[free] = false;
+    }
+    let both = living.into_iter().zip(stuck);
+    both.filter_map(|(process, stuck)| stuck.then_some(process))
+        .collect()
+}
+
+/// A shortest way from one to itself, breadth first.
+fn shortest<'a>(waits_for: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<&'a str>> {
+    waits_for.keys().find_map(|&from| {
+        let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut reached = VecDeque::from([from]);
+        while let Some(at) = reached.pop_front() {
+            for &to in waits_for.get(at).into_iter().flatten() {
+                if to == from {
+                    let mut way = vec![at];
+                    while let Some(&before) = came_from.get(way[way.len() - 1]) {
+                        way.push(before);
+                    }
+                    way.reverse();
+                    return Some(way);
+                }
+                if !came_from.contains_key(to) {
+                    came_from.insert(to, at);
+                    reached.push_back(to);
+                }
+            }
+        }
+        None
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use lonet::trace::Record;
+
+    use super::*;
+    use crate::collector::query::{NodeReport, WaitsFor};
+
+    const LISTENER: u64 = 100;
+
+    /// The test, which waits for nothing.
+    fn world() -> Report {
+        let mut report = Report::default();
+        report.records.push(Process {
+            pid: 1,
+            node: None,
+            records: Vec::new(),
+        });
+        report
+    }
+
+    /// One more process of the scenario: with a listener, an end to each of these hosts (the
+    /// sockets 0, 1, …), and these waits.
+    fn node(report: &mut Report, host: &str, ends: &[&str], waits: Option<&[Waits]>) -> u64 {
+        let process = report.records.len() as u64;
+        let address = |host: &str, port: usize| format!("{host}:{port}").parse().unwrap();
+        let listener = What::Listen {
+            a: address(host, 10),
+            s: LISTENER,
+        };
+        let accepts = ends.iter().enumerate().map(|(s, peer)| What::Accept {
+            a: address(host, s + 1),
+            p: address(peer, 1),
+            l: LISTENER,
+            s: s as u64,
+            c: format!("{host} {s}"),
+        });
+        let what = std::iter::once(listener).chain(accepts);
+        let records = what.enumerate().map(|(n, e)| Record {
+            n: n as u64 + 1,
+            t: 0,
+            k: None,
+            u: false,
+            r: Vec::new(),
+            l: Vec::new(),
+            e,
+        });
+        report.records.push(Process {
+            pid: 1,
+            node: Some(process),
+            records: records.collect(),
+        });
+        let said = waits.map(|waits| waits.iter().map(|&on| Pending { t: 0, on }).collect());
+        report.nodes.push(NodeReport {
+            process,
+            host: host.into(),
+            what: "role".into(),
+            pid: Some(1),
+            up: true,
+            stopped: false,
+            ended: None,
+            failure: None,
+            waits: WaitsFor {
+                said,
+                untils: Vec::new(),
+            },
+            kernel: None,
+            log: String::new(),
+        });
+        process
+    }
+
+    fn test_joins(report: &mut Report, process: u64) {
+        report.test.joins.push(process);
+        let (t, on) = (0, Waits::Other);
+        report.test.pending.push(Pending { t, on });
+    }
+
+    const READS: Option<&[Waits]> = Some(&[Waits::Read(0)]);
+    const SERVES: Option<&[Waits]> = Some(&[Waits::Read(0), Waits::Accept(LISTENER)]);
+
+    #[test]
+    fn two_that_read_from_each_other_and_one_that_reads_from_them() {
+        let mut report = world();
+        node(&mut report, "α", &["β"], READS);
+        node(&mut report, "β", &["γ"], READS);
+        node(&mut report, "γ", &["β"], READS);
+        assert_eq!(cycle(&report), Some(vec!["β", "γ"]));
+    }
+
+    #[test]
+    fn servers_that_somebody_else_may_dial_are_idle() {
+        let mut report = world();
+        let beta = node(&mut report, "β", &["γ"], SERVES);
+        node(&mut report, "γ", &["β"], SERVES);
+        // The test may, which waits for nobody.
+        assert_eq!(cycle(&report), None);
+        // Another process may, which computes, or did not say what it does.
+        test_joins(&mut report, beta);
+        for waits in [Some(&[][..]), None] {
+            node(&mut report, "α", &["β"], waits);
+            assert_eq!(cycle(&report), None);
+            report.nodes.pop();
+            report.records.pop();
+        }
+        // The test may, which waits for an event as well.
+        let (t, on) = (0, Waits::Until);
+        report.test.pending.push(Pending { t, on });
+        assert_eq!(cycle(&report), None);
+    }
+
+    #[test]
+    fn servers_whom_nobody_else_can_dial_are_stuck() {
+        let mut report = world();
+        let beta = node(&mut report, "β", &["γ"], SERVES);
+        node(&mut report, "γ", &["β"], SERVES);
+        node(&mut report, "δ", &["β"], READS);
+        test_joins(&mut report, beta);
+        assert_eq!(cycle(&report), Some(vec!["β", "γ"]));
+    }
+
+    #[test]
+    fn one_task_that_may_go_on_frees_the_others() {
+        let mut report = world();
+        let also_reads = Some(&[Waits::Read(0), Waits::Read(1)][..]);
+        node(&mut report, "α", &["β", "γ"], also_reads);
+        node(&mut report, "β", &["α"], READS);
+        node(&mut report, "γ", &[], Some(&[]));
+        assert_eq!(cycle(&report), None);
+        report.nodes[2].waits.said = Some(vec![Pending {
+            t: 0,
+            on: Waits::Until,
+        }]);
+        assert_eq!(cycle(&report), None);
+    }
+
+    #[test]
+    fn whom_one_reads_from_may_be_gone() {
+        let mut report = world();
+        node(&mut report, "α", &["β"], READS);
+        node(&mut report, "β", &["α"], READS);
+        report.nodes[1].ended = Some(crate::process::wire::Ended::Status(0));
+        assert_eq!(cycle(&report), None);
+    }
+}

@@ -1,0 +1,72 @@
+//! What there is to say of a scenario whose deadline has passed.
+//!
+//! Owns whom to ask, in which order, and for how long: the processes themselves, the kernel of
+//! those that don't answer, a debugger of those that run. Words nothing.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::Inner;
+use crate::Result;
+use crate::collector::query::{Query, Report};
+use crate::process::backtrace::Backtraces;
+use crate::process::kernel_state;
+
+/// How long processes may take to say what they wait for.
+const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
+
+impl Inner {
+    /// With what everyone waits for, as far as they say so at once.
+    fn report_of_waits(&self) -> Result<Report> {
+        let (reply, said) = mpsc::channel();
+        self.mailbox.ask(Query::Waits { reply });
+        // Who does not answer is blocked in a system call, or stopped: the page says what the
+        // records tell.
+        let _ = said.recv_timeout(WAITS_TO_HEAR);
+        self.report()
+    }
+
+    /// The same, with where each process that runs is, as a debugger sees it.
+    ///
+    /// `deadline` is the moment that it speaks of: asking takes time, a debugger seconds, and none
+    /// of that is what anybody has waited for.
+    pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report> {
+        let mut report = self.report_of_waits()?;
+        report.at = deadline;
+        // Before a debugger holds them.
+        let nodes = report.nodes.iter_mut();
+        let nodes = nodes.filter(|node| node.ended.is_none() && !node.stopped);
+        let silent = nodes.filter(|node| node.waits.said.is_none());
+        for node in silent {
+            node.kernel = node.pid.and_then(kernel_state::of);
+        }
+        let others = report.others.iter_mut();
+        for other in others.filter(|other| other.waits.said.is_none()) {
+            other.kernel = kernel_state::of(other.pid);
+        }
+        // A stopped one would go on after a debugger has had it.
+        let running = report
+            .nodes
+            .iter()
+            .filter(|node| node.ended.is_none() && !node.stopped);
+        let running: Vec<(String, u32)> = running
+            .filter_map(|node| Some((node.host.clone(), node.pid?)))
+            .collect();
+        report.backtraces = Backtraces::take(&running);
+        Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::process::launch::Entrance;
+    use crate::session::Session;
+
+    #[test]
+    fn the_report_speaks_of_the_deadline() {
+        let session = Session::start("hang", Entrance::None, false).unwrap();
+        let report = session.scenario().inner.report_of_hang(42).unwrap();
+        assert_eq!(report.at, 42);
+        assert!(session.end().at > 42);
+    }
+}

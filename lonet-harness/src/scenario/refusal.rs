@@ -1,0 +1,67 @@
+//! What a scenario says of an expected trace that does not hold.
+//!
+//! Owns what surrounds the mismatch on its page, and that the artifacts are given the latest one. The
+//! words are `report::mismatch`'s.
+
+use std::io::{self, IsTerminal};
+use std::sync::PoisonError;
+
+use super::Scenario;
+use crate::process::output::last_lines;
+use crate::report::artifacts::Refused;
+use crate::report::mismatch::{self, Surroundings};
+use crate::report::verdict;
+use crate::trace::Mismatch;
+
+impl Scenario {
+    /// The page of an expectation that does not hold, with each host's last lines.
+    pub(super) fn page_of(&self, mismatch: &Mismatch) -> String {
+        let nodes = self
+            .inner
+            .report()
+            .map(|report| report.nodes)
+            .unwrap_or_default();
+        let logs = nodes
+            .into_iter()
+            .filter(|node| !node.log.is_empty())
+            .map(|node| {
+                let tail = last_lines(&node.log, verdict::LINES).join("\n");
+                (node.host, tail)
+            });
+        let plain = Surroundings {
+            logs: logs.collect(),
+            artifacts: Some(self.inner.artifacts.clone()),
+            colours: false,
+        };
+        let refused = Refused::new(mismatch, mismatch::page(mismatch, &plain));
+        *self
+            .inner
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
+        let shown = Surroundings {
+            colours: wanted && io::stderr().is_terminal(),
+            ..plain
+        };
+        mismatch::page(mismatch, &shown)
+    }
+
+    /// The latest expected trace that did not hold, if any.
+    pub(crate) fn take_refused(&self) -> Option<Refused> {
+        self.inner
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+
+    /// What is to be shown of an expected trace that does not hold of what happens before this
+    /// moment.
+    pub(crate) fn mismatch_page(&self, expected: &str) -> Option<String> {
+        self.trace()
+            .check(expected)
+            .err()
+            .map(|mismatch| self.page_of(&mismatch))
+    }
+}

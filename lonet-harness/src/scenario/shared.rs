@@ -1,0 +1,174 @@
+//! What all handles of one scenario share, and how they ask the collector.
+//!
+//! Owns the numbers given to processes and tickets, and that what a task learns by an answer comes
+//! before all that it does next. Keeps no record: those are the collector's.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, mpsc};
+
+use lonet::SubNetwork;
+use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
+use tokio::sync::{OnceCell, oneshot};
+
+use crate::Result;
+use crate::collector::Mailbox;
+use crate::collector::node::Launch;
+use crate::collector::query::{Query, Refusal, Report, Wanted};
+use crate::process::launch::Entrance;
+use crate::report::artifacts::Refused;
+use crate::trace::Pattern;
+
+/// What all handles of one scenario share.
+pub(crate) struct Inner {
+    /// The network's directory; it goes with the last handle, unless it is to be kept.
+    pub(crate) directory: PathBuf,
+    /// The network's name, which `join` takes.
+    pub(crate) name: String,
+    pub(crate) full_name: String,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) tracing: Tracing,
+    pub(crate) artifacts: PathBuf,
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) keeps: AtomicBool,
+    /// The latest expected trace that did not hold.
+    pub(crate) refused: Mutex<Option<Refused>>,
+    /// This process's part of the network, once it has one.
+    pub(crate) subnetwork: OnceCell<SubNetwork>,
+    /// Where roles can begin other than before `main`.
+    pub(crate) entrance: Entrance,
+    processes: AtomicU64,
+    nonces: AtomicU64,
+}
+
+impl Inner {
+    pub(crate) fn new(
+        directory: PathBuf,
+        name: String,
+        mailbox: Mailbox,
+        tracing: Tracing,
+        artifacts: PathBuf,
+        entrance: Entrance,
+    ) -> Inner {
+        use std::hash::{BuildHasher, RandomState};
+        Inner {
+            directory,
+            full_name: format!("lonet{name}"),
+            name,
+            mailbox,
+            tracing,
+            artifacts,
+            entrance,
+            keeps: AtomicBool::new(false),
+            refused: Mutex::default(),
+            subnetwork: OnceCell::new(),
+            processes: AtomicU64::new(1),
+            // A ticket is to be guessed by nobody who merely counts.
+            nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
+        }
+    }
+
+    /// The number of the next process.
+    pub(crate) fn next_process(&self) -> u64 {
+        self.processes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_nonce(&self) -> u64 {
+        self.nonces
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+
+    /// The calling task did this.
+    pub(crate) fn note(&self, what: What) -> EventId {
+        let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
+        let id = EventId {
+            process: 0,
+            n: numbered.n(),
+        };
+        numbered.write();
+        id
+    }
+
+    /// Everything in that event's past comes before what the calling task does next.
+    pub(crate) fn learn(&self, event: EventId) {
+        self.tracing.reporter.learn(event);
+    }
+
+    /// Asks, and waits for the answer, as an operation of the calling task.
+    pub(crate) async fn ask<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.ask(query(reply));
+        let answer = self.tracing.reporter.operation().watch(answer).await;
+        answer.map_err(|_| Over.into())
+    }
+
+    /// Asks for what is there to be said at once.
+    pub(crate) fn ask_now<T>(&self, query: impl FnOnce(mpsc::Sender<T>) -> Query) -> Result<T> {
+        let (reply, answer) = mpsc::channel();
+        self.mailbox.ask(query(reply));
+        answer.recv().map_err(|_| Over.into())
+    }
+
+    pub(crate) fn report(&self) -> Result<Report> {
+        self.ask_now(|reply| Query::Report { reply })
+    }
+
+    /// Starts a process; its pid.
+    pub(crate) async fn start(&self, launch: Launch) -> Result<u32> {
+        let launch = Box::new(launch);
+        let pid = self.ask(|reply| Query::Start { launch, reply }).await??;
+        Ok(pid)
+    }
+
+    pub(crate) async fn until(
+        &self,
+        text: &str,
+        after: Option<EventId>,
+        of: Option<u64>,
+    ) -> Result<Event> {
+        let pattern = Pattern::parse(text)
+            .map_err(|error| format!("`{text}` is no line of a trace: {error}"))?;
+        let wanted = Box::new(Wanted {
+            text: text.to_owned(),
+            pattern,
+            after,
+            of,
+        });
+        let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
+        let event = event.map_err(|refusal| match refusal {
+            Refusal::Failed(failure) => crate::BoxError::from(failure),
+            Refusal::Over => Over.into(),
+        })?;
+        self.learn(event.id());
+        Ok(event)
+    }
+
+    /// Refuses a host that can't be played.
+    pub(super) fn check_host(&self, host: &str) -> Result<()> {
+        lonet::check_name(host)
+            .map_err(|cause| format!("no host can be called {host:?}: {cause}"))?;
+        let own = self
+            .subnetwork
+            .get()
+            .and_then(|subnetwork| subnetwork.host(host));
+        match own {
+            Some(_) => Err(format!("the test's own process plays {host} already").into()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The scenario is over: nothing answers any more.
+#[derive(Debug)]
+struct Over;
+
+impl std::fmt::Display for Over {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the scenario is over")
+    }
+}
+
+impl std::error::Error for Over {}
