@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario, Verb};
+use lonet_harness::{Result, Scenario, Trace, Verb};
 use lonet_tests::tmp::Tmp;
 
 #[lonet::host]
@@ -95,4 +95,20 @@ fn a_view_that_does_not_hold_has_the_whole_page() {
     assert!(page.contains("α | about to lead"), "{page}");
     let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
     assert!(report.contains("α mark follower"), "{report}");
+}
+
+#[test]
+fn the_trace_that_is_left_can_be_loaded_and_asked() {
+    let place = Tmp::new().unwrap();
+    let (_, artifacts) = run("asserts_of_a_view", &place);
+    let saved = fs::read_to_string(artifacts.join("trace.jsonl")).unwrap();
+    let trace = Trace::from_jsonl(&saved).unwrap().lifecycle();
+    let text = fs::read_to_string(artifacts.join("trace.txt")).unwrap();
+    assert_eq!(trace.to_string(), text);
+    // Which process the scenario started as which is in it, too.
+    let in_order = ["! spawn α", "α up", "α mark leader", "α exit 0"];
+    let events = in_order.map(|line| trace.find(line).unwrap().expect(line));
+    for pair in events.windows(2) {
+        assert!(trace.happens_before(pair[0], pair[1]), "{pair:?}");
+    }
 }
