@@ -9,7 +9,8 @@
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
 //!   `columns`: lines in columns;
-//! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
+//! - `diagnosis`: why an expectation does not hold; `nearest`: the order that could, beside it;
+//!   `hints`: what to do about it;
 //! - `expected`: what an assertion takes, and rewriting it in place;
 //! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
@@ -26,6 +27,7 @@ mod expected;
 pub mod grammar;
 pub(crate) mod hints;
 mod matching;
+pub(crate) mod nearest;
 mod past;
 mod pattern;
 mod persist;

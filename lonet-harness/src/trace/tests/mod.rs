@@ -4,6 +4,7 @@ mod diagrams;
 mod holds;
 mod lines;
 mod messages;
+mod nearest;
 mod oracle;
 mod records;
 mod relation;
