@@ -287,15 +287,19 @@ impl<'a> LineParser<'a> {
             Verb::Send | Verb::Recv => {
                 let at = self.line.len();
                 let words = self.some_text("the number of bytes")?;
-                if let Text::Is(symbol) = &words {
-                    let number = self.into.symbols.text(*symbol);
-                    if !number.contains(' ') && number.parse::<u64>().is_err() {
-                        let message = format!(
-                            "`{number}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
-                        );
-                        let last = self.line.rfind(char::is_whitespace);
-                        return Err((last.map_or(0, |blank| blank + 1), message));
+                let wrong = match &words {
+                    Text::Is(symbol) => {
+                        let text = self.into.symbols.text(*symbol);
+                        !text.contains(' ') && text.parse::<u64>().is_err()
                     }
+                    Text::Words(words) => matches!(words.as_slice(), [Word::After(..)]),
+                };
+                if wrong {
+                    let word = self.line.split_whitespace().next_back().unwrap_or_default();
+                    let message = format!(
+                        "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+                    );
+                    return Err((at - word.len(), message));
                 }
                 let several = match &words {
                     Text::Is(symbol) => self.into.symbols.text(*symbol).contains(' '),
