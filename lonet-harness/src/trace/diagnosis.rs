@@ -150,7 +150,7 @@ impl Mismatch {
             look.line_fails(mode, deepest)
         };
         let diff = match mode {
-            Mode::All => nearest::difference(trace, of, deepest),
+            Mode::All => nearest::difference(trace, of, deepest, complete),
             Mode::Some => Vec::new(),
         };
         let hints = hints::find(trace, of, deepest, &problem, mode);

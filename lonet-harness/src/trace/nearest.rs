@@ -22,7 +22,7 @@ use super::search;
 use super::symbols::FastMap;
 
 /// The most states that one try visits beyond its first descent.
-const MOST_STATES: usize = 2_000;
+const MOST_STATES: usize = 200;
 /// The most nodes and lines that all tries look at together.
 const MOST_WORK: usize = 150_000;
 /// So many events are looked at that a line may tell of, or that happened instead.
@@ -36,8 +36,14 @@ pub(crate) enum Difference {
 }
 
 /// The expectation beside the nearest order that could happen. `deepest` is its longest beginning
-/// that could, by line.
-pub(crate) fn difference(trace: &Trace, of: &Expectation, deepest: &[u32]) -> Vec<Difference> {
+/// that could, by line; `complete`, whether that is certain: where a search was given up, no other is
+/// begun.
+pub(crate) fn difference(
+    trace: &Trace,
+    of: &Expectation,
+    deepest: &[u32],
+    complete: bool,
+) -> Vec<Difference> {
     let mut repair = Repair {
         lines: (0..of.lines.len()).collect(),
         out: Vec::new(),
@@ -46,7 +52,7 @@ pub(crate) fn difference(trace: &Trace, of: &Expectation, deepest: &[u32]) -> Ve
     // What is known of an expectation that breaks off early is as much as is worth knowing.
     let cost = trace.graph.label_of.len() + of.lines.len();
     let mut work = MOST_WORK.max(3 * cost);
-    while repair.told.len() < repair.lines.len() && work >= cost {
+    while complete && repair.told.len() < repair.lines.len() && work >= cost {
         let tries = repair.tries(trace, of);
         work = work.saturating_sub(cost * tries.len());
         let best = tries
