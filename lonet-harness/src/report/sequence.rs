@@ -94,11 +94,9 @@ pub(crate) fn reaches<'a>(trace: &Trace, event: &'a Event) -> Option<&'a str> {
 /// Whether the peer has read the end of the stream that the event made.
 fn ends_a_read(trace: &Trace, event: &Event) -> bool {
     let graph = &trace.graph;
-    let effects = graph.node(event.id()).map(|node| graph.after.of(node));
-    effects.is_some_and(|effects| {
-        effects
-            .iter()
-            .any(|&(effect, why)| why == Why::Eof && trace.members[effect as usize])
+    let effects = graph.node(event.id()).map(|node| graph.after(node));
+    effects.is_some_and(|mut effects| {
+        effects.any(|(effect, why)| why == Why::Eof && trace.members[effect as usize])
     })
 }
 

@@ -11,10 +11,12 @@ use super::causality::Graph;
 use super::columns::aligned;
 use super::edges::Why;
 use super::grammar::{Expectation, Port};
-use super::matching::{Mode, Outcome, Scope, decide, label_of, translate};
+use super::index::{FastMap, NONE, digest};
+use super::labels::Label;
+use super::lookup;
+use super::matching::{Mode, Outcome, Scope, decide};
 use super::pattern::{Bindings, Fields, unify};
 use super::races::Races;
-use super::symbols::{FastMap, Label, NONE, digest};
 use lonet::trace::word as printed_word;
 
 /// An event in its place.
@@ -109,8 +111,8 @@ pub(crate) fn nearest(
 }
 
 /// The words of a label's line, quoted where the grammar needs it.
-pub(crate) fn words(graph: &Graph, label: &Label) -> Vec<String> {
-    let fields = Fields::of_label(label, &graph.symbols);
+pub(crate) fn words(graph: &Graph, label: Label<'_>) -> Vec<String> {
+    let fields = Fields::of_label(label, &graph.hosts);
     words_with(&fields, None, None)
 }
 
@@ -138,7 +140,11 @@ fn words_with(fields: &Fields<'_>, port: Option<&str>, peer_port: Option<&str>) 
 }
 
 /// The key of an event that may come next: its old line, its label's rank, its place.
-type Key = (u32, u32, u32);
+type Key = (u32, u32, (u32, u32));
+
+fn node_of((_, _, (_, node)): Key) -> u32 {
+    node
+}
 
 struct Sorting<'a> {
     graph: &'a Graph,
@@ -169,11 +175,11 @@ impl<'a> Sorting<'a> {
         let mut plain: FastMap<u32, Vec<u32>> = FastMap::default();
         let mut open = BTreeSet::new();
         if let Some(old) = old {
-            let symbols = translate(graph, old);
+            let labels = lookup::labels(graph, old);
             for (index, line) in old.lines.iter().enumerate().rev() {
                 if !line.shape.is_concrete() {
                     open.insert(index as u32);
-                } else if let Some(label) = label_of(graph, &symbols, &line.shape) {
+                } else if let Some(label) = labels[index] {
                     plain.entry(label).or_default().push(index as u32);
                 }
             }
@@ -207,8 +213,8 @@ impl<'a> Sorting<'a> {
                 continue;
             }
             let likely = self.graph.likely_before(node);
-            let causes = self.graph.before.of(node).iter();
-            let causes = causes.filter(|&&(_, why)| self.orders(node, why));
+            let causes = self.graph.before(node);
+            let causes = causes.filter(|&(_, why)| self.orders(node, why));
             waits[index] = causes.count() as u32
                 + likely
                     .filter(|&cause| self.scope.members[cause as usize])
@@ -234,9 +240,9 @@ impl<'a> Sorting<'a> {
                 },
             };
             effects.clear();
-            let after = self.graph.after.of(node).iter();
-            let ordered = after.filter(|&&(effect, why)| self.orders(effect, why));
-            effects.extend(ordered.map(|&(effect, _)| effect));
+            let after = self.graph.after(node);
+            let ordered = after.filter(|&(effect, why)| self.orders(effect, why));
+            effects.extend(ordered.map(|(effect, _)| effect));
             effects.extend(self.likely_after.get(&node).into_iter().flatten());
             for &effect in &effects {
                 let index = effect as usize;
@@ -259,7 +265,7 @@ impl<'a> Sorting<'a> {
         let mut first = loop {
             let Reverse(key) = ready.pop()?;
             // Old lines are used up and variables bound meanwhile: keys only grow.
-            let now = self.key(self.node(key));
+            let now = self.key(node_of(key));
             if now == key {
                 break key;
             }
@@ -274,11 +280,11 @@ impl<'a> Sorting<'a> {
                 ties.push(*key);
                 ready.pop();
             }
-            ties.sort_by_key(|key| (self.digest(self.node(*key)), key.2));
+            ties.sort_by_key(|&(_, _, place)| (self.digest(place.1), place));
             first = ties.remove(0);
             ready.extend(ties.into_iter().map(Reverse));
         }
-        let node = self.node(first);
+        let node = node_of(first);
         let line = (first.0 != u32::MAX).then_some(first.0);
         if let (Some(line), Some(old)) = (line, self.old) {
             if self.open.remove(&line) {
@@ -296,13 +302,9 @@ impl<'a> Sorting<'a> {
         Some(Placed { node, line })
     }
 
-    fn node(&self, key: Key) -> u32 {
-        self.graph.order[key.2 as usize]
-    }
-
     fn fields(&self, node: u32) -> Fields<'a> {
         let label = self.graph.labels.label(self.graph.label_of[node as usize]);
-        Fields::of_label(label, &self.graph.symbols)
+        Fields::of_label(label, &self.graph.hosts)
     }
 
     fn key(&mut self, node: u32) -> Key {
@@ -328,7 +330,7 @@ impl<'a> Sorting<'a> {
             }
         }
         let rank = self.rank.get(&node).copied().unwrap_or(0);
-        (line, rank, self.graph.place[node as usize])
+        (line, rank, self.graph.place(node))
     }
 
     /// What comes before and after, whatever the order of what is concurrent.
@@ -342,8 +344,8 @@ impl<'a> Sorting<'a> {
                 sum.wrapping_add(digest((rank, direction)))
             })
         };
-        let past = self.reached(node, |node| self.graph.before.of(node), |_, node| node);
-        let future = self.reached(node, |node| self.graph.after.of(node), |next, _| next);
+        let past = self.reached(node, |node| self.graph.before(node), |_, node| node);
+        let future = self.reached(node, |node| self.graph.after(node), |next, _| next);
         let sum = ranks(1, past).wrapping_add(ranks(2, future));
         self.digests.insert(node, sum);
         sum
@@ -351,16 +353,16 @@ impl<'a> Sorting<'a> {
 
     /// The members that one leads to, in the direction of `next`. `effect` is which of two, the
     /// next one and the one before it on that way, comes later.
-    fn reached<'g>(
+    fn reached<Nodes: Iterator<Item = (u32, Why)>>(
         &self,
         from: u32,
-        next: impl Fn(u32) -> &'g [(u32, Why)],
+        next: impl Fn(u32) -> Nodes,
         effect: impl Fn(u32, u32) -> u32,
     ) -> BTreeSet<u32> {
         let mut seen = BTreeSet::new();
         let mut todo = vec![from];
         while let Some(node) = todo.pop() {
-            for &(other, why) in next(node) {
+            for (other, why) in next(node) {
                 let counts = self.orders(effect(other, node), why);
                 if counts && self.scope.members[other as usize] && seen.insert(other) {
                     todo.push(other);
@@ -378,19 +380,19 @@ impl<'a> Sorting<'a> {
 /// The rank of each event's label among all, raced ports left out: by text, not by number.
 fn ranks(graph: &Graph, scope: &Scope, races: &Races) -> FastMap<u32, u32> {
     let key = |node: u32| {
-        let mut label = *graph.labels.label(graph.label_of[node as usize]);
+        let mut label = graph.labels.label(graph.label_of[node as usize]);
         if !races.is_empty() {
             if races.subject(graph, node).is_some() {
-                label.port = NONE;
+                label.head.port = NONE;
             }
             if races.peer(graph, node).is_some() {
-                label.peer_port = NONE;
+                label.head.peer_port = NONE;
             }
         }
         label
     };
-    let mut numbers: FastMap<Label, u32> = FastMap::default();
-    let mut distinct: Vec<Label> = Vec::new();
+    let mut numbers: FastMap<Label<'_>, u32> = FastMap::default();
+    let mut distinct: Vec<Label<'_>> = Vec::new();
     let mut of_event = Vec::with_capacity(scope.events.len());
     for &node in &scope.events {
         let label = key(node);
@@ -402,12 +404,10 @@ fn ranks(graph: &Graph, scope: &Scope, races: &Races) -> FastMap<u32, u32> {
     }
     let mut sorted: Vec<u32> = (0..distinct.len() as u32).collect();
     sorted.sort_by_cached_key(|&number| {
-        let label = distinct[number as usize];
-        let symbols = &graph.symbols;
-        let host = symbols.text(label.host).to_owned();
-        let peer = symbols.text(label.peer_host).to_owned();
-        let text = symbols.text(label.text).to_owned();
-        (host, label.port, label.verb, peer, label.peer_port, text)
+        let Label { head, text } = distinct[number as usize];
+        let host = graph.hosts.text(head.host);
+        let peer = graph.hosts.text(head.peer_host);
+        (host, head.port, head.verb, peer, head.peer_port, text)
     });
     let mut rank = vec![0; distinct.len()];
     for (index, number) in sorted.into_iter().enumerate() {
@@ -457,7 +457,7 @@ impl Writer<'_> {
             .graph
             .labels
             .label(self.graph.label_of[event.node as usize]);
-        let fields = Fields::of_label(label, &self.graph.symbols);
+        let fields = Fields::of_label(label, &self.graph.hosts);
         let subject = self.races.subject(self.graph, event.node);
         let peer = self.races.peer(self.graph, event.node);
         let old = event.line.map(|line| &self.old.lines[line as usize]);

@@ -247,10 +247,10 @@ impl<'a> Look<'a> {
             if !scope.members[index] {
                 continue;
             }
-            let causes = self.graph.before.of(node).iter();
+            let causes = self.graph.before(node);
             let waits = causes
                 .filter(|(_, why)| *why != Why::Port)
-                .any(|&(cause, _)| blocked[cause as usize]);
+                .any(|(cause, _)| blocked[cause as usize]);
             let untold = scope.shown[index] && !self.told[index];
             if untold && !waits {
                 next.push(node);
@@ -333,7 +333,7 @@ impl<'a> Look<'a> {
         let mut seen = std::collections::BTreeSet::new();
         let mut todo = std::collections::VecDeque::from([event]);
         while let Some(node) = todo.pop_front() {
-            for &(cause, why) in self.graph.before.of(node) {
+            for (cause, why) in self.graph.before(node) {
                 let index = cause as usize;
                 let follows = counts(why, node == event && named);
                 if !follows || !scope.members[index] || !seen.insert(cause) {
@@ -357,7 +357,7 @@ impl<'a> Look<'a> {
 
 pub(crate) fn fields(graph: &Graph, node: u32) -> Fields<'_> {
     let label = graph.labels.label(graph.label_of[node as usize]);
-    Fields::of_label(label, &graph.symbols)
+    Fields::of_label(label, &graph.hosts)
 }
 
 /// An event's line.

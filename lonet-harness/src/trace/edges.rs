@@ -10,8 +10,11 @@ use std::collections::BTreeMap;
 use lonet::trace::{EventId, Record, What};
 
 use super::causality::Process;
+use super::index::{FastMap, NONE};
+use super::labels::{Labels, TOGETHER};
 use super::problems::{self, Problems};
-use super::symbols::{FastMap, Label, Labels, NONE, Symbol, Symbols};
+use super::relation::Adjacency;
+use super::symbols::{Symbol, Symbols};
 
 /// Why one record happens before another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -88,7 +91,13 @@ pub(crate) struct Credit {
 /// What has been read of all processes so far.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    pub(crate) edges: Vec<Edge>,
+    /// The causes that each record was read with, and all other edges.
+    pub(crate) direct: Adjacency,
+    pub(crate) loose: Vec<Edge>,
+    /// Host names.
+    pub(crate) hosts: Symbols,
+    /// What connections are known by.
+    pub(crate) keys: Symbols,
     pub(crate) labels: Labels,
     /// The label of each node, `NONE` for those that are no event.
     pub(crate) label_of: Vec<u32>,
@@ -153,10 +162,9 @@ impl OneProcess<'_> {
     }
 
     /// Adds what this process tells.
-    pub(crate) fn gather(&self, into: &mut Gathered, symbols: &mut Symbols) {
+    pub(crate) fn gather(&self, into: &mut Gathered) {
         Gathering {
             process: self,
-            symbols,
             tasks: FastMap::default(),
             task_states: Vec::new(),
             first_end: into.ends.len() as u32,
@@ -174,7 +182,6 @@ impl OneProcess<'_> {
 struct Gathering<'a, 'b> {
     process: &'a OneProcess<'b>,
     into: &'a mut Gathered,
-    symbols: &'a mut Symbols,
     /// Where in `task_states` each task is.
     tasks: FastMap<u64, usize>,
     task_states: Vec<Task>,
@@ -196,10 +203,10 @@ impl Gathering<'_, '_> {
         // A record is looked at once: a million of them are more than any cache holds.
         for (index, record) in self.process.records.iter().enumerate() {
             let node = self.process.first + index as u32;
+            if index % TOGETHER == 0 {
+                self.label(index);
+            }
             latest = latest.max(record.t);
-            let label = Label::of_record(record, self.symbols);
-            let number = label.map_or(NONE, |label| self.into.labels.intern(label));
-            self.into.label_of.push(number);
             let ordered = record.k.is_some() && !record.u;
             let is_here = matches!(record.e, What::Here {});
             if let Some(k) = record.k {
@@ -217,7 +224,8 @@ impl Gathering<'_, '_> {
                 self.causes(node, node);
             }
             self.reads_seen(record);
-            self.socket(node, record, label.map_or(NONE, |label| label.host));
+            self.socket(node, record);
+            self.into.direct.close_node();
         }
         self.into.latest.push(latest);
         for (what, (n, times)) in std::mem::take(&mut self.unknown) {
@@ -227,8 +235,33 @@ impl Gathering<'_, '_> {
         }
     }
 
+    /// Labels the records from this one on that are labelled together.
+    fn label(&mut self, from: usize) {
+        let records = &self.process.records[from..];
+        let records = &records[..records.len().min(TOGETHER)];
+        let Gathered {
+            labels,
+            hosts,
+            label_of,
+            ..
+        } = &mut *self.into;
+        labels.intern(records, hosts, label_of);
+    }
+
+    /// The host where an event happened.
+    fn host(&self, node: u32) -> Symbol {
+        let Gathered {
+            labels, label_of, ..
+        } = &*self.into;
+        labels.head(label_of[node as usize]).host
+    }
+
     fn edge(&mut self, from: u32, to: u32, why: Why) {
-        self.into.edges.push(Edge { from, to, why });
+        if to == self.into.direct.open_node() {
+            self.into.direct.push(from, why);
+        } else {
+            self.into.loose.push(Edge { from, to, why });
+        }
         if why == Why::Port {
             // Matching may leave this one out; what a process's start and end order must not.
             return;
@@ -372,23 +405,23 @@ impl Gathering<'_, '_> {
         &mut self.open[(end - self.first_end) as usize]
     }
 
-    /// What a record says of its socket and its port; `host` is the one where it happened.
-    fn socket(&mut self, node: u32, record: &Record, host: Symbol) {
+    /// What a record says of its socket and its port.
+    fn socket(&mut self, node: u32, record: &Record) {
         match &record.e {
             What::Listen { a, s } => {
-                self.take_port(host, a, node);
+                self.take_port(a, node);
                 self.listeners.insert(*s, node);
             }
-            What::Dial { a, .. } => self.take_port(host, a, node),
+            What::Dial { a, .. } => self.take_port(a, node),
             What::Link { d, c } => {
-                let key = self.symbols.intern(c);
+                let key = self.into.keys.intern(c);
                 match self.dial(*d, node) {
                     Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
                 }
             }
             What::Accept { a, l, s, c, .. } => {
-                self.take_port(host, a, node);
+                self.take_port(a, node);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the accept of a listener", record.n),
@@ -407,17 +440,17 @@ impl Gathering<'_, '_> {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the failure of a dial", record.n),
                 }
-                self.free_port(host, a, node);
+                self.free_port(a, node);
             }
             What::Close { a, p: None, s, .. } => {
                 match self.listeners.get(s) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the close of a listener", record.n),
                 }
-                self.free_port(host, a, node);
+                self.free_port(a, node);
             }
             What::Close { a, s, w, .. } => {
-                self.free_port(host, a, node);
+                self.free_port(a, node);
                 self.close(node, *s, *w, record);
             }
             What::Shutdown { s, w, .. } => {
@@ -476,7 +509,7 @@ impl Gathering<'_, '_> {
     }
 
     fn open(&mut self, node: u32, s: u64, key: &str, is_dialer: bool) {
-        let key = self.symbols.intern(key);
+        let key = self.into.keys.intern(key);
         let end = self.into.ends.len() as u32;
         if self.sockets.insert(s, end).is_some() {
             self.blame(format!("gives the number {s} to two sockets"));
@@ -568,15 +601,15 @@ impl Gathering<'_, '_> {
         }
     }
 
-    fn take_port(&mut self, host: Symbol, addr: &lonet::Addr, node: u32) {
-        let key = (host, addr.port());
+    fn take_port(&mut self, addr: &lonet::Addr, node: u32) {
+        let key = (self.host(node), addr.port());
         if let Some(freed) = self.released.remove(&key) {
             self.edge(freed, node, Why::Port);
         }
     }
 
-    fn free_port(&mut self, host: Symbol, addr: &lonet::Addr, node: u32) {
-        let key = (host, addr.port());
+    fn free_port(&mut self, addr: &lonet::Addr, node: u32) {
+        let key = (self.host(node), addr.port());
         self.released.insert(key, node);
     }
 

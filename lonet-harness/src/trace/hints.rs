@@ -8,11 +8,11 @@ use lonet::trace::Verb;
 
 use super::diagnosis::{Look, Problem, fields, line_of};
 use super::grammar::{Expectation, Port, Term, Text, Variable};
+use super::index::NONE;
 use super::matching::{Mode, Outcome};
 use super::past::Trace;
 use super::pattern::{Bindings, unify};
 use super::search;
-use super::symbols::NONE;
 
 /// Longer expectations are not tried with other ports.
 const MOST_LINES_RENAMED: usize = 5_000;
@@ -126,8 +126,8 @@ impl Finder<'_> {
         if let Some(node) = concurrent {
             let event = line_of(graph, node);
             let shown = {
-                let label = graph.labels.label(graph.label_of[node as usize]);
-                self.look.trace.view.shows(label, &graph.symbols)
+                let head = graph.labels.head(graph.label_of[node as usize]);
+                self.look.trace.view.shows(head, &graph.hosts)
             };
             if shown {
                 let host = fields(graph, node).host.to_owned();

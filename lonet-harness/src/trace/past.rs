@@ -14,9 +14,9 @@ use super::causality::Graph;
 use super::diagnosis::Mismatch;
 use super::expected::Expected;
 use super::grammar::{Expectation, SyntaxError};
+use super::index::NONE;
 use super::matching::{Mode, Outcome, Scope, decide};
 use super::pattern::Pattern;
-use super::symbols::NONE;
 use super::view::View;
 
 /// Events of a scenario with their happens-before order: the causal past of whoever asked for it,
@@ -309,12 +309,13 @@ impl Trace {
     pub(crate) fn scope(&self) -> &Scope {
         self.scope.get_or_init(|| {
             let graph = &self.graph;
-            let shown: Vec<bool> = (0..graph.label_of.len())
-                .map(|node| {
-                    let label = graph.label_of[node];
-                    let shows = |label| self.view.shows(graph.labels.label(label), &graph.symbols);
-                    self.members[node] && label != NONE && shows(label)
-                })
+            let heads = graph.labels.heads().iter();
+            let shows: Vec<bool> = heads
+                .map(|head| self.view.shows(head, &graph.hosts))
+                .collect();
+            let nodes = self.members.iter().zip(&graph.label_of);
+            let shown: Vec<bool> = nodes
+                .map(|(&member, &label)| member && label != NONE && shows[label as usize])
                 .collect();
             let order = graph.order.iter().copied();
             Arc::new(Scope {

@@ -5,7 +5,9 @@
 use lonet::trace::{Event, Verb};
 
 use super::grammar::{Expectation, Port, Shape, SyntaxError, Term, Text, Variable, Word};
-use super::symbols::{Label, NONE, Symbols, digest, folded};
+use super::index::{NONE, digest};
+use super::labels::{Label, folded};
+use super::symbols::Symbols;
 
 /// What an event's line says.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +20,15 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn of_label(label: &Label, symbols: &'a Symbols) -> Fields<'a> {
+    pub(crate) fn of_label(label: Label<'a>, hosts: &'a Symbols) -> Fields<'a> {
+        let Label { head, text } = label;
         Fields {
-            verb: label.verb,
-            host: symbols.text(label.host),
-            port: (label.port != NONE).then_some(label.port as u16),
-            peer: (label.peer_host != NONE)
-                .then(|| (symbols.text(label.peer_host), label.peer_port as u16)),
-            text: symbols.text(label.text),
+            verb: head.verb,
+            host: hosts.text(head.host),
+            port: (head.port != NONE).then_some(head.port as u16),
+            peer: (head.peer_host != NONE)
+                .then(|| (hosts.text(head.peer_host), head.peer_port as u16)),
+            text,
         }
     }
 }

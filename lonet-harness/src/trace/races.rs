@@ -10,8 +10,8 @@ use lonet::trace::What;
 
 use super::causality::Graph;
 use super::edges::Why;
+use super::index::FastMap;
 use super::matching::Scope;
-use super::symbols::FastMap;
 
 /// More allocations and releases than this on one host are not compared with one another.
 const MOST_ITEMS: usize = 5_000;
@@ -83,9 +83,9 @@ impl Races {
             }
             for &node in &graph.order {
                 if scope.members[node as usize] {
-                    let before = graph.before.of(node).iter();
+                    let before = graph.before(node);
                     let causes = before.filter(|(_, why)| *why != Why::Port);
-                    let all = causes.fold(0, |all, &(cause, _)| all | mask[cause as usize]);
+                    let all = causes.fold(0, |all, (cause, _)| all | mask[cause as usize]);
                     mask[node as usize] |= all;
                 }
             }
@@ -156,10 +156,10 @@ impl Races {
         match &record.e {
             What::Accept { .. } | What::Connect { .. } => {
                 let wanted_accept = matches!(record.e, What::Connect { .. });
-                let before = graph.before.of(node).iter();
+                let before = graph.before(node);
                 before
                     .filter(|(_, why)| *why == Why::Connection)
-                    .map(|&(cause, _)| cause)
+                    .map(|(cause, _)| cause)
                     .find(|&cause| match graph.record(cause).map(|(_, r)| &r.e) {
                         Some(What::Accept { .. }) => wanted_accept,
                         Some(What::Dial { .. }) => !wanted_accept,

@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 
 use super::causality::Graph;
 use super::edges::Why;
-use super::grammar::{Expectation, Line, Shape};
-use super::matching::{Outcome, Scope, counts, label_of, names_port, translate};
+use super::grammar::{Expectation, Shape};
+use super::index::{FastMap, NONE, digest};
+use super::lookup;
+use super::matching::{Outcome, Scope, counts, names_port};
 use super::pattern::{Bindings, Fields, unify};
-use super::symbols::{FastMap, NONE, digest};
 
 /// Two independent digests: that both are equal for different states is not a thing that happens.
 type State = (u64, u64);
@@ -86,18 +87,16 @@ impl Partial {
 
 impl<'a> Search<'a> {
     fn new(graph: &'a Graph, scope: &'a Scope, of: &'a Expectation) -> Search<'a> {
-        let symbols = translate(graph, of);
-        let label = |line: &Line| {
-            if !line.shape.is_concrete() {
-                return NONE;
-            }
-            label_of(graph, &symbols, &line.shape).unwrap_or(NONE - 1)
-        };
+        let labels = lookup::labels(graph, of).into_iter().zip(&of.lines);
+        let labels = labels.map(|(label, line)| match line.shape.is_concrete() {
+            true => label.unwrap_or(NONE - 1),
+            false => NONE,
+        });
         Search {
             graph,
             scope,
             of,
-            labels: of.lines.iter().map(label).collect(),
+            labels: labels.collect(),
             bindings: Bindings::new(of.variables.len()),
             waits: Vec::new(),
             port_waits: Vec::new(),
@@ -122,7 +121,7 @@ impl<'a> Search<'a> {
             if !self.scope.members[index] {
                 continue;
             }
-            for &(_, why) in self.graph.before.of(node) {
+            for (_, why) in self.graph.before(node) {
                 match why {
                     Why::Port => self.port_waits[index] += 1,
                     _ => self.waits[index] += 1,
@@ -217,7 +216,7 @@ impl<'a> Search<'a> {
         } else {
             let ready = self.ready_by_label.get(&label);
             let mut ready = ready.cloned().unwrap_or_default();
-            ready.sort_unstable_by_key(|&node| self.graph.place[node as usize]);
+            ready.sort_unstable_by_key(|&node| self.graph.place(node));
             ready
         };
         candidates.retain(|&node| !named || self.port_waits[node as usize] == 0);
@@ -231,7 +230,7 @@ impl<'a> Search<'a> {
         let (graph, of) = (self.graph, self.of);
         among.retain(|&node| {
             let label = graph.labels.label(graph.label_of[node as usize]);
-            let fields = Fields::of_label(label, &graph.symbols);
+            let fields = Fields::of_label(label, &graph.hosts);
             let bound = self.bindings.mark();
             let matches = unify(shape, of, &fields, &mut self.bindings);
             self.bindings.undo_to(bound);
@@ -267,7 +266,7 @@ impl<'a> Search<'a> {
         let mut seen = BTreeSet::new();
         let mut todo = vec![of];
         while let Some(node) = todo.pop() {
-            for &(effect, why) in self.graph.after.of(node) {
+            for (effect, why) in self.graph.after(node) {
                 let index = effect as usize;
                 if !self.scope.members[index] {
                     continue;
@@ -286,7 +285,7 @@ impl<'a> Search<'a> {
 
     fn take(&mut self, node: u32, shape: &Shape) {
         let label = self.graph.label_of[node as usize];
-        let fields = Fields::of_label(self.graph.labels.label(label), &self.graph.symbols);
+        let fields = Fields::of_label(self.graph.labels.label(label), &self.graph.hosts);
         let matches = unify(shape, self.of, &fields, &mut self.bindings);
         debug_assert!(matches, "a candidate matches its line");
         self.toggle(node);
@@ -302,7 +301,7 @@ impl<'a> Search<'a> {
         let mut todo = vec![node];
         while let Some(node) = todo.pop() {
             self.taken.push(node);
-            for &(effect, why) in self.graph.after.of(node) {
+            for (effect, why) in self.graph.after(node) {
                 let index = effect as usize;
                 if !self.scope.members[index] {
                     continue;
@@ -342,7 +341,7 @@ impl<'a> Search<'a> {
             return;
         }
         for &node in taken.iter().rev() {
-            for &(effect, why) in self.graph.after.of(node) {
+            for (effect, why) in self.graph.after(node) {
                 let index = effect as usize;
                 if !self.scope.members[index] {
                     continue;
@@ -361,13 +360,13 @@ impl<'a> Search<'a> {
     }
 
     fn is_ready(&mut self, node: u32) {
-        self.ready.insert((self.graph.place[node as usize], node));
+        self.ready.insert(self.graph.place(node));
         let label = self.graph.label_of[node as usize];
         self.ready_by_label.entry(label).or_default().push(node);
     }
 
     fn not_ready(&mut self, node: u32) {
-        self.ready.remove(&(self.graph.place[node as usize], node));
+        self.ready.remove(&self.graph.place(node));
         let label = self.graph.label_of[node as usize];
         if let Some(ready) = self.ready_by_label.get_mut(&label) {
             ready.retain(|&other| other != node);
@@ -424,7 +423,7 @@ impl<'a> Search<'a> {
         partial.covered[node as usize] = true;
         self.taken.push(node);
         while let Some(effect) = todo.pop() {
-            for &(cause, why) in self.graph.before.of(effect) {
+            for (cause, why) in self.graph.before(effect) {
                 let covered = &mut partial.covered[cause as usize];
                 if !*covered && counts(why, names_port && effect == node) {
                     *covered = true;

@@ -102,8 +102,8 @@ proptest! {
         let graph = std::sync::Arc::new(Graph::build(processes));
         prop_assert_eq!(graph.order.len(), graph.label_of.len());
         for (index, &node) in graph.order.iter().enumerate() {
-            for &(cause, _) in graph.before.of(node) {
-                prop_assert!((graph.place[cause as usize] as usize) < index);
+            for (cause, _) in graph.before(node) {
+                prop_assert!(graph.order[..index].contains(&cause));
             }
         }
         for trace in [super::Trace::whole(graph.clone()), super::Trace::past(graph, here)] {
