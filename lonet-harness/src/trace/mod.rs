@@ -6,6 +6,7 @@
 //! - `symbols`: texts and labels as numbers, for speed;
 //! - `grammar`: text → lines; `pattern`: a line and an event;
 //! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
+//!   `counting`: what needs no search;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
 //!   `columns`: lines in columns;
@@ -19,6 +20,7 @@ mod across;
 mod canonical;
 pub mod causality;
 pub(crate) mod columns;
+mod counting;
 pub(crate) mod diagnosis;
 mod drawing;
 pub(crate) mod edges;

@@ -37,8 +37,9 @@ impl<'a> Fields<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Bindings {
     values: Vec<Option<Box<str>>>,
-    /// The variables that were bound, in this order, so that it can be undone.
-    trail: Vec<u32>,
+    /// The variables that were bound, in this order, so that it can be undone; each with the digest
+    /// of all up to there.
+    trail: Vec<(u32, u64)>,
 }
 
 impl Bindings {
@@ -54,7 +55,7 @@ impl Bindings {
     }
 
     pub(crate) fn undo_to(&mut self, mark: usize) {
-        for variable in self.trail.drain(mark..) {
+        for (variable, _) in self.trail.drain(mark..) {
             self.values[variable as usize] = None;
         }
     }
@@ -65,9 +66,7 @@ impl Bindings {
 
     /// A number that is the same for the same bindings, however they came about.
     pub(crate) fn digest(&self) -> u64 {
-        self.trail.iter().fold(0, |sum, &variable| {
-            sum ^ digest((variable, self.value(variable)))
-        })
+        self.trail.last().map_or(0, |&(_, digest)| digest)
     }
 
     fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
@@ -85,7 +84,8 @@ impl Bindings {
             }
         }
         self.values[variable as usize] = Some(value.into());
-        self.trail.push(variable);
+        self.trail
+            .push((variable, self.digest() ^ digest((variable, value))));
         true
     }
 }

@@ -3,17 +3,23 @@
 //!
 //! Pure. From top to bottom over the frontier: a line takes an event all of whose causes have
 //! their lines already. Memoised by what has been taken and what the variables stand for;
-//! interchangeable events are tried once. Complete within the bound on states.
+//! interchangeable events are tried once. Complete within the bounds on states and on work. Where
+//! `counting` says that it can't hold, all that is searched is how far it goes.
 
 use std::collections::BTreeSet;
 
 use super::causality::Graph;
+use super::counting;
 use super::edges::Why;
 use super::grammar::{Expectation, Shape};
 use super::index::{FastMap, NONE, digest};
 use super::lookup;
 use super::matching::{Outcome, Scope, counts, names_port};
 use super::pattern::{Bindings, Fields, unify};
+
+/// So many events are compared with lines once the search had to turn back: what a state costs
+/// depends on how many events are concurrent.
+const MOST_LOOKS: usize = 4_000_000;
 
 /// Two independent digests: that both are equal for different states is not a thing that happens.
 type State = (u64, u64);
@@ -60,7 +66,8 @@ struct Search<'a> {
     state: State,
     failed: std::collections::HashSet<State>,
     /// The next events of an event, for telling which are interchangeable.
-    nexts: FastMap<u32, Vec<(u32, bool)>>,
+    nexts: Nexts,
+    looks: usize,
     partial: Option<Partial>,
 }
 
@@ -69,6 +76,47 @@ struct Partial {
     /// By node: happens before a taken event, or is one.
     covered: Vec<bool>,
     by_label: FastMap<u32, Vec<u32>>,
+}
+
+/// The events that come next after an event, through what is not shown; as a number that is the
+/// same for the same events.
+#[derive(Default)]
+struct Nexts {
+    of: FastMap<u32, u32>,
+    numbers: FastMap<Vec<(u32, bool)>, u32>,
+}
+
+impl Nexts {
+    fn of(&mut self, node: u32, graph: &Graph, scope: &Scope) -> u32 {
+        if let Some(&known) = self.of.get(&node) {
+            return known;
+        }
+        let fresh = self.numbers.len() as u32;
+        let nexts = Nexts::find(node, graph, scope);
+        let number = *self.numbers.entry(nexts).or_insert(fresh);
+        self.of.insert(node, number);
+        number
+    }
+
+    fn find(of: u32, graph: &Graph, scope: &Scope) -> Vec<(u32, bool)> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![of];
+        while let Some(node) = todo.pop() {
+            for (effect, why) in graph.after(node) {
+                let index = effect as usize;
+                if !scope.members[index] {
+                    continue;
+                }
+                if scope.shown[index] {
+                    found.insert((effect, why == Why::Port));
+                } else if why != Why::Port && seen.insert(effect) {
+                    todo.push(effect);
+                }
+            }
+        }
+        found.into_iter().collect()
+    }
 }
 
 impl Partial {
@@ -105,7 +153,8 @@ impl<'a> Search<'a> {
             taken: Vec::new(),
             state: (0, 0),
             failed: std::collections::HashSet::new(),
-            nexts: FastMap::default(),
+            nexts: Nexts::default(),
+            looks: 0,
             partial: None,
         }
     }
@@ -139,19 +188,23 @@ impl<'a> Search<'a> {
 
     fn run(&mut self, events: usize, states: usize) -> Outcome {
         let lines = self.of.lines.len();
+        let most = counting::most_lines(self.graph, self.scope, self.of);
         let mut budget = lines + states;
         let mut stack: Vec<Choice> = Vec::new();
         let mut deepest: Option<Vec<u32>> = None;
         let mut branched = false;
         loop {
             let line = stack.len();
-            if line == lines && lines == events {
-                return Outcome::Holds(stack.iter().map(|choice| choice.node).collect());
+            if line == most {
+                let assignment = stack.iter().map(|choice| choice.node).collect();
+                return match most == lines && lines == events {
+                    true => Outcome::Holds(assignment),
+                    false => Outcome::Fails(assignment),
+                };
             }
-            let mut candidates = if line < lines && !self.failed.contains(&self.state()) {
-                self.candidates(line)
-            } else {
-                Vec::new()
+            let mut candidates = match self.failed.contains(&self.state()) {
+                true => Vec::new(),
+                false => self.candidates(line),
             };
             branched |= candidates.len() > 1;
             candidates.reverse();
@@ -180,8 +233,12 @@ impl<'a> Search<'a> {
                     }
                 }
             };
-            if budget == 0 {
-                return Outcome::Undecided(deepest.unwrap_or_default());
+            if budget == 0 || self.looks > MOST_LOOKS {
+                let deepest = deepest.unwrap_or_default();
+                return match most == lines && lines == events {
+                    true => Outcome::Undecided(deepest),
+                    false => Outcome::Fails(deepest),
+                };
             }
             budget -= 1;
             let choice = Choice {
@@ -228,6 +285,9 @@ impl<'a> Search<'a> {
 
     fn matching(&mut self, shape: &Shape, mut among: Vec<u32>) -> Vec<u32> {
         let (graph, of) = (self.graph, self.of);
+        if !self.failed.is_empty() {
+            self.looks += among.len();
+        }
         among.retain(|&node| {
             let label = graph.labels.label(graph.label_of[node as usize]);
             let fields = Fields::of_label(label, &graph.hosts);
@@ -241,46 +301,12 @@ impl<'a> Search<'a> {
 
     /// Of equal events after which the same comes, only the first is tried.
     fn merge_interchangeable(&mut self, candidates: &mut Vec<u32>) {
-        let mut seen: Vec<u32> = Vec::new();
-        let mut kept = Vec::new();
-        for &node in candidates.iter() {
-            let twin = seen.iter().any(|&other| {
-                self.graph.label_of[other as usize] == self.graph.label_of[node as usize]
-                    && self.port_waits[other as usize] == self.port_waits[node as usize]
-                    && self.nexts(other) == self.nexts(node)
-            });
-            if !twin {
-                seen.push(node);
-                kept.push(node);
-            }
-        }
-        *candidates = kept;
-    }
-
-    /// The events that come next after one, through what is not shown.
-    fn nexts(&mut self, of: u32) -> Vec<(u32, bool)> {
-        if let Some(known) = self.nexts.get(&of) {
-            return known.clone();
-        }
-        let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        let mut todo = vec![of];
-        while let Some(node) = todo.pop() {
-            for (effect, why) in self.graph.after(node) {
-                let index = effect as usize;
-                if !self.scope.members[index] {
-                    continue;
-                }
-                if self.scope.shown[index] {
-                    found.insert((effect, why == Why::Port));
-                } else if why != Why::Port && seen.insert(effect) {
-                    todo.push(effect);
-                }
-            }
-        }
-        let found: Vec<_> = found.into_iter().collect();
-        self.nexts.insert(of, found.clone());
-        found
+        candidates.retain(|&node| {
+            let label = self.graph.label_of[node as usize];
+            let nexts = self.nexts.of(node, self.graph, self.scope);
+            seen.insert((label, self.port_waits[node as usize], nexts))
+        });
     }
 
     fn take(&mut self, node: u32, shape: &Shape) {
