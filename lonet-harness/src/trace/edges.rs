@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use lonet::trace::{EventId, Record, What};
 
 use super::causality::Process;
-use super::index::{FastMap, NONE};
+use super::index::FastMap;
 use super::labels::{Labels, TOGETHER};
 use super::problems::{self, Problems};
 use super::relation::Adjacency;

@@ -17,7 +17,7 @@ use super::search;
 /// Longer expectations are not tried with other ports.
 const MOST_LINES_RENAMED: usize = 5_000;
 /// The most states that such a try visits.
-const MOST_STATES_RENAMED: usize = 20_000;
+const MOST_STATES_RENAMED: usize = 5_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
@@ -278,7 +278,16 @@ impl Finder<'_> {
             renamed.lines[index].shape.port = port;
             renamed.lines[index].shape.peer = peer;
         }
-        let found = search::all(graph, scope, &renamed, MOST_STATES_RENAMED);
+        if ports.is_empty() {
+            return;
+        }
+        let found = search::all(
+            graph,
+            scope,
+            &renamed,
+            renamed.lines.len(),
+            MOST_STATES_RENAMED,
+        );
         let Outcome::Holds(assignment) = found else {
             return;
         };

@@ -7,10 +7,12 @@ use super::causality::Graph;
 use super::edges::Why;
 use super::grammar::{Expectation, Port, Shape};
 use super::lookup;
-use super::search;
+use super::{alone, counting, search};
 
 /// The most states that the search visits beyond its first descent.
 pub(crate) const MOST_STATES: usize = 200_000;
+/// As many are visited before anything else is tried.
+const FEW_STATES: usize = 2_000;
 
 /// Which nodes an assertion looks at, and which of them are events of its view.
 #[derive(Debug)]
@@ -45,15 +47,22 @@ pub(crate) enum Outcome {
 
 /// Decides whether the expectation holds of the events in scope.
 pub(crate) fn decide(graph: &Graph, scope: &Scope, of: &Expectation, mode: Mode) -> Outcome {
-    match mode {
-        Mode::All => {
-            if let Some(assignment) = by_position(graph, scope, of) {
-                return Outcome::Holds(assignment);
-            }
-            search::all(graph, scope, of, MOST_STATES)
-        }
-        Mode::Some => search::some(graph, scope, of, MOST_STATES),
+    if mode == Mode::All
+        && let Some(assignment) = by_position(graph, scope, of)
+    {
+        return Outcome::Holds(assignment);
     }
+    let search = match mode {
+        Mode::All => search::all,
+        Mode::Some => search::some,
+    };
+    let most = counting::most_lines(graph, scope, of);
+    let found = search(graph, scope, of, most, FEW_STATES);
+    if !matches!(found, Outcome::Undecided(_)) {
+        return found;
+    }
+    let most = most.min(alone::most_lines(graph, scope, of));
+    search(graph, scope, of, most, MOST_STATES)
 }
 
 /// Whether an edge counts when the line of its effect leaves the port open, or shows none: a port

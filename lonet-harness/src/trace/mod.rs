@@ -6,9 +6,9 @@
 //! - `symbols`: texts and labels as numbers, for speed;
 //! - `grammar`: text → lines; `pattern`: a line and an event;
 //! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
-//!   `counting`: what needs no search;
+//!   `counting`, `alone`: what needs no search, or only a short one;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
-//! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
+//! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
 //! - `expected`: what an assertion takes, and rewriting it in place;
@@ -17,6 +17,7 @@
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
 
 mod across;
+mod alone;
 mod canonical;
 pub mod causality;
 pub(crate) mod columns;
@@ -39,6 +40,7 @@ mod races;
 mod relation;
 mod search;
 mod sent;
+mod sorting;
 pub(crate) mod symbols;
 #[cfg(test)]
 mod tests;

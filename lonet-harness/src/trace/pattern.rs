@@ -69,7 +69,7 @@ impl Bindings {
         self.trail.last().map_or(0, |&(_, digest)| digest)
     }
 
-    fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
+    pub(crate) fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
         if let Some(known) = self.value(variable) {
             return known == value;
         }

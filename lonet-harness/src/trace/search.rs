@@ -9,7 +9,6 @@
 use std::collections::BTreeSet;
 
 use super::causality::Graph;
-use super::counting;
 use super::edges::Why;
 use super::grammar::{Expectation, Shape};
 use super::index::{FastMap, NONE, digest};
@@ -34,18 +33,47 @@ struct Choice {
     state: State,
 }
 
-/// Searches an assignment of all lines to all events.
-pub(crate) fn all(graph: &Graph, scope: &Scope, of: &Expectation, states: usize) -> Outcome {
+/// Searches an assignment of all lines to all events; of the first `most` lines, if no more can
+/// have one.
+pub(crate) fn all(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    most: usize,
+    states: usize,
+) -> Outcome {
     let mut search = Search::new(graph, scope, of);
     search.start();
-    search.run(scope.events.len(), states)
+    let holds = most == of.lines.len() && most == scope.events.len();
+    search.run(most, holds, states)
 }
 
-/// Searches an assignment of all lines to some of the events.
-pub(crate) fn some(graph: &Graph, scope: &Scope, of: &Expectation, states: usize) -> Outcome {
+/// Searches an assignment of all lines to some of the events; of the first `most` lines, if no
+/// more can have one.
+pub(crate) fn some(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    most: usize,
+    states: usize,
+) -> Outcome {
     let mut search = Search::new(graph, scope, of);
     search.partial = Some(Partial::new(graph, scope));
-    search.run(of.lines.len(), states)
+    search.run(most, most == of.lines.len(), states)
+}
+
+/// As [`some`], where a variable stands for this.
+pub(crate) fn some_where(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    (variable, value): (u32, &str),
+    states: usize,
+) -> Outcome {
+    let mut search = Search::new(graph, scope, of);
+    search.partial = Some(Partial::new(graph, scope));
+    search.bindings.bind(variable, value, &of.variables);
+    search.run(of.lines.len(), true, states)
 }
 
 struct Search<'a> {
@@ -186,10 +214,9 @@ impl<'a> Search<'a> {
         self.taken.clear();
     }
 
-    fn run(&mut self, events: usize, states: usize) -> Outcome {
-        let lines = self.of.lines.len();
-        let most = counting::most_lines(self.graph, self.scope, self.of);
-        let mut budget = lines + states;
+    /// Searches for `most` lines, with which the expectation holds or does not.
+    fn run(&mut self, most: usize, holds: bool, states: usize) -> Outcome {
+        let mut budget = most + states;
         let mut stack: Vec<Choice> = Vec::new();
         let mut deepest: Option<Vec<u32>> = None;
         let mut branched = false;
@@ -197,7 +224,7 @@ impl<'a> Search<'a> {
             let line = stack.len();
             if line == most {
                 let assignment = stack.iter().map(|choice| choice.node).collect();
-                return match most == lines && lines == events {
+                return match holds {
                     true => Outcome::Holds(assignment),
                     false => Outcome::Fails(assignment),
                 };
@@ -235,7 +262,7 @@ impl<'a> Search<'a> {
             };
             if budget == 0 || self.looks > MOST_LOOKS {
                 let deepest = deepest.unwrap_or_default();
-                return match most == lines && lines == events {
+                return match holds {
                     true => Outcome::Undecided(deepest),
                     false => Outcome::Fails(deepest),
                 };

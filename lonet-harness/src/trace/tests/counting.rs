@@ -7,15 +7,19 @@ use crate::trace::{Mismatch, Trace};
 /// So many hosts, each of which makes the same marks, and all of which are awaited.
 fn alike(hosts: usize, tasks: usize, marks: &[&str]) -> Trace {
     let mut w = World::new();
-    for host in 0..hosts {
-        let first = w.spawn(&format!("h{host}"));
+    let hosts: Vec<_> = (0..hosts)
+        .map(|host| w.spawn(&format!("h{host}")))
+        .collect();
+    for &first in &hosts {
         let others: Vec<_> = (1..tasks).map(|_| w.task(first)).collect();
         for task in std::iter::once(first).chain(others) {
             for mark in marks {
                 w.mark(task, mark);
             }
         }
-        w.join(first);
+    }
+    for host in hosts {
+        w.join(host);
     }
     w.trace()
 }
@@ -62,4 +66,29 @@ fn a_line_too_few_or_too_many_among_many_that_are_alike() {
     refused(&trace, &lines, None, "h0 mark x");
     lines.extend(["h0 mark _".to_owned(), "$h mark _".to_owned()]);
     refused(&trace, &lines, Some(401), "$h mark _");
+}
+
+#[test]
+fn an_effect_above_its_cause_among_many_that_are_alike() {
+    const MARKS: &[&str] = &["a", "b", "c"];
+    let trace = alike(20, 1, MARKS);
+    let lines = |mark: &&str| {
+        (0..20)
+            .map(move |host| format!("$c{host} mark {mark}\n"))
+            .collect()
+    };
+    let [a, b, c]: [String; 3] = [lines(&"a"), lines(&"b"), lines(&"c")];
+    trace.assert(format!("{a}{b}{c}"));
+    let b = b.replace("$c3 mark b", "$c3 mark c");
+    let c = c.replace("$c3 mark c", "$c3 mark b");
+    let lines: Vec<_> = [a, b, c]
+        .iter()
+        .flat_map(|part| part.lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
+    refused(
+        &trace,
+        &lines,
+        Some(24),
+        "`$c3 mark c` (h3 mark c) stands above `h3 mark b`",
+    );
 }

@@ -186,6 +186,26 @@ fn the_text_does_not_depend_on_which_task_was_first() {
     assert_eq!(run(0), run(1));
 }
 
+/// Two tasks say the same in another order: what is told of each is told of both, and only where it
+/// stands tells them apart.
+#[test]
+fn the_text_does_not_depend_on_which_of_two_that_say_the_same_was_first() {
+    let run = |texts: [[&str; 4]; 2]| {
+        let mut w = World::new();
+        let alpha = w.spawn("α");
+        for texts in texts {
+            let task = w.task(alpha);
+            for text in texts {
+                w.mark(task, text);
+            }
+        }
+        w.join(alpha);
+        w.trace().to_string()
+    };
+    let [a, b] = [["z", "d", "b", "c"], ["z", "d", "c", "b"]];
+    assert_eq!(run([a, b]), run([b, a]));
+}
+
 /// The second dial follows the first, but its port depends on whether that was free again.
 #[test]
 fn a_port_that_races_with_a_close_becomes_a_variable() {
