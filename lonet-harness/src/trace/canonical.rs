@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use super::causality::Graph;
 use super::columns::aligned;
-use super::edges::Why;
 use super::grammar::{Expectation, Port};
 use super::index::{FastMap, NONE, digest};
 use super::labels::Label;
@@ -17,6 +16,7 @@ use super::lookup;
 use super::matching::{Mode, Outcome, Scope, decide};
 use super::pattern::{Bindings, Fields, unify};
 use super::races::Races;
+use super::relation::Why;
 use lonet::trace::word as printed_word;
 
 /// An event in its place.
@@ -179,8 +179,8 @@ impl<'a> Sorting<'a> {
             for (index, line) in old.lines.iter().enumerate().rev() {
                 if !line.shape.is_concrete() {
                     open.insert(index as u32);
-                } else if let Some(label) = labels[index] {
-                    plain.entry(label).or_default().push(index as u32);
+                } else if labels[index] != NONE {
+                    plain.entry(labels[index]).or_default().push(index as u32);
                 }
             }
         }
