@@ -10,8 +10,8 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::columns::aligned;
 use crate::trace::diagnosis::{Difference, Parts, Problem, Told, line_of};
-use crate::trace::edges::Why;
 use crate::trace::hints::Hint;
+use crate::trace::relation::Why;
 
 /// Longer diagrams are left to the artifacts.
 const MOST_IN_DIAGRAM: usize = 60;

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use lonet::trace::{Record, What};
 
 use super::causality::Process;
-use super::edges::{Credit, Edge, End, Gathered, Why};
+use super::gathered::{Credit, End, Gathered};
 use super::index::NONE;
 use super::labels::Head;
 use super::problems;
+use super::relation::{Edge, Why};
 use super::symbols::Symbol;
 
 /// The edges between processes.

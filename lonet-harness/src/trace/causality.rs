@@ -11,11 +11,12 @@ use lonet::trace::{Event, EventId, Record, What};
 use serde::{Deserialize, Serialize};
 
 use super::across::Across;
-use super::edges::{Gathered, OneProcess, Why};
+use super::edges::OneProcess;
+use super::gathered::Gathered;
 use super::index::NONE;
 use super::labels::Labels;
 use super::problems::{self, Problems};
-use super::relation::{Adjacency, Relation, by_depth};
+use super::relation::{Adjacency, Relation, Why, by_depth};
 use super::symbols::Symbols;
 
 /// What one process reported.

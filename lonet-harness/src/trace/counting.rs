@@ -9,6 +9,7 @@ use lonet::trace::Verb;
 
 use super::causality::Graph;
 use super::grammar::{Expectation, Port, Shape, Term, Text, Word};
+use super::index::NONE;
 use super::lookup;
 use super::matching::Scope;
 use super::pattern::{Bindings, Fields, unify};
@@ -28,10 +29,10 @@ pub(super) fn most_lines(graph: &Graph, scope: &Scope, of: &Expectation) -> usiz
     let labels = lookup::labels(graph, of);
     let lines = of.lines.iter().zip(labels);
     let counted = lines.take_while(|(line, label)| {
-        let left = match (line.shape.is_concrete(), label) {
+        let left = match (line.shape.is_concrete(), *label) {
             (false, _) => open.left(&line.shape),
-            (true, Some(label)) => &mut left[*label as usize],
-            (true, None) => return false,
+            (true, NONE) => return false,
+            (true, label) => &mut left[label as usize],
         };
         let has_room = *left > 0;
         *left = left.saturating_sub(1);

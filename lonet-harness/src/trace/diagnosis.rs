@@ -9,12 +9,12 @@ use lonet::trace::EventId;
 
 use super::canonical;
 use super::causality::Graph;
-use super::edges::Why;
 use super::grammar::{Expectation, SyntaxError};
 use super::hints::{self, Hint};
 use super::matching::{Mode, counts, names_port};
 use super::past::Trace;
 use super::pattern::{Bindings, Fields, unify};
+use super::relation::Why;
 
 /// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
 pub struct Mismatch(Box<Parts>);

@@ -7,65 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use lonet::trace::{EventId, Record, What};
+use lonet::trace::{Record, What};
 
 use super::causality::Process;
-use super::index::FastMap;
-use super::labels::{Labels, TOGETHER};
-use super::problems::{self, Problems};
-use super::relation::Adjacency;
-use super::symbols::{Symbol, Symbols};
-
-/// Why one record happens before another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Why {
-    /// The same task did both, one after the other.
-    Task,
-    /// A socket is there before it is used, and used before it is closed.
-    Socket,
-    /// A port is freed before it is given again.
-    Port,
-    /// A dial, its accept, its connect.
-    Connection,
-    /// Bytes written, bytes read.
-    Payload,
-    /// The end of the stream was read.
-    Eof,
-    /// A process was killed before its peer read the end of the stream.
-    Killed,
-    /// A process starts, then acts, then ends.
-    Process,
-    /// A task waited for it.
-    Awaited,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub(crate) from: u32,
-    pub(crate) to: u32,
-    pub(crate) why: Why,
-}
-
-/// One end of a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) process: u32,
-    pub(crate) created: u32,
-    pub(crate) is_dialer: bool,
-    pub(crate) key: Symbol,
-    pub(crate) shutdown: Option<(u64, u32)>,
-    pub(crate) close: Option<(u64, u32)>,
-    pub(crate) opaque: bool,
-}
-
-/// From its byte `from` on, an end was written after a record. Of one end, both grow.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Write {
-    pub(crate) end: u32,
-    pub(crate) node: u32,
-    pub(crate) from: u64,
-}
+use super::gathered::{Credit, End, Gathered, Write};
+use super::index::{FastMap, NONE, TOGETHER};
+use super::problems;
+use super::relation::{Edge, Why};
+use super::symbols::Symbol;
 
 /// What is known of an end while its process is read.
 struct Socket {
@@ -76,48 +25,6 @@ struct Socket {
     written: u64,
     certain: u64,
     eof: bool,
-}
-
-/// A record's task had read this much of a socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Credit {
-    pub(crate) reader: u32,
-    pub(crate) end: u32,
-    pub(crate) certain: u64,
-    pub(crate) all: u64,
-    pub(crate) eof: bool,
-}
-
-/// What has been read of all processes so far.
-#[derive(Default)]
-pub(crate) struct Gathered {
-    /// The causes that each record was read with, and all other edges.
-    pub(crate) direct: Adjacency,
-    pub(crate) loose: Vec<Edge>,
-    /// Host names.
-    pub(crate) hosts: Symbols,
-    /// What connections are known by.
-    pub(crate) keys: Symbols,
-    pub(crate) labels: Labels,
-    /// The label of each node, `NONE` for those that are no event.
-    pub(crate) label_of: Vec<u32>,
-    pub(crate) ends: Vec<End>,
-    pub(crate) writes: Vec<Write>,
-    /// The records that tell of a host or a process coming or going.
-    pub(crate) lives: Vec<u32>,
-    /// By process: the latest time it told.
-    pub(crate) latest: Vec<u64>,
-    pub(crate) credits: Vec<Credit>,
-    /// Which record learned of which event.
-    pub(crate) learned: Vec<(EventId, u32)>,
-    /// Which connection's key which dial has.
-    pub(crate) links: Vec<(Symbol, u32)>,
-    /// Nodes that stand for no record, by the process they belong to.
-    pub(crate) joints: Vec<u32>,
-    /// Per record: has an edge to, from another of its process.
-    pub(crate) has_before: Vec<bool>,
-    pub(crate) has_after: Vec<bool>,
-    pub(crate) problems: Problems,
 }
 
 /// What is known of one task.
@@ -173,6 +80,7 @@ impl OneProcess<'_> {
             listeners: FastMap::default(),
             released: FastMap::default(),
             unknown: BTreeMap::new(),
+            keys: [NONE; TOGETHER],
             into,
         }
         .run();
@@ -195,6 +103,8 @@ struct Gathering<'a, 'b> {
     released: FastMap<(Symbol, u16), u32>,
     /// What the process tells of that nobody knows, with the first record that does, counted.
     unknown: BTreeMap<&'static str, (u64, usize)>,
+    /// The connections' keys of the records that were looked up together.
+    keys: [Symbol; TOGETHER],
 }
 
 impl Gathering<'_, '_> {
@@ -204,7 +114,7 @@ impl Gathering<'_, '_> {
         for (index, record) in self.process.records.iter().enumerate() {
             let node = self.process.first + index as u32;
             if index % TOGETHER == 0 {
-                self.label(index);
+                self.look_up(index);
             }
             latest = latest.max(record.t);
             let ordered = record.k.is_some() && !record.u;
@@ -235,17 +145,23 @@ impl Gathering<'_, '_> {
         }
     }
 
-    /// Labels the records from this one on that are labelled together.
-    fn label(&mut self, from: usize) {
+    /// Looks up the labels and keys of this record and some after it.
+    fn look_up(&mut self, from: usize) {
         let records = &self.process.records[from..];
         let records = &records[..records.len().min(TOGETHER)];
         let Gathered {
             labels,
             hosts,
             label_of,
+            keys,
             ..
         } = &mut *self.into;
         labels.intern(records, hosts, label_of);
+        self.keys = keys.intern_all(|index| key_of(records.get(index)?));
+    }
+
+    fn key(&self, node: u32) -> Symbol {
+        self.keys[(node - self.process.first) as usize % TOGETHER]
     }
 
     /// The host where an event happened.
@@ -413,27 +329,27 @@ impl Gathering<'_, '_> {
                 self.listeners.insert(*s, node);
             }
             What::Dial { a, .. } => self.take_port(a, node),
-            What::Link { d, c } => {
-                let key = self.into.keys.intern(c);
+            What::Link { d, .. } => {
+                let key = self.key(node);
                 match self.dial(*d, node) {
                     Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
                 }
             }
-            What::Accept { a, l, s, c, .. } => {
+            What::Accept { a, l, s, .. } => {
                 self.take_port(a, node);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the accept of a listener", record.n),
                 }
-                self.open(node, *s, c, false);
+                self.open(node, *s, false);
             }
-            What::Connect { d, s, c, .. } => {
+            What::Connect { d, s, .. } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the connect of a dial", record.n),
                 }
-                self.open(node, *s, c, true);
+                self.open(node, *s, true);
             }
             What::Fail { a, d, .. } => {
                 match self.dial(*d, node) {
@@ -508,8 +424,8 @@ impl Gathering<'_, '_> {
         (matches!(record.e, What::Dial { .. }) && node < before).then_some(node)
     }
 
-    fn open(&mut self, node: u32, s: u64, key: &str, is_dialer: bool) {
-        let key = self.into.keys.intern(key);
+    fn open(&mut self, node: u32, s: u64, is_dialer: bool) {
+        let key = self.key(node);
         let end = self.into.ends.len() as u32;
         if self.sockets.insert(s, end).is_some() {
             self.blame(format!("gives the number {s} to two sockets"));
@@ -623,5 +539,13 @@ impl Gathering<'_, '_> {
 
     fn unknown(&mut self, what: &'static str, n: u64) {
         self.unknown.entry(what).or_insert((n, 0)).1 += 1;
+    }
+}
+
+/// What the connection that a record tells of is known by.
+fn key_of(record: &Record) -> Option<&str> {
+    match &record.e {
+        What::Link { c, .. } | What::Accept { c, .. } | What::Connect { c, .. } => Some(c),
+        _ => None,
     }
 }

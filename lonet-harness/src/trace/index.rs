@@ -68,6 +68,27 @@ pub(crate) struct Index {
     used: usize,
 }
 
+/// So many things are looked up together: their records fit into the nearest cache.
+pub(crate) const TOGETHER: usize = 64;
+
+/// Something that is looked up together with others.
+pub(crate) struct Asked<T> {
+    pub(crate) what: T,
+    pub(crate) digest: u64,
+    /// A number that may be its.
+    pub(crate) guess: Option<u32>,
+}
+
+impl<T> Asked<T> {
+    pub(crate) fn new(what: T, digest: u64) -> Asked<T> {
+        Asked {
+            what,
+            digest,
+            guess: None,
+        }
+    }
+}
+
 impl Index {
     /// The number of what has this digest and is it; or `next`, which it has from now on.
     #[inline]
@@ -93,22 +114,26 @@ impl Index {
         self.slot(Index::short(digest), is).ok()
     }
 
-    /// The first number that may be it, whichever it turns out to be: one access to memory, for
-    /// which nobody has to wait. Asked of many digests in a row, the memory answers them at once;
-    /// what is then looked up is in the cache.
-    #[inline]
-    pub(crate) fn guess(&self, digest: u64) -> Option<u32> {
-        let short = Index::short(digest);
-        let mask = self.slots.len().checked_sub(1)?;
-        let (known, number) = self.slots[short as usize & mask];
-        (known == short && number != NONE).then_some(number)
+    /// Guesses the numbers of things that are looked up one after the other. A table of a million
+    /// is larger than any cache, and one thing's search waits for its memory; here the accesses
+    /// wait for nothing, so that memory answers them together, and where the searches begin is in
+    /// the cache then.
+    pub(crate) fn guess<T>(&self, together: &mut [Option<Asked<T>>]) {
+        if self.slots.is_empty() {
+            return;
+        }
+        for asked in together.iter_mut().flatten() {
+            let short = Index::short(asked.digest);
+            let (known, number) = self.slots[self.home(short)];
+            asked.guess = (known == short && number != NONE).then_some(number);
+        }
     }
 
     /// The number, or the free slot where it would be.
     #[inline]
     fn slot(&self, short: u32, is: impl Fn(u32) -> bool) -> Result<u32, usize> {
         let mask = self.slots.len() - 1;
-        let mut at = short as usize & mask;
+        let mut at = self.home(short);
         loop {
             match self.slots[at] {
                 (_, NONE) => return Err(at),
@@ -116,6 +141,14 @@ impl Index {
                 _ => at = (at + 1) & mask,
             }
         }
+    }
+
+    /// Where the search for a digest begins: by its highest bits, so that growing reads and writes
+    /// the slots from front to back.
+    #[inline]
+    fn home(&self, short: u32) -> usize {
+        let bits = self.slots.len().trailing_zeros();
+        (u64::from(short) << bits >> u32::BITS) as usize
     }
 
     fn grow(&mut self) {
@@ -131,6 +164,6 @@ impl Index {
     }
 
     fn short(digest: u64) -> u32 {
-        (digest ^ (digest >> 32)) as u32
+        ((digest ^ (digest >> 32)) as u32).wrapping_mul(0x9e37_79b1)
     }
 }

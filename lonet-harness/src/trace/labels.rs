@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use lonet::Addr;
 use lonet::trace::{Record, Verb, What};
 
-use super::index::{Index, NONE, digest};
+use super::index::{Asked, Index, NONE, TOGETHER, digest};
 use super::symbols::{Symbol, Symbols, Texts};
 
 /// All that an event's line says.
@@ -113,9 +113,6 @@ pub(crate) struct Labels {
     index: Index,
 }
 
-/// So many labels are looked up together: see [`Index::guess`].
-pub(crate) const TOGETHER: usize = 64;
-
 impl Labels {
     /// The number of the label of each record, a new one if it has none yet; `NONE` for one that
     /// tells of no event.
@@ -125,29 +122,26 @@ impl Labels {
         hosts: &mut Symbols,
         numbers: &mut Vec<u32>,
     ) {
-        let mut labels: [_; TOGETHER] = std::array::from_fn(|_| None);
         for records in records.chunks(TOGETHER) {
-            for (label, record) in labels.iter_mut().zip(records) {
-                *label = of_record(record, hosts).map(|(head, text)| {
-                    let digest = digest(Label { head, text: &text });
-                    (head, text, digest, None)
-                });
-            }
-            let labels = &mut labels[..records.len()];
-            for (_, _, digest, guess) in labels.iter_mut().flatten() {
-                *guess = self.index.guess(*digest);
-            }
-            for label in labels {
-                let number = match label {
-                    Some((head, text, digest, guess)) => {
-                        let label = Label { head: *head, text };
-                        let known = guess.filter(|&guess| self.label(guess) == label);
-                        known.unwrap_or_else(|| self.number(label, *digest))
-                    }
-                    None => NONE,
+            let mut together: [_; TOGETHER] = std::array::from_fn(|index| {
+                let (head, text) = of_record(records.get(index)?, hosts)?;
+                let digest = digest(Label { head, text: &text });
+                Some(Asked::new((head, text), digest))
+            });
+            self.index.guess(&mut together);
+            numbers.extend(together[..records.len()].iter().map(|asked| {
+                let Some(Asked {
+                    what: (head, text),
+                    digest,
+                    guess,
+                }) = asked
+                else {
+                    return NONE;
                 };
-                numbers.push(number);
-            }
+                let label = Label { head: *head, text };
+                let known = guess.filter(|&guess| self.label(guess) == label);
+                known.unwrap_or_else(|| self.number(label, *digest))
+            }));
         }
     }
 
@@ -168,34 +162,31 @@ impl Labels {
         number
     }
 
-    /// The number of each label, if it has one.
+    /// Tells the number of each label, `NONE` if it has none.
     pub(crate) fn find<'l>(
         &self,
-        labels: impl Iterator<Item = Option<Label<'l>>>,
-        mut found: impl FnMut(Option<u32>),
+        mut labels: impl ExactSizeIterator<Item = Option<Label<'l>>>,
+        mut tell: impl FnMut(u32),
     ) {
-        let mut labels = labels.map(|label| label.map(|label| (label, digest(label))));
-        let mut together: Vec<_> = Vec::with_capacity(TOGETHER);
-        loop {
-            together.clear();
-            together.extend(labels.by_ref().take(TOGETHER).map(|label| (label, None)));
-            if together.is_empty() {
-                return;
-            }
-            for (label, guess) in &mut together {
-                *guess = label.and_then(|(_, digest)| self.index.guess(digest));
-            }
-            for &(label, guess) in &together {
-                found(label.and_then(|(label, digest)| {
-                    let is = |known| self.label(known) == label;
-                    guess
-                        .filter(|&guess| is(guess))
-                        .or_else(|| self.index.find(digest, is))
-                }));
+        while labels.len() > 0 {
+            let known = labels.len().min(TOGETHER);
+            let mut together: [_; TOGETHER] = std::array::from_fn(|_| {
+                let label = labels.next()??;
+                Some(Asked::new(label, digest(label)))
+            });
+            self.index.guess(&mut together);
+            for asked in &together[..known] {
+                let number = asked.as_ref().and_then(|asked| {
+                    let is = |known| self.label(known) == asked.what;
+                    let guess = asked.guess.filter(|&guess| is(guess));
+                    guess.or_else(|| self.index.find(asked.digest, is))
+                });
+                tell(number.unwrap_or(NONE));
             }
         }
     }
 
+    /// What stands before the text, by number.
     pub(crate) fn heads(&self) -> &[Head] {
         &self.heads
     }

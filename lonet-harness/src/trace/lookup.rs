@@ -8,9 +8,9 @@ use super::index::NONE;
 use super::labels::{Head, Label};
 use super::symbols::Symbol;
 
-/// By line: the label that it asks for. `None` where the line leaves something open, or the trace
+/// By line: the label that it asks for. `NONE` where the line leaves something open, or the trace
 /// has no such label.
-pub(super) fn labels(graph: &Graph, of: &Expectation) -> Vec<Option<u32>> {
+pub(super) fn labels(graph: &Graph, of: &Expectation) -> Vec<u32> {
     let mut lookup = Lookup {
         graph,
         of,

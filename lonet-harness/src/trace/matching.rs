@@ -4,9 +4,10 @@
 //! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.
 
 use super::causality::Graph;
-use super::edges::Why;
 use super::grammar::{Expectation, Port, Shape};
+use super::index::NONE;
 use super::lookup;
+use super::relation::Why;
 use super::{alone, counting, search};
 
 /// The most states that the search visits beyond its first descent.
@@ -88,7 +89,10 @@ fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32
     let mut first = vec![0u32; graph.labels.len()];
     let mut next = vec![0u32; of.lines.len() + 1];
     for (index, label) in labels.into_iter().enumerate().rev() {
-        let label = label? as usize;
+        if label == NONE {
+            return None;
+        }
+        let label = label as usize;
         next[index + 1] = std::mem::replace(&mut first[label], index as u32 + 1);
     }
     let mut assignment = vec![0u32; of.lines.len()];

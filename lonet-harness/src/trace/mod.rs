@@ -2,10 +2,11 @@
 //! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
 //!
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
-//!   between processes; `sent`: how much of what was about to be sent was;
-//! - `symbols`: texts and labels as numbers, for speed;
+//!   between processes; `gathered`: what the two know so far; `sent`: how much of what was about to
+//!   be sent was; `relation`: all edges, and the order they make;
+//! - `symbols`: texts as numbers; `labels`: events' lines as numbers; `index`: how both are found;
 //! - `grammar`: text → lines; `pattern`: a line and an event;
-//! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
+//! - `lookup`: a line's label; `matching`: does an expectation hold; `search`: where that is not a matter of positions;
 //!   `counting`, `alone`: what needs no search, or only a short one;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
@@ -24,12 +25,13 @@ pub(crate) mod columns;
 mod counting;
 pub(crate) mod diagnosis;
 mod drawing;
-pub(crate) mod edges;
+mod edges;
 mod expected;
+mod gathered;
 pub mod grammar;
 pub(crate) mod hints;
 mod index;
-pub(crate) mod labels;
+mod labels;
 mod lookup;
 mod matching;
 mod past;
@@ -37,11 +39,11 @@ mod pattern;
 mod persist;
 pub(crate) mod problems;
 mod races;
-mod relation;
+pub(crate) mod relation;
 mod search;
 mod sent;
 mod sorting;
-pub(crate) mod symbols;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod view;

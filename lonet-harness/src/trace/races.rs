@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use lonet::trace::What;
 
 use super::causality::Graph;
-use super::edges::Why;
 use super::index::FastMap;
 use super::matching::Scope;
+use super::relation::Why;
 
 /// More allocations and releases than this on one host are not compared with one another.
 const MOST_ITEMS: usize = 5_000;

@@ -6,8 +6,38 @@
 
 use std::sync::OnceLock;
 
-use super::edges::{Edge, Why};
 use super::index::NONE;
+
+/// Why one record happens before another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Why {
+    /// The same task did both, one after the other.
+    Task,
+    /// A socket is there before it is used, and used before it is closed.
+    Socket,
+    /// A port is freed before it is given again.
+    Port,
+    /// A dial, its accept, its connect.
+    Connection,
+    /// Bytes written, bytes read.
+    Payload,
+    /// The end of the stream was read.
+    Eof,
+    /// A process was killed before its peer read the end of the stream.
+    Killed,
+    /// A process starts, then acts, then ends.
+    Process,
+    /// A task waited for it.
+    Awaited,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Edge {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
+    pub(crate) why: Why,
+}
 
 /// Edges by one of their nodes, all in one vector.
 #[derive(Debug)]

@@ -9,12 +9,12 @@
 use std::collections::BTreeSet;
 
 use super::causality::Graph;
-use super::edges::Why;
 use super::grammar::{Expectation, Shape};
 use super::index::{FastMap, NONE, digest};
 use super::lookup;
 use super::matching::{Outcome, Scope, counts, names_port};
 use super::pattern::{Bindings, Fields, unify};
+use super::relation::Why;
 
 /// So many events are compared with lines once the search had to turn back: what a state costs
 /// depends on how many events are concurrent.
@@ -165,7 +165,7 @@ impl<'a> Search<'a> {
     fn new(graph: &'a Graph, scope: &'a Scope, of: &'a Expectation) -> Search<'a> {
         let labels = lookup::labels(graph, of).into_iter().zip(&of.lines);
         let labels = labels.map(|(label, line)| match line.shape.is_concrete() {
-            true => label.unwrap_or(NONE - 1),
+            true => label.min(NONE - 1),
             false => NONE,
         });
         Search {

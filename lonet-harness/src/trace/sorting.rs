@@ -8,7 +8,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use super::causality::Graph;
-use super::edges::Why;
 use super::grammar::Expectation;
 use super::index::{FastMap, NONE, digest};
 use super::labels::Label;
@@ -16,6 +15,7 @@ use super::lookup;
 use super::matching::Scope;
 use super::pattern::{Bindings, Fields, unify};
 use super::races::Races;
+use super::relation::Why;
 
 /// An event in its place.
 #[derive(Clone, Copy, Debug)]
@@ -89,8 +89,8 @@ impl<'a> Sorting<'a> {
             for (index, line) in old.lines.iter().enumerate().rev() {
                 if !line.shape.is_concrete() {
                     open.insert(index as u32);
-                } else if let Some(label) = labels[index] {
-                    plain.entry(label).or_default().push(index as u32);
+                } else if labels[index] != NONE {
+                    plain.entry(labels[index]).or_default().push(index as u32);
                 }
             }
         }
