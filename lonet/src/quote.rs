@@ -104,6 +104,10 @@ fn is_print(c: char) -> bool {
     )
 }
 
+/// What a quoted string stands for, usually the very bytes between its quotes; and how many bytes it
+/// takes, quotes included.
+pub(crate) type Unquoted<'a> = (Cow<'a, [u8]>, usize);
+
 /// What the quoted string that `input` begins with stands for, and how many bytes of `input` it
 /// takes, quotes included: what Go's `Sscanf` accepts for `%q`.
 ///
@@ -114,7 +118,7 @@ fn is_print(c: char) -> bool {
 /// # Errors
 ///
 /// When `input` does not begin with a quoted string: the byte where it goes wrong, and why.
-pub(crate) fn unquote(input: &[u8]) -> Result<(Cow<'_, [u8]>, usize), (usize, QuoteError)> {
+pub(crate) fn unquote(input: &[u8]) -> Result<Unquoted<'_>, (usize, QuoteError)> {
     match input.first() {
         Some(b'"') => unquote_escaped(input),
         Some(b'`') => {
@@ -128,7 +132,7 @@ pub(crate) fn unquote(input: &[u8]) -> Result<(Cow<'_, [u8]>, usize), (usize, Qu
     }
 }
 
-fn unquote_escaped(input: &[u8]) -> Result<(Cow<'_, [u8]>, usize), (usize, QuoteError)> {
+fn unquote_escaped(input: &[u8]) -> Result<Unquoted<'_>, (usize, QuoteError)> {
     let mut text = Cow::Borrowed(&[][..]);
     let mut at = 1;
     loop {
