@@ -442,6 +442,33 @@ async fn dial_into(
         .0
 }
 
+/// However long the port, and whatever the reply is said to be of.
+#[tokio::test]
+async fn what_follows_a_reply_is_the_users() {
+    let net = lonet::join("").await.unwrap();
+    let beta = net.new_host("β").await.unwrap();
+    for peer in ["α:1", "α:12", "α:345", "α:6789", "α:65535", "another:1"] {
+        for bytewise in [false, true] {
+            let answer = reply(&net).replace("α:1", peer) + "welcome";
+            let dialed = dial_into(&net, &beta, answer.as_bytes(), bytewise).await;
+            let mut dialed = dialed.unwrap();
+            assert_eq!(dialed.peer_addr().to_string(), peer);
+            let mut text = String::new();
+            within(dialed.read_to_string(&mut text)).await.unwrap();
+            assert_eq!(text, "welcome", "{peer} {bytewise}");
+        }
+    }
+    // One that could only be read too far is none.
+    let answer = reply(&net).replace("α", "a") + "welcome";
+    let error = dial_into(&net, &beta, answer.as_bytes(), false).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error.cause(), Cause::Protocol(_)), "{error}");
+    // What turns a dial down may be shorter.
+    let refusal = format!("lonet \"{}\" E \"x\"\n", net.network());
+    let error = dial_into(&net, &beta, refusal.as_bytes(), false).await;
+    assert_eq!(error.unwrap_err().cause(), &Cause::Protocol("x".into()));
+}
+
 #[tokio::test]
 async fn a_reply_has_at_most_1024_bytes() {
     let net = lonet::join("").await.unwrap();

@@ -20,7 +20,7 @@ use tokio::task::AbortHandle;
 use super::dial::connection_key;
 use super::handshake::{Refusal, parse_request, reply_connected, reply_error};
 use super::join::Loopback;
-use super::line::{LineReader, Progress};
+use super::line::{LineReader, Progress, nothing_sure};
 use super::source;
 use crate::addr::Addr;
 use crate::virtnet::Net;
@@ -174,7 +174,10 @@ impl Loopback {
             nth,
             line: LineReader::default(),
         };
-        match arrival.line.advance(arrival.stream.as_raw_fd()) {
+        match arrival
+            .line
+            .advance(arrival.stream.as_raw_fd(), nothing_sure)
+        {
             Ok(Progress::Blocked) => self.wait_aside(net, arrival),
             other => self.requested(net, arrival, other),
         }
@@ -194,7 +197,7 @@ impl Loopback {
             peers.next += 1;
             let mut arrival = arrival;
             let task = tokio::spawn(async move {
-                let request = read_line(&arrival.stream, &mut arrival.line);
+                let request = read_line(&arrival.stream, &mut arrival.line, nothing_sure);
                 let request = tokio::time::timeout(REQUEST_TIME, request).await;
                 slow.peers(|peers| peers.waiting.remove(&id));
                 if let (Ok(progress), Some(net)) = (request, weak.upgrade())
@@ -236,12 +239,17 @@ impl Loopback {
     }
 }
 
-/// Waits for a line, or for what makes one impossible; never returns `Progress::Blocked`.
-pub(super) async fn read_line(stream: &TcpStream, line: &mut LineReader) -> io::Result<Progress> {
+/// Waits for a line, of which so much is `sure`, or for what makes one impossible; never returns
+/// `Progress::Blocked`.
+pub(super) async fn read_line(
+    stream: &TcpStream,
+    line: &mut LineReader,
+    sure: impl Fn(&[u8]) -> usize,
+) -> io::Result<Progress> {
     loop {
         stream.readable().await?;
         let progress = stream.try_io(Interest::READABLE, || {
-            match line.advance(stream.as_raw_fd())? {
+            match line.advance(stream.as_raw_fd(), &sure)? {
                 Progress::Blocked => Err(ErrorKind::WouldBlock.into()),
                 progress => Ok(progress),
             }

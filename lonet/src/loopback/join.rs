@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::linux::net::TcpStreamExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::socket::sockopt::TcpNoDelay;
@@ -199,7 +200,11 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
     // What it accepts inherits this.
     setsockopt(&fd, TcpNoDelay, &true)?;
     listen(&fd, Backlog::MAXCONN)?;
-    let listener = std::net::TcpListener::from(fd);
+    // This, too: a request is acknowledged by its reply, which is a packet less. Listening resets
+    // it, and the standard library has it for streams only.
+    let fd = std::net::TcpStream::from(fd);
+    fd.set_quickack(false)?;
+    let listener = std::net::TcpListener::from(OwnedFd::from(fd));
     let osladdr = match listener.local_addr()? {
         std::net::SocketAddr::V4(osladdr) => osladdr,
         std::net::SocketAddr::V6(_) => unreachable!("it was bound to an IPv4 address"),

@@ -18,6 +18,9 @@ use nix::sys::socket::{SockaddrIn, bind, getsockname, setsockopt};
 
 /// 127.x.y.1 to 127.x.y.254.
 const HOSTS: u32 = 254;
+/// So many sockets dial from one address before it is the next one's turn: what the kernel keeps
+/// by pairs of addresses, such as routes and what it has measured, is then at hand.
+const IN_A_ROW: u32 = 64;
 
 /// A random number: the standard library promises that its hash keys are.
 fn random() -> u64 {
@@ -57,6 +60,17 @@ pub(super) fn is_ours(local: SocketAddrV4) -> bool {
     dialing().contains(&local)
 }
 
+/// Counts the sockets: whose turn it is.
+fn turn() -> &'static AtomicU32 {
+    static TURN: OnceLock<AtomicU32> = OnceLock::new();
+    TURN.get_or_init(|| AtomicU32::new(random() as u32))
+}
+
+/// The address whose turn it is has no port left: what dials now dials from another one.
+pub(super) fn give_turn_away() {
+    turn().fetch_add(IN_A_ROW, Ordering::Relaxed);
+}
+
 /// Binds a socket to the next of this process's addresses that is not the one it is to be
 /// connected to: where nobody listens, TCP could connect the socket to itself. Connecting gives it
 /// a port.
@@ -64,15 +78,14 @@ pub(super) fn is_ours(local: SocketAddrV4) -> bool {
 /// Each address has 28,000 ports towards one listener, and a port stays in TIME_WAIT for a minute:
 /// in turns they last for millions of dials.
 pub(super) fn bind_next(fd: &impl AsFd, to: Ipv4Addr) -> io::Result<()> {
-    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
-    let next = NEXT.get_or_init(|| AtomicU32::new(random() as u32));
     let (x, y) = range();
     let local = loop {
-        let z = (next.fetch_add(1, Ordering::Relaxed) % HOSTS + 1) as u8;
+        let z = (turn().fetch_add(1, Ordering::Relaxed) / IN_A_ROW % HOSTS + 1) as u8;
         let ip = Ipv4Addr::new(127, x, y, z);
         if ip != to {
             break SocketAddrV4::new(ip, 0);
         }
+        give_turn_away();
     };
     setsockopt(fd, IpBindAddressNoPort, &true)?;
     Ok(bind(fd.as_fd().as_raw_fd(), &SockaddrIn::from(local))?)
@@ -108,7 +121,7 @@ mod tests {
         let (x, y) = range();
         let to = Ipv4Addr::new(127, x, y, 7);
         let mut seen = BTreeSet::new();
-        for _ in 0..3 * HOSTS {
+        for _ in 0..3 * HOSTS * IN_A_ROW {
             let flags = SockFlag::SOCK_CLOEXEC;
             let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
             bind_next(&fd, to).unwrap();
