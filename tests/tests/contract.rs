@@ -298,6 +298,21 @@ async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// What it started and did not put elsewhere is gone with it.
+#[lonet::test]
+async fn a_kill_takes_the_process_group(scenario: Scenario) -> Result<()> {
+    let fifo = scenario.data_dir("α").join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 1000 > \"$0\" & wait"]).arg(&fifo);
+    let alpha = scenario.command("α", shell).await?;
+    // Opens once the grandchild has it open, and is read to its end when that is gone.
+    let mut open = tokio::fs::File::open(&fifo).await?;
+    alpha.kill().await?;
+    open.read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
 #[lonet::test]
 #[should_panic(expected = "β (program `false`) exited with status 1")]
 async fn a_programs_failure_that_nobody_asks_for(scenario: Scenario) -> Result<()> {

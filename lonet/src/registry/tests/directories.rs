@@ -53,6 +53,20 @@ fn ours_are_repaired_where_that_opens_nothing() {
     }
 }
 
+#[test]
+fn lock_files_are_for_their_owner() {
+    let tmp = Tmp::new();
+    let member = Member::of(NetworkDir::random_in(&tmp.0).unwrap().into());
+    member.announce("α").unwrap();
+    let dir = tmp.base().join(&entries(&tmp.base())[0]);
+    for file in entries(&dir) {
+        // The registry's mode is SQLite's business.
+        if file != "registry.db" {
+            assert_eq!(mode(&dir.join(&file)), 0o600, "{file}");
+        }
+    }
+}
+
 /// Each makes something bad, and says what the message must tell.
 type Layout = (&'static str, fn(&Path));
 

@@ -123,6 +123,20 @@ fn a_lease_can_be_had_once() {
     assert_eq!(a.registry.alive(a.osladdr), Liveness::Alive);
 }
 
+/// A living host's name is never given away, so what can't be told is alive.
+#[test]
+fn a_lease_that_can_not_be_looked_at_is_alive() {
+    let tmp = Tmp::new();
+    let dead = killed(&tmp, &["α"]);
+    let lease = tmp.base().join(format!("x/lease-{dead}"));
+    let away = tmp.base().join("x/away");
+    fs::rename(&lease, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &lease).unwrap();
+    let a = tmp.join("x");
+    assert_eq!(a.registry.alive(dead), Liveness::Alive);
+    assert_eq!(a.announce("α"), Err(Cause::HostExists));
+}
+
 #[test]
 fn only_loopback_is_listened_on() {
     let tmp = Tmp::new();
