@@ -222,7 +222,7 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
     command
         .args([
             "-c",
-            r#"echo "$0 $1"; pwd; echo "$GIVEN-${HOME-none}"; cat"#,
+            r#"echo "$0 $1"; pwd; echo "$GIVEN-${HOME-none}-${LONET_TICKET-none}"; cat"#,
             "a b",
             "ü",
         ])
@@ -231,7 +231,10 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
         .current_dir(&dir);
     let alpha = scenario.command("α", command).await?;
     alpha.until("α exit 0").await?;
-    assert_eq!(alpha.log(), format!("a b ü\n{}\nx y-none\n", dir.display()));
+    assert_eq!(
+        alpha.log(),
+        format!("a b ü\n{}\nx y-none-none\n", dir.display())
+    );
     assert!(alpha.join().await?.success());
     Ok(())
 }

@@ -81,6 +81,15 @@ async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+#[lonet::test]
+async fn a_panicked_role_exits_101(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", panics()).await?;
+    // Whoever looks at a failure has heard of it.
+    assert!(alpha.join().await.is_err());
+    assert_eq!(scenario.trace().lifecycle().count("α exit 101")?, 1);
+    Ok(())
+}
+
 /// What it died of was not the scenario's doing.
 #[lonet::test]
 async fn a_kill_is_no_excuse_for_who_has_died_before(scenario: Scenario) -> Result<()> {

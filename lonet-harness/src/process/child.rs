@@ -263,13 +263,13 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     if let FromNode::Terminated = end {
         // First the host, so that what it closes is nobody's doing, then what the role held.
         let _ = host.close().await;
-        stop.ignore_panics();
     }
     // What the role holds is dropped inside the runtime; that may panic as anything else may.
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(role)));
     let _ = host.close().await;
     let _ = lonet::__private::subnetwork_of(&host).close().await;
     match (end, stop.why()) {
+        // Of a role that was ended, whatever panics by now does so because of that.
         (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
         (FromNode::Returned(_), _) if dropped.is_err() => {
             FromNode::Panicked(stop.panicked_in_root())
@@ -320,11 +320,6 @@ impl Stop {
 
     fn why(&self) -> Option<Why> {
         self.lock().clone()
-    }
-
-    /// From now on, whatever panics does so because the role was ended.
-    fn ignore_panics(&self) {
-        *self.lock() = Some(Why::Terminate);
     }
 
     fn in_root(&self) -> std::sync::MutexGuard<'_, Option<String>> {

@@ -61,6 +61,24 @@ rules! {
         assert_eq!(beta.listen("").await.unwrap().addr().port(), 1);
     }
 
+    async fn a_forgotten_write_half_ends_nothing(net: SubNetwork) {
+        let (dialed, mut accepted) = pair(&net).await;
+        let (mut reader, writer) = dialed.into_split();
+        writer.forget();
+        accepted.write_all(b"x").await.unwrap();
+        assert_eq!(reader.read(&mut [0; 2]).await.unwrap(), 1);
+        let mut buffer = [0; 2];
+        {
+            let mut read = Box::pin(accepted.read(&mut buffer));
+            for _ in 0..10 {
+                assert_pending!(read);
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(reader);
+        assert_eq!(accepted.read(&mut buffer).await.unwrap(), 0);
+    }
+
     async fn halves_reunite(net: SubNetwork) {
         let (dialed, accepted) = pair(&net).await;
         let (reader, writer) = dialed.into_split();
