@@ -237,6 +237,20 @@ async fn half_a_close_is_an_event() {
 }
 
 #[tokio::test]
+async fn the_blanks_of_a_mark_are_folded() {
+    let records = traced(async |net| {
+        net.new_host("α").await?.mark(" a \t b\n\u{a0}c ");
+        Ok(())
+    })
+    .await;
+    let marked = records.iter().find_map(|record| match &record.e {
+        What::Mark { x, .. } => Some(x.as_str()),
+        _ => None,
+    });
+    assert_eq!(marked, Some("a b c"));
+}
+
+#[tokio::test]
 async fn who_asks_a_collector_that_goes_is_told() {
     let dir = NetworkDir::random().unwrap();
     let socket = UnixListener::bind(dir.path().join("trace.sock")).unwrap();

@@ -127,6 +127,16 @@ async fn over_tcp() {
 }
 
 #[tokio::test]
+async fn tcp_does_not_delay() {
+    let listener = Tcp.listen("127.0.0.1:0").await.unwrap();
+    let addr = listener.addr();
+    let (accepted, dialed) = tokio::join!(listener.accept(), Tcp.dial(&addr));
+    for stream in [accepted.unwrap(), dialed.unwrap()] {
+        assert!(stream.as_ref().nodelay().unwrap());
+    }
+}
+
+#[tokio::test]
 async fn over_lonet() {
     let (alpha, beta) = lonet_hosts().await;
     check(alpha, beta, ":10").await;

@@ -269,11 +269,11 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     let _ = host.close().await;
     let _ = lonet::__private::subnetwork_of(&host).close().await;
     match (end, stop.why()) {
-        // Of a role that was ended, whatever panics by now does so because of that.
         (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
         (FromNode::Returned(_), _) if dropped.is_err() => {
             FromNode::Panicked(stop.panicked_in_root())
         }
+        // One that was ended has ended well, whatever panicked of that.
         (end, _) => end,
     }
 }
