@@ -301,6 +301,34 @@ async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// In its PID namespace every scenario has the same pids.
+#[test]
+fn each_process_has_a_profile_of_its_own() {
+    let victim = Command::new(std::env::current_exe().unwrap())
+        .args(["tell_their_profiles", "--exact", "--ignored"])
+        .env("LLVM_PROFILE_FILE", "/nowhere/%p.profraw")
+        .output()
+        .unwrap();
+    assert!(victim.status.success(), "{victim:?}");
+}
+
+#[lonet::test]
+#[ignore = "is run by another test"]
+async fn tell_their_profiles(scenario: Scenario) -> Result<()> {
+    let mut profiles = std::collections::BTreeSet::new();
+    for host in ["α", "β"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $LLVM_PROFILE_FILE"]);
+        let node = scenario.command(host, shell).await?;
+        node.until("_ exit 0").await?;
+        let network = scenario.network().trim_start_matches("lonet");
+        let (begin, profile) = (format!("/nowhere/%p-{network}-"), node.log());
+        assert!(profile.starts_with(&begin), "{profile}");
+        assert!(profiles.insert(profile), "{profiles:?}");
+    }
+    Ok(())
+}
+
 /// What it started and did not put elsewhere is gone with it.
 #[lonet::test]
 async fn a_kill_takes_the_process_group(scenario: Scenario) -> Result<()> {
