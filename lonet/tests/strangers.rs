@@ -268,6 +268,25 @@ async fn what_answers_in_a_hosts_place() {
     assert_eq!(cause(original.await), Cause::ConnectionRefused);
 }
 
+/// An original has no lease, so its row says whether it is there.
+#[tokio::test]
+async fn a_dial_does_not_wait_for_an_original_that_has_left() {
+    let (_, dialed) = dialed_into(async |mut stream, network| {
+        let dir = std::env::temp_dir().join("lonet");
+        let path = dir
+            .join(network.trim_start_matches("lonet"))
+            .join("registry.db");
+        let registry = rusqlite::Connection::open(path).unwrap();
+        registry
+            .execute("DELETE FROM hosts WHERE hostname = 'α'", [])
+            .unwrap();
+        // The dialer hangs up.
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+    })
+    .await;
+    assert_eq!(dialed.unwrap_err().cause(), &Cause::ConnectionRefused);
+}
+
 #[tokio::test]
 async fn a_server_may_speak_first() {
     let (_, dialed) = dialed_into(async |mut stream, net| {

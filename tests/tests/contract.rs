@@ -301,6 +301,37 @@ async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// What still runs when the body has ended is asked to finish before it is killed.
+#[test]
+fn what_is_left_over_is_asked_to_finish() {
+    let place = lonet_tests::tmp::Tmp::new().unwrap();
+    let victim = Command::new(std::env::current_exe().unwrap())
+        .args(["leaves_one_over", "--exact", "--ignored"])
+        .current_dir(place.path())
+        // However slow this machine is.
+        .env("LONET_TIMEOUT", "60")
+        .output()
+        .unwrap();
+    assert!(victim.status.success(), "{victim:?}");
+    let said = std::fs::read_to_string(place.path().join("said")).unwrap();
+    assert_eq!(said, "asked\n");
+}
+
+#[lonet::test]
+#[ignore = "is run by another test"]
+async fn leaves_one_over(scenario: Scenario) -> Result<()> {
+    let fifo = scenario.data_dir("α").join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    let mut shell = Command::new("sh");
+    let traps = r#"trap 'echo asked > said; exit 0' TERM
+        : > "$0"
+        while :; do sleep 0.01; done"#;
+    shell.args(["-c", traps]).arg(&fifo);
+    let _alpha = scenario.command("α", shell).await?;
+    tokio::fs::File::open(&fifo).await?;
+    Ok(())
+}
+
 /// In its PID namespace every scenario has the same pids.
 #[test]
 fn each_process_has_a_profile_of_its_own() {

@@ -295,3 +295,15 @@ async fn tls_says_which_configuration_is_missing() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }
+
+/// `:10` is a port of this place itself, which has a name for TLS, too.
+#[tokio::test]
+async fn tls_to_oneself_has_a_name() {
+    let (alpha, _beta) = pipenet_hosts().await;
+    let tls = tls("α")(alpha);
+    let listener = Arc::new(tls.listen(":10").await.unwrap());
+    let serving = tokio::spawn(serve(Arc::clone(&listener)));
+    assert_eq!(ask(&tls, ":10", "ping").await.unwrap(), "PING from me");
+    listener.close().await.unwrap();
+    serving.await.unwrap().unwrap_err();
+}

@@ -203,7 +203,13 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.command("α", shell).await?;
     // It has its end of this one open, and reads the other one, to its end.
     let _open = tokio::fs::File::open(&from).await?;
-    let orphan = who_writes(&from);
+    let orphan = loop {
+        // The shell first opens it, then makes it the standard output.
+        match who_writes(&from) {
+            Some(orphan) => break orphan,
+            None => tokio::task::yield_now().await,
+        }
+    };
     drop(std::fs::File::create(&until)?);
     while orphan.exists() {
         tokio::task::yield_now().await;
@@ -212,13 +218,13 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
 }
 
 /// The directory in `/proc` of the process whose standard output that is.
-fn who_writes(file: &Path) -> PathBuf {
+fn who_writes(file: &Path) -> Option<PathBuf> {
     let file = file.canonicalize().unwrap();
     let processes = std::fs::read_dir("/proc").unwrap();
     let mut processes = processes.map(|process| process.unwrap().path());
     let writes =
         |process: &PathBuf| std::fs::read_link(process.join("fd/1")).is_ok_and(|to| to == file);
-    processes.find(writes).unwrap()
+    processes.find(writes)
 }
 
 /// SIGKILL at a random moment of the victim's life, a hundred times; a thousand with `LONET_FULL=1`.
