@@ -161,6 +161,22 @@ rules! {
         assert_eq!(read.unwrap().unwrap(), b'x');
     }
 
+    async fn readiness_tells_of_the_end(net: SubNetwork) {
+        let (dialed, mut accepted) = pair(&net).await;
+        assert!(!accepted.ready(Interest::WRITABLE).await.unwrap().is_write_closed());
+        accepted.shutdown().await.unwrap();
+        drop(dialed);
+        let ended = async {
+            while !accepted.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+                tokio::task::yield_now().await;
+            }
+            while !accepted.ready(Interest::WRITABLE).await.unwrap().is_write_closed() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(TOO_LONG, ended).await.unwrap();
+    }
+
     async fn a_full_connection_is_not_writable(net: SubNetwork) {
         let (dialed, mut accepted) = pair(&net).await;
         dialed.writable().await.unwrap();
