@@ -489,7 +489,8 @@ async fn waiting(from: &Host) -> tokio::task::JoinHandle<Result<Stream>> {
     tokio::task::yield_now().await;
     // Who is refused came after it.
     let later = from.dial("α:11").await;
-    assert_eq!(later.unwrap_err().cause(), &Cause::ConnectionRefused);
+    let error = later.expect_err("nobody listens there");
+    assert_eq!(error.cause(), &Cause::ConnectionRefused);
     dial
 }
 

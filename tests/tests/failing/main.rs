@@ -322,7 +322,7 @@ fn a_deadline_is_scaled() {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("did not end within 1 s"), "{text}");
+    assert!(text.contains("did not end within 1.0 s"), "{text}");
 }
 
 #[test]

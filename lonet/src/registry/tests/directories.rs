@@ -278,6 +278,35 @@ fn a_sweep_removes_what_is_marked_and_dead() {
     drop(named);
 }
 
+/// What a link leads to lies elsewhere, and what is another user's is theirs to sweep.
+#[test]
+fn a_sweep_leaves_links_and_what_belongs_to_others() {
+    let tmp = Tmp::new();
+    drop(tmp.dir("named"));
+    leftover(&tmp, "r-000000000001");
+    fs::rename(tmp.base().join("r-000000000001"), tmp.0.join("away")).unwrap();
+    symlink(tmp.0.join("away"), tmp.base().join("r-000000000001")).unwrap();
+    let mut expected = vec!["named", "r-000000000001"];
+    // Only root can make a file that belongs to another user.
+    if geteuid().is_root() {
+        leftover(&tmp, "r-000000000002");
+        chown(tmp.base().join("r-000000000002"), Some(54321), None).unwrap();
+        expected.push("r-000000000002");
+    }
+    sweep::sweep(&tmp.base());
+    assert_eq!(entries(&tmp.base()), expected);
+}
+
+#[test]
+fn what_is_kept_is_not_swept() {
+    let tmp = Tmp::new();
+    let dir = NetworkDir::random_in(&tmp.0).unwrap();
+    let name = dir.name().to_owned();
+    dir.keep().unwrap();
+    sweep::sweep(&tmp.base());
+    assert_eq!(entries(&tmp.base()), [name]);
+}
+
 #[test]
 fn a_sweep_removes_a_few_at_a_time_and_in_the_end_all() {
     let tmp = Tmp::new();

@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::super::flock::{self, Kind};
 use super::super::{Liveness, Lookup, Registry};
@@ -153,7 +154,10 @@ fn a_look_up_never_waits_for_a_writer() {
     a.announce("α").unwrap();
     let other = rusqlite::Connection::open(tmp.base().join("x/registry.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let begun = Instant::now();
     assert_eq!(a.registry.try_lookup("α"), None);
+    // Who waits for the registry does so for 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(5));
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(a.registry.try_lookup("α"), Some(Ok(Lookup::At(a.osladdr))));
 
