@@ -288,6 +288,32 @@ async fn read_and_write_after_a_close() {
     .await;
 }
 
+/// An operation that starts after a close never succeeds, not even with what has come before it.
+#[tokio::test]
+async fn what_has_come_is_not_read_after_a_close() {
+    async fn check(w: &mut World, why: Cause) {
+        let mut buf = Vec::with_capacity(9);
+        assert_eq!(cause(w.dialed.read_u8().await), why);
+        assert_eq!(cause(w.dialed.peek(&mut [0; 9]).await), why);
+        assert_eq!(cause(w.dialed.try_read(&mut [0; 9])), why);
+        assert_eq!(cause(w.dialed.try_read_buf(&mut buf)), why);
+    }
+    on_both(async |mut w| {
+        w.accepted.write_all(b"unread").await.unwrap();
+        w.dialed.readable().await.unwrap();
+        w.dialed.close().await.unwrap();
+        check(&mut w, Cause::SocketDown).await;
+    })
+    .await;
+    on_both(async |mut w| {
+        w.accepted.write_all(b"unread").await.unwrap();
+        w.dialed.readable().await.unwrap();
+        w.beta.close().await.unwrap();
+        check(&mut w, Cause::HostDown).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn read_and_write_while_something_closes() {
     on_both(async |mut w| {

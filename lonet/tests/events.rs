@@ -5,13 +5,16 @@
     reason = "a test that can't go on has failed, whatever the error"
 )]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 use std::task::Poll;
+use std::time::Duration;
 
 use lonet::__private::NetworkDir;
-use lonet::trace::{Event, Line, Record, What};
+use lonet::trace::{Event, Line, Record, Tracing, What};
 use lonet::{Result, SubNetwork};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -231,4 +234,47 @@ async fn half_a_close_is_an_event() {
         _ => None,
     });
     assert_eq!(written, Some(2));
+}
+
+#[tokio::test]
+async fn the_blanks_of_a_mark_are_folded() {
+    let records = traced(async |net| {
+        net.new_host("α").await?.mark(" a \t b\n\u{a0}c ");
+        Ok(())
+    })
+    .await;
+    let marked = records.iter().find_map(|record| match &record.e {
+        What::Mark { x, .. } => Some(x.as_str()),
+        _ => None,
+    });
+    assert_eq!(marked, Some("a b c"));
+}
+
+#[tokio::test]
+async fn who_asks_a_collector_that_goes_is_told() {
+    let dir = NetworkDir::random().unwrap();
+    let socket = UnixListener::bind(dir.path().join("trace.sock")).unwrap();
+    let collector = std::thread::spawn(move || {
+        let (stream, _) = socket.accept().unwrap();
+        // The hello, and what is asked.
+        BufReader::new(stream).lines().take(2).for_each(drop);
+    });
+    let tracing = Tracing::of(dir.path()).unwrap().unwrap();
+    let asking = tracing.socket.ask("α mark x", None);
+    let asked = tokio::time::timeout(Duration::from_secs(20), asking).await;
+    let error = asked.expect("it waits for ever").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    collector.join().unwrap();
+}
+
+/// A socket's address holds 108 bytes, a path any number.
+#[test]
+fn a_collector_is_reached_by_a_long_path() {
+    let network = NetworkDir::random().unwrap();
+    let dir = network.path().join("x".repeat(120));
+    std::fs::create_dir(&dir).unwrap();
+    let open = File::open(&dir).unwrap();
+    let short = format!("/proc/self/fd/{}/trace.sock", open.as_raw_fd());
+    let _socket = UnixListener::bind(short).unwrap();
+    assert!(Tracing::of(&dir).unwrap().is_some());
 }

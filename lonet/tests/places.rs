@@ -52,6 +52,9 @@ fn in_another_process() {
 fn a_program_finds_its_place_in_the_environment() {
     let unset = "join lonet: invalid name: the environment variable";
     assert!(told(&[("LONET_HOST", "α")]).contains(&format!("{unset} LONET_NETWORK")));
+    // Empty is as good as unset: it means no fresh network.
+    let empty = told(&[("LONET_NETWORK", ""), ("LONET_HOST", "α")]);
+    assert!(empty.contains(&format!("{unset} LONET_NETWORK")), "{empty}");
     assert!(told(&[("LONET_NETWORK", "x")]).contains(&format!("{unset} LONET_HOST")));
     let net = runtime().block_on(lonet::join("")).unwrap();
     let told = told(&[("LONET_NETWORK", net.name()), ("LONET_HOST", "α")]);

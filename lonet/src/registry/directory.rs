@@ -136,6 +136,22 @@ impl NetworkDir {
         &self.path
     }
 
+    /// Leaves the directory where it is, for whoever wants to look into it: nobody removes it, also
+    /// if the network is a random one.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Io`] when the system fails; then it goes as any other.
+    pub fn keep(self) -> Result<(), Cause> {
+        let mark = self.path.join(MARK);
+        match fs::remove_file(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &mark, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The right to change the registry, held until this is dropped.
     pub(super) fn writer(&self) -> Result<WriterLock, Cause> {
         let path = self.path.join(WRITER);

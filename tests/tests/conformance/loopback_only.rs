@@ -64,11 +64,18 @@ async fn illegal_network_names() {
 #[tokio::test]
 async fn the_socket_is_there_and_has_no_delay() {
     use std::os::fd::{AsFd, AsRawFd};
+
+    use nix::sys::socket::{getsockopt, sockopt};
+
     let net = lonet::join("").await.unwrap();
     let (alpha, beta) = hosts(&net).await;
     let listener = alpha.listen(":10").await.unwrap();
-    let (dialed, _accepted) = connect(&alpha, &beta, &listener).await;
+    let (dialed, accepted) = connect(&alpha, &beta, &listener).await;
     assert!(dialed.socket().unwrap().as_fd().as_raw_fd() > 2);
+    for stream in [&dialed, &accepted] {
+        let socket = stream.socket().unwrap();
+        assert!(getsockopt(&socket, sockopt::TcpNoDelay).unwrap());
+    }
 
     let net = lonet::pipenet::network("x");
     let (alpha, beta) = hosts(&net).await;

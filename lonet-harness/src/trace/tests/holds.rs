@@ -78,6 +78,9 @@ fn wildcards_and_variables() {
     holds(&trace, &PING_PONG.replace('β', "$b").replace('α', "$a"));
     holds(&trace, &PING_PONG.replace('β', "_"));
     fails(&trace, &PING_PONG.replace(['β', 'α'], "$b"));
+    // Different variables are different hosts.
+    let named = PING_PONG.replace('β', "$b").replace('α', "$a");
+    fails(&trace, &named.replace("$a:10 listen", "$c:10 listen"));
     fails(
         &trace,
         &PING_PONG.replace(":1 ", ":$p ").replace(":10", ":$p"),
@@ -97,6 +100,25 @@ fn contains_takes_some_of_the_events() {
             .check_contains("β:1 close α:1\nα:1 close β:1")
             .is_err()
     );
+}
+
+/// Of two that are alike and concurrent, either may be the one.
+#[test]
+fn contains_looks_at_all_that_are_alike() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    for before in ["one", "two"] {
+        let task = w.task(alpha);
+        w.mark(task, before);
+        w.mark(task, "same");
+    }
+    w.join(alpha);
+    let trace = w.trace();
+    for before in ["one", "two"] {
+        trace.contains(format!("α mark same\nα mark {before}"));
+    }
+    let both = "α mark same\nα mark same\nα mark one";
+    assert!(trace.check_contains(both).is_err());
 }
 
 #[test]

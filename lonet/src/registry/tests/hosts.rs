@@ -5,6 +5,7 @@ use std::net::SocketAddrV4;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::super::flock::{self, Kind};
 use super::super::{Liveness, Lookup, Registry};
@@ -123,6 +124,20 @@ fn a_lease_can_be_had_once() {
     assert_eq!(a.registry.alive(a.osladdr), Liveness::Alive);
 }
 
+/// A living host's name is never given away, so what can't be told is alive.
+#[test]
+fn a_lease_that_can_not_be_looked_at_is_alive() {
+    let tmp = Tmp::new();
+    let dead = killed(&tmp, &["α"]);
+    let lease = tmp.base().join(format!("x/lease-{dead}"));
+    let away = tmp.base().join("x/away");
+    fs::rename(&lease, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &lease).unwrap();
+    let a = tmp.join("x");
+    assert_eq!(a.registry.alive(dead), Liveness::Alive);
+    assert_eq!(a.announce("α"), Err(Cause::HostExists));
+}
+
 #[test]
 fn only_loopback_is_listened_on() {
     let tmp = Tmp::new();
@@ -139,7 +154,10 @@ fn a_look_up_never_waits_for_a_writer() {
     a.announce("α").unwrap();
     let other = rusqlite::Connection::open(tmp.base().join("x/registry.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let begun = Instant::now();
     assert_eq!(a.registry.try_lookup("α"), None);
+    // Who waits for the registry does so for 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(5));
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(a.registry.try_lookup("α"), Some(Ok(Lookup::At(a.osladdr))));
 
