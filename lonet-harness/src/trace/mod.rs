@@ -1,5 +1,5 @@
 //! Traces: what every process reported → which event happens before which → does an expectation
-//! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
+//! hold, and if not, why. All of it is pure, `rewriting` apart. Start with [`Trace`]. A map of:
 //!
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
 //!   between processes; `sent`: how much of what was about to be sent was;
@@ -10,7 +10,7 @@
 //! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
-//! - `expected`: what an assertion takes, and rewriting it in place;
+//! - `expected`: what an assertion takes; `rewriting`: it in place; `literal`: a literal of a source;
 //! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
@@ -22,15 +22,17 @@ pub(crate) mod columns;
 pub(crate) mod diagnosis;
 mod drawing;
 pub(crate) mod edges;
-mod expected;
+pub(crate) mod expected;
 pub mod grammar;
 pub(crate) mod hints;
+mod literal;
 mod matching;
 mod past;
 mod pattern;
 mod persist;
 pub(crate) mod problems;
 mod races;
+pub(crate) mod rewriting;
 mod search;
 mod sent;
 pub(crate) mod symbols;

@@ -3,6 +3,7 @@
 mod diagrams;
 mod holds;
 mod lines;
+mod literals;
 mod messages;
 mod oracle;
 mod records;
