@@ -10,6 +10,7 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::columns::aligned;
 use crate::trace::diagnosis::{Difference, Parts, Problem, Told, line_of};
+use crate::trace::expected::Advice;
 use crate::trace::hints::Hint;
 use crate::trace::relation::Why;
 
@@ -57,7 +58,10 @@ struct Page<'a> {
 impl Page<'_> {
     fn write(mut self) -> String {
         self.headline();
-        if matches!(self.parts.problem, Problem::Syntax(_)) {
+        if matches!(
+            self.parts.problem,
+            Problem::Syntax(_) | Problem::Unusable(_)
+        ) {
             return self.text;
         }
         self.difference();
@@ -107,6 +111,7 @@ impl Page<'_> {
             Problem::Syntax(error) => {
                 self.line(&format!("the expected trace is malformed: {error}"));
             }
+            Problem::Unusable(why) => self.line(&format!("no expected trace: {why}")),
             Problem::AboveCause {
                 line,
                 event,
@@ -308,11 +313,17 @@ impl Page<'_> {
         if self.parts.mode == Mode::Some {
             return;
         }
-        match self.parts.can_update {
-            Some(true) => self.line(
+        match &self.parts.advice {
+            Some(Advice::Ask) => self.line(
                 "\nto take what happened for what is expected, run the test with UPDATE_EXPECT=1",
             ),
-            Some(false) => self.line(
+            Some(Advice::MoveFromAttribute) => self.line(
+                "\nto have the expectation rewritten, put it into a file, `trace_file = \"….trace\"` in place of `trace = \"…\"`, and run the test with UPDATE_EXPECT=1",
+            ),
+            Some(Advice::Part(place)) => self.line(&format!(
+                "\nnothing was rewritten: what is expected at {place} was settled before, by another run that reaches the same place; one text can't say two runs that differ: give each its own",
+            )),
+            Some(Advice::Move) => self.line(
                 "\nto have the expectation rewritten, put it into expect![[r#\"…\"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1",
             ),
             None => {}

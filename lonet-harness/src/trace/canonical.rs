@@ -243,7 +243,11 @@ impl Comments {
             rest: Vec::new(),
         };
         let mut pending: Vec<String> = Vec::new();
-        for (number, text) in (1u32..).zip(old.source.split('\n')) {
+        // A blank line parts what is above from what is below: above the first text there is
+        // nothing, but a literal begins with one.
+        let is_blank = |(_, text): &(u32, &str)| text.trim().is_empty();
+        let texts = (1u32..).zip(old.source.split('\n'));
+        for (number, text) in texts.skip_while(is_blank) {
             match lines.peek() {
                 Some((index, line)) if line.number == number => {
                     let index = *index as u32;

@@ -1,5 +1,5 @@
 //! Traces: what every process reported → which event happens before which → does an expectation
-//! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
+//! hold, and if not, why. All of it is pure, `rewriting` apart. Start with [`Trace`]. A map of:
 //!
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
 //!   between processes; `gathered`: what the two know so far; `sent`: how much of what was about to
@@ -12,7 +12,7 @@
 //! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
-//! - `expected`: what an assertion takes, and rewriting it in place;
+//! - `expected`: what an assertion takes; `rewriting`: it in place; `literal`: a literal of a source;
 //! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
@@ -26,12 +26,13 @@ mod counting;
 pub(crate) mod diagnosis;
 mod drawing;
 mod edges;
-mod expected;
+pub(crate) mod expected;
 mod gathered;
 pub mod grammar;
 pub(crate) mod hints;
 mod index;
 mod labels;
+mod literal;
 mod lookup;
 mod matching;
 mod past;
@@ -40,6 +41,7 @@ mod persist;
 pub(crate) mod problems;
 mod races;
 pub(crate) mod relation;
+pub(crate) mod rewriting;
 mod search;
 mod sent;
 mod sorting;

@@ -3,6 +3,7 @@
 //! Owns the public questions and assertions. How they are answered is the business of the modules
 //! beside this one; how a failure reads, of `report`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
@@ -12,7 +13,7 @@ use lonet::trace::{Event, EventId, Verb};
 use super::canonical;
 use super::causality::Graph;
 use super::diagnosis::Mismatch;
-use super::expected::Expected;
+use super::expected::{Advice, Expected, Source};
 use super::grammar::{Expectation, SyntaxError};
 use super::index::NONE;
 use super::matching::{Mode, Outcome, Scope, decide};
@@ -215,16 +216,47 @@ impl Trace {
     ///
     /// Why it doesn't.
     pub fn check(&self, expected: impl Expected) -> Result<(), Mismatch> {
-        let text = expected.text();
-        let parsed = Expectation::parse(&text).map_err(|error| Mismatch::syntax(self, error))?;
-        if expected.updates() {
-            if let Some(text) = canonical::updated(&self.graph, self.scope(), &parsed) {
-                expected.rewrite(&text);
-            }
-            return Ok(());
+        self.check_source(&expected.source())
+    }
+
+    pub(crate) fn check_source(&self, source: &Source<'_>) -> Result<(), Mismatch> {
+        if source.updates() {
+            return self.update(source);
         }
-        self.check_parsed(&parsed, Mode::All)
-            .map_err(|mismatch| mismatch.updatable(expected.can_update()))
+        let text = self.text_of(source)?;
+        self.check_text(&text, source.advice())
+    }
+
+    /// The first run that asks a place settles what it says; it must hold of the others as it is.
+    fn update(&self, source: &Source<'_>) -> Result<(), Mismatch> {
+        let settled = match source.settled() {
+            Some(settled) => Some(settled),
+            None => {
+                let old = self.text_of(source)?;
+                let parsed = self.parsed(&old)?;
+                let new = canonical::updated(&self.graph, self.scope(), &parsed);
+                source
+                    .settle(&old, new.as_deref())
+                    .map_err(|why| Mismatch::unusable(self, why))?
+            }
+        };
+        match settled {
+            Some(settled) => self.check_text(&settled, Advice::Part(source.place())),
+            None => Ok(()),
+        }
+    }
+
+    fn text_of<'s>(&self, source: &'s Source<'_>) -> Result<Cow<'s, str>, Mismatch> {
+        source.text().map_err(|why| Mismatch::unusable(self, why))
+    }
+
+    fn parsed(&self, text: &str) -> Result<Expectation, Mismatch> {
+        Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
+    }
+
+    fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
+        self.check_parsed(&self.parsed(text)?, Mode::All)
+            .map_err(|mismatch| mismatch.advised(advice))
     }
 
     /// Asserts that the lines hold of some of the events of the view.
@@ -258,9 +290,9 @@ impl Trace {
     ///
     /// Why they don't.
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
-        let parsed = Expectation::parse(&expected.text());
-        let parsed = parsed.map_err(|error| Mismatch::syntax(self, error))?;
-        self.check_parsed(&parsed, Mode::Some)
+        let source = expected.source();
+        let text = self.text_of(&source)?;
+        self.check_parsed(&self.parsed(&text)?, Mode::Some)
     }
 
     /// Whether a parsed expectation holds.

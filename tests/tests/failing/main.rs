@@ -526,7 +526,7 @@ fn a_trace_that_does_not_hold() {
 
         artifacts: …
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        to have the expectation rewritten, put it into a file, `trace_file = "….trace"` in place of `trace = "…"`, and run the test with UPDATE_EXPECT=1
 
     "##]],
     );

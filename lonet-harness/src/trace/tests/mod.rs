@@ -4,6 +4,7 @@ mod counting;
 mod diagrams;
 mod holds;
 mod lines;
+mod literals;
 mod messages;
 mod oracle;
 mod records;

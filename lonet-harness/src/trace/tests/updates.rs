@@ -314,3 +314,29 @@ fn raced_literals_that_hold_by_luck_are_replaced() {
         "#]],
     );
 }
+
+#[test]
+fn a_new_first_event_is_not_parted_from_the_old_one() {
+    update(
+        &ping_pong(),
+        "
+            β:1 dial α:10
+            α:1 accept β:1
+            β:1 connect α:1
+
+            α:1 close β:1
+            β:1 close α:1
+            α:10 close
+        ",
+        expect![[r#"
+            α:10 listen
+            β:1  dial    α:10
+            α:1  accept  β:1
+            β:1  connect α:1
+
+            α:1  close   β:1
+            β:1  close   α:1
+            α:10 close
+        "#]],
+    );
+}
