@@ -21,7 +21,7 @@ use super::dial::connection_key;
 use super::handshake::{Refusal, parse_request, reply_connected, reply_error};
 use super::join::Loopback;
 use super::line::{LineReader, Progress};
-use super::source;
+use super::source::{self, Pair};
 use crate::addr::Addr;
 use crate::virtnet::Net;
 use crate::virtnet::engine::{Engine, Knock};
@@ -165,7 +165,11 @@ impl Loopback {
             None => 0,
         };
         // Before a byte is read: only processes of this user, or of root, get in.
-        if !source::is_ours(peer) && !self.peer_check.allows(self.osladdr, peer) {
+        let end = Pair {
+            local: peer,
+            remote: self.osladdr,
+        };
+        if !source::is_ours(end) && !self.peer_check.allows(self.osladdr, peer) {
             return;
         }
         let mut arrival = Arrival {

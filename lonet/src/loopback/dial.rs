@@ -240,7 +240,7 @@ fn start_connecting(at: SocketAddrV4) -> io::Result<(OwnedFd, Source)> {
         setsockopt(&fd, TcpNoDelay, &true)?;
         match connect(fd.as_raw_fd(), &SockaddrIn::from(at)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {
-                let source = Source::of(&fd)?;
+                let source = Source::of(&fd, at)?;
                 return Ok((fd, source));
             }
             Err(Errno::EADDRNOTAVAIL) if tries < SOURCES => tries += 1,
