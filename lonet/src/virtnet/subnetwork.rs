@@ -232,6 +232,10 @@ impl SubNetwork {
             return Err(Cause::NetworkDown);
         }
         let name: Arc<str> = name.into();
+            // Whatever it holds, it is shown in one line.
+            Err(cause @ Cause::InvalidName(_)) => {
+                Err(self.net.error("new host", cause).about(format!("{name:?}")))
+            }
         let announced = match self.net.engine.announce(name.clone()).await {
             Ok(announced) => announced,
             // Closed meanwhile: that is why the registry would not.
