@@ -95,23 +95,40 @@ async fn acceptor() {
 
 #[tokio::test]
 async fn a_squatter_on_a_dead_hosts_port_is_refused() {
-    // Reads and says nothing; says something else; says what it hears; hangs up.
-    type Behaviour = (&'static str, fn(TcpStream));
-    let behaviours: [Behaviour; 4] = [
-        ("silent", |mut stream| {
-            let _ = stream.read_to_end(&mut Vec::new());
+    // Reads and says nothing; says something else; says what it hears; hangs up; knows all. What
+    // it was told.
+    type Behaviour = (&'static str, fn(TcpStream, &str) -> Vec<u8>);
+    let behaviours: [Behaviour; 5] = [
+        ("silent", |mut stream, _| {
+            let mut heard = Vec::new();
+            let _ = stream.read_to_end(&mut heard);
+            heard
         }),
-        ("garbage", |mut stream| {
+        ("garbage", |mut stream, _| {
+            let mut heard = Vec::new();
             let _ = stream.write_all(b"220 smtp.example.org\r\n");
-            let _ = stream.read_to_end(&mut Vec::new());
+            let _ = stream.read_to_end(&mut heard);
+            heard
         }),
-        ("echo", |mut stream| {
+        ("echo", |mut stream, _| {
+            let mut heard = Vec::new();
             let mut buf = [0; 1024];
             while let Ok(read @ 1..) = stream.read(&mut buf) {
                 let _ = stream.write_all(&buf[..read]);
+                heard.extend_from_slice(&buf[..read]);
             }
+            heard
         }),
-        ("hangs up", drop),
+        ("hangs up", |stream, _| {
+            drop(stream);
+            Vec::new()
+        }),
+        ("answers as the host would", |mut stream, reply| {
+            let mut heard = Vec::new();
+            let _ = stream.write_all(reply.as_bytes());
+            let _ = stream.read_to_end(&mut heard);
+            heard
+        }),
     ];
     for (what, behave) in behaviours {
         let net = lonet::join("").await.unwrap();
@@ -125,10 +142,12 @@ async fn a_squatter_on_a_dead_hosts_port_is_refused() {
         alpha.kill();
 
         let squatter = TcpListener::bind(osladdr).unwrap();
-        let squatting = std::thread::spawn(move || behave(squatter.accept().unwrap().0));
+        let reply = reply(&net);
+        let squatting = std::thread::spawn(move || behave(squatter.accept().unwrap().0, &reply));
         let error = within(beta.dial("α:10")).await.unwrap_err();
         assert_eq!(error.cause(), &Cause::ConnectionRefused, "{what}");
-        squatting.join().unwrap();
+        let heard = squatting.join().unwrap();
+        assert_eq!(String::from_utf8_lossy(&heard), "", "{what}");
         // Nor by one who does not know it yet.
         let gamma = lonet::join(net.name()).await.unwrap();
         let gamma = gamma.new_host("γ").await.unwrap();
@@ -245,25 +264,6 @@ async fn another_users_client_does_not_get_in(scenario: Scenario) -> lonet_harne
     Ok(())
 }
 
-/// Takes as many descriptors as it may have.
-fn all_descriptors() -> u64 {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
-    most
-}
-
-/// Connects so often, says nothing, and hangs up on nobody.
-fn silent() {
-    let osladdr: SocketAddrV4 = told().unwrap().parse().unwrap();
-    let wanted: usize = told().unwrap().parse().unwrap();
-    let most = usize::try_from(all_descriptors()).unwrap_or(usize::MAX);
-    let peers: Vec<TcpStream> = (0..wanted.min(most.saturating_sub(50)))
-        .map(|_| TcpStream::connect(osladdr).unwrap())
-        .collect();
-    tell(&peers.len().to_string());
-    told();
-}
-
 /// Becomes another user and connects from an address that is in use towards another destination:
 /// the kernel gives it, if nothing is bound by hand and this port is asked for. Python, as an
 /// option that no library knows is set without `unsafe`.
@@ -359,6 +359,25 @@ async fn another_user_behind_an_address_that_dials_does_not_get_in() {
         return;
     }
     assert_eq!((&*said, &*failed), ("heard 0", ""));
+}
+
+/// Takes as many descriptors as it may have.
+fn all_descriptors() -> u64 {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    most
+}
+
+/// Connects so often, says nothing, and hangs up on nobody.
+fn silent() {
+    let osladdr: SocketAddrV4 = told().unwrap().parse().unwrap();
+    let wanted: usize = told().unwrap().parse().unwrap();
+    let most = usize::try_from(all_descriptors()).unwrap_or(usize::MAX);
+    let peers: Vec<TcpStream> = (0..wanted.min(most.saturating_sub(50)))
+        .map(|_| TcpStream::connect(osladdr).unwrap())
+        .collect();
+    tell(&peers.len().to_string());
+    told();
 }
 
 #[tokio::test]

@@ -232,6 +232,10 @@ impl SubNetwork {
         let core = self.add(name).await;
         match core {
             Ok(core) => Ok(Host::of(self.net.clone(), core)),
+            // Whatever it holds, it is shown in one line.
+            Err(cause @ Cause::InvalidName(_)) => {
+                Err(self.net.error("new host", cause).about(format!("{name:?}")))
+            }
             Err(cause) => Err(self.net.error("new host", cause).about(name)),
         }
     }
@@ -242,10 +246,6 @@ impl SubNetwork {
             return Err(Cause::NetworkDown);
         }
         let name: Arc<str> = name.into();
-            // Whatever it holds, it is shown in one line.
-            Err(cause @ Cause::InvalidName(_)) => {
-                Err(self.net.error("new host", cause).about(format!("{name:?}")))
-            }
         let announced = match self.net.engine.announce(name.clone()).await {
             Ok(announced) => announced,
             // Closed meanwhile: that is why the registry would not.
