@@ -255,8 +255,9 @@ impl Loopback {
         if owner == Owner::Stranger {
             return Err(Cause::ConnectionRefused);
         }
-        // The connection was made to whoever listened then. If the host's lease is held now, it was
-        // held then, and a lease ends after its listener's subnetwork has: it was the host.
+        // The connection was made to whoever listened then. A subnetwork takes its lease after it
+        // listens and gives it up after it has stopped: if the lease is held now, it was the host's
+        // listener that took the connection.
         let is_the_hosts = match self.registry.alive(at) {
             Liveness::Alive => true,
             Liveness::Dead => false,
