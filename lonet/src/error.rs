@@ -228,7 +228,7 @@ impl fmt::Display for Error {
             subject,
             cause,
         } = &*self.0;
-        write!(f, "{op} {network}")?;
+        write!(f, "{op} {}", Shown(network))?;
         match (source, addr, subject) {
             (Some(source), Some(addr), _) => write!(f, " {source}->{addr}")?,
             (Some(source), None, Some(subject)) => write!(f, " {source}->{subject}")?,
@@ -237,6 +237,21 @@ impl fmt::Display for Error {
             (None, None, None) => {}
         }
         write!(f, ": {cause}")
+    }
+}
+
+/// A network's name, as a literal if it holds what would move a cursor or end the line: any text may
+/// have been asked for.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(name) = self;
+        if name.chars().any(char::is_control) {
+            write!(f, "{name:?}")
+        } else {
+            f.write_str(name)
+        }
     }
 }
 

@@ -265,6 +265,12 @@ async fn what_answers_in_a_hosts_place() {
         stream.write_all(line.as_bytes()).await.unwrap();
     });
     assert_eq!(cause(original.await), Cause::ConnectionRefused);
+    let another = dialed_into(async |mut stream, net| {
+        let line = format!("lonet \"{net}\" connected \"π:1\"\n");
+        stream.write_all(line.as_bytes()).await.unwrap();
+    });
+    let why = "π:1 answered, which is not α's";
+    assert_eq!(cause(another.await), Cause::Protocol(why.to_owned()));
 }
 
 /// An original has no lease, so its row says whether it is there.

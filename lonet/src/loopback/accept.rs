@@ -21,7 +21,7 @@ use super::dial::connection_key;
 use super::handshake::{Refusal, parse_request, reply_connected, reply_error};
 use super::join::Loopback;
 use super::line::{LineReader, Progress, nothing_sure};
-use super::source;
+use super::source::{self, Pair};
 use crate::addr::Addr;
 use crate::virtnet::Net;
 use crate::virtnet::engine::{Engine, Knock};
@@ -126,22 +126,55 @@ impl Slow {
 /// A connection that was taken from the OS.
 struct Arrival {
     stream: TcpStream,
+    /// The runtime that drives the stream.
+    runtime: tokio::runtime::Id,
     peer: SocketAddrV4,
     nth: u64,
     line: LineReader,
 }
 
+/// That a subnetwork is served. When this is dropped and the subnetwork is open, the runtime that
+/// served it has ended: then another one serves it, or it closes, as at the end of a process.
+/// Else it would look alive to others, and every dial to it would wait for ever.
+pub(super) struct Serving {
+    net: Weak<Net>,
+    /// The runtime that serves.
+    runtime: tokio::runtime::Id,
+}
+
+impl Serving {
+    pub(super) fn on(runtime: tokio::runtime::Id, net: &Arc<Net>) -> Serving {
+        let net = Arc::downgrade(net);
+        Serving { net, runtime }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(net) = self.net.upgrade()
+            && let Engine::Loopback(loopback) = &net.engine
+            && !loopback.serve_elsewhere(&net, self.runtime)
+        {
+            net.end();
+        }
+    }
+}
+
 /// Takes connections for as long as the subnetwork lives.
-pub(super) async fn serve(listener: Arc<TcpListener>, net: Weak<Net>) {
+pub(super) async fn serve(listener: Arc<TcpListener>, serving: Serving) {
     loop {
         let accepted = listener.accept().await;
         // Held for one connection only: a task must not keep the network open.
-        let Some(net) = net.upgrade() else { return };
+        let Some(net) = serving.net.upgrade() else {
+            return;
+        };
         let Engine::Loopback(loopback) = &net.engine else {
             return;
         };
         match accepted {
-            Ok((stream, SocketAddr::V4(peer))) => loopback.arrived(&net, stream, peer),
+            Ok((stream, SocketAddr::V4(peer))) => {
+                loopback.arrived(&net, stream, peer, serving.runtime);
+            }
             Ok((_, SocketAddr::V6(_))) => {}
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                 // It was shut: the subnetwork is closed.
@@ -159,17 +192,28 @@ pub(super) async fn serve(listener: Arc<TcpListener>, net: Weak<Net>) {
 
 impl Loopback {
     /// A connection has come in. Usually its request came with it; else it is waited for aside.
-    fn arrived(&self, net: &Arc<Net>, stream: TcpStream, peer: SocketAddrV4) {
+    fn arrived(
+        &self,
+        net: &Arc<Net>,
+        stream: TcpStream,
+        peer: SocketAddrV4,
+        runtime: tokio::runtime::Id,
+    ) {
         let nth = match net.reporter() {
             Some(_) => self.count_accepted((peer, self.osladdr)),
             None => 0,
         };
         // Before a byte is read: only processes of this user, or of root, get in.
-        if !source::is_ours(peer) && !self.peer_check.allows(self.osladdr, peer) {
+        let end = Pair {
+            local: peer,
+            remote: self.osladdr,
+        };
+        if !source::is_ours(end) && !self.peer_check.allows(self.osladdr, peer) {
             return;
         }
         let mut arrival = Arrival {
             stream,
+            runtime,
             peer,
             nth,
             line: LineReader::default(),
@@ -213,7 +257,11 @@ impl Loopback {
     /// The request is there, or will never be.
     fn requested(&self, net: &Arc<Net>, arrival: Arrival, progress: io::Result<Progress>) {
         let Arrival {
-            stream, peer, nth, ..
+            stream,
+            runtime,
+            peer,
+            nth,
+            ..
         } = arrival;
         let network = net.network();
         let request = match progress {
@@ -229,7 +277,7 @@ impl Loopback {
             stream,
             src: request.src,
             network: network.clone(),
-            runtime: self.runtime,
+            runtime,
             os: (peer, self.osladdr),
             nth,
         };

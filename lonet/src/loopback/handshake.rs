@@ -152,7 +152,10 @@ pub(crate) fn cause_of_error_reply(text: &str) -> Cause {
     if text.ends_with("connection refused") || text.ends_with("no such host") {
         return Cause::ConnectionRefused;
     }
-    let what = text.strip_prefix("protocol error: ").unwrap_or(text);
+    let what = match text.strip_prefix("protocol error: ").unwrap_or(text) {
+        "" => "refused without a reason",
+        what => what,
+    };
     // These are the peer's words: they must not move a terminal's cursor.
     if what.chars().any(char::is_control) {
         Cause::Protocol(quote(what))

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::TcpStreamExt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::accept::{Slow, serve};
+use super::accept::{Serving, Slow, serve};
 use super::peer_uid::PeerCheck;
 use super::source;
 use crate::addr::check_name;
@@ -40,13 +40,21 @@ pub(crate) struct Loopback {
     pub(super) osladdr: SocketAddrV4,
     pub(super) peer_check: PeerCheck,
     pub(super) slow: Arc<Slow>,
-    /// The runtime that serves the listener.
-    pub(super) runtime: tokio::runtime::Id,
-    listener: Arc<TcpListener>,
-    accepting: Mutex<Option<AbortHandle>>,
+    served: Mutex<Served>,
     /// Where hosts were served when last asked. A dial that fails there asks again.
     hosts: Mutex<BTreeMap<String, SocketAddrV4>>,
     accepted: Mutex<Uses>,
+}
+
+/// How a subnetwork is served.
+struct Served {
+    /// `None` once it is closed.
+    listener: Option<Arc<TcpListener>>,
+    accepting: Option<AbortHandle>,
+    /// The runtime that serves the listener.
+    by: tokio::runtime::Id,
+    /// The last other one that has used the subnetwork.
+    next: Option<Handle>,
 }
 
 impl Loopback {
@@ -61,17 +69,75 @@ impl Loopback {
 
     /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
     pub(crate) fn shut(&self) {
-        // At once, whatever the runtime that serves the listener is busy with.
-        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
-        let accepting = self
-            .accepting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let (listener, accepting) = {
+            let mut served = self.served();
+            served.next = None;
+            (served.listener.take(), served.accepting.take())
+        };
+        if let Some(listener) = listener {
+            // At once, whatever the runtime that serves the listener is busy with.
+            let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
+        }
         if let Some(accepting) = accepting {
             accepting.abort();
         }
         self.slow.clear();
+        self.peer_check.close();
+    }
+
+    /// The runtime that calls uses the network.
+    pub(crate) fn used_here(&self) {
+        let Ok(here) = Handle::try_current() else {
+            return;
+        };
+        let mut served = self.served();
+        if served.listener.is_some() && served.by != here.id() {
+            served.next = Some(here);
+        }
+    }
+
+    /// The runtime that served the listener has ended: has another one serve it. `false`: there is
+    /// none.
+    pub(super) fn serve_elsewhere(&self, net: &Arc<Net>, ended: tokio::runtime::Id) -> bool {
+        let mut served = self.served();
+        let Some(listener) = &served.listener else {
+            // It is closed; nobody need serve it.
+            return true;
+        };
+        // It is registered with the runtime that has ended: another one needs another descriptor.
+        let Ok(listener) = listener.as_fd().try_clone_to_owned() else {
+            return false;
+        };
+        let Some(next) = served.next.take().filter(|next| next.id() != ended) else {
+            return false;
+        };
+        served.by = next.id();
+        drop(served);
+        let serving = Serving::on(next.id(), net);
+        // If that runtime has ended, too, the task is dropped here and now, and `serving` with it.
+        let accepting = next.spawn(async move {
+            if let Ok(listener) = TcpListener::from_std(listener.into()) {
+                serve(Arc::new(listener), serving).await;
+            }
+        });
+        self.accepted_by(&accepting.abort_handle());
+        true
+    }
+
+    /// Which task serves the listener.
+    fn accepted_by(&self, accepting: &AbortHandle) {
+        let mut served = self.served();
+        if served.listener.is_some() {
+            served.accepting = Some(accepting.clone());
+        } else {
+            drop(served);
+            accepting.abort();
+        }
+    }
+
+    fn served(&self) -> MutexGuard<'_, Served> {
+        // Nothing under this lock can leave it half changed.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives up this subnetwork's names and its lease.
@@ -91,7 +157,7 @@ impl Loopback {
         self.hosts().remove(host);
     }
 
-    fn hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SocketAddrV4>> {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, SocketAddrV4>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -118,11 +184,18 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 /// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
 /// name. Any processes of one user on one machine that join the same name share it.
 ///
-/// What others dial is served by the runtime that this is called on.
+/// What others dial is served by the runtime that this is called on. When that ends while handles
+/// are still held, the last other runtime serves it that has brought up a host or a listener, or
+/// has called [`from_env`]; without one, the subnetwork closes, as at the end of a process.
 ///
 /// # Errors
 ///
 /// [`Cause::InvalidName`], [`Cause::Directory`], [`Cause::Registry`], [`Cause::Io`].
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, or on one without I/O. The network needs its time, too: where that
+/// is not enabled, a dial panics.
 ///
 /// # Cancel safety
 ///
@@ -170,24 +243,25 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
     })
     .await??;
     let listener = Arc::new(TcpListener::from_std(listener)?);
+    let runtime = Handle::current().id();
     let loopback = Arc::new(Loopback {
         registry,
         osladdr,
         peer_check,
         slow: Arc::default(),
-        runtime: Handle::current().id(),
-        listener: listener.clone(),
-        accepting: Mutex::new(None),
+        served: Mutex::new(Served {
+            listener: Some(listener.clone()),
+            accepting: None,
+            by: runtime,
+            next: None,
+        }),
         hosts: Mutex::default(),
         accepted: Mutex::default(),
     });
     let name = NetName::new(PREFIX, dir.name());
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
-    let accepting = tokio::spawn(serve(listener, Arc::downgrade(&net)));
-    *loopback
-        .accepting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(accepting.abort_handle());
+    let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
+    loopback.accepted_by(&accepting.abort_handle());
     Ok(SubNetwork::of(net))
 }
 
@@ -214,12 +288,18 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
 
 /// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
 /// harness sets for the programs it starts. Called again, it gives the same host, until that is
-/// closed: it stays open for the rest of the program though every handle is dropped.
+/// closed: it stays open for the rest of the program though every handle is dropped. But no longer
+/// than a runtime that it was called on: after the end of a `#[tokio::test]`, another test in that
+/// process gets a new host of that name.
 ///
 /// # Errors
 ///
 /// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
 /// [`SubNetwork::new_host`].
+///
+/// # Panics
+///
+/// As [`join`].
 ///
 /// # Cancel safety
 ///
@@ -231,6 +311,7 @@ pub async fn from_env() -> Result<Host> {
     // Held while joining: who calls meanwhile gets the same host.
     let mut open = OPEN.lock().await;
     if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
+        host.used_here();
         return Ok(host.clone());
     }
     let host = join(&place.0).await?.new_host(&place.1).await?;

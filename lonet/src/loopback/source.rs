@@ -42,22 +42,30 @@ pub(super) fn listening() -> Ipv4Addr {
     Ipv4Addr::new(127, x, y, (random() % 254 + 1) as u8)
 }
 
-/// The address that a socket of this process dials from, for as long as it dials.
-pub(super) struct Source {
-    local: SocketAddrV4,
+/// A connection's end while this process dials: where it is, and where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pair {
+    pub(super) local: SocketAddrV4,
+    pub(super) remote: SocketAddrV4,
 }
 
-/// Where this process dials from now.
-fn dialing() -> MutexGuard<'static, BTreeSet<SocketAddrV4>> {
-    static DIALING: Mutex<BTreeSet<SocketAddrV4>> = Mutex::new(BTreeSet::new());
+/// The address that a socket of this process dials from, for as long as it dials.
+pub(super) struct Source {
+    pair: Pair,
+}
+
+/// What this process dials now.
+fn dialing() -> MutexGuard<'static, BTreeSet<Pair>> {
+    static DIALING: Mutex<BTreeSet<Pair>> = Mutex::new(BTreeSet::new());
     // Nothing under this lock can leave the set half changed.
     DIALING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the socket at this address is one of this process, and dials. The kernel gave nobody
-/// else that address, so it need not be asked whose it is.
-pub(super) fn is_ours(local: SocketAddrV4) -> bool {
-    dialing().contains(&local)
+/// Whether this end of a connection is one of this process, and dials: then the kernel need not be
+/// asked whose it is. The address alone would not do: towards another destination, the kernel may
+/// give the same one to anybody.
+pub(super) fn is_ours(end: Pair) -> bool {
+    dialing().contains(&end)
 }
 
 /// Counts the sockets: whose turn it is.
@@ -92,21 +100,22 @@ pub(super) fn bind_next(fd: &impl AsFd, to: Ipv4Addr) -> io::Result<()> {
 }
 
 impl Source {
-    /// The address of a socket that has begun to connect.
-    pub(super) fn of(fd: &impl AsFd) -> io::Result<Source> {
+    /// The address of a socket that has begun to connect to `remote`.
+    pub(super) fn of(fd: &impl AsFd, remote: SocketAddrV4) -> io::Result<Source> {
         let local = SocketAddrV4::from(getsockname::<SockaddrIn>(fd.as_fd().as_raw_fd())?);
-        dialing().insert(local);
-        Ok(Source { local })
+        let pair = Pair { local, remote };
+        dialing().insert(pair);
+        Ok(Source { pair })
     }
 
     pub(super) fn addr(&self) -> SocketAddrV4 {
-        self.local
+        self.pair.local
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
-        dialing().remove(&self.local);
+        dialing().remove(&self.pair);
     }
 }
 
@@ -128,6 +137,22 @@ mod tests {
         assert!(is_ours(local));
         drop(source);
         assert!(!is_ours(local));
+    }
+
+    #[test]
+    fn an_address_is_ours_towards_one_destination_only() {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let [remote, elsewhere] = [7, 8].map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+        let source = Source::of(&fd, remote).unwrap();
+        let local = source.addr();
+        assert!(is_ours(Pair { local, remote }));
+        let remote = elsewhere;
+        assert!(!is_ours(Pair { local, remote }));
+        drop(source);
+        let remote = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
+        assert!(!is_ours(Pair { local, remote }));
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, laddr: &str) -> Result<Listener> {
+        self.net.engine.used_here();
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {
             Ok(addr) => addr,
@@ -279,6 +280,11 @@ impl Host {
     /// Whether nobody has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.core.lock().closed.is_none()
+    }
+
+    /// The runtime that calls uses it.
+    pub(crate) fn used_here(&self) {
+        self.net.engine.used_here();
     }
 }
 

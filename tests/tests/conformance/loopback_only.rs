@@ -59,6 +59,15 @@ async fn illegal_network_names() {
             "{name:?}: {error}"
         );
     }
+    // What would move a cursor, or end a line, is shown as a literal.
+    for (name, begins) in [
+        ("a\0b", r#"join "loneta\0b": "#),
+        ("a\nb", r#"join "loneta\nb": "#),
+        ("a/b", "join loneta/b: "),
+    ] {
+        let error = lonet::join(name).await.unwrap_err().to_string();
+        assert!(error.starts_with(begins), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -17,6 +17,9 @@ rules! {
             let error = net.new_host(name).await.unwrap_err();
             assert!(matches!(error.cause(), Cause::InvalidName(_)), "{name:?}: {error}");
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+            // As other texts that are no names or addresses, it is shown as a literal.
+            let begins = format!("new host {} {name:?}: invalid name: ", net.network());
+            assert!(error.to_string().starts_with(&begins), "{error}");
         }
     }
 
