@@ -7,6 +7,7 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
@@ -53,9 +54,20 @@ impl Loopback {
         self.registry.announce(host)
     }
 
-    /// What can't be withdrawn ends with the lease.
-    pub(crate) fn withdraw(&self, host: &str) {
-        let _ = self.registry.withdraw(host);
+    /// A name is to be free for others, by [`Loopback::withdraw`].
+    pub(crate) fn give_back(&self, host: &str) {
+        self.registry.give_back(host);
+    }
+
+    /// Makes names free that were given back. May wait for other processes.
+    pub(crate) fn withdraw(&self) {
+        self.registry.withdraw();
+    }
+
+    /// Both, without waiting for others longer than a drop may.
+    pub(crate) fn withdraw_now(&self, host: &str) {
+        self.registry.give_back(host);
+        self.registry.withdraw_at_once();
     }
 
     /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
@@ -73,9 +85,22 @@ impl Loopback {
         self.slow.clear();
     }
 
-    /// Gives up this subnetwork's names and its lease.
+    /// Gives up this subnetwork's names and its lease. May wait for others.
     pub(crate) fn leave(&self) {
         self.registry.close();
+    }
+
+    /// The same, on a thread of its own where others must be waited for: whoever calls has no time.
+    pub(crate) fn leave_now(self: &Arc<Self>) {
+        if self.registry.close_at_once() {
+            return;
+        }
+        // With the OS listener, so that nobody else gets the address that the rows still name.
+        let own = self.clone();
+        // Without a thread, the lease is given up when the last handle is.
+        let _ = thread::Builder::new()
+            .name("lonet-leave".to_owned())
+            .spawn(move || own.leave());
     }
 
     pub(super) fn known(&self, host: &str) -> Option<SocketAddrV4> {
@@ -149,7 +174,7 @@ pub async fn join(network: &str) -> Result<SubNetwork> {
 
 async fn open(network: &str) -> Result<SubNetwork, Cause> {
     let name = network.to_owned();
-    let (dir, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
+    let (name, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
         let dir = match &*name {
             "" => NetworkDir::random()?,
             name => NetworkDir::open(name)?,
@@ -159,7 +184,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         let registry = Registry::open(dir.clone(), osladdr)?;
         let tracing = Tracing::of(dir.path())?;
         Ok::<_, Cause>((
-            dir,
+            dir.name().to_owned(),
             registry,
             listener,
             osladdr,
@@ -180,7 +205,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         hosts: Mutex::default(),
         accepted: Mutex::default(),
     });
-    let name = NetName::new(PREFIX, dir.name());
+    let name = NetName::new(PREFIX, &name);
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
     let accepting = tokio::spawn(serve(listener, Arc::downgrade(&net)));
     *loopback
