@@ -225,8 +225,8 @@ fn check(path: &Path) -> Result<bool, Cause> {
             "is open to other users (mode {mode:04o}); it must be 0700"
         ));
     }
-    if mode & 0o700 != 0o700 {
-        // Made under an umask that takes rights from the owner.
+    if mode != 0o700 {
+        // Made under an umask that takes rights from the owner, or where groups are inherited.
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .map_err(|error| failed("repair the mode of", path, &error))?;
     }
