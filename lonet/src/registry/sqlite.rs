@@ -5,8 +5,9 @@
 //! which rows are stale: callers say who is alive.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -56,12 +57,20 @@ impl Database {
     pub(super) fn open(path: PathBuf, until: Instant) -> Result<Database, Cause> {
         check_file(&path)?;
         let until = Until(Arc::new(Mutex::new(until)));
-        let connection = connect(&path, &until).map_err(|e| damage::explain(&path, &e))?;
-        Ok(Database {
-            connection,
-            path,
-            until,
-        })
+        let mut connected = connect(&path, &until);
+        let usable = matches!(&connected, Ok(c) if c.is_readonly(c"main") == Ok(false));
+        // If it was not permitted, its maker may have put that right meanwhile.
+        if permit(&path) || !usable {
+            connected = connect(&path, &until);
+        }
+        match connected {
+            Ok(connection) => Ok(Database {
+                connection,
+                path,
+                until,
+            }),
+            Err(error) => Err(damage::explain(&path, &error)),
+        }
     }
 
     /// Whether the registry has all its tables. It is an error if it has those of another version,
@@ -254,6 +263,16 @@ fn check_file(path: &Path) -> Result<(), Cause> {
         // What else is wrong with it, SQLite finds out.
         _ => Ok(()),
     }
+}
+
+/// SQLite makes the file as the umask has it, which may take rights from the owner. `true`: it did,
+/// and they are given back. A registry that holds something is as somebody wants it.
+fn permit(path: &Path) -> bool {
+    let mode = Permissions::from_mode(0o600);
+    // By its path, as only SQLite may open it; nobody else can put a link there.
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        found.is_file() && found.len() == 0 && found.mode() & mode.mode() != mode.mode()
+    }) && fs::set_permissions(path, mode).is_ok()
 }
 
 fn connect(path: &Path, until: &Until) -> Sql<Connection> {
