@@ -142,7 +142,9 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 /// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
 /// name. Any processes of one user on one machine that join the same name share it.
 ///
-/// What others dial is served by the runtime that this is called on.
+/// What others dial is served by the runtime that this is called on. Files are waited for on the
+/// blocking threads of whichever runtime an operation is called on: where all of those are taken by
+/// callers of `block_on`, such an operation never ends.
 ///
 /// # Errors
 ///
