@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::fd::AsRawFd;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
 use std::task::Poll;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use std::time::Duration;
 use lonet::__private::NetworkDir;
 use lonet::trace::{Event, Line, Record, Tracing, What};
 use lonet::{Result, SubNetwork};
+use nix::sys::socket::{Backlog, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Collector {
@@ -56,6 +57,29 @@ async fn traced(run: impl AsyncFnOnce(SubNetwork) -> Result<()>) -> Vec<Record> 
     let net = lonet::join(collector.dir.name()).await.unwrap();
     run(net).await.unwrap();
     collector.records()
+}
+
+/// Of a collector that takes nobody any more, a join tells; it does not wait for ever.
+#[test]
+fn a_collector_whose_queue_is_full() {
+    let dir = NetworkDir::random().unwrap();
+    let path = dir.path().join("trace.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    listen(&socket, Backlog::new(0).unwrap()).unwrap();
+    let _first = UnixStream::connect(&path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let joined = runtime.block_on(async {
+        // A join of another network is none of its business.
+        let (full, other) = tokio::join!(lonet::join(dir.name()), lonet::join(""));
+        other.unwrap();
+        full
+    });
+    let error = joined.unwrap_err().to_string();
+    let told = format!("{} has taken nobody for 2 s", path.display());
+    assert!(error.contains(&told), "{error}");
 }
 
 fn events(records: &[Record]) -> Vec<String> {

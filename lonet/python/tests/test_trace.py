@@ -231,6 +231,17 @@ def test_who_reports(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(isinstance(time, int) and time > 0 for time in times)
 
 
+def test_a_collector_whose_queue_is_full(tmp: Path) -> None:
+    lonet.join("x").close()
+    path = tmp / "lonet" / "x" / "trace.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
+        with pytest.raises(lonet.Error, match=f"{path} has taken nobody for 2 s"):
+            lonet.join("x")
+
+
 def test_the_reporter_goes_with_the_last_handle(collector: Collector) -> None:
     net = lonet.join(collector.name)
     net.close()

@@ -8,6 +8,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::linux::net::TcpStreamExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
@@ -62,9 +63,20 @@ impl Loopback {
         self.registry.announce(host)
     }
 
-    /// What can't be withdrawn ends with the lease.
-    pub(crate) fn withdraw(&self, host: &str) {
-        let _ = self.registry.withdraw(host);
+    /// A name is to be free for others, by [`Loopback::withdraw`].
+    pub(crate) fn give_back(&self, host: &str) {
+        self.registry.give_back(host);
+    }
+
+    /// Makes names free that were given back. May wait for other processes.
+    pub(crate) fn withdraw(&self) {
+        self.registry.withdraw();
+    }
+
+    /// Both, without waiting for others longer than a drop may.
+    pub(crate) fn withdraw_now(&self, host: &str) {
+        self.registry.give_back(host);
+        self.registry.withdraw_at_once();
     }
 
     /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
@@ -140,9 +152,22 @@ impl Loopback {
         self.served.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives up this subnetwork's names and its lease.
+    /// Gives up this subnetwork's names and its lease. May wait for others.
     pub(crate) fn leave(&self) {
         self.registry.close();
+    }
+
+    /// The same, on a thread of its own where others must be waited for: whoever calls has no time.
+    pub(crate) fn leave_now(self: &Arc<Self>) {
+        if self.registry.close_at_once() {
+            return;
+        }
+        // With the OS listener, so that nobody else gets the address that the rows still name.
+        let own = self.clone();
+        // Without a thread, the lease is given up when the last handle is.
+        let _ = thread::Builder::new()
+            .name("lonet-leave".to_owned())
+            .spawn(move || own.leave());
     }
 
     pub(super) fn known(&self, host: &str) -> Option<SocketAddrV4> {
@@ -188,6 +213,9 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 /// are still held, the last other runtime serves it that has brought up a host or a listener, or
 /// has called [`from_env`]; without one, the subnetwork closes, as at the end of a process.
 ///
+/// Files are waited for on the blocking threads of whichever runtime an operation is called on:
+/// where all of those are taken by callers of `block_on`, such an operation never ends.
+///
 /// # Errors
 ///
 /// [`Cause::InvalidName`], [`Cause::Directory`], [`Cause::Registry`], [`Cause::Io`].
@@ -223,7 +251,7 @@ pub async fn join(network: &str) -> Result<SubNetwork> {
 
 async fn open(network: &str) -> Result<SubNetwork, Cause> {
     let name = network.to_owned();
-    let (dir, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
+    let (name, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
         let dir = match &*name {
             "" => NetworkDir::random()?,
             name => NetworkDir::open(name)?,
@@ -233,7 +261,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         let registry = Registry::open(dir.clone(), osladdr)?;
         let tracing = Tracing::of(dir.path())?;
         Ok::<_, Cause>((
-            dir,
+            dir.name().to_owned(),
             registry,
             listener,
             osladdr,
@@ -258,7 +286,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         hosts: Mutex::default(),
         accepted: Mutex::default(),
     });
-    let name = NetName::new(PREFIX, dir.name());
+    let name = NetName::new(PREFIX, &name);
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
     let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
     loopback.accepted_by(&accepting.abort_handle());

@@ -251,7 +251,8 @@ impl Host {
     /// Closes the host and all its listeners and connections. Closing twice is no error.
     ///
     /// Everything is closed when the future is first polled; what it waits for is that others can
-    /// have the name.
+    /// have the name. Where that can't be brought about within 10 s, as there are no descriptors or
+    /// another program holds the registry, it is done as soon as it can be.
     ///
     /// # Errors
     ///
@@ -267,7 +268,7 @@ impl Host {
         let left = if self.net.remove(&self.core) {
             self.net.engine.leave().await
         } else {
-            self.net.engine.withdraw(self.core.name.clone()).await
+            self.net.engine.withdraw(self.name()).await
         };
         left.map_err(|cause| self.net.error("close", cause).about(self.name()))
     }

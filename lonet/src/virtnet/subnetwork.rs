@@ -266,7 +266,8 @@ impl SubNetwork {
     /// Closes every host of this subnetwork, and leaves the network. Closing twice is no error.
     ///
     /// Everything is closed when the future is first polled; what it waits for is that other
-    /// processes can have the names.
+    /// processes can have the names, and that the directory of a random network goes with the last
+    /// one out.
     ///
     /// # Errors
     ///

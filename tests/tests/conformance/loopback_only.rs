@@ -45,8 +45,17 @@ async fn random_networks_differ_and_leave_nothing() {
     assert_ne!(one.name(), two.name());
     let dir = std::env::temp_dir().join("lonet").join(one.name());
     assert!(dir.join("registry.db").exists());
+    let alpha = one.new_host("α").await.unwrap();
     one.close().await.unwrap();
-    drop(one);
+    // Handles of what is closed keep nothing.
+    assert!(!dir.exists());
+    drop((one, alpha));
+
+    let dir = std::env::temp_dir().join("lonet").join(two.name());
+    let alpha = two.new_host("α").await.unwrap();
+    two.auto_close();
+    assert!(dir.exists());
+    alpha.close().await.unwrap();
     assert!(!dir.exists());
 }
 

@@ -44,7 +44,7 @@ fn ours_are_repaired_where_that_opens_nothing() {
         drop(tmp.dir("x"));
         assert_eq!(mode(&tmp.base()), 0o1777);
     }
-    for network in [0o500, 0o300, 0o0] {
+    for network in [0o500, 0o300, 0o0, 0o1700, 0o2700, 0o4700] {
         let tmp = Tmp::new();
         let path = tmp.dir("x").path().to_owned();
         chmod(&path, network);
