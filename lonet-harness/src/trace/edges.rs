@@ -375,7 +375,7 @@ impl Gathering<'_, '_> {
     /// What a record says of its socket and its port; `host` is the one where it happened.
     fn socket(&mut self, node: u32, record: &Record, host: Symbol) {
         match &record.e {
-            What::Listen { a, s } => {
+            What::Listen { a, s, .. } => {
                 self.take_port(host, a, node);
                 self.listeners.insert(*s, node);
             }

@@ -1,10 +1,12 @@
 //! Tests of traces, by topic. `world` simulates executions for all of them.
 
 mod diagrams;
+mod hints;
 mod holds;
 mod lines;
 mod messages;
 mod oracle;
+mod ports;
 mod records;
 mod relation;
 mod simulation;
