@@ -329,8 +329,12 @@ fn put_in_order(index: usize, process: &mut Process, problems: &mut Problems) {
     let twice = known - process.records.len();
     if twice > 0 {
         let name = problems::name(process);
+        let records = match twice {
+            1 => "a record".to_owned(),
+            _ => format!("{twice} records"),
+        };
         let text = format!(
-            "{name} gave {twice} numbers to more than one record; the first of each counts"
+            "{name} gave {records} a number that another one has; the first of each number counts"
         );
         problems.blame(vec![index], text);
     }
