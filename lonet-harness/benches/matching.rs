@@ -55,6 +55,7 @@ fn execution(events: usize, unique: bool) -> Vec<Process> {
             What::Listen {
                 a: addr(&s, 10),
                 s: 1,
+                auto: false,
             },
         );
         for turn in 0..events / EVENTS / pairs {

@@ -258,6 +258,9 @@ impl Analyst {
             }
         };
         match said {
+            Line::Hello(_) if reported.greeted => {
+                self.accuse(process, "said `hello` twice on the trace socket");
+            }
             Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
                 reported.greeted = true;
                 reported.host = hello.host;
@@ -289,10 +292,17 @@ impl Analyst {
 
     fn accuse(&mut self, process: usize, what: &str) {
         let name = self.name(&self.processes[process]);
-        self.problems.push(format!("{name} {what}"));
+        let problem = format!("{name} {what}");
+        // Who does it once does it a thousand times.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn record(&mut self, process: usize, record: Record) {
+        if let Some(what) = self.forbidden(process, &record) {
+            return self.accuse(process, &what);
+        }
         let reported = &mut self.processes[process];
         let about = incarnation(&record.e);
         let node = reported.node.or(about);

@@ -355,7 +355,18 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
                 "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: scenario.until(\"{addr} listen\").await?"
             )
         }
-        Hint::PortsRaced { renamed } => {
+        Hint::PortsDiffer {
+            renamed,
+            raced: false,
+        } => {
+            let one_for_one = |(from, to): &(String, String)| format!("{to} for {from}");
+            let changed: Vec<String> = renamed.iter().map(one_for_one).collect();
+            format!("the same order holds with {}", changed.join(", "))
+        }
+        Hint::PortsDiffer {
+            renamed,
+            raced: true,
+        } => {
             let swaps = swaps(renamed);
             let these = if renamed.len() <= 2 {
                 "these two"

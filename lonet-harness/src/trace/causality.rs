@@ -6,6 +6,7 @@
 //! understood becomes a problem in words, orders nothing, and costs nobody else's trace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use lonet::trace::{Event, EventId, Record, What};
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,8 @@ pub struct Graph {
     relation: Relation,
     /// All nodes, causes before effects.
     pub(crate) order: Vec<u32>,
+    /// By node: where it stands in `order`, once somebody asks.
+    stands: OnceLock<Vec<u32>>,
     /// How many nodes the longest chain of causes of each node has.
     depths: Vec<u32>,
     /// Further edges, for display and canonical order only: (effect, cause), sorted.
@@ -147,6 +150,7 @@ impl Graph {
             label_of,
             relation,
             order: by_depth(&depths),
+            stands: OnceLock::new(),
             depths,
             likely,
             problems,
@@ -216,6 +220,18 @@ impl Graph {
     /// Where a node stands in the order; of two, the one that stands above is less.
     pub(crate) fn place(&self, node: u32) -> (u32, u32) {
         (self.depths[node as usize], node)
+    }
+
+    /// Where in `order` a node stands.
+    pub(crate) fn stands(&self, node: u32) -> usize {
+        let stands = self.stands.get_or_init(|| {
+            let mut stands = vec![0; self.order.len()];
+            for (index, &node) in (0..).zip(&self.order) {
+                stands[node as usize] = index;
+            }
+            stands
+        });
+        stands[node as usize] as usize
     }
 
     /// Which nodes happen before this one, by node.
@@ -335,8 +351,12 @@ fn put_in_order(index: usize, process: &mut Process, problems: &mut Problems) {
     let twice = known - process.records.len();
     if twice > 0 {
         let name = problems::name(process);
+        let records = match twice {
+            1 => "a record".to_owned(),
+            _ => format!("{twice} records"),
+        };
         let text = format!(
-            "{name} gave {twice} numbers to more than one record; the first of each counts"
+            "{name} gave {records} a number that another one has; the first of each number counts"
         );
         problems.blame(vec![index], text);
     }

@@ -324,7 +324,7 @@ impl Gathering<'_, '_> {
     /// What a record says of its socket and its port.
     fn socket(&mut self, node: u32, record: &Record) {
         match &record.e {
-            What::Listen { a, s } => {
+            What::Listen { a, s, .. } => {
                 self.take_port(a, node);
                 self.listeners.insert(*s, node);
             }

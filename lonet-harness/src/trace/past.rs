@@ -100,7 +100,8 @@ impl Trace {
     }
 
     /// Whether `a` happens before `b`: in every run of the same behaviour. An event does not happen
-    /// before itself.
+    /// before itself. False of an event that this trace knows nothing of: one reported later. Of
+    /// another scenario's events there is no telling.
     pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
         match (self.graph.node(a.id()), self.graph.node(b.id())) {
             (Some(a), Some(b)) => self.graph.reaches(a, b),
@@ -108,9 +109,14 @@ impl Trace {
         }
     }
 
-    /// Whether neither happens before the other, and they are not the same event.
+    /// Whether neither happens before the other, and they are not the same event. False, too, of an
+    /// event that this trace knows nothing of: one reported later. Of another scenario's events
+    /// there is no telling.
     pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
-        a.id() != b.id() && !self.happens_before(a, b) && !self.happens_before(b, a)
+        match (self.graph.node(a.id()), self.graph.node(b.id())) {
+            (Some(a), Some(b)) => a != b && !self.graph.reaches(a, b) && !self.graph.reaches(b, a),
+            _ => false,
+        }
     }
 
     /// Only events with these verbs.

@@ -578,6 +578,14 @@ def test_without_a_collector_everything_goes_on(tmp: Path) -> None:
         net.new_host("α")
 
 
+def test_a_port_that_nobody_asked_for_is_told(collector: Collector, alpha: Any) -> None:
+    for laddr in ["", ":0", "α:0", ":10"]:
+        alpha.listen(laddr).close()
+    listens = [record for record in collector.read() if kind_of(record) == "listen"]
+    told = [(content(record)["a"], content(record).get("auto")) for record in listens]
+    assert told == [("α:1", True), ("α:1", True), ("α:1", True), ("α:10", None)]
+
+
 def test_marks_that_are_no_unicode(collector: Collector, alpha: Any) -> None:
     alpha.mark("\ud800 \x00 ok")
     assert collector.lines()[-1] == "α mark ? \x00 ok"

@@ -216,7 +216,8 @@ impl Host {
         let addr = self.core.addr(port);
         let opened = reporter.map(|reporter| {
             let a = addr.clone();
-            reporter.number(Some(TaskKey::current()), What::Listen { a, s: socket })
+            let (s, auto) = (socket, requested.port() == 0);
+            reporter.number(Some(TaskKey::current()), What::Listen { a, s, auto })
         });
         drop(state);
         if let Some(opened) = opened {

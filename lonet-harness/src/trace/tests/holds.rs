@@ -213,3 +213,19 @@ fn counting_and_finding() {
     assert!(trace.concurrent(closes[0], close));
     assert!(trace.find("nonsense").is_err());
 }
+
+/// Nothing is known of it, so nothing is said.
+#[test]
+fn an_event_reported_later_is_not_concurrent() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, "one");
+    let before = Trace::whole(std::sync::Arc::new(w.graph()));
+    let beta = w.spawn("β");
+    w.mark(beta, "two");
+    let after = Trace::whole(std::sync::Arc::new(w.graph()));
+    let (one, two) = (&after.events()[0], &after.events()[1]);
+    assert!(after.concurrent(one, two));
+    assert!(!before.concurrent(one, two) && !before.concurrent(two, one));
+    assert!(!before.happens_before(one, two) && !before.happens_before(two, one));
+}

@@ -2,11 +2,13 @@
 
 mod counting;
 mod diagrams;
+mod hints;
 mod holds;
 mod lines;
 mod literals;
 mod messages;
 mod oracle;
+mod ports;
 mod records;
 mod relation;
 mod simulation;
