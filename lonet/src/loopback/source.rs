@@ -125,20 +125,6 @@ mod tests {
 
     use super::*;
 
-    /// Later the kernel may give the address to anybody.
-    #[test]
-    fn an_address_is_ours_while_it_dials() {
-        let flags = SockFlag::SOCK_CLOEXEC;
-        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
-        let (x, y) = range();
-        bind_next(&fd, Ipv4Addr::new(127, x, y, 7)).unwrap();
-        let source = Source::of(&fd).unwrap();
-        let local = source.addr();
-        assert!(is_ours(local));
-        drop(source);
-        assert!(!is_ours(local));
-    }
-
     #[test]
     fn an_address_is_ours_towards_one_destination_only() {
         let flags = SockFlag::SOCK_CLOEXEC;
