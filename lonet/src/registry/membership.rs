@@ -23,7 +23,7 @@ use crate::error::Cause;
 const PROBE: Duration = Duration::from_millis(250);
 /// How long others are waited for by who must not wait: a drop, which may happen on a thread that
 /// has other tasks to run.
-const AT_ONCE: Duration = Duration::from_millis(100);
+const AT_ONCE: Duration = Duration::from_millis(250);
 /// How long it takes at most until what could not be withdrawn is tried again.
 const RETRY: Duration = Duration::from_millis(20);
 
