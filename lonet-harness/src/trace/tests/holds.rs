@@ -191,3 +191,12 @@ fn counting_and_finding() {
     assert!(trace.concurrent(closes[0], close));
     assert!(trace.find("nonsense").is_err());
 }
+
+#[test]
+fn a_file_that_is_missing_says_nothing() {
+    let missing = expect_test::expect_file!["no/such.trace"];
+    let mismatch = ping_pong().check_contains(&missing).unwrap_err();
+    let page = mismatch.to_string();
+    assert!(page.ends_with("no/such.trace does not exist\n"), "{page}");
+    assert!(page.starts_with("no expected trace: /"), "{page}");
+}
