@@ -5,7 +5,7 @@
 //! `canonical`'s business, how `rewriting`'s.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use expect_test::{Expect, ExpectFile};
 
@@ -51,21 +51,40 @@ pub(crate) enum Advice {
 }
 
 impl Source<'_> {
-    /// What is expected.
+    /// What is expected. Before it is written, nothing is.
     ///
     /// # Errors
     ///
     /// Why the file can't be used.
     pub(crate) fn text(&self) -> Result<Cow<'_, str>, String> {
-        match self {
-            Source::Text(text) | Source::Attribute(text) => Ok(Cow::Borrowed(text)),
-            Source::Literal(expect) => Ok(Cow::Borrowed(expect.data)),
-            Source::File(path) => match rewriting::read(path)? {
-                Some(text) => Ok(Cow::Owned(text)),
-                None if self.updates() => Ok(Cow::Borrowed("")),
-                None => Err(missing(path)),
-            },
-        }
+        let text = self.text_if_any()?;
+        let text = text.or_else(|| self.updates().then_some(Cow::Borrowed("")));
+        text.ok_or_else(|| {
+            let missing = self.missing();
+            format!("{missing}; to have it written, run the test with UPDATE_EXPECT=1")
+        })
+    }
+
+    /// What is expected by an assertion that never rewrites it.
+    ///
+    /// # Errors
+    ///
+    /// Why the file can't be used.
+    pub(crate) fn text_as_it_is(&self) -> Result<Cow<'_, str>, String> {
+        self.text_if_any()?.ok_or_else(|| self.missing())
+    }
+
+    /// Nothing of a file that is not there.
+    fn text_if_any(&self) -> Result<Option<Cow<'_, str>>, String> {
+        Ok(match self {
+            Source::Text(text) | Source::Attribute(text) => Some(Cow::Borrowed(text)),
+            Source::Literal(expect) => Some(Cow::Borrowed(expect.data)),
+            Source::File(path) => rewriting::read(path)?.map(Cow::Owned),
+        })
+    }
+
+    fn missing(&self) -> String {
+        format!("{} does not exist", self.place())
     }
 
     /// Whether it is to be rewritten if need be.
@@ -124,14 +143,6 @@ impl Source<'_> {
             Source::File(path) => path.display().to_string(),
         }
     }
-}
-
-/// What is to be said of a file that is not there.
-pub(crate) fn missing(path: &Path) -> String {
-    format!(
-        "{} does not exist; to have it written, run the test with UPDATE_EXPECT=1",
-        path.display()
-    )
 }
 
 macro_rules! expected {

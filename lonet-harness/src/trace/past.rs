@@ -297,7 +297,8 @@ impl Trace {
     /// Why they don't.
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
         let source = expected.source();
-        let text = self.text_of(&source)?;
+        let text = source.text_as_it_is();
+        let text = text.map_err(|why| Mismatch::unusable(self, why))?;
         self.check_parsed(&self.parsed(&text)?, Mode::Some)
     }
 

@@ -401,7 +401,9 @@ mod tests {
         listen(&fd, Backlog::new(0).unwrap()).unwrap();
         let full = TcpListener::from(fd);
         let at = osladdr(&full);
-        let queued: Vec<_> = (0..4).map(|_| start_connecting(at, false).unwrap()).collect();
+        let queued: Vec<_> = (0..4)
+            .map(|_| start_connecting(at, false).unwrap())
+            .collect();
         assert!(!is_connected(&queued[3].0), "the kernel takes them all");
         let (_net, beta) = with_an_original(at).await;
         assert_eq!(cause_of_dialing(&beta).await, Cause::TimedOut);

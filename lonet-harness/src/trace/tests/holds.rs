@@ -229,3 +229,12 @@ fn an_event_reported_later_is_not_concurrent() {
     assert!(!before.concurrent(one, two) && !before.concurrent(two, one));
     assert!(!before.happens_before(one, two) && !before.happens_before(two, one));
 }
+
+#[test]
+fn a_file_that_is_missing_says_nothing() {
+    let missing = expect_test::expect_file!["no/such.trace"];
+    let mismatch = ping_pong().check_contains(&missing).unwrap_err();
+    let page = mismatch.to_string();
+    assert!(page.ends_with("no/such.trace does not exist\n"), "{page}");
+    assert!(page.starts_with("no expected trace: /"), "{page}");
+}
