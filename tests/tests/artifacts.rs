@@ -8,13 +8,19 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario, Verb};
+use lonet_harness::{Result, Scenario, Trace, Verb};
 use lonet_tests::tmp::Tmp;
 
 #[lonet::host]
 async fn leads(host: Host) {
     println!("about to lead");
     host.mark("leader");
+}
+
+#[lonet::host]
+async fn listens(host: Host) -> Result<()> {
+    host.listen(":10").await?;
+    Ok(())
 }
 
 mod victims {
@@ -35,6 +41,31 @@ mod victims {
         scenario.spawn("α", leads()).await?.join().await?;
         let marks = scenario.trace().verbs(&[Verb::Mark]);
         marks.assert("α mark follower");
+        Ok(())
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn returns_what_does_not_hold(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", leads()).await?.join().await?;
+        Ok(scenario.check_trace("α mark follower")?)
+    }
+
+    #[lonet::test(timeout = "1s")]
+    #[ignore = "fails"]
+    async fn waits_for_what_has_ended(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", listens()).await?.join().await?;
+        scenario.until("α:10 listen").await?;
+        Ok(())
+    }
+
+    #[lonet::test]
+    #[ignore = "is run by another test"]
+    async fn handles_what_does_not_hold(scenario: Scenario) -> Result<()> {
+        scenario.keep_artifacts();
+        scenario.spawn("α", leads()).await?.join().await?;
+        let mismatch = scenario.check_trace("α mark follower").unwrap_err();
+        assert_eq!(mismatch.line(), Some(1), "{mismatch}");
         Ok(())
     }
 }
@@ -117,4 +148,55 @@ fn a_view_that_does_not_hold_has_the_whole_page() {
     assert!(page.contains("α | about to lead"), "{page}");
     let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
     assert!(report.contains("α mark follower"), "{report}");
+}
+
+#[test]
+fn the_trace_that_is_left_can_be_loaded_and_asked() {
+    let place = Tmp::new().unwrap();
+    let (_, artifacts) = run("asserts_of_a_view", &place);
+    let saved = fs::read_to_string(artifacts.join("trace.jsonl")).unwrap();
+    let trace = Trace::from_jsonl(&saved).unwrap().lifecycle();
+    let text = fs::read_to_string(artifacts.join("trace.txt")).unwrap();
+    assert_eq!(trace.to_string(), text);
+    // Which process the scenario started as which is in it, too.
+    let in_order = ["! spawn α", "α up", "α mark leader", "α exit 0"];
+    let events = in_order.map(|line| trace.find(line).unwrap().expect(line));
+    for pair in events.windows(2) {
+        assert!(trace.happens_before(pair[0], pair[1]), "{pair:?}");
+    }
+}
+
+#[test]
+fn what_a_body_returns_of_a_trace_has_the_whole_page() {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run("returns_what_does_not_hold", &place);
+    assert_eq!(output.status.code(), Some(101));
+    let page = String::from_utf8(output.stderr).unwrap();
+    assert!(page.contains("α │ about to lead"), "{page}");
+    assert!(
+        page.contains(&format!("artifacts: {}", artifacts.display())),
+        "{page}"
+    );
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    assert!(report.contains("<h2>Expected</h2>"), "{report}");
+    assert!(report.contains("◀ first difference"), "{report}");
+}
+
+#[test]
+fn what_a_body_handles_of_a_trace_is_no_failure() {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run("handles_what_does_not_hold", &place);
+    assert!(output.status.success(), "{output:?}");
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    assert!(!report.contains("<h2>Expected</h2>"), "{report}");
+}
+
+#[test]
+fn an_event_of_one_that_has_ended_is_said_to_have_happened() {
+    let place = Tmp::new().unwrap();
+    let (output, _) = run("waits_for_what_has_ended", &place);
+    assert_eq!(output.status.code(), Some(101));
+    let page = String::from_utf8(output.stderr).unwrap();
+    let said = "`α:10 listen` happened, but α has ended";
+    assert!(page.contains(said), "{page}");
 }

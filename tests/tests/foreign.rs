@@ -68,6 +68,23 @@ async fn garbage_is_named(scenario: Scenario) -> Result<()> {
     reported(&scenario, &lines(&[HELLO, "220 smtp ready"])).await
 }
 
+/// Whoever waits is told at once: what they wait for may be what is lost.
+#[lonet::test]
+#[should_panic(expected = "sent a line to the trace socket that is none of the trace protocol")]
+async fn who_waits_is_told(scenario: Scenario) -> Result<()> {
+    let mut stream = reporter(&scenario)?;
+    stream.write_all(&lines(&[HELLO, UP]))?;
+    scenario.until("ζ up").await?;
+    let waits = scenario.until("ζ mark never");
+    let breaks = async { stream.write_all(b"220 smtp ready\n") };
+    let (waited, broke) = tokio::join!(waits, breaks);
+    broke?;
+    let error = waited.unwrap_err().to_string();
+    let later = scenario.until("ζ mark never").await.unwrap_err();
+    assert_eq!(later.to_string(), error);
+    Err(error.into())
+}
+
 #[lonet::test]
 #[should_panic(expected = "did not begin with a `hello`")]
 async fn no_hello(scenario: Scenario) -> Result<()> {

@@ -132,38 +132,40 @@ async fn an_event_is_not_told_of(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 6 can't happen here
+            the trace is not the expected one: line 6 can't happen here
 
-            line 6: β:1 close α:1
+                line 6: β:1 close α:1
 
-        `β mark connected` happens before `β:1 close α:1`, and no line tells of it:
-            β mark connected
-            → β:1 close α:1    (the same task did both)
+            at this point happened: β mark connected
 
-        the nearest order that could happen (- expected, + happened):
-              α:10 listen
-              β:1  dial    α:10
-              α:1  accept  β:1
-              β:1  connect α:1
-            + β    mark    connected
-              β:1  close   α:1
-              α:1  close   β:1
-              α:10 close
+            `β mark connected` happens before `β:1 close α:1`, and no line tells of it:
+                β mark connected
+                → β:1 close α:1    (the same task did both)
 
-        what happened (concurrent events stand in some order):
-                  α                 β
-                  │                 │
-             :10 listen             │
-                  │◀─ :1 dial :10 ──│
-                  │─ :1 accept :1 ─▶│
-                  │          :1 connect α:1
-                  │            [connected]
-                  │◀─ :1 close :1 ──│
-            :1 close β:1            │
-              :10 close             │
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                  α:1  accept  β:1
+                  β:1  connect α:1
+                + β    mark    connected
+                  β:1  close   α:1
+                  α:1  close   β:1
+                  α:10 close
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            what happened (concurrent events stand in some order):
+                      α                 β
+                      │                 │
+                 :10 listen             │
+                      │◀─ :1 dial :10 ──│
+                      │─ :1 accept :1 ─▶│
+                      │          :1 connect α:1
+                      │            [connected]
+                      │◀─ :1 close :1 ──│
+                :1 close β:1            │
+                  :10 close             │
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }
@@ -185,40 +187,42 @@ async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 6 can't happen here
+            the trace is not the expected one: line 6 can't happen here
 
-            line 6: α:1 close β:1
-            line 8: β:1 close α:1
+                line 6: α:1 close β:1
+                line 8: β:1 close α:1
 
-        `α:1 close β:1` stands above `β:1 close α:1`, which happens before it:
-            β:1 close α:1
-            → α:1 close β:1    (it had read the end of the stream)
+            at this point happened: β mark connected
 
-        the nearest order that could happen (- expected, + happened):
-              α:10 listen
-              β:1  dial    α:10
-              α:1  accept  β:1
-              β:1  connect α:1
-            - α:1  close   β:1
-              β    mark    connected
-              β:1  close   α:1
-            + α:1  close   β:1
-              α:10 close
+            `α:1 close β:1` stands above `β:1 close α:1`, which happens before it:
+                β:1 close α:1
+                → α:1 close β:1    (it had read the end of the stream)
 
-        what happened (concurrent events stand in some order):
-                  α                 β
-                  │                 │
-             :10 listen             │
-                  │◀─ :1 dial :10 ──│
-                  │─ :1 accept :1 ─▶│
-                  │          :1 connect α:1
-                  │            [connected]
-                  │◀─ :1 close :1 ──│
-            :1 close β:1            │
-              :10 close             │
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                  α:1  accept  β:1
+                  β:1  connect α:1
+                - α:1  close   β:1
+                  β    mark    connected
+                  β:1  close   α:1
+                + α:1  close   β:1
+                  α:10 close
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            what happened (concurrent events stand in some order):
+                      α                 β
+                      │                 │
+                 :10 listen             │
+                      │◀─ :1 dial :10 ──│
+                      │─ :1 accept :1 ─▶│
+                      │          :1 connect α:1
+                      │            [connected]
+                      │◀─ :1 close :1 ──│
+                :1 close β:1            │
+                  :10 close             │
+
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }
@@ -287,39 +291,39 @@ async fn ports_were_swapped_by_a_race(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 2 can't happen here
+            the trace is not the expected one: line 2 can't happen here
 
-            line 2: β:2 dial α:10
+                line 2: β:2 dial α:10
 
-        no such event happened
-        at this point happened, in whichever order:
-            β:1 dial α:10
-            β:2 dial α:11
+            no such event happened
+            at this point happened, in whichever order:
+                β:1 dial α:10
+                β:2 dial α:11
 
-        the nearest order that could happen (- expected, + happened):
-            - β:2 dial α:10
-            - β:2 fail α:10 connection refused
-            - β:1 dial α:11
-            - β:1 fail α:11 connection refused
-            + β:1 dial α:10
-            + β:2 dial α:11
-            + β:1 fail α:10 connection refused
-            + β:2 fail α:11 connection refused
+            the nearest order that could happen (- expected, + happened):
+                - β:2 dial α:10
+                + β:1 dial α:10
+                - β:2 fail α:10 connection refused
+                + β:1 fail α:10 connection refused
+                - β:1 dial α:11
+                + β:2 dial α:11
+                - β:1 fail α:11 connection refused
+                + β:2 fail α:11 connection refused
 
-        hint: same order, ports swapped (β:1 ↔ β:2): these two raced; bind them (`$p`) or order them with `until`
+            hint: same order, ports swapped (β:1 ↔ β:2): these two raced; bind them (`$p`) or order them with `until`
 
-        hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
 
-        what happened (concurrent events stand in some order):
-                           β                                α
-                           │                                │
-                           │───────── :1 dial :10 ─────────▶│
-                           │───────── :2 dial :11 ─────────▶│
-            :1 fail α:10 connection refused                 │
-            :2 fail α:11 connection refused                 │
+            what happened (concurrent events stand in some order):
+                               β                                α
+                               │                                │
+                               │───────── :1 dial :10 ─────────▶│
+                               │───────── :2 dial :11 ─────────▶│
+                :1 fail α:10 connection refused                 │
+                :2 fail α:11 connection refused                 │
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }

@@ -43,6 +43,8 @@ pub(crate) struct Analyst {
     conns: BTreeMap<Conn, Who>,
     waiting: Vec<Waiting>,
     problems: Vec<String>,
+    /// The first of them by which a reporter broke the protocol.
+    breach: Option<String>,
     cuts: u64,
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
@@ -109,6 +111,7 @@ impl Analyst {
             conns: BTreeMap::new(),
             waiting: Vec::new(),
             problems: Vec::new(),
+            breach: None,
             cuts: 0,
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
@@ -293,6 +296,11 @@ impl Analyst {
     fn accuse(&mut self, process: usize, what: &str) {
         let name = self.name(&self.processes[process]);
         let problem = format!("{name} {what}");
+        // What they wait for may be what is lost.
+        for waiting in std::mem::take(&mut self.waiting) {
+            waiting.answer(&self.mailbox, Err(Refusal::Breach(problem.clone())));
+        }
+        self.breach.get_or_insert_with(|| problem.clone());
         // Who does it once does it a thousand times.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
@@ -378,7 +386,7 @@ impl Analyst {
                 let answer = Answer {
                     id: ask.id,
                     ok: None,
-                    err: Some(error.to_string()),
+                    err: Some(error.of_pattern(&ask.until)),
                 };
                 self.mailbox.write(conn, line(&answer));
             }
@@ -388,6 +396,10 @@ impl Analyst {
     fn until(&mut self, wanted: Wanted, asker: Asker) {
         if let Some(failure) = self.undelivered() {
             asker.answer(&self.mailbox, Err(Refusal::Failed(failure)));
+            return;
+        }
+        if let Some(problem) = self.breach.clone() {
+            asker.answer(&self.mailbox, Err(Refusal::Breach(problem)));
             return;
         }
         let mut waiting = Waiting::new(wanted, asker);

@@ -103,6 +103,8 @@ pub(crate) enum Effect {
 pub(crate) enum Refusal {
     /// A node failed, and nobody knows yet.
     Failed(Failure),
+    /// A reporter broke the trace protocol: what the trace leaves out, nobody can tell.
+    Breach(String),
     /// The scenario is over.
     Over,
 }
@@ -144,6 +146,8 @@ pub(crate) struct Report {
     /// At a deadline: who else reports, and still runs.
     pub(crate) others: Vec<OtherReport>,
     pub(crate) records: Vec<Process>,
+    /// Events for which somebody waits in vain, with their hosts, whose processes have ended.
+    pub(crate) missed: Vec<(String, String)>,
     /// Every event, as they came.
     pub(crate) events: Vec<Event>,
     /// What reporters sent that is no trace.

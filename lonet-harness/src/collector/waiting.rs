@@ -88,6 +88,7 @@ impl Asker {
                 let (ok, err) = match answer {
                     Ok(event) => (Some(event), None),
                     Err(Refusal::Failed(failure)) => (None, Some(failure.to_string())),
+                    Err(Refusal::Breach(problem)) => (None, Some(problem)),
                     Err(Refusal::Over) => (None, Some("the scenario is over".to_owned())),
                 };
                 mailbox.write(conn, line(&Answer { id, ok, err }));

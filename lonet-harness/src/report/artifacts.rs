@@ -101,7 +101,7 @@ pub(crate) fn write(
         place.join("trace.txt"),
         whole.clone().lifecycle().to_string(),
     )?;
-    fs::write(place.join("trace.jsonl"), records(report)?)?;
+    fs::write(place.join("trace.jsonl"), whole.to_jsonl())?;
     fs::write(place.join("processes.txt"), processes(report))?;
     for node in &report.nodes {
         // One file a host: incarnations one after the other.
@@ -137,20 +137,6 @@ pub(crate) fn write(
     };
     fs::write(place.join("report.html"), html::page(&page))?;
     Ok(())
-}
-
-/// Each record with the process that reported it.
-fn records(report: &Report) -> io::Result<String> {
-    let mut text = String::new();
-    for (index, process) in report.records.iter().enumerate() {
-        for record in &process.records {
-            let record = serde_json::to_value(record)?;
-            let line = serde_json::json!({ "process": index, "pid": process.pid, "ev": record });
-            text.push_str(&line.to_string());
-            text.push('\n');
-        }
-    }
-    Ok(text)
 }
 
 fn processes(report: &Report) -> String {

@@ -29,7 +29,7 @@ pub(super) fn sentences(report: &Report) -> Vec<String> {
 }
 
 /// Which process each is: its host, and which of those that have played that host, if several have.
-pub(super) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
+pub(crate) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
     nodes
         .iter()
         .enumerate()

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use lonet::trace::{Event, EventId, Verb};
 
-use crate::trace::columns::width as columns_of;
+use crate::trace::columns::{shortened, width as columns_of};
 
 /// What a page shows.
 pub struct Page<'a> {
@@ -68,10 +68,12 @@ pub fn page(page: &Page<'_>) -> String {
     diagram(&mut out, page);
     out.push_str("</section>\n<section class=\"side\">\n");
     if let Some(expected) = page.expected {
+        let lines = expected.trim_matches('\n').lines().map(shortened);
+        let lines: Vec<_> = lines.collect();
         let _ = writeln!(
             out,
             "<h2>Expected</h2>\n<pre>{}</pre>",
-            escape(expected.trim_matches('\n'))
+            escape(&lines.join("\n"))
         );
     }
     for (process, log) in page.logs {
@@ -185,7 +187,7 @@ fn diagram(out: &mut String, page: &Page<'_>) {
              <tspan>{differs}</tspan></text></g>",
             kind = kind(event.verb()),
             causes = causes.join(" "),
-            line = escape(&event.to_string()),
+            line = escape(&shortened(&event.to_string())),
             left = x(event) - INSET + 2,
             top = y(row) - ROW / 2,
             width = INSET + LABEL + (columns_of(&label) + columns_of(differs)) * CHARACTER,

@@ -8,21 +8,25 @@ use std::path::PathBuf;
 use super::sequence;
 use crate::trace::Mismatch;
 use crate::trace::Mode;
-use crate::trace::columns::aligned;
-use crate::trace::diagnosis::{Difference, Parts, Problem, Told, line_of};
+use crate::trace::columns::{aligned, shortened};
+use crate::trace::diagnosis::{Parts, Problem, Told, line_of};
 use crate::trace::expected::Advice;
 use crate::trace::hints::Hint;
+use crate::trace::nearest::Difference;
 use crate::trace::relation::Why;
 
 /// Longer diagrams are left to the artifacts.
 const MOST_IN_DIAGRAM: usize = 60;
 /// Lines around a difference.
 const CONTEXT: usize = 4;
+/// Of a longer difference only the beginning is shown.
+const MOST_IN_DIFFERENCE: usize = 100;
 
 /// What surrounds a failure, beyond the trace.
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// By host, the last lines that its process printed.
+    /// By process, which is its host and, after a comma, which of several that played it: the last
+    /// lines that it printed.
     pub logs: Vec<(String, String)>,
     /// Where the test's artifacts are.
     pub artifacts: Option<PathBuf>,
@@ -79,9 +83,16 @@ impl Page<'_> {
         self.text
     }
 
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line);
-        self.text.push('\n');
+    fn line(&mut self, text: &str) {
+        for line in text.split('\n') {
+            let shown = shortened(line);
+            self.text.push_str(&shown);
+            // What was cut may have ended a colour.
+            if self.around.colours && shown.len() < line.len() {
+                self.text.push_str("\x1b[0m");
+            }
+            self.text.push('\n');
+        }
     }
 
     fn heading(&mut self, heading: &str) {
@@ -117,16 +128,21 @@ impl Page<'_> {
                 event,
                 cause,
                 chain,
-                cause_line,
+                other,
+                instead,
             } => {
-                self.title(line, cause_line.as_ref());
+                self.title(line, other.as_ref());
+                if self.parts.mode == Mode::All {
+                    self.instead(instead);
+                    self.line("");
+                }
                 let (told, cause_text) =
                     (self.paint(Paint::Expected, &line.text), self.event(*cause));
                 let told_as = match self.event(*event) == line.text {
                     true => String::new(),
                     false => format!(" ({})", self.event(*event)),
                 };
-                match (cause_line, self.parts.mode) {
+                match (other, self.parts.mode) {
                     (Some(_), Mode::All) => self.line(&format!(
                         "`{told}`{told_as} stands above `{cause_text}`, which happens before it:"
                     )),
@@ -146,13 +162,8 @@ impl Page<'_> {
                 instead,
             } => {
                 self.title(line, None);
-                match told_above {
-                    0 => self.line("no such event happened"),
-                    1 => self.line("it happened once, which a line above tells of"),
-                    times => self.line(&format!(
-                        "it happened {times} times, which lines above tell of"
-                    )),
-                }
+                let happened = self.happened(*told_above);
+                self.line(&happened);
                 if self.parts.mode == Mode::All {
                     self.instead(instead);
                 }
@@ -182,17 +193,41 @@ impl Page<'_> {
         }
     }
 
-    fn title(&mut self, line: &Told, below: Option<&Told>) {
+    /// Whether the line's event happened, as far as the assertion sees, and as far as it does not.
+    fn happened(&self, told_above: usize) -> String {
+        let elsewhere = self.parts.hints.iter().find_map(|hint| match hint {
+            Hint::Concurrent { .. } => Some(("concurrent with the assertion", "before it")),
+            Hint::OutsideView { .. } => Some(("outside this view", "within it")),
+            _ => None,
+        });
+        let (times, tell) = match told_above {
+            0 => ("not".to_owned(), ""),
+            1 => ("once".to_owned(), ", which a line above tells of"),
+            times => (format!("{times} times"), ", which lines above tell of"),
+        };
+        match (elsewhere, told_above) {
+            (None, 0) => "no such event happened".to_owned(),
+            (None, _) => format!("it happened {times}{tell}"),
+            (Some((where_else, _)), 0) => format!("it happened, but {where_else}"),
+            (Some((where_else, here)), _) => {
+                format!("it happened {where_else}, and {here} {times}{tell}")
+            }
+        }
+    }
+
+    fn title(&mut self, line: &Told, other: Option<&Told>) {
         let title = match self.parts.mode {
             Mode::All => "the trace is not the expected one:",
             Mode::Some => "the trace does not contain the expected lines:",
         };
         let title = self.paint(Paint::Strong, title);
         self.line(&format!("{title} line {} can't happen here", line.number));
-        let text = self.paint(Paint::Expected, &line.text);
-        self.line(&format!("\n    line {}: {text}", line.number));
-        if let Some(below) = below {
-            self.line(&format!("    line {}: {}", below.number, below.text));
+        self.line("");
+        let mut lines = vec![(line, self.paint(Paint::Expected, &line.text))];
+        lines.extend(other.map(|other| (other, other.text.clone())));
+        lines.sort_by_key(|(told, _)| told.number);
+        for (told, text) in lines {
+            self.line(&format!("    line {}: {text}", told.number));
         }
         self.line("");
     }
@@ -244,13 +279,17 @@ impl Page<'_> {
         if !diff.iter().any(changed) {
             return;
         }
-        let near: Vec<bool> = (0..diff.len())
+        let mut near: Vec<bool> = (0..diff.len())
             .map(|index| {
                 let from = index.saturating_sub(CONTEXT);
                 let to = (index + CONTEXT + 1).min(diff.len());
                 diff[from..to].iter().any(changed)
             })
             .collect();
+        let shown = (0..diff.len()).filter(|&index| near[index]);
+        let end = shown.skip(MOST_IN_DIFFERENCE).next().unwrap_or(diff.len());
+        near.truncate(end);
+        let (diff, left_out) = diff.split_at(end);
         // Columns are as wide as what is shown needs.
         let lines: Vec<_> = diff
             .iter()
@@ -282,7 +321,17 @@ impl Page<'_> {
             };
             self.line(&line);
         }
-        if skipped {
+        let differ = left_out.iter().filter(|line| changed(line)).count();
+        if differ > 0 {
+            let place = match self.around.artifacts {
+                Some(_) => "; all that happened is in trace.txt, among the artifacts",
+                None => "",
+            };
+            self.line(&format!(
+                "      … and {} more lines, of which {differ} differ{place}",
+                left_out.len()
+            ));
+        } else if skipped || !left_out.is_empty() {
             self.line("      …");
         }
     }
@@ -301,8 +350,9 @@ impl Page<'_> {
 
     fn logs(&mut self) {
         let around = self.around;
-        for (host, tail) in &around.logs {
-            self.heading(&format!("the last that {host} printed:"));
+        for (whose, tail) in &around.logs {
+            let host = whose.split(',').next().unwrap_or_default();
+            self.heading(&format!("the last that {whose} printed:"));
             for line in tail.lines() {
                 self.line(&format!("    {host} │ {line}"));
             }
@@ -348,11 +398,13 @@ fn reason(why: Why) -> &'static str {
 fn worded(hint: &Hint, parts: &Parts) -> String {
     match hint {
         Hint::DialBeforeListen { fail, listen } => format!(
-            "`{fail}`: `{listen}` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until(\"{listen}\").await?"
+            "`{fail}`: `{listen}` did happen, but nothing orders it before the dial; before the dial, wait for it: {}",
+            until(listen)
         ),
         Hint::NobodyListens { fail, addr } => {
             format!(
-                "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: scenario.until(\"{addr} listen\").await?"
+                "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: {}",
+                until(&format!("{addr} listen"))
             )
         }
         Hint::PortsDiffer {
@@ -380,7 +432,8 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         }
         Hint::Concurrent { event, host } => {
             let mut text = format!(
-                "`{event}` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until(\"{event}\").await?"
+                "`{event}` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with {}",
+                until(event)
             );
             if parts.trace.graph.started(host) {
                 text.push_str(&format!(
@@ -414,6 +467,19 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         },
         Hint::Reported { problem } => format!("a report made no sense: {problem}"),
     }
+}
+
+/// The Rust code that waits for that line.
+fn until(line: &str) -> String {
+    let mut code = String::from("scenario.until(\"");
+    for c in line.chars() {
+        if matches!(c, '"' | '\\') {
+            code.push('\\');
+        }
+        code.push(c);
+    }
+    code.push_str("\").await?");
+    code
 }
 
 /// `α:1 ↔ α:2` where two have each other's number, `α:1 → α:3` otherwise.

@@ -13,7 +13,7 @@
 
 pub(crate) mod artifacts;
 mod cycle;
-mod doing;
+pub(crate) mod doing;
 pub mod html;
 pub mod mermaid;
 pub mod mismatch;

@@ -69,12 +69,13 @@ pub(crate) fn short(event: &Event, is_arrow: bool) -> String {
                     text.push_str(&format!(" {peer}"));
                 }
             }
-            if !event.text().is_empty() {
-                text.push_str(&format!(" {}", event.text()));
+            let before = 2 + usize::from(event.peer().is_some());
+            for word in &words[before..] {
+                text.push_str(&format!(" {word}"));
             }
             text
         }
-        (None, Verb::Mark) => format!("[{}]", event.text()),
+        (None, Verb::Mark) => format!("[{}]", words[2..].join(" ")),
         (None, verb) if verb.is_interference() => words.join(" "),
         (None, _) => words[1..].join(" "),
     }

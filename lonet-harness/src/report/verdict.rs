@@ -18,6 +18,7 @@ use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
 use crate::trace::Trace;
 use crate::trace::causality::Graph;
+use crate::trace::columns::shortened;
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;
@@ -88,6 +89,12 @@ pub(crate) fn page(
         for sentence in sentences {
             let _ = writeln!(page, "  {sentence}");
         }
+        for (event, host) in &report.missed {
+            let _ = writeln!(
+                page,
+                "  `{event}` happened, but {host} has ended: `until` finds what those did that still run, marks, and what the scenario did"
+            );
+        }
         if let Some(cycle) = cycle::cycle(report) {
             let first = cycle[0];
             let _ = writeln!(
@@ -130,7 +137,7 @@ fn events(page: &mut String, report: &Report) {
         .iter()
         .filter(|event| latest.contains(&event.id()))
     {
-        let _ = writeln!(page, "  {event}");
+        let _ = writeln!(page, "  {}", shortened(&event.to_string()));
     }
 }
 
@@ -145,7 +152,7 @@ fn logs(page: &mut String, nodes: &[NodeReport]) {
         };
         let _ = writeln!(page, "\nthe log of {whose}{of}:");
         for line in last_lines(&node.log, LINES) {
-            let _ = writeln!(page, "  {} | {line}", node.host);
+            let _ = writeln!(page, "  {} | {}", node.host, shortened(line));
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 use crate::session::Session;
 use crate::spec::Spec;
+use crate::trace::Mismatch;
 use crate::watchdog::Watchdog;
 
 /// How a body ended.
@@ -63,7 +64,10 @@ where
         play_body(test, after, &runtime, &scenario, body).map_err(|error| early(error.into()))?;
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
-        Ended::Returned(Err(error)) => Some(Reason::Returned(error.to_string())),
+        Ended::Returned(Err(error)) => Some(match mismatch(error.as_ref()) {
+            Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
+            None => Reason::Returned(error.to_string()),
+        }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
         Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
     };
@@ -222,6 +226,12 @@ where
         }
     })
     .await
+}
+
+/// The expectation that did not hold, if that is why.
+fn mismatch<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Mismatch> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.find_map(|cause| cause.downcast_ref())
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

@@ -10,25 +10,23 @@ use super::Scenario;
 use crate::process::output::last_lines;
 use crate::report::artifacts::Refused;
 use crate::report::mismatch::{self, Surroundings};
-use crate::report::verdict;
+use crate::report::{doing, verdict};
 use crate::trace::Mismatch;
 use crate::trace::expected::Source;
 
 impl Scenario {
     /// The page of an expectation that does not hold, with each host's last lines.
-    pub(super) fn page_of(&self, mismatch: &Mismatch) -> String {
+    pub(crate) fn page_of(&self, mismatch: &Mismatch) -> String {
         let nodes = self
             .inner
             .report()
             .map(|report| report.nodes)
             .unwrap_or_default();
-        let logs = nodes
-            .into_iter()
-            .filter(|node| !node.log.is_empty())
-            .map(|node| {
-                let tail = last_lines(&node.log, verdict::LINES).join("\n");
-                (node.host, tail)
-            });
+        let printed = doing::whose(&nodes)
+            .zip(&nodes)
+            .filter(|(_, node)| !node.log.is_empty());
+        let logs =
+            printed.map(|(whose, node)| (whose, last_lines(&node.log, verdict::LINES).join("\n")));
         let plain = Surroundings {
             logs: logs.collect(),
             artifacts: Some(self.inner.artifacts.clone()),

@@ -129,8 +129,7 @@ impl Inner {
         after: Option<EventId>,
         of: Option<u64>,
     ) -> Result<Event> {
-        let pattern = Pattern::parse(text)
-            .map_err(|error| format!("`{text}` is no line of a trace: {error}"))?;
+        let pattern = Pattern::parse(text).map_err(|error| error.of_pattern(text))?;
         let wanted = Box::new(Wanted {
             text: text.to_owned(),
             pattern,
@@ -140,6 +139,7 @@ impl Inner {
         let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
         let event = event.map_err(|refusal| match refusal {
             Refusal::Failed(failure) => crate::BoxError::from(failure),
+            Refusal::Breach(problem) => problem.into(),
             Refusal::Over => Over.into(),
         })?;
         self.learn(event.id());

@@ -80,25 +80,6 @@ pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> Stri
     last
 }
 
-/// The events in the order that is nearest to the old text, each with its old line and its words:
-/// those of the old line, if it has one.
-pub(crate) fn nearest(
-    graph: &Graph,
-    scope: &Scope,
-    old: &Expectation,
-) -> Vec<(Option<u32>, Vec<String>)> {
-    let races = Races::find(graph, scope);
-    let placed = Sorting::new(graph, scope, &races, Some(old)).run();
-    let words = |placed: &Placed| match placed.line {
-        Some(line) => split_words(old.text(line as usize)),
-        None => {
-            let label = graph.label_of[placed.node as usize];
-            words(graph, graph.labels.label(label))
-        }
-    };
-    placed.iter().map(|at| (at.line, words(at))).collect()
-}
-
 /// The words of a label's line, quoted where the grammar needs it.
 pub(crate) fn words(graph: &Graph, label: Label<'_>) -> Vec<String> {
     let fields = Fields::of_label(label, &graph.hosts);

@@ -1,6 +1,9 @@
 //! Text in columns: how wide a text is on a terminal, and lines of a trace aligned.
 //!
-//! Pure. Owns the width of characters as far as host names and marks need it.
+//! Pure. Owns the width of characters as far as host names and marks need it, and how long a line
+//! may get.
+
+use std::borrow::Cow;
 
 /// How many columns of a terminal a text takes: combining marks none, East Asian wide ones two.
 pub(crate) fn width(text: &str) -> usize {
@@ -42,6 +45,20 @@ fn char_width(c: char) -> usize {
         | 0x1f900..=0x1f9ff
         | 0x20000..=0x3fffd => 2,
         _ => 1,
+    }
+}
+
+/// A line is shown so far, in characters.
+const LONGEST: usize = 1_000;
+
+/// The line, as far as a reader wants to see it, and how much is left out.
+pub(crate) fn shortened(line: &str) -> Cow<'_, str> {
+    match line.char_indices().nth(LONGEST) {
+        Some((end, _)) => {
+            let more = line[end..].chars().count();
+            Cow::Owned(format!("{}… ({more} more characters)", &line[..end]))
+        }
+        None => Cow::Borrowed(line),
     }
 }
 

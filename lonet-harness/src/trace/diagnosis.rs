@@ -1,7 +1,8 @@
 //! Why an expectation does not hold, as data.
 //!
-//! Pure. Owns which line could not happen, what happened instead, the chain of causes, and the
-//! difference to the nearest legal order. Hints are `hints`' business, all wording `report`'s.
+//! Pure. Owns which line could not happen, what happened instead, and the chain of causes. The
+//! difference to the nearest legal order is `nearest`'s business, hints are `hints`', all wording
+//! is `report`'s.
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use super::expected::Advice;
 use super::grammar::{Expectation, SyntaxError};
 use super::hints::{self, Hint};
 use super::matching::{Mode, counts, names_port};
+use super::nearest::{self, Difference};
 use super::past::Trace;
 use super::pattern::{Bindings, Fields, unify};
 use super::relation::Why;
@@ -50,8 +52,11 @@ pub(crate) enum Problem {
         cause: u32,
         /// From the cause to the event.
         chain: Vec<(u32, Why)>,
-        /// Where the cause is told, if anywhere.
-        cause_line: Option<Told>,
+        /// The line of the other of the two, if there is one: below, the cause's; where lines tell
+        /// only of some events, above, the effect's.
+        other: Option<Told>,
+        /// What could come next at this point.
+        instead: Vec<u32>,
     },
     /// No event is left that the line could tell of.
     NotHappened {
@@ -70,13 +75,6 @@ pub(crate) enum Problem {
         line: Told,
         alike: Vec<Told>,
     },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Difference {
-    Same(Vec<String>),
-    Expected(Vec<String>),
-    Happened(Vec<String>),
 }
 
 impl Mismatch {
@@ -163,7 +161,6 @@ impl Mismatch {
         deepest: &[u32],
         complete: bool,
     ) -> Mismatch {
-        let graph = &trace.graph;
         let mut look = Look::new(trace, of, deepest);
         let problem = if !complete {
             look.undecided()
@@ -171,10 +168,10 @@ impl Mismatch {
             let events = look.next_events();
             Problem::Untold { events }
         } else {
-            look.line_fails(mode)
+            look.line_fails(mode, deepest)
         };
         let diff = match mode {
-            Mode::All => difference(graph, trace, of),
+            Mode::All => nearest::difference(trace, of, deepest),
             Mode::Some => Vec::new(),
         };
         let hints = hints::find(trace, of, deepest, &problem, mode);
@@ -258,6 +255,20 @@ impl<'a> Look<'a> {
         matches
     }
 
+    /// The events that a line could tell of, and that are not told yet.
+    pub(crate) fn untold_matches(&mut self, line: usize) -> Vec<u32> {
+        let mut events = self.trace.scope().events.clone();
+        events.retain(|&node| !self.told[node as usize] && self.matches(line, node));
+        events
+    }
+
+    /// The line tells of that event, from now on.
+    pub(crate) fn bind(&mut self, line: usize, node: u32) {
+        self.told[node as usize] = true;
+        let (of, fields) = (self.of, fields(self.graph, node));
+        unify(&of.lines[line].shape, of, &fields, &mut self.bindings);
+    }
+
     /// The events of the view that are not told yet and wait for nothing that is not.
     pub(crate) fn next_events(&self) -> Vec<u32> {
         let scope = self.trace.scope();
@@ -304,7 +315,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn line_fails(&mut self, mode: Mode) -> Problem {
+    fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
         let scope = self.trace.scope();
         let line = self.line_told(self.line);
         let mut told_above = 0;
@@ -320,25 +331,26 @@ impl<'a> Look<'a> {
             }
         }
         if let Some(event) = blocked {
-            let named = names_port(&self.of.lines[self.line].shape);
             let found = match mode {
-                Mode::All => self.nearest_untold_cause(event, named).map(|c| (c, event)),
+                Mode::All => self.untold_causes(event).first().map(|&c| (c, event)),
                 // Here it is the other way round: a line above tells of an effect of this event.
                 Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
             };
             if let Some((cause, event)) = found {
-                let lines = 0..self.of.lines.len();
-                let mut below = match mode {
-                    Mode::All => lines.skip(self.line + 1),
-                    Mode::Some => lines.skip(self.line),
+                let other = match mode {
+                    Mode::All => {
+                        let mut below = self.line + 1..self.of.lines.len();
+                        below.find(|&index| self.matches(index, cause))
+                    }
+                    Mode::Some => deepest.iter().position(|&node| node == event),
                 };
-                let cause_line = below.find(|&index| self.matches(index, cause));
                 return Problem::AboveCause {
                     line,
                     event,
                     cause,
                     chain: self.graph.chain(cause, event),
-                    cause_line: cause_line.map(|index| self.line_told(index)),
+                    other: other.map(|index| self.line_told(index)),
+                    instead: self.next_events(),
                 };
             }
         }
@@ -349,8 +361,12 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn nearest_untold_cause(&self, event: u32, named: bool) -> Option<u32> {
+    /// The events that happen before this one and have no line above the line that fails, the
+    /// nearest first.
+    pub(crate) fn untold_causes(&self, event: u32) -> Vec<u32> {
         let scope = self.trace.scope();
+        let named = names_port(&self.of.lines[self.line].shape);
+        let mut causes = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
         let mut todo = std::collections::VecDeque::from([event]);
         while let Some(node) = todo.pop_front() {
@@ -361,12 +377,12 @@ impl<'a> Look<'a> {
                     continue;
                 }
                 if scope.shown[index] && !self.told[index] {
-                    return Some(cause);
+                    causes.push(cause);
                 }
                 todo.push_back(cause);
             }
         }
-        None
+        causes
     }
 
     fn told_effect(&self, event: u32) -> Option<u32> {
@@ -385,60 +401,4 @@ pub(crate) fn fields(graph: &Graph, node: u32) -> Fields<'_> {
 pub(crate) fn line_of(graph: &Graph, node: u32) -> String {
     let label = graph.labels.label(graph.label_of[node as usize]);
     canonical::words(graph, label).join(" ")
-}
-
-/// The expectation beside the nearest order that could happen.
-fn difference(graph: &Graph, trace: &Trace, of: &Expectation) -> Vec<Difference> {
-    let nearest = canonical::nearest(graph, trace.scope(), of);
-    let kept = longest_increasing(
-        &nearest
-            .iter()
-            .filter_map(|(line, _)| *line)
-            .collect::<Vec<_>>(),
-    );
-    let mut kept = kept.into_iter().peekable();
-    let mut difference = Vec::new();
-    let mut old = 0;
-    let words = |line: u32| canonical::split_words(of.text(line as usize));
-    for (line, happened) in nearest {
-        // What is gone stands above what came in its place.
-        let next = kept.peek().copied().unwrap_or(of.lines.len() as u32);
-        difference.extend((old..next).map(|line| Difference::Expected(words(line))));
-        old = old.max(next);
-        if line == Some(next) {
-            kept.next();
-            old = next + 1;
-            difference.push(Difference::Same(happened));
-        } else {
-            difference.push(Difference::Happened(happened));
-        }
-    }
-    let lines = old..of.lines.len() as u32;
-    difference.extend(lines.map(|line| Difference::Expected(words(line))));
-    difference
-}
-
-/// A longest increasing subsequence.
-fn longest_increasing(of: &[u32]) -> Vec<u32> {
-    let mut ends: Vec<usize> = Vec::new();
-    let mut before = vec![usize::MAX; of.len()];
-    for (index, value) in of.iter().enumerate() {
-        let length = ends.partition_point(|&end| of[end] < *value);
-        if length > 0 {
-            before[index] = ends[length - 1];
-        }
-        ends.truncate(ends.len().max(length));
-        match ends.get_mut(length) {
-            Some(end) => *end = index,
-            None => ends.push(index),
-        }
-    }
-    let mut found = Vec::with_capacity(ends.len());
-    let mut at = ends.last().copied();
-    while let Some(index) = at {
-        found.push(of[index]);
-        at = (before[index] != usize::MAX).then_some(before[index]);
-    }
-    found.reverse();
-    found
 }

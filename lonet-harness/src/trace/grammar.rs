@@ -35,6 +35,13 @@ impl fmt::Display for SyntaxError {
 
 impl std::error::Error for SyntaxError {}
 
+impl SyntaxError {
+    /// What is said to whoever asked to wait for this.
+    pub(crate) fn of_pattern(&self, pattern: &str) -> String {
+        format!("`{pattern}` is no line of a trace: {self}")
+    }
+}
+
 /// A host or a word: any, a variable, or this text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Term {
@@ -132,6 +139,9 @@ const AFTER_ADDRESS: &[Verb] = &[
     Verb::Send,
     Verb::Recv,
 ];
+/// To dial port 0 is possible, and fails: as the other side's port it is legal.
+const NO_PORT_ZERO: &str =
+    "no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p";
 const AFTER_HOST: &[Verb] = &[Verb::Mark, Verb::Up, Verb::Down, Verb::Exit];
 const AFTER_BANG: &[Verb] = &[
     Verb::Kill,
@@ -246,6 +256,10 @@ impl<'a> LineParser<'a> {
             let (host, port) = self.address(subject)?;
             (host, Some(port))
         };
+        if port == Some(Port::Is(0)) {
+            let at = subject.at + subject.text.len() - 1;
+            return Err((at, NO_PORT_ZERO.to_owned()));
+        }
         let peer = match verb {
             Verb::Close => match self.token() {
                 Some(token) => Some(self.address(token)?),
@@ -273,6 +287,20 @@ impl<'a> LineParser<'a> {
             Verb::Send | Verb::Recv => {
                 let at = self.line.len();
                 let words = self.some_text("the number of bytes")?;
+                let wrong = match &words {
+                    Text::Is(symbol) => {
+                        let text = self.into.symbols.text(*symbol);
+                        !text.contains(' ') && text.parse::<u64>().is_err()
+                    }
+                    Text::Words(words) => matches!(words.as_slice(), [Word::After(..)]),
+                };
+                if wrong {
+                    let word = self.line.split_whitespace().next_back().unwrap_or_default();
+                    let message = format!(
+                        "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+                    );
+                    return Err((at - word.len(), message));
+                }
                 let several = match &words {
                     Text::Is(symbol) => self.into.symbols.text(*symbol).contains(' '),
                     Text::Words(words) => words.len() > 1,

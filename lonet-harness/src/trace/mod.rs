@@ -11,7 +11,8 @@
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
 //!   `columns`: lines in columns;
-//! - `diagnosis`: why an expectation does not hold; `hints`: what to do about it;
+//! - `diagnosis`: why an expectation does not hold; `nearest`: the order that could, beside it;
+//!   `hints`: what to do about it;
 //! - `expected`: what an assertion takes; `rewriting`: it in place; `literal`: a literal of a source;
 //! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
@@ -35,6 +36,7 @@ mod labels;
 mod literal;
 mod lookup;
 mod matching;
+pub(crate) mod nearest;
 mod past;
 mod pattern;
 mod persist;

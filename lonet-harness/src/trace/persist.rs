@@ -42,6 +42,17 @@ struct Start {
 
 const VERSION: u32 = 1;
 
+/// What is wrong with a line. The parser was given that line alone, so that of the place it names
+/// only the column means anything.
+fn said(error: &serde_json::Error) -> String {
+    let (line, column) = (error.line(), error.column());
+    let text = error.to_string();
+    match text.strip_suffix(&format!(" at line {line} column {column}")) {
+        Some(what) => format!("{what}, at column {column}"),
+        None => text,
+    }
+}
+
 /// A text that is no saved trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadError {
@@ -103,7 +114,7 @@ impl Trace {
                 line: index + 1,
                 message,
             };
-            let parsed = serde_json::from_str(line).map_err(|error| wrong(error.to_string()))?;
+            let parsed = serde_json::from_str(line).map_err(|error| wrong(said(&error)))?;
             match parsed {
                 Line::Trace(trace) if trace.version != VERSION => {
                     let found = trace.version;

@@ -2,6 +2,8 @@
 //!
 //! Owns putting it together; wording it is `report`'s business.
 
+use std::collections::BTreeSet;
+
 use super::{Analyst, Node, Supervisor, Who};
 use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, WaitsFor};
 use crate::collector::reader::Conn;
@@ -15,6 +17,7 @@ impl Analyst {
             nodes: self.nodes.values().map(|n| self.report_node(n)).collect(),
             others: self.report_others(),
             records: self.records(),
+            missed: self.missed(),
             events: self.events.clone(),
             problems: self.all_problems(),
             means: match self.supervisor {
@@ -79,6 +82,23 @@ impl Analyst {
                 kernel: None,
             })
             .collect()
+    }
+
+    /// What those who wait would have found, had its process not ended.
+    fn missed(&self) -> Vec<(String, String)> {
+        let asked = self
+            .waiting
+            .iter()
+            .map(|waiting| (waiting, &waiting.wanted));
+        let asked = asked.filter(|(_, wanted)| wanted.of.is_none() && wanted.after.is_none());
+        let missed = asked.filter_map(|(waiting, _)| {
+            let mut past = self.events.iter();
+            past.find(|event| waiting.matches(event, None))
+        });
+        let missed: BTreeSet<_> = missed
+            .map(|event| (event.to_string(), event.host().to_owned()))
+            .collect();
+        missed.into_iter().collect()
     }
 
     /// The events that this reporter waits for.

@@ -196,7 +196,8 @@ fn a_trace_is_saved_and_loaded() {
     assert_eq!(loaded.to_jsonl(), saved);
     let error =
         Trace::from_jsonl("{\"trace\":{\"version\":1,\"verbs\":[]}}\nnonsense").unwrap_err();
-    assert_eq!(error.line, 2);
+    let said = "line 2: expected value, at column 1";
+    assert_eq!((error.line, error.to_string().as_str()), (2, said));
 }
 
 #[test]

@@ -260,3 +260,12 @@ proptest! {
         prop_assert!(pattern.unwrap().matches(&event), "{}", line);
     }
 }
+
+#[test]
+fn numbers() {
+    wrong("α:0 listen", expect![""]);
+    wrong("β:1 send α:1 x", expect![""]);
+    wrong("β:1 recv α:1 n=$x", expect![""]);
+    // To dial it is possible, and fails.
+    check_syntax("β:1 dial α:0\nβ:1 send α:1 _\nβ:1 recv α:1 $n").unwrap();
+}

@@ -30,6 +30,8 @@ fn an_effect_above_its_cause() {
                 line 4: β:1 connect α:1
                 line 5: α:1 accept β:1
 
+            at this point happened: α:1 accept β:1
+
             `β:1 connect α:1` stands above `α:1 accept β:1`, which happens before it:
                 α:1 accept β:1
                 → β:1 connect α:1    (the same connection: dial, accept, connect)
@@ -37,9 +39,9 @@ fn an_effect_above_its_cause() {
             the nearest order that could happen (- expected, + happened):
                   α:10 listen
                   β:1  dial    α:10
-                + α:1  accept  β:1
-                  β:1  connect α:1
-                - α:1  accept  β:1
+                - β:1  connect α:1
+                  α:1  accept  β:1
+                + β:1  connect α:1
                   α:1  close   β:1
                   α:10 close
                   β:1  close   α:1
@@ -124,6 +126,8 @@ fn an_extra_event() {
             the trace is not the expected one: line 4 can't happen here
 
                 line 4: β:1 connect α:1
+
+            at this point happened: α:1 accept β:1
 
             `α:1 accept β:1` happens before `β:1 connect α:1`, and no line tells of it:
                 α:1 accept β:1
@@ -305,12 +309,12 @@ fn ports_swapped_by_a_race() {
                   β:1  dial    α:10
                   γ:1  dial    α:10
                 - α:1  accept  β:1
-                - α:2  accept  γ:1
-                - β:1  connect α:1
-                - γ:1  connect α:2
                 + α:2  accept  β:1
+                - α:2  accept  γ:1
                 + α:1  accept  γ:1
+                - β:1  connect α:1
                 + β:1  connect α:2
+                - γ:1  connect α:2
                 + γ:1  connect α:1
 
             hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
@@ -382,7 +386,7 @@ fn concurrent_with_the_assertion() {
 
                 line 2: α mark two
 
-            no such event happened
+            it happened, but concurrent with the assertion
             at this point, nothing more happened
 
             the nearest order that could happen (- expected, + happened):
@@ -445,7 +449,7 @@ fn outside_the_view() {
 
                 line 1: α up
 
-            no such event happened
+            it happened, but outside this view
             at this point happened: α:10 listen
 
             the nearest order that could happen (- expected, + happened):
@@ -510,4 +514,78 @@ fn a_variable_that_stands_for_something_else() {
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
     );
+}
+
+#[test]
+fn contains_names_the_line_above_that_tells_of_the_effect() {
+    let expected = "α:10 listen\nα:1 close β:1\nα:1 accept β:1";
+    let mismatch = ping_pong().check_contains(expected).unwrap_err();
+    let page = mismatch.to_string();
+    let head: Vec<&str> = page.lines().take(8).collect();
+    expect![[r#"
+        the trace does not contain the expected lines: line 3 can't happen here
+
+            line 2: α:1 close β:1
+            line 3: α:1 accept β:1
+
+        `α:1 accept β:1` happens before `α:1 close β:1`, which a line above tells of:
+            α:1 accept β:1
+            → α:1 close β:1    (the same socket)"#]]
+    .assert_eq(&head.join("\n"));
+}
+
+/// So many marks, of which the first few lines tell.
+fn many_marks(marks: usize) -> Trace {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    for mark in 0..marks {
+        w.mark(alpha, &format!("m{mark}"));
+    }
+    w.join(alpha);
+    w.trace()
+}
+
+#[test]
+fn a_page_is_bounded_however_much_happened() {
+    let page = many_marks(400).check("α mark m0\nα mark m1").unwrap_err();
+    let page = page.to_string();
+    assert!(page.lines().count() < 300, "{page}");
+    assert!(
+        page.contains("… and 300 more lines, of which 300 differ"),
+        "{page}"
+    );
+}
+
+#[test]
+fn a_line_is_cut_and_says_how_much_is_left_out() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, &"x".repeat(50_000));
+    w.join(alpha);
+    let page = w.trace().check("").unwrap_err().to_string();
+    assert!(page.len() < 10_000, "{} bytes", page.len());
+    assert!(page.contains(" more characters)"), "{page}");
+}
+
+#[test]
+fn a_diagram_quotes_what_would_move_the_cursor() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, "\u{1b}[31mred");
+    w.join(alpha);
+    let page = w.trace().check("").unwrap_err().to_string();
+    assert!(!page.contains('\u{1b}'), "{page}");
+}
+
+#[test]
+fn a_hint_is_rust_code() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let one = w.mark(alpha, "one");
+    w.until(TEST, one);
+    w.mark(alpha, "$x");
+    let page = w.trace().check("α mark one\nα mark \"$x\"").unwrap_err();
+    let page = page.to_string();
+    let code = r#"scenario.until("α mark \"$x\"").await?"#;
+    assert!(page.contains(code), "{page}");
 }

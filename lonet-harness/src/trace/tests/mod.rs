@@ -7,6 +7,7 @@ mod holds;
 mod lines;
 mod literals;
 mod messages;
+mod nearest;
 mod oracle;
 mod ports;
 mod records;

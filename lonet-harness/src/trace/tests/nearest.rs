@@ -1,0 +1,188 @@
+//! The difference to the nearest legal order: it shows what is wrong, and nothing else.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::simulation::{Allowed, simulate};
+use super::world::{TEST, World};
+use crate::trace::nearest::Difference;
+use crate::trace::{Event, Trace};
+
+/// The changed lines, each with its sign, and whether everything else stands as it was told.
+fn changes(trace: &Trace, told: &[String]) -> Vec<String> {
+    let mismatch = trace.check(told.join("\n")).expect_err("it holds");
+    let diff = &mismatch.parts().diff;
+    let mut changed = Vec::new();
+    let mut old = Vec::new();
+    for line in diff {
+        match line {
+            Difference::Same(words) => old.push(words.join(" ")),
+            Difference::Expected(words) => {
+                old.push(words.join(" "));
+                changed.push(format!("- {}", words.join(" ")));
+            }
+            Difference::Happened(words) => changed.push(format!("+ {}", words.join(" "))),
+        }
+    }
+    assert_eq!(old, told, "what was expected stands in its order");
+    changed
+}
+
+/// What is left of the expectation, with what is added, is an order that could happen.
+fn amended(trace: &Trace, told: &[String]) -> String {
+    let mismatch = trace.check(told.join("\n")).expect_err("it holds");
+    let lines = mismatch.parts().diff.iter().filter_map(|line| match line {
+        Difference::Same(words) | Difference::Happened(words) => Some(words.join(" ")),
+        Difference::Expected(_) => None,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn lines(text: &str) -> Vec<String> {
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.lines().map(words).collect()
+}
+
+fn execution(numbers: &[u32], unique: bool) -> Trace {
+    let untraced = numbers.first().is_some_and(|number| number % 2 == 0);
+    let mut world = simulate(numbers, Allowed { untraced, unique });
+    world.until(TEST, (1, 1).into());
+    Trace::whole(Arc::new(world.graph()))
+}
+
+/// A server that answers so many clients, each in a task of its own; ports are used again.
+fn answers(clients: usize) -> Trace {
+    let mut w = World::new();
+    let server = w.spawn("α");
+    let listener = w.listen(server, 10);
+    let listening = w.latest(server);
+    w.until(TEST, listening);
+    let tasks: Vec<_> = (0..clients).map(|i| w.spawn(&format!("c{i}"))).collect();
+    let dials: Vec<_> = tasks.iter().map(|&task| w.dial(task, "α:10")).collect();
+    let mut open = std::collections::VecDeque::new();
+    for index in 0..=clients {
+        if index < clients {
+            let end = w.accept(server, listener, dials[index]);
+            let client = w.connect(tasks[index], dials[index]);
+            open.push_back((tasks[index], client, w.task(server), end));
+        } else {
+            w.close_listener(server, listener);
+        }
+        // One is still being served when the next one comes.
+        while open.len() > usize::from(index < clients) {
+            let Some((task, client, handler, end)) = open.pop_front() else {
+                break;
+            };
+            w.write(task, client, 4);
+            w.read(handler, end, 4);
+            w.write(handler, end, 4);
+            w.close(handler, end);
+            w.read(task, client, 4);
+            w.read(task, client, 0);
+            w.mark(task, "pong");
+            w.close(task, client);
+        }
+    }
+    for task in tasks {
+        w.join(task);
+    }
+    w.join(server);
+    w.trace()
+}
+
+/// That a port was used again is no reason to move a line that leaves it open.
+#[test]
+fn reused_ports_move_no_line() {
+    let trace = answers(6);
+    let each = |lines: [&'static str; 3]| {
+        (0..6).flat_map(move |i| lines.map(|line| line.replace('#', &i.to_string())))
+    };
+    let mut told = vec!["α:10 listen".to_owned()];
+    told.extend((0..6).map(|i| format!("c{i}:1 dial α:10")));
+    let opened = each(["α:$p# accept c#:1", "c#:1 connect α:$p#", ""]);
+    told.extend(opened.filter(|line| !line.is_empty()));
+    told.push("α:10 close".to_owned());
+    told.extend(each([
+        "α:$p# close c#:1",
+        "c# mark pong",
+        "c#:1 close α:$p#",
+    ]));
+    trace.assert(told.join("\n"));
+    for index in 0..told.len() {
+        let mut dropped = told.clone();
+        let line = dropped.remove(index);
+        let changed = changes(&trace, &dropped);
+        assert_eq!(changed.len(), 1, "{changed:?} for {line}");
+    }
+    let mut other = told.clone();
+    let place = other
+        .iter()
+        .position(|line| line == "c0 mark pong")
+        .unwrap();
+    other[place] = "c0 mark pang".to_owned();
+    assert_eq!(
+        changes(&trace, &other),
+        ["- c0 mark pang", "+ c0 mark pong"]
+    );
+}
+
+proptest! {
+    #![proptest_config(super::cases(if cfg!(debug_assertions) { 150 } else { 2000 }))]
+
+    #[test]
+    fn a_dropped_line_is_the_one_that_is_added(
+        numbers in prop::collection::vec(any::<u32>(), 20..120),
+        unique in any::<bool>(),
+        variables in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let trace = execution(&numbers, unique);
+        let mut told: Vec<String> = match variables {
+            true => lines(&trace.to_string()),
+            false => trace.events().iter().map(Event::to_string).collect(),
+        };
+        prop_assume!(!told.is_empty());
+        let dropped = told.remove(at.index(told.len()));
+        let changed = changes(&trace, &told);
+        // Which of several that would do a line tells of is a guess beyond the first that fails.
+        let tells_apart = unique && !variables;
+        if tells_apart {
+            prop_assert_eq!(changed.len(), 1, "{:?} for {:?} of\n{}", changed, dropped, told.join("\n"));
+        }
+        if tells_apart {
+            prop_assert_eq!(&changed[0], &format!("+ {dropped}"));
+        }
+        if !variables {
+            let amended = amended(&trace, &told);
+            prop_assert!(trace.check(&amended).is_ok(), "{}", amended);
+        }
+    }
+
+    #[test]
+    fn an_added_line_is_the_one_that_is_struck(
+        numbers in prop::collection::vec(any::<u32>(), 20..120),
+        unique in any::<bool>(),
+        variables in any::<bool>(),
+        bogus in any::<bool>(),
+        of in any::<prop::sample::Index>(),
+        at in any::<prop::sample::Index>(),
+    ) {
+        let trace = execution(&numbers, unique);
+        let mut told: Vec<String> = match variables {
+            true => lines(&trace.to_string()),
+            false => trace.events().iter().map(Event::to_string).collect(),
+        };
+        prop_assume!(!told.is_empty());
+        let added = match bogus {
+            true => "α mark never".to_owned(),
+            false => told[of.index(told.len())].clone(),
+        };
+        told.insert(at.index(told.len() + 1), added.clone());
+        let changed = changes(&trace, &told);
+        if unique && !variables {
+            prop_assert_eq!(changed.len(), 1, "{:?} of\n{}", changed, told.join("\n"));
+            prop_assert_eq!(&changed[0], &format!("- {added}"));
+        }
+    }
+}
