@@ -250,9 +250,10 @@ impl Loopback {
         if owner == Owner::Stranger {
             return Err(Cause::ConnectionRefused);
         }
-        // The connection was made to whoever listened then. A subnetwork takes its lease after it
-        // listens and gives it up after it has stopped: if the lease is held now, it was the host's
-        // listener that took the connection.
+        // The connection was made to whoever listened then. If the host's lease is held now, it was
+        // held then, and the host's process listens for as long as it holds it. But for a moment: a
+        // subnetwork that closes gives up its names, and then its lease, after it has stopped to
+        // listen, which frees the port, as the kernel chose it.
         let is_the_hosts = match self.registry.alive(at) {
             Liveness::Alive => true,
             Liveness::Dead => false,
