@@ -379,11 +379,12 @@ fn a_hosts_close_races_with_nothing() {
     .assert_eq(&w.trace().to_string());
 }
 
-/// Records of one host, each by a task: a dial takes a port, a fail frees that of the dial with
-/// that number.
-fn records(did: impl Iterator<Item = (u64, Result<u16, (u64, u16)>)>) -> Graph {
+/// What a task does: a dial takes a port, a fail frees that of the dial with that number.
+type Did = (u64, Result<u16, (u64, u16)>);
+
+fn records(did: impl Iterator<Item = Did>) -> Graph {
     let addr = |text: String| text.parse().unwrap();
-    let record = |(n, (k, did)): (u64, (u64, Result<u16, (u64, u16)>))| Record {
+    let record = |(n, (k, did)): (u64, Did)| Record {
         n,
         t: n,
         k: Some(k),
