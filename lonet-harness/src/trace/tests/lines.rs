@@ -263,9 +263,24 @@ proptest! {
 
 #[test]
 fn numbers() {
-    wrong("α:0 listen", expect!["line 1, column 3: no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p"]);
-    wrong("β:1 send α:1 x", expect!["line 1, column 14: `x` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"]);
-    wrong("β:1 recv α:1 n=$x", expect!["line 1, column 14: `n=$x` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"]);
+    wrong(
+        "α:0 listen",
+        expect![
+            "line 1, column 3: no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p"
+        ],
+    );
+    wrong(
+        "β:1 send α:1 x",
+        expect![
+            "line 1, column 14: `x` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+        ],
+    );
+    wrong(
+        "β:1 recv α:1 n=$x",
+        expect![
+            "line 1, column 14: `n=$x` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+        ],
+    );
     // To dial it is possible, and fails.
     check_syntax("β:1 dial α:0\nβ:1 send α:1 _\nβ:1 recv α:1 $n").unwrap();
 }
