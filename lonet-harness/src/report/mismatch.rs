@@ -286,8 +286,8 @@ impl Page<'_> {
                 diff[from..to].iter().any(changed)
             })
             .collect();
-        let shown = (0..diff.len()).filter(|&index| near[index]);
-        let end = shown.skip(MOST_IN_DIFFERENCE).next().unwrap_or(diff.len());
+        let mut shown = (0..diff.len()).filter(|&index| near[index]);
+        let end = shown.nth(MOST_IN_DIFFERENCE).unwrap_or(diff.len());
         near.truncate(end);
         let (diff, left_out) = diff.split_at(end);
         // Columns are as wide as what is shown needs.
