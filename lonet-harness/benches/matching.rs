@@ -1,7 +1,7 @@
 //! How long causality and matching take, and how that grows: `cargo bench -p lonet-harness`.
 //!
 //! A program, never a timed test. CPU time, the best of three. A trace of so many events: pairs of processes that dial, accept,
-//! exchange messages and close, one after the other.
+//! exchange messages and close, one after the other. Other sizes than the usual ones: `-- 1000000 3000000`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,7 @@ fn execution(events: usize, unique: bool) -> Vec<Process> {
             What::Listen {
                 a: addr(&s, 10),
                 s: 1,
+                auto: false,
             },
         );
         for turn in 0..events / EVENTS / pairs {
@@ -133,6 +134,17 @@ fn cpu_time() -> Duration {
         .into()
 }
 
+/// How many events, from the smallest on: the arguments that are numbers, or the usual ones.
+fn sizes() -> Vec<usize> {
+    let given: Vec<usize> = std::env::args()
+        .filter_map(|arg| arg.parse().ok())
+        .collect();
+    match given.is_empty() {
+        true => vec![10_000, 100_000, 1_000_000],
+        false => given,
+    }
+}
+
 fn main() {
     for unique in [true, false] {
         let labels = if unique {
@@ -145,7 +157,7 @@ fn main() {
             "events", "causality", "parsing", "matching", "all but parsing, growth"
         );
         let mut before: Option<Duration> = None;
-        for events in [10_000, 100_000, 1_000_000] {
+        for events in sizes() {
             let mut best = [Duration::MAX; 3];
             for _ in 0..3 {
                 let processes = execution(events, unique);

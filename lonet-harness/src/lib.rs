@@ -64,7 +64,7 @@
 //! | `LONET_DEBUG=α` | α's node waits for a debugger at its start; no deadline passes meanwhile |
 //! | `LONET_BACKTRACES=0` | a verdict asks no debugger where the processes are |
 //! | `LONET_NAMESPACE=0` | does without a PID namespace; set-uid programs need that |
-//! | `UPDATE_EXPECT=1` | `expect![[…]]` and `expect_file![…]` are rewritten with what happened |
+//! | `UPDATE_EXPECT=1` | `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` are rewritten with what happened |
 //!
 //! # Features
 //!

@@ -96,11 +96,11 @@ impl Session {
         let _ = analyst.join();
         let keep = std::env::var_os("LONET_KEEP").is_some_and(|keep| keep == "1");
         if keep {
-            eprintln!(
-                "the network's directory is kept: {}",
-                directory.path().display()
-            );
-            std::mem::forget(directory);
+            let path = directory.path().display().to_string();
+            match directory.keep() {
+                Ok(()) => eprintln!("the network's directory is kept: {path}"),
+                Err(error) => eprintln!("the network's directory is not kept: {error}"),
+            }
         }
         report.unwrap_or_else(|_| Report::default())
     }

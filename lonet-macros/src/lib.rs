@@ -118,7 +118,8 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `timeout = "30s"`: how long the test may take, as a whole number of `ms`, `s` or `m`; 30 s
 ///   without it.
 /// - `trace = "…"`: the trace that the test must leave; its syntax is checked before anything is
-///   spawned. `trace_file = "…"`: the same in a file, relative to the source file.
+///   spawned. `trace_file = "…"`: the same in a file, relative to the source file, which
+///   `UPDATE_EXPECT=1` writes.
 /// - `worker_threads = 2`: the test's runtime is a multi-thread one with that many workers;
 ///   without it, it runs on a current-thread runtime.
 /// - `repeat = 100`: so many runs, one after the other, each on a fresh network, till one fails.

@@ -208,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn names_hold_letters_marks_and_decimal_digits() {
+        for c in '\0'..='\x7f' {
+            let legal = c.is_ascii_alphanumeric() || "_-.".contains(c);
+            assert_eq!(check_name(&format!("x{c}")).is_ok(), legal, "{c:?}");
+        }
+        // One of each category, in its order: Lu, Ll, Lt, Lm, Lo, Mn, Mc, Me, Nd.
+        for c in "Ωωǅʰ東\u{301}\u{93e}\u{20dd}٣".chars() {
+            assert!(check_name(&format!("x{c}")).is_ok(), "{c:?}");
+        }
+        // Nl, No, Pc, Pd, Po, Sm, Sc, So, Zs, Cf, Co.
+        for c in "Ⅷ²‿—¿±€©\u{a0}\u{200d}\u{e000}".chars() {
+            assert!(check_name(&format!("x{c}")).is_err(), "{c:?}");
+        }
+    }
+
+    #[test]
     fn names_have_limits() {
         assert!(check_name(&"x".repeat(64)).is_ok());
         assert!(check_name(&"x".repeat(65)).is_err());

@@ -228,7 +228,7 @@ impl fmt::Display for Error {
             subject,
             cause,
         } = &*self.0;
-        write!(f, "{op} {network}")?;
+        write!(f, "{op} {}", Shown(network))?;
         match (source, addr, subject) {
             (Some(source), Some(addr), _) => write!(f, " {source}->{addr}")?,
             (Some(source), None, Some(subject)) => write!(f, " {source}->{subject}")?,
@@ -237,6 +237,21 @@ impl fmt::Display for Error {
             (None, None, None) => {}
         }
         write!(f, ": {cause}")
+    }
+}
+
+/// A network's name, as a literal if it holds what would move a cursor or end the line: any text may
+/// have been asked for.
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shown(name) = self;
+        if name.chars().any(char::is_control) {
+            write!(f, "{name:?}")
+        } else {
+            f.write_str(name)
+        }
     }
 }
 
@@ -256,5 +271,82 @@ impl std::error::Error for Error {
 impl From<Error> for io::Error {
     fn from(error: Error) -> io::Error {
         io::Error::new(error.kind(), error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_has_its_text_and_its_kind() {
+        use io::ErrorKind as K;
+        let why = || "why".to_owned();
+        for (cause, text, kind) in [
+            (Cause::NetworkDown, "network is down", K::NetworkDown),
+            (Cause::HostDown, "host is down", K::NotConnected),
+            (Cause::SocketDown, "socket is down", K::NotConnected),
+            (Cause::AddrInUse, "address already in use", K::AddrInUse),
+            (
+                Cause::AddrNotAvailable,
+                "cannot listen on requested address",
+                K::AddrNotAvailable,
+            ),
+            (Cause::PortsExhausted, "no free port", K::AddrNotAvailable),
+            (
+                Cause::ConnectionRefused,
+                "connection refused",
+                K::ConnectionRefused,
+            ),
+            (Cause::NoSuchHost, "no such host", K::NotFound),
+            (Cause::TimedOut, "timed out", K::TimedOut),
+            (
+                Cause::HostExists,
+                "host already registered",
+                K::AlreadyExists,
+            ),
+            (
+                Cause::InvalidName(why()),
+                "invalid name: why",
+                K::InvalidInput,
+            ),
+            (
+                Cause::InvalidAddr(why()),
+                "invalid address: why",
+                K::InvalidInput,
+            ),
+            (Cause::BrokenPipe, "broken pipe", K::BrokenPipe),
+            (
+                Cause::ConnectionReset,
+                "connection reset",
+                K::ConnectionReset,
+            ),
+            (
+                Cause::Protocol(why()),
+                "protocol error: why",
+                K::InvalidData,
+            ),
+            (Cause::Registry(why()), "why", K::Other),
+            (Cause::Directory(why()), "why", K::PermissionDenied),
+            (Cause::Io(K::OutOfMemory, why()), "why", K::OutOfMemory),
+        ] {
+            assert_eq!((cause.to_string().as_str(), cause.kind()), (text, kind));
+        }
+    }
+
+    #[test]
+    fn an_io_error_is_had_back_and_what_the_system_says_is_a_cause() {
+        let error = Error::new("read", "lonetx".into(), Cause::BrokenPipe);
+        let io = io::Error::from(error.clone());
+        assert_eq!(io.kind(), io::ErrorKind::BrokenPipe);
+        assert!(io.downcast::<Error>().is_ok_and(|back| back == error));
+        for cause in [
+            Cause::BrokenPipe,
+            Cause::ConnectionReset,
+            Cause::ConnectionRefused,
+            Cause::TimedOut,
+        ] {
+            assert_eq!(Cause::from(io::Error::from(cause.kind())), cause);
+        }
     }
 }

@@ -3,16 +3,17 @@
 //! Only built under `cfg(fuzzing)`. The rules are those of the unit tests next to the code.
 
 use crate::loopback::handshake::{
-    MAX_LINE, Reply, cause_of_error_reply, parse_reply, parse_request, reply_connected, reply_error,
+    MAX_LINE, Reply, Request, cause_of_error_reply, parse_reply, parse_request, reply_connected,
+    reply_error, request,
 };
 use crate::quote::{quote_bytes, unquote};
 
 /// Any line is read or refused; what is read prints as a line that reads the same.
 pub fn handshake(data: &[u8]) {
-    if let Ok(request) = parse_request(data, "lonetx") {
+    if let Ok(Request { src, dst }) = parse_request(data, "lonetx") {
         assert!(data.len() <= MAX_LINE, "an over-long line was read");
-        let line = request.line();
-        assert_eq!(parse_request(&line, "lonetx"), Ok(request));
+        let line = request("lonetx", &src, &dst);
+        assert_eq!(parse_request(&line, "lonetx"), Ok(Request { src, dst }));
     }
     match parse_reply(data, "lonetx") {
         Ok(Reply::Connected(peer)) => {
@@ -35,10 +36,7 @@ pub fn handshake(data: &[u8]) {
 pub fn quote(data: &[u8]) {
     let quoted = quote_bytes(data);
     assert!(!quoted.contains(char::is_control), "{quoted:?}");
-    assert_eq!(
-        unquote(quoted.as_bytes()),
-        Ok((data.to_vec(), quoted.len()))
-    );
+    assert_eq!(unquote(quoted.as_bytes()), Ok((data.into(), quoted.len())));
     for mark in [&b""[..], b"\"", b"`"] {
         let input = [mark, data].concat();
         if let Ok((text, taken)) = unquote(&input) {

@@ -104,6 +104,10 @@ fn is_print(c: char) -> bool {
     )
 }
 
+/// What a quoted string stands for, usually the very bytes between its quotes; and how many bytes it
+/// takes, quotes included.
+pub(crate) type Unquoted<'a> = (Cow<'a, [u8]>, usize);
+
 /// What the quoted string that `input` begins with stands for, and how many bytes of `input` it
 /// takes, quotes included: what Go's `Sscanf` accepts for `%q`.
 ///
@@ -114,7 +118,7 @@ fn is_print(c: char) -> bool {
 /// # Errors
 ///
 /// When `input` does not begin with a quoted string: the byte where it goes wrong, and why.
-pub(crate) fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), (usize, QuoteError)> {
+pub(crate) fn unquote(input: &[u8]) -> Result<Unquoted<'_>, (usize, QuoteError)> {
     match input.first() {
         Some(b'"') => unquote_escaped(input),
         Some(b'`') => {
@@ -128,8 +132,8 @@ pub(crate) fn unquote(input: &[u8]) -> Result<(Vec<u8>, usize), (usize, QuoteErr
     }
 }
 
-fn unquote_escaped(input: &[u8]) -> Result<(Vec<u8>, usize), (usize, QuoteError)> {
-    let mut text = Vec::new();
+fn unquote_escaped(input: &[u8]) -> Result<Unquoted<'_>, (usize, QuoteError)> {
+    let mut text = Cow::Borrowed(&[][..]);
     let mut at = 1;
     loop {
         // What stands for itself is taken in one go: up to the next byte with a meaning.
@@ -137,12 +141,18 @@ fn unquote_escaped(input: &[u8]) -> Result<(Vec<u8>, usize), (usize, QuoteError)
             .iter()
             .position(|b| matches!(b, b'"' | b'\\' | b'\n'))
             .ok_or((0, QuoteError::Unterminated))?;
-        text.extend(replace_invalid(&input[at..at + plain]));
-        at += plain;
+        let plain = &input[at..at + plain];
+        at += plain.len();
+        let plain = replace_invalid(plain);
+        if text.is_empty() {
+            text = plain;
+        } else {
+            text.to_mut().extend_from_slice(&plain);
+        }
         match input[at] {
             b'"' => return Ok((text, at + 1)),
             b'\\' => {
-                let escape = read_escape(&input[at + 1..], &mut text);
+                let escape = read_escape(&input[at + 1..], text.to_mut());
                 at += escape.map_err(|why| (at, why))? + 1;
             }
             _ => return Err((at, QuoteError::Newline)),
@@ -200,7 +210,10 @@ fn read_digits(input: &[u8], count: usize, radix: u32) -> Result<u32, QuoteError
 }
 
 /// The bytes with U+FFFD in the place of each one that is no UTF-8.
-fn replace_invalid(bytes: &[u8]) -> Vec<u8> {
+fn replace_invalid(bytes: &[u8]) -> Cow<'_, [u8]> {
+    if std::str::from_utf8(bytes).is_ok() {
+        return Cow::Borrowed(bytes);
+    }
     let mut text = Vec::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         text.extend_from_slice(chunk.valid().as_bytes());
@@ -208,7 +221,7 @@ fn replace_invalid(bytes: &[u8]) -> Vec<u8> {
             text.extend_from_slice("\u{fffd}".as_bytes());
         }
     }
-    text
+    Cow::Owned(text)
 }
 
 /// What the quoted text that `text` begins with says, and how many bytes of `text` it takes, quotes
@@ -219,7 +232,7 @@ fn replace_invalid(bytes: &[u8]) -> Vec<u8> {
 /// The byte where it goes wrong, and why.
 pub fn unquote_text(text: &str) -> Result<(String, usize), (usize, String)> {
     let (said, length) = unquote(text.as_bytes()).map_err(|(at, why)| (at, why.to_string()))?;
-    match String::from_utf8(said) {
+    match String::from_utf8(said.into_owned()) {
         Ok(said) => Ok((said, length)),
         // Escapes alone can stand for single bytes.
         Err(_) => Err((
@@ -268,7 +281,7 @@ mod tests {
             assert_eq!(quote_bytes(&bytes), quoted, "{case}");
             assert_eq!(
                 unquote(quoted.as_bytes()),
-                Ok((bytes, quoted.len())),
+                Ok((bytes.into(), quoted.len())),
                 "{case}"
             );
         }
@@ -284,7 +297,7 @@ mod tests {
             let input = unhex(case["input"].as_str().unwrap());
             let expected = case["bytes"].as_str().map(|bytes| {
                 let consumed = case["consumed"].as_u64().unwrap();
-                (unhex(bytes), usize::try_from(consumed).unwrap())
+                (unhex(bytes).into(), usize::try_from(consumed).unwrap())
             });
             assert_eq!(unquote(&input).ok(), expected, "{case}");
         }
@@ -315,13 +328,13 @@ mod tests {
             prop_assert!(!quoted.contains(&b'\n'));
             let len = quoted.len();
             quoted.extend(rest);
-            prop_assert_eq!(unquote(&quoted), Ok((bytes, len)));
+            prop_assert_eq!(unquote(&quoted), Ok((bytes.into(), len)));
         }
 
         #[test]
         fn any_text_quotes_and_unquotes(text in "\\PC*|.*") {
             let quoted = quote(&text);
-            prop_assert_eq!(unquote(quoted.as_bytes()), Ok((text.into_bytes(), quoted.len())));
+            prop_assert_eq!(unquote(quoted.as_bytes()), Ok((text.into_bytes().into(), quoted.len())));
         }
 
         #[test]

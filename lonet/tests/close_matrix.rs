@@ -7,10 +7,12 @@
 
 use std::future::Future;
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::task::Poll;
 use std::time::Duration;
 
 use lonet::{Cause, Error, Host, Listener, Stream, SubNetwork};
+use nix::sys::socket::{SockaddrIn, getpeername, getsockname};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Two subnetworks of one network, of two processes as it were; in memory there is only one.
@@ -96,7 +98,46 @@ async fn write_until_error(stream: &mut Stream) -> io::Result<()> {
 
 /// Fills the connection until a write waits.
 async fn fill(stream: &mut Stream) {
-    while stream.try_write(&[7; 65536]).is_ok() {}
+    loop {
+        while stream.try_write(&[7; 65536]).is_ok() {}
+        match stream.socket() {
+            Some(socket) if !waits_for_room(socket) => tokio::task::yield_now().await,
+            _ => return,
+        }
+    }
+}
+
+/// Whether the kernel has sent all that the peer's window takes, and waits for it to open: in its list
+/// of connections, that is timer 4.
+fn waits_for_room(socket: BorrowedFd<'_>) -> bool {
+    let listed = |addr: SockaddrIn| {
+        let ip = u32::from_ne_bytes(addr.ip().octets());
+        format!("{ip:08X}:{:04X}", addr.port())
+    };
+    let local = listed(getsockname(socket.as_raw_fd()).unwrap());
+    let peer = listed(getpeername(socket.as_raw_fd()).unwrap());
+    let list = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    list.lines().any(|line| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        columns[1..3] == [&local, &peer] && columns[5].starts_with("04:")
+    })
+}
+
+/// A write that waits because the other end, which stays held, reads nothing, until that is closed.
+async fn blocked_write(
+    dialed: &mut Stream,
+    accepted: &mut Stream,
+    close: impl AsyncFnOnce(&mut Stream),
+) {
+    accepted.write_all(b"bye").await.unwrap();
+    fill(dialed).await;
+    let ended = during(write_until_error(dialed), close(accepted));
+    let ended = tokio::time::timeout(Duration::from_secs(20), ended).await;
+    let ended = cause(ended.expect("a write still waits"));
+    assert_eq!(ended, Cause::BrokenPipe);
+    let mut bye = Vec::new();
+    dialed.read_to_end(&mut bye).await.unwrap();
+    assert_eq!(bye, b"bye");
 }
 
 #[tokio::test]
@@ -288,6 +329,32 @@ async fn read_and_write_after_a_close() {
     .await;
 }
 
+/// An operation that starts after a close never succeeds, not even with what has come before it.
+#[tokio::test]
+async fn what_has_come_is_not_read_after_a_close() {
+    async fn check(w: &mut World, why: Cause) {
+        let mut buf = Vec::with_capacity(9);
+        assert_eq!(cause(w.dialed.read_u8().await), why);
+        assert_eq!(cause(w.dialed.peek(&mut [0; 9]).await), why);
+        assert_eq!(cause(w.dialed.try_read(&mut [0; 9])), why);
+        assert_eq!(cause(w.dialed.try_read_buf(&mut buf)), why);
+    }
+    on_both(async |mut w| {
+        w.accepted.write_all(b"unread").await.unwrap();
+        w.dialed.readable().await.unwrap();
+        w.dialed.close().await.unwrap();
+        check(&mut w, Cause::SocketDown).await;
+    })
+    .await;
+    on_both(async |mut w| {
+        w.accepted.write_all(b"unread").await.unwrap();
+        w.dialed.readable().await.unwrap();
+        w.beta.close().await.unwrap();
+        check(&mut w, Cause::HostDown).await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn read_and_write_while_something_closes() {
     on_both(async |mut w| {
@@ -331,6 +398,40 @@ async fn read_and_write_while_something_closes() {
             matches!(ended, Cause::BrokenPipe | Cause::ConnectionReset),
             "{ended:?}"
         );
+    })
+    .await;
+    // A write waits, too, while somebody still holds the other end, and sees none of its bytes
+    // taken. What was sent before the close arrives.
+    on_both(async |mut w| {
+        blocked_write(&mut w.dialed, &mut w.accepted, async |_| {
+            w.alpha.close().await.unwrap();
+        })
+        .await;
+    })
+    .await;
+    on_both(async |mut w| {
+        blocked_write(&mut w.dialed, &mut w.accepted, async |accepted| {
+            accepted.close().await.unwrap();
+        })
+        .await;
+    })
+    .await;
+    let w = &mut world(true).await;
+    blocked_write(&mut w.dialed, &mut w.accepted, async |_| {
+        w.alphas.close().await.unwrap();
+    })
+    .await;
+    let w = &mut world(true).await;
+    w.alphas.auto_close();
+    blocked_write(&mut w.dialed, &mut w.accepted, async |_| {
+        w.alpha.close().await.unwrap();
+    })
+    .await;
+    on_both(async |mut w| {
+        fill(&mut w.dialed).await;
+        let write = w.dialed.write_all(&[7; 65536]);
+        let ended = cause(during(write, w.betas.close()).await);
+        assert_eq!(ended, Cause::NetworkDown);
     })
     .await;
     on_both(async |mut w| {

@@ -5,14 +5,18 @@
     reason = "a test that can't go on has failed, whatever the error"
 )]
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::os::unix::net::UnixListener;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::mpsc;
 use std::task::Poll;
+use std::time::Duration;
 
 use lonet::__private::NetworkDir;
-use lonet::trace::{Event, Line, Record, What};
+use lonet::trace::{Event, Line, Record, Tracing, What};
 use lonet::{Result, SubNetwork};
+use nix::sys::socket::{Backlog, listen};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 struct Collector {
@@ -53,6 +57,29 @@ async fn traced(run: impl AsyncFnOnce(SubNetwork) -> Result<()>) -> Vec<Record> 
     let net = lonet::join(collector.dir.name()).await.unwrap();
     run(net).await.unwrap();
     collector.records()
+}
+
+/// Of a collector that takes nobody any more, a join tells; it does not wait for ever.
+#[test]
+fn a_collector_whose_queue_is_full() {
+    let dir = NetworkDir::random().unwrap();
+    let path = dir.path().join("trace.sock");
+    let socket = UnixListener::bind(&path).unwrap();
+    listen(&socket, Backlog::new(0).unwrap()).unwrap();
+    let _first = UnixStream::connect(&path).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let joined = runtime.block_on(async {
+        // A join of another network is none of its business.
+        let (full, other) = tokio::join!(lonet::join(dir.name()), lonet::join(""));
+        other.unwrap();
+        full
+    });
+    let error = joined.unwrap_err().to_string();
+    let told = format!("{} has taken nobody for 2 s", path.display());
+    assert!(error.contains(&told), "{error}");
 }
 
 fn events(records: &[Record]) -> Vec<String> {
@@ -231,4 +258,47 @@ async fn half_a_close_is_an_event() {
         _ => None,
     });
     assert_eq!(written, Some(2));
+}
+
+#[tokio::test]
+async fn the_blanks_of_a_mark_are_folded() {
+    let records = traced(async |net| {
+        net.new_host("α").await?.mark(" a \t b\n\u{a0}c ");
+        Ok(())
+    })
+    .await;
+    let marked = records.iter().find_map(|record| match &record.e {
+        What::Mark { x, .. } => Some(x.as_str()),
+        _ => None,
+    });
+    assert_eq!(marked, Some("a b c"));
+}
+
+#[tokio::test]
+async fn who_asks_a_collector_that_goes_is_told() {
+    let dir = NetworkDir::random().unwrap();
+    let socket = UnixListener::bind(dir.path().join("trace.sock")).unwrap();
+    let collector = std::thread::spawn(move || {
+        let (stream, _) = socket.accept().unwrap();
+        // The hello, and what is asked.
+        BufReader::new(stream).lines().take(2).for_each(drop);
+    });
+    let tracing = Tracing::of(dir.path()).unwrap().unwrap();
+    let asking = tracing.socket.ask("α mark x", None);
+    let asked = tokio::time::timeout(Duration::from_secs(20), asking).await;
+    let error = asked.expect("it waits for ever").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::NotConnected);
+    collector.join().unwrap();
+}
+
+/// A socket's address holds 108 bytes, a path any number.
+#[test]
+fn a_collector_is_reached_by_a_long_path() {
+    let network = NetworkDir::random().unwrap();
+    let dir = network.path().join("x".repeat(120));
+    std::fs::create_dir(&dir).unwrap();
+    let open = File::open(&dir).unwrap();
+    let short = format!("/proc/self/fd/{}/trace.sock", open.as_raw_fd());
+    let _socket = UnixListener::bind(short).unwrap();
+    assert!(Tracing::of(&dir).unwrap().is_some());
 }

@@ -481,3 +481,72 @@ async fn poll_accept_takes_dialers_too() -> Result<()> {
     })
     .await
 }
+
+/// A dialer who is in the queue of `α:10` when this returns.
+async fn waiting(from: &Host) -> tokio::task::JoinHandle<Result<Stream>> {
+    let dialing = from.clone();
+    let dial = tokio::spawn(async move { dialing.dial("α:10").await });
+    tokio::task::yield_now().await;
+    // Who is refused came after it.
+    let later = from.dial("α:11").await;
+    let error = later.expect_err("nobody listens there");
+    assert_eq!(error.cause(), &Cause::ConnectionRefused);
+    dial
+}
+
+#[tokio::test]
+async fn first_come_is_first_served() -> Result<()> {
+    on_both(async |net| {
+        let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
+        let listener = std::sync::Arc::new(alpha.listen(":10").await?);
+        let _dials = [waiting(&beta).await, waiting(&beta).await];
+        for expected in ["β:1", "β:2"] {
+            assert_eq!(listener.accept().await?.peer_addr().to_string(), expected);
+        }
+        let mut accepts = Vec::new();
+        for _ in 0..2 {
+            let listener = listener.clone();
+            accepts.push(tokio::spawn(async move { listener.accept().await }));
+            tokio::task::yield_now().await;
+        }
+        let gamma = net.new_host("γ").await?;
+        let mut dialed = Vec::new();
+        for (port, accept) in (1..).zip(accepts) {
+            dialed.push(waiting(&gamma).await);
+            let accepted = accept.await.expect("it does not panic")?;
+            assert_eq!(accepted.peer_addr().to_string(), format!("γ:{port}"));
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Of `poll_accept` the latest waker counts; and who polled it and waits no more costs nobody
+/// else a dialer.
+#[tokio::test]
+async fn a_poll_that_is_given_up_costs_nobody_a_dialer() -> Result<()> {
+    on_both(async |net| {
+        let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
+        let listener = std::sync::Arc::new(alpha.listen(":10").await?);
+        let lost = || {
+            let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(listener.poll_accept(&mut nobody).is_pending());
+        };
+        lost();
+        let polling = listener.clone();
+        let accept =
+            tokio::spawn(async move { std::future::poll_fn(|cx| polling.poll_accept(cx)).await });
+        tokio::task::yield_now().await;
+        let (_dialed, accepted) = tokio::join!(beta.dial("α:10"), accept);
+        accepted.expect("it does not panic")?;
+
+        lost();
+        let waiting = listener.clone();
+        let accept = tokio::spawn(async move { waiting.accept().await });
+        tokio::task::yield_now().await;
+        let (_dialed, accepted) = tokio::join!(beta.dial("α:10"), accept);
+        accepted.expect("it does not panic")?;
+        Ok(())
+    })
+    .await
+}

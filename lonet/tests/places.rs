@@ -5,7 +5,9 @@
 )]
 
 use std::process::Command;
+use std::time::Duration;
 
+use lonet::Cause;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn runtime() -> tokio::runtime::Runtime {
@@ -46,12 +48,27 @@ fn in_another_process() {
             (Err(error), _) | (_, Err(error)) => println!("{error}"),
         }
     });
+    // That runtime is gone, as at the end of a `#[tokio::test]`: so is what it served.
+    runtime().block_on(async {
+        let Ok(host) = lonet::from_env().await else {
+            return;
+        };
+        let listener = host.listen(":10").await.unwrap();
+        let dialed = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::try_join!(listener.accept(), host.dial(":10"))
+        });
+        dialed.await.expect("nobody serves it").unwrap();
+        println!("is served");
+    });
 }
 
 #[test]
 fn a_program_finds_its_place_in_the_environment() {
     let unset = "join lonet: invalid name: the environment variable";
     assert!(told(&[("LONET_HOST", "α")]).contains(&format!("{unset} LONET_NETWORK")));
+    // Empty is as good as unset: it means no fresh network.
+    let empty = told(&[("LONET_NETWORK", ""), ("LONET_HOST", "α")]);
+    assert!(empty.contains(&format!("{unset} LONET_NETWORK")), "{empty}");
     assert!(told(&[("LONET_NETWORK", "x")]).contains(&format!("{unset} LONET_HOST")));
     let net = runtime().block_on(lonet::join("")).unwrap();
     let told = told(&[("LONET_NETWORK", net.name()), ("LONET_HOST", "α")]);
@@ -60,6 +77,7 @@ fn a_program_finds_its_place_in_the_environment() {
         "{told}"
     );
     assert!(told.contains("is anew"), "{told}");
+    assert!(told.contains("is served"), "{told}");
 }
 
 #[test]
@@ -84,5 +102,41 @@ fn a_connection_lives_on_the_runtime_that_accepted_it() {
     other.block_on(async {
         dialed.write_all(b"x").await.unwrap();
         assert_eq!(accepted.read_u8().await.unwrap(), b'x');
+        // α, which this runtime has used, is now served by it.
+        let listener = alpha.listen(":11").await.unwrap();
+        let dialed = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::try_join!(listener.accept(), beta.dial("α:11"))
+        });
+        dialed.await.expect("nobody serves α").unwrap();
+    });
+}
+
+#[test]
+fn a_network_ends_with_the_last_runtime_that_used_it() {
+    let (serving, other) = (runtime(), runtime());
+    let (net, alpha, listener) = serving.block_on(async {
+        let net = lonet::join("").await.unwrap();
+        let alpha = net.new_host("α").await.unwrap();
+        let listener = alpha.listen(":10").await.unwrap();
+        (net, alpha, listener)
+    });
+    let others = other.block_on(lonet::join(net.name())).unwrap();
+    let beta = other.block_on(others.new_host("β")).unwrap();
+    drop(serving);
+    let dialing = async {
+        for addr in ["α:10", "α:11"] {
+            let error = beta.dial(addr).await.unwrap_err();
+            assert_eq!(error.cause(), &Cause::ConnectionRefused);
+        }
+        let error = alpha.dial("β:1").await.unwrap_err();
+        assert_eq!(error.cause(), &Cause::NetworkDown);
+        let error = listener.accept().await.unwrap_err();
+        assert_eq!(error.cause(), &Cause::NetworkDown);
+        others.new_host("α").await.unwrap();
+    };
+    other.block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), dialing)
+            .await
+            .expect("a dial hangs");
     });
 }

@@ -118,3 +118,47 @@ async fn many_dial_and_accept_at_once() {
     })
     .await;
 }
+
+/// A dial that waits at a host ends with that host, though there is another one of its name by the
+/// time its dialer hears of it; one that begins later reaches that one. Whether the dialer knew
+/// where the first one was makes no difference.
+#[tokio::test]
+async fn a_dial_does_not_outlive_the_host_it_waits_at() {
+    use lonet::Cause;
+    for (known, own) in [(false, false), (true, false), (true, true)] {
+        let first = lonet::join("").await.unwrap();
+        let second = lonet::join(first.name()).await.unwrap();
+        let third = lonet::join(first.name()).await.unwrap();
+        let dialers = if own { &first } else { &third };
+        let beta = dialers.new_host("β").await.unwrap();
+        let alpha = first.new_host("α").await.unwrap();
+        let listener = alpha.listen(":10").await.unwrap();
+        if known {
+            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+        }
+        let mut dial = Box::pin(beta.dial("α:10"));
+        for _ in 0..20 {
+            let poll = std::future::poll_fn(|cx| Poll::Ready(dial.as_mut().poll(cx))).await;
+            assert!(poll.is_pending());
+            tokio::task::yield_now().await;
+        }
+        alpha.close().await.unwrap();
+        let alpha = second.new_host("α").await.unwrap();
+        let listener = alpha.listen(":10").await.unwrap();
+        let accept_and_dial = async {
+            tokio::select! {
+                accepted = listener.accept() => panic!("{known} {own}: {accepted:?}"),
+                dialed = dial => assert_eq!(dialed.unwrap_err().cause(), &Cause::ConnectionRefused),
+            }
+            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+            // Known where it is now, it moves once more, and the dialer is the last to hear of it.
+            alpha.close().await.unwrap();
+            let alpha = first.new_host("α").await.unwrap();
+            let listener = alpha.listen(":10").await.unwrap();
+            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(60), accept_and_dial)
+            .await
+            .expect("a dial hangs");
+    }
+}

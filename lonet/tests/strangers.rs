@@ -118,20 +118,106 @@ async fn silent_peers_are_in_nobodys_way() -> Result<()> {
     let net = lonet::join("").await?;
     let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
     let listener = alpha.listen(":10").await?;
-    let mut silent = Vec::new();
-    for _ in 0..300 {
-        silent.push(knock(&net, "α").await);
+    let mut silent = vec![knock(&net, "α").await];
+    let osladdr = silent[0].peer_addr().unwrap();
+    while silent.len() < 300 {
+        silent.push(TcpStream::connect(osladdr).await.unwrap());
         if silent.len() % 100 == 0 {
             tokio::try_join!(listener.accept(), beta.dial("α:10"))?;
         }
     }
-    // More than 256 are too many: the first ones were hung up on.
-    assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+    // More than 256 are too many: the first ones were hung up on, and are heard no more.
+    let _ = silent[0].write_all(&request(&net, "γ:9")).await;
     // The last ones are still waited for.
-    let request = format!("lonet \"{}\" dial \"γ:1\" \"α:10\"\n", net.network());
     let last = silent.last_mut().unwrap();
-    last.write_all(request.as_bytes()).await.unwrap();
+    last.write_all(&request(&net, "γ:1")).await.unwrap();
     assert_eq!(listener.accept().await?.peer_addr().to_string(), "γ:1");
+    assert_eq!(silent[0].read(&mut [0]).await.unwrap_or(0), 0);
+    Ok(())
+}
+
+fn request(net: &SubNetwork, src: &str) -> Vec<u8> {
+    format!("lonet \"{}\" dial \"{src}\" \"α:10\"\n", net.network()).into_bytes()
+}
+
+/// A peer whose request is in the queue of the listener of `α:10`.
+async fn queued(net: &SubNetwork, src: &str) -> TcpStream {
+    let mut stream = knock(net, "α").await;
+    stream.write_all(&request(net, src)).await.unwrap();
+    // Who is refused came after it.
+    let later = net.host("α").unwrap().dial(":11").await;
+    assert_eq!(later.unwrap_err().cause(), &Cause::ConnectionRefused);
+    stream
+}
+
+#[tokio::test]
+async fn who_hung_up_is_not_accepted() -> Result<()> {
+    let net = lonet::join("").await?;
+    let listener = net.new_host("α").await?.listen(":10").await?;
+    drop(queued(&net, "β:1").await);
+    let reset = queued(&net, "β:2").await;
+    reset.set_zero_linger().unwrap();
+    drop(reset);
+    let _waits = queued(&net, "β:3").await;
+    assert_eq!(listener.accept().await?.peer_addr().to_string(), "β:3");
+    Ok(())
+}
+
+/// Their descriptors are free again though nobody accepts, and nobody else loses a place for it.
+#[tokio::test]
+async fn who_hung_up_does_not_stay_in_a_long_queue() -> Result<()> {
+    let net = lonet::join("").await?;
+    let listener = net.new_host("α").await?.listen(":10").await?;
+    let mut gone = queued(&net, "β:1").await;
+    gone.shutdown().await.unwrap();
+    let mut waiting = Vec::new();
+    for port in 2..=65 {
+        waiting.push(queued(&net, &format!("β:{port}")).await);
+    }
+    let end = tokio::time::timeout(Duration::from_secs(20), gone.read(&mut [0])).await;
+    assert_eq!(end.expect("it stays in the queue").unwrap(), 0);
+    for port in 2..=65 {
+        let accepted = listener.accept().await?;
+        assert_eq!(accepted.peer_addr().to_string(), format!("β:{port}"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_closed_listener_refuses_who_waits() -> Result<()> {
+    let net = lonet::join("").await?;
+    let listener = net.new_host("α").await?.listen(":10").await?;
+    let mut waits = queued(&net, "β:1").await;
+    listener.close().await?;
+    let mut answer = String::new();
+    waits.read_to_string(&mut answer).await.unwrap();
+    let expected = format!("lonet \"{}\" E \"connection refused\"\n", net.network());
+    assert_eq!(answer, expected);
+    Ok(())
+}
+
+/// At once, not only when its time is up.
+#[tokio::test]
+async fn a_silent_peer_is_hung_up_on_when_the_network_closes() -> Result<()> {
+    let net = lonet::join("").await?;
+    let _alpha = net.new_host("α").await?;
+    let mut silent = knock(&net, "α").await;
+    let beta = net.new_host("β").await?;
+    assert!(beta.dial("α:11").await.is_err());
+    net.close().await?;
+    let end = tokio::time::timeout(Duration::from_secs(4), silent.read(&mut [0])).await;
+    assert_eq!(end.expect("it is still waited for").unwrap_or(0), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_silent_peer_is_hung_up_on_when_its_time_is_up() -> Result<()> {
+    let net = lonet::join("").await?;
+    let _alpha = net.new_host("α").await?;
+    let mut silent = knock(&net, "α").await;
+    silent.write_all(b"lonet \"").await.unwrap();
+    let end = tokio::time::timeout(Duration::from_secs(60), silent.read(&mut [0])).await;
+    assert_eq!(end.expect("5 s are over").unwrap_or(0), 0);
     Ok(())
 }
 
@@ -168,6 +254,8 @@ async fn what_answers_in_a_hosts_place() {
     let cause = |(_, dialed): (String, Result<lonet::Stream>)| dialed.unwrap_err().cause().clone();
     let hangs_up = dialed_into(async |stream, _| drop(stream)).await;
     assert_eq!(cause(hangs_up), Cause::ConnectionRefused);
+    let resets = dialed_into(async |stream, _| stream.set_zero_linger().unwrap()).await;
+    assert_eq!(cause(resets), Cause::ConnectionRefused);
     let garbage = dialed_into(async |mut stream, _| stream.write_all(b"220 hi\r\n").await.unwrap());
     assert!(matches!(cause(garbage.await), Cause::Protocol(_)));
     let endless = dialed_into(async |mut stream, _| stream.write_all(&[b'x'; 4096]).await.unwrap());
@@ -177,6 +265,31 @@ async fn what_answers_in_a_hosts_place() {
         stream.write_all(line.as_bytes()).await.unwrap();
     });
     assert_eq!(cause(original.await), Cause::ConnectionRefused);
+    let another = dialed_into(async |mut stream, net| {
+        let line = format!("lonet \"{net}\" connected \"π:1\"\n");
+        stream.write_all(line.as_bytes()).await.unwrap();
+    });
+    let why = "π:1 answered, which is not α's";
+    assert_eq!(cause(another.await), Cause::Protocol(why.to_owned()));
+}
+
+/// An original has no lease, so its row says whether it is there.
+#[tokio::test]
+async fn a_dial_does_not_wait_for_an_original_that_has_left() {
+    let (_, dialed) = dialed_into(async |mut stream, network| {
+        let dir = std::env::temp_dir().join("lonet");
+        let path = dir
+            .join(network.trim_start_matches("lonet"))
+            .join("registry.db");
+        let registry = rusqlite::Connection::open(path).unwrap();
+        registry
+            .execute("DELETE FROM hosts WHERE hostname = 'α'", [])
+            .unwrap();
+        // The dialer hangs up.
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+    })
+    .await;
+    assert_eq!(dialed.unwrap_err().cause(), &Cause::ConnectionRefused);
 }
 
 #[tokio::test]

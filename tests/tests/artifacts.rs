@@ -104,6 +104,28 @@ fn one_that_passes_leaves_them_if_it_wants_to() {
     assert!(artifacts.join("logs/α.log").exists());
 }
 
+/// With the network's directory, to look into after the test.
+#[test]
+fn a_network_is_kept_if_one_wants_to() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["victims::keeps", "--exact", "--ignored", "--nocapture"])
+        .env("LONET_KEEP", "1")
+        .env("LONET_ARTIFACTS", Tmp::new().unwrap().path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let kept = said.split_once("the network's directory is kept: ");
+    let (_, kept) = kept.unwrap_or_else(|| panic!("{said}"));
+    let kept = PathBuf::from(kept.lines().next().unwrap());
+    assert!(kept.join("registry.db").exists(), "{kept:?}");
+    fs::remove_dir_all(kept).unwrap();
+    // What it printed came while it ran, with its host's name.
+    assert!(
+        said.lines().any(|line| line == "α | about to lead"),
+        "{said}"
+    );
+}
+
 #[test]
 fn one_whose_place_can_not_be_written_says_so_and_passes() {
     let place = Tmp::new().unwrap();

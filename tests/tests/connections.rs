@@ -33,6 +33,11 @@ fn child() {
             .build()
             .unwrap()
             .block_on(acceptor()),
+        Some("leaver") => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(leaver()),
         Some(other) => panic!("no part is called {other}"),
     }
 }
@@ -196,4 +201,35 @@ async fn a_child_inherits_nothing() {
     let ours = std::fs::read_dir("/proc/self/fd").unwrap().count();
     assert!(ours > before.len() + 6, "there is much to inherit: {ours}");
     assert_eq!(inherited(), before);
+}
+
+/// How many sockets this process has.
+fn sockets() -> usize {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    open.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok())
+        .filter(|to| to.to_string_lossy().starts_with("socket:"))
+        .count()
+}
+
+/// Leaves a network, and tells how many sockets it has kept, though it holds every handle.
+async fn leaver() {
+    let before = sockets();
+    let (net, alpha, beta, listener) = two_hosts().await;
+    let most = sockets();
+    net.close().await.unwrap();
+    // The task that listened ends by itself.
+    within(async {
+        while sockets() > before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    tell(&format!("of {} none", most - before));
+    drop((net, alpha, beta, listener));
+}
+
+#[test]
+fn a_closed_subnetwork_keeps_no_socket() {
+    // On its own: elsewhere, other tests have sockets.
+    assert_eq!(Child::start(child::command("leaver")).hear(), "of 2 none");
 }

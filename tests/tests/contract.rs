@@ -222,7 +222,7 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
     command
         .args([
             "-c",
-            r#"echo "$0 $1"; pwd; echo "$GIVEN-${HOME-none}"; cat"#,
+            r#"echo "$0 $1"; pwd; echo "$GIVEN-${HOME-none}-${LONET_TICKET-none}"; cat"#,
             "a b",
             "ü",
         ])
@@ -231,7 +231,10 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
         .current_dir(&dir);
     let alpha = scenario.command("α", command).await?;
     alpha.until("α exit 0").await?;
-    assert_eq!(alpha.log(), format!("a b ü\n{}\nx y-none\n", dir.display()));
+    assert_eq!(
+        alpha.log(),
+        format!("a b ü\n{}\nx y-none-none\n", dir.display())
+    );
     assert!(alpha.join().await?.success());
     Ok(())
 }
@@ -295,6 +298,80 @@ async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
     assert_eq!(stat, "sleep\n");
     alpha.kill().await?;
     assert!(alpha.join().await.unwrap_err().is::<Killed>());
+    Ok(())
+}
+
+/// What still runs when the body has ended is asked to finish before it is killed.
+#[test]
+fn what_is_left_over_is_asked_to_finish() {
+    let place = lonet_tests::tmp::Tmp::new().unwrap();
+    let victim = Command::new(std::env::current_exe().unwrap())
+        .args(["leaves_one_over", "--exact", "--ignored"])
+        .current_dir(place.path())
+        // However slow this machine is.
+        .env("LONET_TIMEOUT", "60")
+        .output()
+        .unwrap();
+    assert!(victim.status.success(), "{victim:?}");
+    let said = std::fs::read_to_string(place.path().join("said")).unwrap();
+    assert_eq!(said, "asked\n");
+}
+
+#[lonet::test]
+#[ignore = "is run by another test"]
+async fn leaves_one_over(scenario: Scenario) -> Result<()> {
+    let fifo = scenario.data_dir("α").join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    let mut shell = Command::new("sh");
+    let traps = r#"trap 'echo asked > said; exit 0' TERM
+        : > "$0"
+        while :; do sleep 0.01; done"#;
+    shell.args(["-c", traps]).arg(&fifo);
+    let _alpha = scenario.command("α", shell).await?;
+    tokio::fs::File::open(&fifo).await?;
+    Ok(())
+}
+
+/// In its PID namespace every scenario has the same pids.
+#[test]
+fn each_process_has_a_profile_of_its_own() {
+    let victim = Command::new(std::env::current_exe().unwrap())
+        .args(["tell_their_profiles", "--exact", "--ignored"])
+        .env("LLVM_PROFILE_FILE", "/nowhere/%p.profraw")
+        .output()
+        .unwrap();
+    assert!(victim.status.success(), "{victim:?}");
+}
+
+#[lonet::test]
+#[ignore = "is run by another test"]
+async fn tell_their_profiles(scenario: Scenario) -> Result<()> {
+    let mut profiles = std::collections::BTreeSet::new();
+    for host in ["α", "β"] {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo $LLVM_PROFILE_FILE"]);
+        let node = scenario.command(host, shell).await?;
+        node.until("_ exit 0").await?;
+        let network = scenario.network().trim_start_matches("lonet");
+        let (begin, profile) = (format!("/nowhere/%p-{network}-"), node.log());
+        assert!(profile.starts_with(&begin), "{profile}");
+        assert!(profiles.insert(profile), "{profiles:?}");
+    }
+    Ok(())
+}
+
+/// What it started and did not put elsewhere is gone with it.
+#[lonet::test]
+async fn a_kill_takes_the_process_group(scenario: Scenario) -> Result<()> {
+    let fifo = scenario.data_dir("α").join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "sleep 1000 > \"$0\" & wait"]).arg(&fifo);
+    let alpha = scenario.command("α", shell).await?;
+    // Opens once the grandchild has it open, and is read to its end when that is gone.
+    let mut open = tokio::fs::File::open(&fifo).await?;
+    alpha.kill().await?;
+    open.read_to_end(&mut Vec::new()).await?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lonet::{Cause, Host, Stream, SubNetwork};
@@ -94,23 +95,40 @@ async fn acceptor() {
 
 #[tokio::test]
 async fn a_squatter_on_a_dead_hosts_port_is_refused() {
-    // Reads and says nothing; says something else; says what it hears; hangs up.
-    type Behaviour = (&'static str, fn(TcpStream));
-    let behaviours: [Behaviour; 4] = [
-        ("silent", |mut stream| {
-            let _ = stream.read_to_end(&mut Vec::new());
+    // Reads and says nothing; says something else; says what it hears; hangs up; knows all. What
+    // it was told.
+    type Behaviour = (&'static str, fn(TcpStream, &str) -> Vec<u8>);
+    let behaviours: [Behaviour; 5] = [
+        ("silent", |mut stream, _| {
+            let mut heard = Vec::new();
+            let _ = stream.read_to_end(&mut heard);
+            heard
         }),
-        ("garbage", |mut stream| {
+        ("garbage", |mut stream, _| {
+            let mut heard = Vec::new();
             let _ = stream.write_all(b"220 smtp.example.org\r\n");
-            let _ = stream.read_to_end(&mut Vec::new());
+            let _ = stream.read_to_end(&mut heard);
+            heard
         }),
-        ("echo", |mut stream| {
+        ("echo", |mut stream, _| {
+            let mut heard = Vec::new();
             let mut buf = [0; 1024];
             while let Ok(read @ 1..) = stream.read(&mut buf) {
                 let _ = stream.write_all(&buf[..read]);
+                heard.extend_from_slice(&buf[..read]);
             }
+            heard
         }),
-        ("hangs up", drop),
+        ("hangs up", |stream, _| {
+            drop(stream);
+            Vec::new()
+        }),
+        ("answers as the host would", |mut stream, reply| {
+            let mut heard = Vec::new();
+            let _ = stream.write_all(reply.as_bytes());
+            let _ = stream.read_to_end(&mut heard);
+            heard
+        }),
     ];
     for (what, behave) in behaviours {
         let net = lonet::join("").await.unwrap();
@@ -124,10 +142,12 @@ async fn a_squatter_on_a_dead_hosts_port_is_refused() {
         alpha.kill();
 
         let squatter = TcpListener::bind(osladdr).unwrap();
-        let squatting = std::thread::spawn(move || behave(squatter.accept().unwrap().0));
+        let reply = reply(&net);
+        let squatting = std::thread::spawn(move || behave(squatter.accept().unwrap().0, &reply));
         let error = within(beta.dial("α:10")).await.unwrap_err();
         assert_eq!(error.cause(), &Cause::ConnectionRefused, "{what}");
-        squatting.join().unwrap();
+        let heard = squatting.join().unwrap();
+        assert_eq!(String::from_utf8_lossy(&heard), "", "{what}");
         // Nor by one who does not know it yet.
         let gamma = lonet::join(net.name()).await.unwrap();
         let gamma = gamma.new_host("γ").await.unwrap();
@@ -242,6 +262,103 @@ async fn another_users_client_does_not_get_in(scenario: Scenario) -> lonet_harne
          α:10 close",
     );
     Ok(())
+}
+
+/// Becomes another user and connects from an address that is in use towards another destination:
+/// the kernel gives it, if nothing is bound by hand and this port is asked for. Python, as an
+/// option that no library knows is set without `unsafe`.
+const NEIGHBOUR: &str = r#"
+import os, socket, struct, sys
+os.setgid(65534)
+os.setuid(65534)
+(source, port), (target, at) = (arg.split(":") for arg in sys.argv[1:3])
+port = int(port)
+peer = socket.socket()
+peer.settimeout(60)
+try:
+    peer.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
+    peer.setsockopt(socket.IPPROTO_IP, 51, struct.pack("I", port << 16 | port))  # IP_LOCAL_PORT_RANGE
+except OSError as error:
+    sys.exit(f"not shown: {error}")
+peer.bind((source, 0))
+peer.connect((target, int(at)))
+assert peer.getsockname() == (source, port)
+heard = b""
+try:
+    peer.sendall(sys.argv[3].encode() + b"\n")
+    heard = peer.recv(64)
+except (BrokenPipeError, ConnectionResetError):
+    pass
+print(f"heard {len(heard)}")
+"#;
+
+/// Where the only connection comes from that leads there.
+fn comes_from(to: SocketAddrV4) -> Option<SocketAddrV4> {
+    let listed = |addr: SocketAddrV4| {
+        let ip = u32::from_ne_bytes(addr.ip().octets());
+        format!("{ip:08X}:{:04X}", addr.port())
+    };
+    let list = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let line = list.lines().find(|line| {
+        let mut columns = line.split_ascii_whitespace().skip(2);
+        columns.next() == Some(&listed(to)) && columns.next() == Some("01")
+    })?;
+    let (ip, port) = line.split_ascii_whitespace().nth(1)?.split_once(':')?;
+    let ip = u32::from_str_radix(ip, 16).unwrap().to_ne_bytes();
+    let port = u16::from_str_radix(port, 16).unwrap();
+    Some(SocketAddrV4::new(ip.into(), port))
+}
+
+/// A port is a dialer's towards one destination only. Whoever else has it, is asked who he is.
+#[tokio::test]
+async fn another_user_behind_an_address_that_dials_does_not_get_in() {
+    if !geteuid().is_root() {
+        println!("not shown: only root can start a process of another user");
+        return;
+    }
+    let alphas = lonet::join("").await.unwrap();
+    let betas = lonet::join(alphas.name()).await.unwrap();
+    let alpha = alphas.new_host("α").await.unwrap();
+    let beta = betas.new_host("β").await.unwrap();
+    let _waited_at = alpha.listen(":10").await.unwrap();
+    let listener = beta.listen(":20").await.unwrap();
+    let mut dial = Box::pin(beta.dial("α:10"));
+    let to = served_at(&alphas, "α");
+    let source = within(async {
+        loop {
+            if let Some(source) = comes_from(to) {
+                break source;
+            }
+            let poll = std::future::poll_fn(|cx| Poll::Ready(dial.as_mut().poll(cx))).await;
+            assert!(poll.is_pending());
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let neighbour = tokio::process::Command::new("python3")
+        .args(["-c", NEIGHBOUR])
+        .arg(source.to_string())
+        .arg(served_at(&betas, "β").to_string())
+        .arg(format!(
+            "lonet \"{}\" dial \"γ:1\" \"β:20\"",
+            betas.network()
+        ))
+        .output();
+    let neighbour = within(async {
+        tokio::select! {
+            accepted = listener.accept() => panic!("got in: {accepted:?}"),
+            dialed = &mut dial => panic!("nobody accepts: {dialed:?}"),
+            neighbour = neighbour => neighbour.unwrap(),
+        }
+    })
+    .await;
+    let [said, failed] = [&neighbour.stdout, &neighbour.stderr]
+        .map(|text| String::from_utf8_lossy(text).trim().to_owned());
+    if failed.starts_with("not shown") {
+        println!("{failed}");
+        return;
+    }
+    assert_eq!((&*said, &*failed), ("heard 0", ""));
 }
 
 /// Takes as many descriptors as it may have.
@@ -440,6 +557,33 @@ async fn dial_into(
     within(async { tokio::join!(beta.dial("α:10"), serve) })
         .await
         .0
+}
+
+/// However long the port, and whatever the reply is said to be of.
+#[tokio::test]
+async fn what_follows_a_reply_is_the_users() {
+    let net = lonet::join("").await.unwrap();
+    let beta = net.new_host("β").await.unwrap();
+    for peer in ["α:1", "α:12", "α:345", "α:6789", "α:65535", "another:1"] {
+        for bytewise in [false, true] {
+            let answer = reply(&net).replace("α:1", peer) + "welcome";
+            let dialed = dial_into(&net, &beta, answer.as_bytes(), bytewise).await;
+            let mut dialed = dialed.unwrap();
+            assert_eq!(dialed.peer_addr().to_string(), peer);
+            let mut text = String::new();
+            within(dialed.read_to_string(&mut text)).await.unwrap();
+            assert_eq!(text, "welcome", "{peer} {bytewise}");
+        }
+    }
+    // One that could only be read too far is none.
+    let answer = reply(&net).replace("α", "a") + "welcome";
+    let error = dial_into(&net, &beta, answer.as_bytes(), false).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error.cause(), Cause::Protocol(_)), "{error}");
+    // What turns a dial down may be shorter.
+    let refusal = format!("lonet \"{}\" E \"x\"\n", net.network());
+    let error = dial_into(&net, &beta, refusal.as_bytes(), false).await;
+    assert_eq!(error.unwrap_err().cause(), &Cause::Protocol("x".into()));
 }
 
 #[tokio::test]

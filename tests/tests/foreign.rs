@@ -193,7 +193,7 @@ async fn lines_in_any_order_are_one_trace(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-#[should_panic(expected = "(ζ) gave 1 numbers to more than one record")]
+#[should_panic(expected = "(ζ) gave a record a number that another one has")]
 async fn a_number_given_twice_is_named(scenario: Scenario) -> Result<()> {
     let again = MARK.replace("said", "said again");
     reported(&scenario, &lines(&[HELLO, UP, LISTEN, MARK, &again])).await
@@ -213,6 +213,42 @@ async fn an_accept_before_its_listen_is_named(scenario: Scenario) -> Result<()> 
 async fn a_read_from_nowhere_is_named(scenario: Scenario) -> Result<()> {
     let mark = MARK.replace("\"k\":1", "\"k\":1,\"r\":[[7,1,4]]");
     reported(&scenario, &lines(&[HELLO, UP, &mark])).await
+}
+
+/// A name with blanks would make a line of the trace that nobody can read.
+#[lonet::test]
+#[should_panic(expected = "told of a host that can't be: invalid name: \"a b/../\"")]
+async fn a_name_that_cannot_be_is_named(scenario: Scenario) -> Result<()> {
+    let mark = MARK.replace('ζ', "a b/../");
+    reported(&scenario, &lines(&[HELLO, UP, &mark])).await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) gave a record the number 0")]
+async fn the_number_0_is_named(scenario: Scenario) -> Result<()> {
+    let mark = MARK.replace("\"n\":3", "\"n\":0");
+    reported(&scenario, &lines(&[HELLO, UP, &mark])).await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) said `hello` twice")]
+async fn a_second_hello_is_named(scenario: Scenario) -> Result<()> {
+    reported(&scenario, &lines(&[HELLO, UP, HELLO])).await
+}
+
+/// What the scenario did, only the test's own process knows.
+#[lonet::test]
+#[should_panic(expected = "(ζ) sent a `kill` record, which only the test itself does")]
+async fn a_forged_kill_is_named(scenario: Scenario) -> Result<()> {
+    let kill = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"kill":{"h":"η","i":1}}}}"#;
+    reported(&scenario, &lines(&[HELLO, UP, kill])).await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) sent a `here` record, which only the test itself does")]
+async fn a_forged_look_is_named(scenario: Scenario) -> Result<()> {
+    let here = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"here":{}}}}"#;
+    reported(&scenario, &lines(&[HELLO, UP, here])).await
 }
 
 /// Two processes, each of which has learned of what the other did later.

@@ -317,6 +317,7 @@ fn failing(test: &str) -> String {
     let binary = std::env::current_exe().expect("a test binary knows its place");
     let output = std::process::Command::new(binary)
         .args(["--exact", test, "--ignored", "--nocapture"])
+        .env_remove("UPDATE_EXPECT")
         .output()
         .expect("the binary that runs can be run");
     assert_eq!(output.status.code(), Some(101), "{test} fails");

@@ -414,8 +414,6 @@ async fn a_role_died_half_way(scenario: Scenario) -> Result<()> {
               α:1  close   β:1
               α:10 close
 
-        hint: β's process was ended by signal 9
-
         what happened (concurrent events stand in some order):
                      α                 β
                      │                 │

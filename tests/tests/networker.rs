@@ -127,6 +127,16 @@ async fn over_tcp() {
 }
 
 #[tokio::test]
+async fn tcp_does_not_delay() {
+    let listener = Tcp.listen("127.0.0.1:0").await.unwrap();
+    let addr = listener.addr();
+    let (accepted, dialed) = tokio::join!(listener.accept(), Tcp.dial(&addr));
+    for stream in [accepted.unwrap(), dialed.unwrap()] {
+        assert!(stream.as_ref().nodelay().unwrap());
+    }
+}
+
+#[tokio::test]
 async fn over_lonet() {
     let (alpha, beta) = lonet_hosts().await;
     check(alpha, beta, ":10").await;
@@ -284,4 +294,16 @@ async fn tls_says_which_configuration_is_missing() {
         assert_eq!(error.to_string(), text);
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
+}
+
+/// `:10` is a port of this place itself, which has a name for TLS, too.
+#[tokio::test]
+async fn tls_to_oneself_has_a_name() {
+    let (alpha, _beta) = pipenet_hosts().await;
+    let tls = tls("α")(alpha);
+    let listener = Arc::new(tls.listen(":10").await.unwrap());
+    let serving = tokio::spawn(serve(Arc::clone(&listener)));
+    assert_eq!(ask(&tls, ":10", "ping").await.unwrap(), "PING from me");
+    listener.close().await.unwrap();
+    serving.await.unwrap().unwrap_err();
 }

@@ -70,6 +70,25 @@ async fn arguments_may_be_megabytes(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// As in any Rust program, though its `main` is never reached.
+#[lonet::test]
+async fn a_broken_pipe_does_not_kill_a_role(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn writes(_host: Host) -> Result<(String, String)> {
+        use std::io::Write as _;
+        let (reader, mut writer) = std::io::pipe()?;
+        drop(reader);
+        let error = writer.write(b"x").unwrap_err();
+        let status = std::fs::read_to_string("/proc/thread-self/status")?;
+        let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+        Ok((error.kind().to_string(), blocked.unwrap().trim().to_owned()))
+    }
+    let (error, blocked) = scenario.spawn("α", writes()).await?.join().await?;
+    assert_eq!(error, "broken pipe");
+    assert_eq!(blocked, "0000000000000000");
+    Ok(())
+}
+
 #[lonet::test]
 async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;
@@ -78,6 +97,15 @@ async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
     scenario.until("! kill α").await?;
     let error = alpha.join().await.unwrap_err();
     assert_eq!(error.downcast::<Killed>()?.host(), "α");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_panicked_role_exits_101(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", panics()).await?;
+    // Whoever looks at a failure has heard of it.
+    assert!(alpha.join().await.is_err());
+    assert_eq!(scenario.trace().lifecycle().count("α exit 101")?, 1);
     Ok(())
 }
 

@@ -78,7 +78,6 @@ impl Member {
             ["close", host] => self.hosts.remove(host).unwrap().close().await?,
             ["leave"] => {
                 self.hosts.clear();
-                // Until the last handle is gone, the directory stays.
                 if let Some(net) = self.net.take() {
                     net.close().await?;
                 }
@@ -390,14 +389,41 @@ fn two_users_have_networks_side_by_side() {
     assert_eq!(fs::metadata(tmp.base()).unwrap().mode() & 0o7777, 0o1777);
 }
 
+/// A process that may do only what a file's mode lets it do.
+fn member_without_privilege(tmp: &Tmp) -> Child {
+    match geteuid().is_root() {
+        true => member_of_another_user(tmp).unwrap(),
+        false => member(tmp),
+    }
+}
+
+/// All at once, so that some meet a file that its maker has only just made.
+#[test]
+fn an_umask_that_takes_rights_from_the_owner_does_no_harm() {
+    for umask in [0o777, 0o377, 0o277, 0o477] {
+        let tmp = Tmp::new().unwrap();
+        let mut members: Vec<Child> = (0..4).map(|_| member_without_privilege(&tmp)).collect();
+        for member in &mut members {
+            assert_eq!(member.ask(&format!("umask {umask}")), "ok");
+        }
+        for (i, member) in members.iter_mut().enumerate() {
+            member.say(&format!("join x h{i}"));
+        }
+        for member in &mut members {
+            assert_eq!(member.hear(), "ok", "umask {umask:o}");
+        }
+        // Whoever is killed gives its name away, so its lease can be looked at.
+        members.remove(0).kill();
+        assert_eq!(members[0].ask("host h0"), "ok");
+        assert_eq!(rows(&tmp.registry("x")), 4);
+    }
+}
+
 #[test]
 fn a_registry_that_cannot_be_written_is_told() {
     let tmp = Tmp::new().unwrap();
     // Root could write it all the same.
-    let start = || match geteuid().is_root() {
-        true => member_of_another_user(&tmp).unwrap(),
-        false => member(&tmp),
-    };
+    let start = || member_without_privilege(&tmp);
     let mut first = start();
     assert_eq!(first.ask("join x α"), "ok");
     assert_eq!(first.ask("leave"), "ok");

@@ -8,6 +8,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -186,6 +187,44 @@ fn children_of(pid: i32) -> Vec<i32> {
                 .collect::<Vec<i32>>()
         })
         .collect()
+}
+
+/// Whoever inherits an orphan reaps it when it ends: a scenario may see many.
+#[lonet::test]
+async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
+    let [until, from] = ["until", "from"].map(|name| scenario.data_dir("α").join(name));
+    for fifo in [&until, &from] {
+        nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    }
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "(cat \"$0\" > \"$1\" &); exec sleep 1000"])
+        .args([&until, &from]);
+    let _alpha = scenario.command("α", shell).await?;
+    // It has its end of this one open, and reads the other one, to its end.
+    let _open = tokio::fs::File::open(&from).await?;
+    let orphan = loop {
+        // The shell first opens it, then makes it the standard output.
+        match who_writes(&from) {
+            Some(orphan) => break orphan,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    drop(std::fs::File::create(&until)?);
+    while orphan.exists() {
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+/// The directory in `/proc` of the process whose standard output that is.
+fn who_writes(file: &Path) -> Option<PathBuf> {
+    let file = file.canonicalize().unwrap();
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let mut processes = processes.map(|process| process.unwrap().path());
+    let writes =
+        |process: &PathBuf| std::fs::read_link(process.join("fd/1")).is_ok_and(|to| to == file);
+    processes.find(writes)
 }
 
 /// SIGKILL at a random moment of the victim's life, a hundred times; a thousand with `LONET_FULL=1`.

@@ -261,6 +261,9 @@ impl Analyst {
             }
         };
         match said {
+            Line::Hello(_) if reported.greeted => {
+                self.accuse(process, "said `hello` twice on the trace socket");
+            }
             Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
                 reported.greeted = true;
                 reported.host = hello.host;
@@ -298,10 +301,16 @@ impl Analyst {
             waiting.answer(&self.mailbox, Err(Refusal::Breach(problem.clone())));
         }
         self.breach.get_or_insert_with(|| problem.clone());
-        self.problems.push(problem);
+        // Who does it once does it a thousand times.
+        if !self.problems.contains(&problem) {
+            self.problems.push(problem);
+        }
     }
 
     fn record(&mut self, process: usize, record: Record) {
+        if let Some(what) = self.forbidden(process, &record) {
+            return self.accuse(process, &what);
+        }
         let reported = &mut self.processes[process];
         let about = incarnation(&record.e);
         let node = reported.node.or(about);

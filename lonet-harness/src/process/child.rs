@@ -263,7 +263,6 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
     if let FromNode::Terminated = end {
         // First the host, so that what it closes is nobody's doing, then what the role held.
         let _ = host.close().await;
-        stop.ignore_panics();
     }
     // What the role holds is dropped inside the runtime; that may panic as anything else may.
     let dropped = catch_unwind(AssertUnwindSafe(|| drop(role)));
@@ -274,6 +273,7 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
         (FromNode::Returned(_), _) if dropped.is_err() => {
             FromNode::Panicked(stop.panicked_in_root())
         }
+        // One that was ended has ended well, whatever panicked of that.
         (end, _) => end,
     }
 }
@@ -320,11 +320,6 @@ impl Stop {
 
     fn why(&self) -> Option<Why> {
         self.lock().clone()
-    }
-
-    /// From now on, whatever panics does so because the role was ended.
-    fn ignore_panics(&self) {
-        *self.lock() = Some(Why::Terminate);
     }
 
     fn in_root(&self) -> std::sync::MutexGuard<'_, Option<String>> {

@@ -220,6 +220,7 @@ mod tests {
         let listener = What::Listen {
             a: address(host, 10),
             s: LISTENER,
+            auto: false,
         };
         let accepts = ends.iter().enumerate().map(|(s, peer)| What::Accept {
             a: address(host, s + 1),

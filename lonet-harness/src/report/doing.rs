@@ -157,7 +157,7 @@ impl<'a> Sockets<'a> {
                 What::Fail { d, .. } => {
                     sockets.dials.remove(d);
                 }
-                What::Listen { a, s } => {
+                What::Listen { a, s, .. } => {
                     sockets.listeners.insert(*s, a);
                 }
                 What::Accept { a, p, s, .. } => {

@@ -10,9 +10,10 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::columns::{aligned, shortened};
 use crate::trace::diagnosis::{Parts, Problem, Told, line_of};
-use crate::trace::edges::Why;
+use crate::trace::expected::Advice;
 use crate::trace::hints::Hint;
 use crate::trace::nearest::Difference;
+use crate::trace::relation::Why;
 
 /// Longer diagrams are left to the artifacts.
 const MOST_IN_DIAGRAM: usize = 60;
@@ -61,7 +62,10 @@ struct Page<'a> {
 impl Page<'_> {
     fn write(mut self) -> String {
         self.headline();
-        if matches!(self.parts.problem, Problem::Syntax(_)) {
+        if matches!(
+            self.parts.problem,
+            Problem::Syntax(_) | Problem::Unusable(_)
+        ) {
             return self.text;
         }
         self.difference();
@@ -118,6 +122,7 @@ impl Page<'_> {
             Problem::Syntax(error) => {
                 self.line(&format!("the expected trace is malformed: {error}"));
             }
+            Problem::Unusable(why) => self.line(&format!("no expected trace: {why}")),
             Problem::AboveCause {
                 line,
                 event,
@@ -281,8 +286,8 @@ impl Page<'_> {
                 diff[from..to].iter().any(changed)
             })
             .collect();
-        let shown = (0..diff.len()).filter(|&index| near[index]);
-        let end = shown.skip(MOST_IN_DIFFERENCE).next().unwrap_or(diff.len());
+        let mut shown = (0..diff.len()).filter(|&index| near[index]);
+        let end = shown.nth(MOST_IN_DIFFERENCE).unwrap_or(diff.len());
         near.truncate(end);
         let (diff, left_out) = diff.split_at(end);
         // Columns are as wide as what is shown needs.
@@ -358,11 +363,17 @@ impl Page<'_> {
         if self.parts.mode == Mode::Some {
             return;
         }
-        match self.parts.can_update {
-            Some(true) => self.line(
+        match &self.parts.advice {
+            Some(Advice::Ask) => self.line(
                 "\nto take what happened for what is expected, run the test with UPDATE_EXPECT=1",
             ),
-            Some(false) => self.line(
+            Some(Advice::MoveFromAttribute) => self.line(
+                "\nto have the expectation rewritten, put it into a file, `trace_file = \"….trace\"` in place of `trace = \"…\"`, and run the test with UPDATE_EXPECT=1",
+            ),
+            Some(Advice::Part(place)) => self.line(&format!(
+                "\nnothing was rewritten: what is expected at {place} was settled before, by another run that reaches the same place; one text can't say two runs that differ: give each its own",
+            )),
+            Some(Advice::Move) => self.line(
                 "\nto have the expectation rewritten, put it into expect![[r#\"…\"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1",
             ),
             None => {}
@@ -396,7 +407,18 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
                 until(&format!("{addr} listen"))
             )
         }
-        Hint::PortsRaced { renamed } => {
+        Hint::PortsDiffer {
+            renamed,
+            raced: false,
+        } => {
+            let one_for_one = |(from, to): &(String, String)| format!("{to} for {from}");
+            let changed: Vec<String> = renamed.iter().map(one_for_one).collect();
+            format!("the same order holds with {}", changed.join(", "))
+        }
+        Hint::PortsDiffer {
+            renamed,
+            raced: true,
+        } => {
             let swaps = swaps(renamed);
             let these = if renamed.len() <= 2 {
                 "these two"

@@ -8,7 +8,7 @@ use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::Trace;
 use crate::trace::columns::width;
-use crate::trace::edges::Why;
+use crate::trace::relation::Why;
 
 /// Columns stand no further apart than this; longer texts are cut.
 const WIDEST: usize = 44;
@@ -95,11 +95,9 @@ pub(crate) fn reaches<'a>(trace: &Trace, event: &'a Event) -> Option<&'a str> {
 /// Whether the peer has read the end of the stream that the event made.
 fn ends_a_read(trace: &Trace, event: &Event) -> bool {
     let graph = &trace.graph;
-    let effects = graph.node(event.id()).map(|node| graph.after.of(node));
-    effects.is_some_and(|effects| {
-        effects
-            .iter()
-            .any(|&(effect, why)| why == Why::Eof && trace.members[effect as usize])
+    let effects = graph.node(event.id()).map(|node| graph.after(node));
+    effects.is_some_and(|mut effects| {
+        effects.any(|(effect, why)| why == Why::Eof && trace.members[effect as usize])
     })
 }
 

@@ -52,7 +52,7 @@ where
     let expected = spec
         .trace
         .as_ref()
-        .map(expected::text)
+        .map(expected::source)
         .transpose()
         .map_err(early)?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;

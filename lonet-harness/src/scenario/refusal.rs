@@ -12,6 +12,7 @@ use crate::report::artifacts::Refused;
 use crate::report::mismatch::{self, Surroundings};
 use crate::report::{doing, verdict};
 use crate::trace::Mismatch;
+use crate::trace::expected::Source;
 
 impl Scenario {
     /// The page of an expectation that does not hold, with each host's last lines.
@@ -56,9 +57,9 @@ impl Scenario {
 
     /// What is to be shown of an expected trace that does not hold of what happens before this
     /// moment.
-    pub(crate) fn mismatch_page(&self, expected: &str) -> Option<String> {
+    pub(crate) fn mismatch_page(&self, expected: &Source<'_>) -> Option<String> {
         self.trace()
-            .check(expected)
+            .check_source(expected)
             .err()
             .map(|mismatch| self.page_of(&mismatch))
     }

@@ -9,15 +9,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use lonet::trace::{Record, What};
 
 use super::causality::Process;
-use super::edges::{Credit, Edge, Gathered, Why};
+use super::gathered::{Credit, End, Gathered};
+use super::index::NONE;
+use super::labels::Head;
 use super::problems;
-use super::symbols::{NONE, Symbol, Symbols};
+use super::relation::{Edge, Why};
+use super::symbols::Symbol;
 
 /// The edges between processes.
 pub(super) struct Across<'a> {
     processes: &'a [Process],
     firsts: &'a [u32],
-    symbols: &'a Symbols,
     gathered: &'a mut Gathered,
     /// The other end of each end.
     peer: Vec<Option<u32>>,
@@ -38,9 +40,10 @@ struct ByKey {
 }
 
 impl ByKey {
-    fn new(symbols: &Symbols, keys: impl Iterator<Item = Symbol>) -> ByKey {
-        let mut latest = vec![NONE; symbols.len()];
-        let earlier = keys
+    /// Of each thing, in sequence, the key, of which there are so many.
+    fn new(keys: usize, of: impl Iterator<Item = Symbol>) -> ByKey {
+        let mut latest = vec![NONE; keys];
+        let earlier = of
             .zip(0..)
             .map(|(key, index)| std::mem::replace(&mut latest[key as usize], index))
             .collect();
@@ -58,13 +61,11 @@ impl<'a> Across<'a> {
     pub(super) fn new(
         processes: &'a [Process],
         firsts: &'a [u32],
-        symbols: &'a Symbols,
         gathered: &'a mut Gathered,
     ) -> Across<'a> {
         Across {
             processes,
             firsts,
-            symbols,
             gathered,
             peer: Vec::new(),
             write_starts: Vec::new(),
@@ -113,7 +114,7 @@ impl<'a> Across<'a> {
                 .or_default() += 1;
             return;
         }
-        self.gathered.edges.push(Edge { from, to, why });
+        self.gathered.loose.push(Edge { from, to, why });
     }
 
     /// Dial → accept → connect, and which ends belong together.
@@ -121,33 +122,28 @@ impl<'a> Across<'a> {
         let ends = std::mem::take(&mut self.gathered.ends);
         let links = std::mem::take(&mut self.gathered.links);
         self.peer = vec![None; ends.len()];
-        let links_by_key = ByKey::new(self.symbols, links.iter().map(|&(key, _)| key));
-        let ends_by_key = ByKey::new(self.symbols, ends.iter().map(|end| end.key));
+        let keys = self.gathered.keys.len();
+        let links_by_key = ByKey::new(keys, links.iter().map(|&(key, _)| key));
+        let ends_by_key = ByKey::new(keys, ends.iter().map(|end| end.key));
         for (index, end) in ends.iter().enumerate().filter(|(_, end)| !end.is_dialer) {
-            let What::Accept { a, p, .. } = self.what(end.created) else {
-                continue;
-            };
+            // Labels say all that is asked of these records, and are far smaller.
+            let accept = self.head(end.created);
+            let (a, p) = (accept.subject(), accept.peer());
             let mut dials = links_by_key.of(end.key).map(|link| links[link].1);
-            let dial = dials.find(|&dial| match self.what(dial) {
-                What::Dial { a: src, p: dst } => src == p && dst.host() == a.host(),
-                _ => false,
+            let dial = dials.find(|&dial| {
+                let dial = self.head(dial);
+                dial.subject() == p && dial.peer_host == accept.host
             });
             match dial {
                 Some(dial) => self.edge(dial, end.created, Why::Connection),
-                None => {
-                    let process = self.process_of(end.created) as usize;
-                    let name = problems::name(&self.processes[process]);
-                    let key = self.symbols.text(end.key);
-                    self.gathered.problems.note(format!(
-                        "{name} accepted {a} from {p} on {key}, which no dial has reported"
-                    ));
-                }
+                None => self.accepted_from_nowhere(end),
             }
-            let fits = |&dialer: &usize| match self.what(ends[dialer].created) {
-                What::Connect { a: src, p: dst, .. } => {
-                    src == p && dst == a && self.peer[dialer].is_none()
-                }
-                _ => false,
+            let fits = |&dialer: &usize| {
+                let connect = self.head(ends[dialer].created);
+                ends[dialer].is_dialer
+                    && connect.subject() == p
+                    && connect.peer() == a
+                    && self.peer[dialer].is_none()
             };
             if let Some(dialer) = ends_by_key.of(end.key).find(fits) {
                 self.peer[index] = Some(dialer as u32);
@@ -157,6 +153,25 @@ impl<'a> Across<'a> {
             }
         }
         self.gathered.ends = ends;
+    }
+
+    /// The addresses of a record that tells of an event.
+    fn head(&self, node: u32) -> &Head {
+        self.gathered
+            .labels
+            .head(self.gathered.label_of[node as usize])
+    }
+
+    fn accepted_from_nowhere(&mut self, end: &End) {
+        let What::Accept { a, p, .. } = self.what(end.created) else {
+            return;
+        };
+        let process = self.process_of(end.created) as usize;
+        let name = problems::name(&self.processes[process]);
+        let key = self.gathered.keys.text(end.key);
+        self.gathered.problems.note(format!(
+            "{name} accepted {a} from {p} on {key}, which no dial has reported"
+        ));
     }
 
     /// `spawn` → `up` → everything of a process → `exit`, `kill`.
@@ -232,7 +247,7 @@ impl<'a> Across<'a> {
     }
 
     fn push(&mut self, from: u32, to: u32, why: Why) {
-        self.gathered.edges.push(Edge { from, to, why });
+        self.gathered.loose.push(Edge { from, to, why });
     }
 
     /// A host is up before anything happens there.

@@ -4,26 +4,17 @@
 //! of the events whose causes are all told, the one whose old line stands highest, else the one
 //! with the smallest label, else with the smallest digest of its past and future.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::causality::Graph;
 use super::columns::aligned;
-use super::edges::Why;
 use super::grammar::{Expectation, Port};
-use super::matching::{Mode, Outcome, Scope, decide, label_of, translate};
-use super::pattern::{Bindings, Fields, unify};
+use super::labels::Label;
+use super::matching::{Mode, Outcome, Scope, decide};
+use super::pattern::Fields;
 use super::races::Races;
-use super::symbols::{FastMap, Label, NONE, digest};
+use super::sorting::{Placed, Sorting};
 use lonet::trace::word as printed_word;
-
-/// An event in its place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Placed {
-    pub(crate) node: u32,
-    /// The old line that told of it.
-    pub(crate) line: Option<u32>,
-}
 
 /// The events in canonical order.
 pub(crate) fn order(graph: &Graph, scope: &Scope) -> Vec<u32> {
@@ -90,8 +81,8 @@ pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> Stri
 }
 
 /// The words of a label's line, quoted where the grammar needs it.
-pub(crate) fn words(graph: &Graph, label: &Label) -> Vec<String> {
-    let fields = Fields::of_label(label, &graph.symbols);
+pub(crate) fn words(graph: &Graph, label: Label<'_>) -> Vec<String> {
+    let fields = Fields::of_label(label, &graph.hosts);
     words_with(&fields, None, None)
 }
 
@@ -116,289 +107,6 @@ fn words_with(fields: &Fields<'_>, port: Option<&str>, peer_port: Option<&str>) 
     let text = fields.text.split_whitespace();
     words.extend(text.map(|word| printed_word(word).into_owned()));
     words
-}
-
-/// The key of an event that may come next: its old line, its label's rank, its place.
-type Key = (u32, u32, u32);
-
-struct Sorting<'a> {
-    graph: &'a Graph,
-    scope: &'a Scope,
-    old: Option<&'a Expectation>,
-    /// By node of an event: its label without raced ports, by rank.
-    rank: FastMap<u32, u32>,
-    /// By label: the old lines that say just that, the first last.
-    plain: FastMap<u32, Vec<u32>>,
-    /// Old lines that leave something open, and are not used yet.
-    open: BTreeSet<u32>,
-    races: &'a Races,
-    /// Whether raced ports order what takes them after what freed them. Not where a variable is
-    /// written for their numbers: in the next run another may have been free.
-    ports_order: bool,
-    bindings: Bindings,
-    digests: FastMap<u32, u64>,
-    likely_after: FastMap<u32, Vec<u32>>,
-}
-
-impl<'a> Sorting<'a> {
-    fn new(
-        graph: &'a Graph,
-        scope: &'a Scope,
-        races: &'a Races,
-        old: Option<&'a Expectation>,
-    ) -> Sorting<'a> {
-        let mut plain: FastMap<u32, Vec<u32>> = FastMap::default();
-        let mut open = BTreeSet::new();
-        if let Some(old) = old {
-            let symbols = translate(graph, old);
-            for (index, line) in old.lines.iter().enumerate().rev() {
-                if !line.shape.is_concrete() {
-                    open.insert(index as u32);
-                } else if let Some(label) = label_of(graph, &symbols, &line.shape) {
-                    plain.entry(label).or_default().push(index as u32);
-                }
-            }
-        }
-        let mut likely_after: FastMap<u32, Vec<u32>> = FastMap::default();
-        for &(effect, cause) in &graph.likely {
-            likely_after.entry(cause).or_default().push(effect);
-        }
-        Sorting {
-            graph,
-            scope,
-            old,
-            rank: ranks(graph, scope, races),
-            plain,
-            open,
-            races,
-            ports_order: true,
-            bindings: Bindings::new(old.map_or(0, |old| old.variables.len())),
-            digests: FastMap::default(),
-            likely_after,
-        }
-    }
-
-    fn run(mut self) -> Vec<Placed> {
-        let mut waits = vec![0u32; self.graph.label_of.len()];
-        let mut ready: BinaryHeap<Reverse<Key>> = BinaryHeap::new();
-        let mut hidden = Vec::new();
-        for &node in &self.graph.order {
-            let index = node as usize;
-            if !self.scope.members[index] {
-                continue;
-            }
-            let likely = self.graph.likely_before(node);
-            let causes = self.graph.before.of(node).iter();
-            let causes = causes.filter(|&&(_, why)| self.orders(node, why));
-            waits[index] = causes.count() as u32
-                + likely
-                    .filter(|&cause| self.scope.members[cause as usize])
-                    .count() as u32;
-            if waits[index] == 0 {
-                match self.scope.shown[index] {
-                    true => ready.push(Reverse(self.key(node))),
-                    false => hidden.push(node),
-                }
-            }
-        }
-        let mut placed = Vec::with_capacity(self.scope.events.len());
-        let mut effects = Vec::new();
-        loop {
-            let node = match hidden.pop() {
-                Some(node) => node,
-                None => match self.next(&mut ready) {
-                    Some(next) => {
-                        placed.push(next);
-                        next.node
-                    }
-                    None => return placed,
-                },
-            };
-            effects.clear();
-            let after = self.graph.after.of(node).iter();
-            let ordered = after.filter(|&&(effect, why)| self.orders(effect, why));
-            effects.extend(ordered.map(|&(effect, _)| effect));
-            effects.extend(self.likely_after.get(&node).into_iter().flatten());
-            for &effect in &effects {
-                let index = effect as usize;
-                if !self.scope.members[index] {
-                    continue;
-                }
-                waits[index] -= 1;
-                if waits[index] == 0 {
-                    match self.scope.shown[index] {
-                        true => ready.push(Reverse(self.key(effect))),
-                        false => hidden.push(effect),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes the event that comes next.
-    fn next(&mut self, ready: &mut BinaryHeap<Reverse<Key>>) -> Option<Placed> {
-        let mut first = loop {
-            let Reverse(key) = ready.pop()?;
-            // Old lines are used up and variables bound meanwhile: keys only grow.
-            let now = self.key(self.node(key));
-            if now == key {
-                break key;
-            }
-            ready.push(Reverse(now));
-        };
-        let alike = |key: &Key, first: &Key| (key.0, key.1) == (first.0, first.1);
-        if ready.peek().is_some_and(|Reverse(key)| alike(key, &first)) {
-            let mut ties = vec![first];
-            while let Some(Reverse(key)) = ready.peek()
-                && alike(key, &first)
-            {
-                ties.push(*key);
-                ready.pop();
-            }
-            ties.sort_by_key(|key| (self.digest(self.node(*key)), key.2));
-            first = ties.remove(0);
-            ready.extend(ties.into_iter().map(Reverse));
-        }
-        let node = self.node(first);
-        let line = (first.0 != u32::MAX).then_some(first.0);
-        if let (Some(line), Some(old)) = (line, self.old) {
-            if self.open.remove(&line) {
-                let fields = self.fields(node);
-                unify(
-                    &old.lines[line as usize].shape,
-                    old,
-                    &fields,
-                    &mut self.bindings,
-                );
-            } else if let Some(lines) = self.plain.get_mut(&self.graph.label_of[node as usize]) {
-                lines.pop();
-            }
-        }
-        Some(Placed { node, line })
-    }
-
-    fn node(&self, key: Key) -> u32 {
-        self.graph.order[key.2 as usize]
-    }
-
-    fn fields(&self, node: u32) -> Fields<'a> {
-        let label = self.graph.labels.label(self.graph.label_of[node as usize]);
-        Fields::of_label(label, &self.graph.symbols)
-    }
-
-    fn key(&mut self, node: u32) -> Key {
-        let label = self.graph.label_of[node as usize];
-        let plain = self
-            .plain
-            .get(&label)
-            .and_then(|lines| lines.last().copied());
-        let mut line = plain.unwrap_or(u32::MAX);
-        if let Some(old) = self.old {
-            let fields = self.fields(node);
-            for &open in &self.open {
-                if open >= line {
-                    break;
-                }
-                let bound = self.bindings.mark();
-                let shape = &old.lines[open as usize].shape;
-                let matches = unify(shape, old, &fields, &mut self.bindings);
-                self.bindings.undo_to(bound);
-                if matches {
-                    line = open;
-                }
-            }
-        }
-        let rank = self.rank.get(&node).copied().unwrap_or(0);
-        (line, rank, self.graph.place[node as usize])
-    }
-
-    /// What comes before and after, whatever the order of what is concurrent.
-    fn digest(&mut self, node: u32) -> u64 {
-        if let Some(&known) = self.digests.get(&node) {
-            return known;
-        }
-        let ranks = |direction: u8, nodes: BTreeSet<u32>| {
-            let ranks = nodes.into_iter().filter_map(|node| self.rank.get(&node));
-            ranks.fold(0u64, |sum, &rank| {
-                sum.wrapping_add(digest((rank, direction)))
-            })
-        };
-        let past = self.reached(node, |node| self.graph.before.of(node), |_, node| node);
-        let future = self.reached(node, |node| self.graph.after.of(node), |next, _| next);
-        let sum = ranks(1, past).wrapping_add(ranks(2, future));
-        self.digests.insert(node, sum);
-        sum
-    }
-
-    /// The members that one leads to, in the direction of `next`. `effect` is which of two, the
-    /// next one and the one before it on that way, comes later.
-    fn reached<'g>(
-        &self,
-        from: u32,
-        next: impl Fn(u32) -> &'g [(u32, Why)],
-        effect: impl Fn(u32, u32) -> u32,
-    ) -> BTreeSet<u32> {
-        let mut seen = BTreeSet::new();
-        let mut todo = vec![from];
-        while let Some(node) = todo.pop() {
-            for &(other, why) in next(node) {
-                let counts = self.orders(effect(other, node), why);
-                if counts && self.scope.members[other as usize] && seen.insert(other) {
-                    todo.push(other);
-                }
-            }
-        }
-        seen
-    }
-
-    fn orders(&self, effect: u32, why: Why) -> bool {
-        why != Why::Port || self.ports_order || !self.races.is_raced(effect)
-    }
-}
-
-/// The rank of each event's label among all, raced ports left out: by text, not by number.
-fn ranks(graph: &Graph, scope: &Scope, races: &Races) -> FastMap<u32, u32> {
-    let key = |node: u32| {
-        let mut label = *graph.labels.label(graph.label_of[node as usize]);
-        if !races.is_empty() {
-            if races.subject(graph, node).is_some() {
-                label.port = NONE;
-            }
-            if races.peer(graph, node).is_some() {
-                label.peer_port = NONE;
-            }
-        }
-        label
-    };
-    let mut numbers: FastMap<Label, u32> = FastMap::default();
-    let mut distinct: Vec<Label> = Vec::new();
-    let mut of_event = Vec::with_capacity(scope.events.len());
-    for &node in &scope.events {
-        let label = key(node);
-        let number = *numbers.entry(label).or_insert_with(|| {
-            distinct.push(label);
-            distinct.len() as u32 - 1
-        });
-        of_event.push(number);
-    }
-    let mut sorted: Vec<u32> = (0..distinct.len() as u32).collect();
-    sorted.sort_by_cached_key(|&number| {
-        let label = distinct[number as usize];
-        let symbols = &graph.symbols;
-        let host = symbols.text(label.host).to_owned();
-        let peer = symbols.text(label.peer_host).to_owned();
-        let text = symbols.text(label.text).to_owned();
-        (host, label.port, label.verb, peer, label.peer_port, text)
-    });
-    let mut rank = vec![0; distinct.len()];
-    for (index, number) in sorted.into_iter().enumerate() {
-        rank[number as usize] = index as u32;
-    }
-    let events = scope.events.iter().copied();
-    events
-        .zip(of_event)
-        .map(|(node, number)| (node, rank[number as usize]))
-        .collect()
 }
 
 struct Writer<'a> {
@@ -438,7 +146,7 @@ impl Writer<'_> {
             .graph
             .labels
             .label(self.graph.label_of[event.node as usize]);
-        let fields = Fields::of_label(label, &self.graph.symbols);
+        let fields = Fields::of_label(label, &self.graph.hosts);
         let subject = self.races.subject(self.graph, event.node);
         let peer = self.races.peer(self.graph, event.node);
         let old = event.line.map(|line| &self.old.lines[line as usize]);
@@ -516,7 +224,11 @@ impl Comments {
             rest: Vec::new(),
         };
         let mut pending: Vec<String> = Vec::new();
-        for (number, text) in (1u32..).zip(old.source.split('\n')) {
+        // A blank line parts what is above from what is below: above the first text there is
+        // nothing, but a literal begins with one.
+        let is_blank = |(_, text): &(u32, &str)| text.trim().is_empty();
+        let texts = (1u32..).zip(old.source.split('\n'));
+        for (number, text) in texts.skip_while(is_blank) {
             match lines.peek() {
                 Some((index, line)) if line.number == number => {
                     let index = *index as u32;

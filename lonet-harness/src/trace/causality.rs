@@ -6,14 +6,19 @@
 //! understood becomes a problem in words, orders nothing, and costs nobody else's trace.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use lonet::trace::{Event, EventId, Record, What};
 use serde::{Deserialize, Serialize};
 
 use super::across::Across;
-use super::edges::{Gathered, OneProcess, Why};
+use super::edges::OneProcess;
+use super::gathered::Gathered;
+use super::index::NONE;
+use super::labels::Labels;
 use super::problems::{self, Problems};
-use super::symbols::{Labels, NONE, Symbols};
+use super::relation::{Adjacency, Relation, Why, by_depth};
+use super::symbols::Symbols;
 
 /// What one process reported.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,51 +39,21 @@ pub struct Graph {
     pub(crate) processes: Vec<Process>,
     /// The node of each process's first record; one more at the end.
     pub(crate) firsts: Vec<u32>,
-    pub(crate) symbols: Symbols,
+    /// The names of all hosts.
+    pub(crate) hosts: Symbols,
     pub(crate) labels: Labels,
     /// The label of each node, `NONE` for those that are no event.
     pub(crate) label_of: Vec<u32>,
-    pub(crate) before: Adjacency,
-    pub(crate) after: Adjacency,
+    relation: Relation,
     /// All nodes, causes before effects.
     pub(crate) order: Vec<u32>,
-    /// Where in `order` each node stands.
-    pub(crate) place: Vec<u32>,
+    /// By node: where it stands in `order`, once somebody asks.
+    stands: OnceLock<Vec<u32>>,
+    /// How many nodes the longest chain of causes of each node has.
+    depths: Vec<u32>,
     /// Further edges, for display and canonical order only: (effect, cause), sorted.
     pub(crate) likely: Vec<(u32, u32)>,
     pub(crate) problems: Problems,
-}
-
-/// Edges by node, all in one vector.
-#[derive(Debug, Default)]
-pub(crate) struct Adjacency {
-    starts: Vec<u32>,
-    targets: Vec<(u32, Why)>,
-}
-
-impl Adjacency {
-    fn new(nodes: usize, edges: impl Iterator<Item = (u32, u32, Why)> + Clone) -> Adjacency {
-        let mut starts = vec![0u32; nodes + 1];
-        for (of, _, _) in edges.clone() {
-            starts[of as usize + 1] += 1;
-        }
-        for node in 0..nodes {
-            starts[node + 1] += starts[node];
-        }
-        let mut next = starts.clone();
-        let mut targets = vec![(0, Why::Task); starts[nodes] as usize];
-        for (of, to, why) in edges {
-            let slot = &mut next[of as usize];
-            targets[*slot as usize] = (to, why);
-            *slot += 1;
-        }
-        Adjacency { starts, targets }
-    }
-
-    pub(crate) fn of(&self, node: u32) -> &[(u32, Why)] {
-        let node = node as usize;
-        &self.targets[self.starts[node] as usize..self.starts[node + 1] as usize]
-    }
 }
 
 impl Graph {
@@ -90,22 +65,25 @@ impl Graph {
         let mut total: u32 = 0;
         for (index, process) in processes.iter_mut().enumerate() {
             firsts.push(total);
-            put_in_order(index, process, &mut problems);
-            super::sent::settle(&mut process.records);
+            let look = Look::at(&process.records);
+            if !look.in_order {
+                put_in_order(index, process, &mut problems);
+            }
+            if look.sends {
+                super::sent::settle(&mut process.records);
+            }
             total += process.records.len() as u32;
         }
         firsts.push(total);
 
-        let mut symbols = Symbols::default();
-        symbols.intern("");
         let mut gathered = Gathered {
+            direct: Adjacency::with_capacity(total as usize, total as usize * 5 / 2),
             has_before: vec![false; total as usize],
             has_after: vec![false; total as usize],
+            label_of: Vec::with_capacity(total as usize * 5 / 4),
             problems,
             ..Gathered::default()
         };
-        gathered.edges.reserve(total as usize * 2);
-        gathered.label_of.reserve(total as usize);
         for (index, process) in processes.iter().enumerate() {
             OneProcess {
                 index: index as u32,
@@ -113,10 +91,10 @@ impl Graph {
                 process,
                 records: &process.records,
             }
-            .gather(&mut gathered, &mut symbols);
+            .gather(&mut gathered);
         }
 
-        let mut likely = Across::new(&processes, &firsts, &symbols, &mut gathered).run();
+        let mut likely = Across::new(&processes, &firsts, &mut gathered).run();
 
         let nodes = total as usize + gathered.joints.len();
         let mut label_of = std::mem::take(&mut gathered.label_of);
@@ -125,19 +103,18 @@ impl Graph {
             Some(joint) => gathered.joints[joint as usize],
             None => (firsts.partition_point(|&first| first <= node) - 1) as u32,
         };
-        let mut edges = std::mem::take(&mut gathered.edges);
-        let (before, after, order) = loop {
-            let after = Adjacency::new(nodes, edges.iter().map(|e| (e.from, e.to, e.why)));
-            let before = Adjacency::new(nodes, edges.iter().map(|e| (e.to, e.from, e.why)));
-            let order = sorted(nodes, &before, &after);
-            if order.len() == nodes {
-                break (before, after, order);
+        let mut loose = std::mem::take(&mut gathered.loose);
+        let direct = std::mem::take(&mut gathered.direct);
+        let mut relation = Relation::new(nodes, direct, &loose);
+        let depths = loop {
+            if let Some(depths) = relation.depths() {
+                break depths;
             }
             // Only edges between processes can close a cycle: leave those out.
-            let on_cycle = cyclic(nodes, &before, &after, &order);
-            let known = edges.len();
+            let on_cycle = relation.cyclic();
+            let known = loose.len();
             let mut involved = BTreeSet::new();
-            edges.retain(|e| {
+            loose.retain(|e| {
                 let inside = on_cycle[e.from as usize] && on_cycle[e.to as usize];
                 let (from, to) = (process_of(e.from) as usize, process_of(e.to) as usize);
                 if inside && from != to {
@@ -152,31 +129,29 @@ impl Graph {
             let text = format!(
                 "what {} reported contradicts itself: {} causes form a cycle; they order nothing",
                 names.join(" and "),
-                known - edges.len()
+                known - loose.len()
             );
             let involved = involved.into_iter().collect();
             gathered.problems.blame(involved, text);
+            relation = relation.with_loose(&loose);
         };
-        let mut place = vec![0; nodes];
-        for (index, &node) in order.iter().enumerate() {
-            place[node as usize] = index as u32;
-        }
+        let place = |node: u32| (depths[node as usize], node);
         // Only what agrees with the order that was found is kept: likely edges never reject
         // anything, and must not form a cycle either.
-        likely.retain(|&(to, from)| place[from as usize] < place[to as usize]);
+        likely.retain(|&(to, from)| place(from) < place(to));
         likely.sort_unstable();
         likely.dedup();
         let problems = gathered.problems;
         Graph {
             processes,
             firsts,
-            symbols,
+            hosts: gathered.hosts,
             labels: gathered.labels,
             label_of,
-            before,
-            after,
-            order,
-            place,
+            relation,
+            order: by_depth(&depths),
+            stands: OnceLock::new(),
+            depths,
             likely,
             problems,
         }
@@ -230,12 +205,41 @@ impl Graph {
         Event::of_record(process, record)
     }
 
+    /// The direct causes of a node, and why.
+    #[inline]
+    pub(crate) fn before(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
+        self.relation.before(node)
+    }
+
+    /// The direct effects of a node, and why.
+    #[inline]
+    pub(crate) fn after(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
+        self.relation.after(node)
+    }
+
+    /// Where a node stands in the order; of two, the one that stands above is less.
+    pub(crate) fn place(&self, node: u32) -> (u32, u32) {
+        (self.depths[node as usize], node)
+    }
+
+    /// Where in `order` a node stands.
+    pub(crate) fn stands(&self, node: u32) -> usize {
+        let stands = self.stands.get_or_init(|| {
+            let mut stands = vec![0; self.order.len()];
+            for (index, &node) in (0..).zip(&self.order) {
+                stands[node as usize] = index;
+            }
+            stands
+        });
+        stands[node as usize] as usize
+    }
+
     /// Which nodes happen before this one, by node.
     pub(crate) fn past(&self, of: u32) -> Vec<bool> {
         let mut past = vec![false; self.label_of.len()];
         let mut todo = vec![of];
         while let Some(node) = todo.pop() {
-            for &(cause, _) in self.before.of(node) {
+            for (cause, _) in self.before(node) {
                 if !past[cause as usize] {
                     past[cause as usize] = true;
                     todo.push(cause);
@@ -257,20 +261,20 @@ impl Graph {
 
     /// Whether node `a` happens before node `b` by such edges alone.
     pub(crate) fn reaches_by(&self, a: u32, b: u32, counts: impl Fn(Why) -> bool) -> bool {
-        if self.place[a as usize] >= self.place[b as usize] {
+        if self.place(a) >= self.place(b) {
             return false;
         }
         let mut seen = BTreeSet::new();
         let mut todo = vec![b];
         while let Some(node) = todo.pop() {
-            for &(cause, why) in self.before.of(node) {
+            for (cause, why) in self.before(node) {
                 if !counts(why) {
                     continue;
                 }
                 if cause == a {
                     return true;
                 }
-                if self.place[cause as usize] > self.place[a as usize] && seen.insert(cause) {
+                if self.place(cause) > self.place(a) && seen.insert(cause) {
                     todo.push(cause);
                 }
             }
@@ -287,10 +291,8 @@ impl Graph {
             if node == a {
                 break;
             }
-            for &(cause, why) in self.before.of(node) {
-                if self.place[cause as usize] >= self.place[a as usize]
-                    && !toward.contains_key(&cause)
-                {
+            for (cause, why) in self.before(node) {
+                if self.place(cause) >= self.place(a) && !toward.contains_key(&cause) {
                     toward.insert(cause, (node, why));
                     todo.push_back(cause);
                 }
@@ -318,68 +320,44 @@ impl Graph {
     }
 }
 
+/// What decides how records have to be prepared, seen in one pass over them: a million are larger
+/// than any cache, and mostly nothing has to be done.
+struct Look {
+    in_order: bool,
+    sends: bool,
+}
+
+impl Look {
+    fn at(records: &[Record]) -> Look {
+        let mut look = Look {
+            in_order: true,
+            sends: false,
+        };
+        let mut above = 0;
+        for record in records {
+            look.in_order &= above < record.n;
+            look.sends |= matches!(record.e, What::Send { .. });
+            above = record.n;
+        }
+        look
+    }
+}
+
 /// Records by number, each number once.
 fn put_in_order(index: usize, process: &mut Process, problems: &mut Problems) {
-    if process.records.is_sorted_by(|a, b| a.n < b.n) {
-        return;
-    }
     process.records.sort_by_key(|record| record.n);
     let known = process.records.len();
     process.records.dedup_by_key(|record| record.n);
     let twice = known - process.records.len();
     if twice > 0 {
         let name = problems::name(process);
+        let records = match twice {
+            1 => "a record".to_owned(),
+            _ => format!("{twice} records"),
+        };
         let text = format!(
-            "{name} gave {twice} numbers to more than one record; the first of each counts"
+            "{name} gave {records} a number that another one has; the first of each number counts"
         );
         problems.blame(vec![index], text);
     }
-}
-
-/// The nodes, causes before effects; those on a cycle and behind it are missing.
-fn sorted(nodes: usize, before: &Adjacency, after: &Adjacency) -> Vec<u32> {
-    let mut waits: Vec<u32> = (0..nodes as u32)
-        .map(|node| before.of(node).len() as u32)
-        .collect();
-    let mut order: Vec<u32> = Vec::with_capacity(nodes);
-    order.extend((0..nodes as u32).filter(|&node| waits[node as usize] == 0));
-    let mut next = 0;
-    while next < order.len() {
-        for &(effect, _) in after.of(order[next]) {
-            waits[effect as usize] -= 1;
-            if waits[effect as usize] == 0 {
-                order.push(effect);
-            }
-        }
-        next += 1;
-    }
-    order
-}
-
-/// The nodes on cycles, and on ways from one cycle to another.
-fn cyclic(nodes: usize, before: &Adjacency, after: &Adjacency, order: &[u32]) -> Vec<bool> {
-    let mut left = vec![true; nodes];
-    for &node in order {
-        left[node as usize] = false;
-    }
-    let inside = |node: u32, left: &[bool]| {
-        let effects = after.of(node).iter();
-        effects.filter(|(to, _)| left[*to as usize]).count()
-    };
-    let mut leads: Vec<usize> = (0..nodes as u32).map(|node| inside(node, &left)).collect();
-    let mut todo: Vec<u32> = (0..nodes as u32)
-        .filter(|&node| left[node as usize] && leads[node as usize] == 0)
-        .collect();
-    while let Some(node) = todo.pop() {
-        left[node as usize] = false;
-        for &(cause, _) in before.of(node) {
-            if left[cause as usize] {
-                leads[cause as usize] -= 1;
-                if leads[cause as usize] == 0 {
-                    todo.push(cause);
-                }
-            }
-        }
-    }
-    left
 }

@@ -10,13 +10,14 @@ use lonet::trace::EventId;
 
 use super::canonical;
 use super::causality::Graph;
-use super::edges::Why;
+use super::expected::Advice;
 use super::grammar::{Expectation, SyntaxError};
 use super::hints::{self, Hint};
 use super::matching::{Mode, counts, names_port};
 use super::nearest::{self, Difference};
 use super::past::Trace;
 use super::pattern::{Bindings, Fields, unify};
+use super::relation::Why;
 
 /// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
 pub struct Mismatch(Box<Parts>);
@@ -28,8 +29,8 @@ pub(crate) struct Parts {
     /// Old and new lines, in the order in which a reader wants them.
     pub(crate) diff: Vec<Difference>,
     pub(crate) hints: Vec<Hint>,
-    /// Whether `UPDATE_EXPECT=1` would rewrite it; `None` when nobody knows.
-    pub(crate) can_update: Option<bool>,
+    /// What to do to have it rewritten, if that is known.
+    pub(crate) advice: Option<Advice>,
 }
 
 /// A line of the expectation, as it was written, and its number in the text.
@@ -42,6 +43,8 @@ pub(crate) struct Told {
 #[derive(Clone, Debug)]
 pub(crate) enum Problem {
     Syntax(SyntaxError),
+    /// What is expected can't be read, or not be rewritten.
+    Unusable(String),
     /// The line's event happened, but something that happens before it has no line above.
     AboveCause {
         line: Told,
@@ -81,20 +84,38 @@ impl Mismatch {
 
     /// The text is no expected trace.
     pub(crate) fn syntax(trace: &Trace, error: SyntaxError) -> Mismatch {
+        Mismatch::undiagnosed(trace, Problem::Syntax(error))
+    }
+
+    /// There is no text, or it can't be rewritten.
+    pub(crate) fn unusable(trace: &Trace, why: String) -> Mismatch {
+        Mismatch::undiagnosed(trace, Problem::Unusable(why))
+    }
+
+    fn undiagnosed(trace: &Trace, problem: Problem) -> Mismatch {
         Mismatch(Box::new(Parts {
             trace: trace.clone(),
             mode: Mode::All,
-            problem: Problem::Syntax(error),
+            problem,
             diff: Vec::new(),
             hints: Vec::new(),
-            can_update: None,
+            advice: None,
         }))
     }
 
     /// Says whether the expectation could be rewritten in place.
     #[must_use]
-    pub fn updatable(mut self, can_update: bool) -> Mismatch {
-        self.0.can_update = Some(can_update);
+    pub fn updatable(self, can_update: bool) -> Mismatch {
+        self.advised(if can_update {
+            Advice::Ask
+        } else {
+            Advice::Move
+        })
+    }
+
+    #[must_use]
+    pub(crate) fn advised(mut self, advice: Advice) -> Mismatch {
+        self.0.advice = Some(advice);
         self
     }
 
@@ -105,7 +126,7 @@ impl Mismatch {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
             Problem::Untold { events } => events.first().copied(),
-            Problem::Syntax(_) | Problem::Undecided { .. } => None,
+            Problem::Syntax(_) | Problem::Unusable(_) | Problem::Undecided { .. } => None,
         };
         node.and_then(|node| graph.event(node))
             .map(|event| event.id())
@@ -128,7 +149,7 @@ impl Mismatch {
             Problem::AboveCause { line, .. }
             | Problem::NotHappened { line, .. }
             | Problem::Undecided { line, .. } => Some(line.number as usize),
-            Problem::Untold { .. } => None,
+            Problem::Unusable(_) | Problem::Untold { .. } => None,
         }
     }
 
@@ -160,7 +181,7 @@ impl Mismatch {
             problem,
             diff,
             hints,
-            can_update: None,
+            advice: None,
         }))
     }
 }
@@ -258,10 +279,10 @@ impl<'a> Look<'a> {
             if !scope.members[index] {
                 continue;
             }
-            let causes = self.graph.before.of(node).iter();
+            let causes = self.graph.before(node);
             let waits = causes
                 .filter(|(_, why)| *why != Why::Port)
-                .any(|&(cause, _)| blocked[cause as usize]);
+                .any(|(cause, _)| blocked[cause as usize]);
             let untold = scope.shown[index] && !self.told[index];
             if untold && !waits {
                 next.push(node);
@@ -349,7 +370,7 @@ impl<'a> Look<'a> {
         let mut seen = std::collections::BTreeSet::new();
         let mut todo = std::collections::VecDeque::from([event]);
         while let Some(node) = todo.pop_front() {
-            for &(cause, why) in self.graph.before.of(node) {
+            for (cause, why) in self.graph.before(node) {
                 let index = cause as usize;
                 let follows = counts(why, node == event && named);
                 if !follows || !scope.members[index] || !seen.insert(cause) {
@@ -373,7 +394,7 @@ impl<'a> Look<'a> {
 
 pub(crate) fn fields(graph: &Graph, node: u32) -> Fields<'_> {
     let label = graph.labels.label(graph.label_of[node as usize]);
-    Fields::of_label(label, &graph.symbols)
+    Fields::of_label(label, &graph.hosts)
 }
 
 /// An event's line.

@@ -53,7 +53,7 @@ fn direct(graph: &Graph, scope: &Scope, node: u32) -> Vec<u32> {
     let mut seen = std::collections::BTreeSet::new();
     let mut todo = vec![node];
     while let Some(at) = todo.pop() {
-        let before = graph.before.of(at).iter().map(|&(cause, _)| cause);
+        let before = graph.before(at).map(|(cause, _)| cause);
         for cause in before.chain(graph.likely_before(at)) {
             if !seen.insert(cause) {
                 continue;

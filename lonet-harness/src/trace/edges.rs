@@ -7,62 +7,14 @@
 
 use std::collections::BTreeMap;
 
-use lonet::trace::{EventId, Record, What};
+use lonet::trace::{Record, What};
 
 use super::causality::Process;
-use super::problems::{self, Problems};
-use super::symbols::{FastMap, Label, Labels, NONE, Symbol, Symbols};
-
-/// Why one record happens before another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Why {
-    /// The same task did both, one after the other.
-    Task,
-    /// A socket is there before it is used, and used before it is closed.
-    Socket,
-    /// A port is freed before it is given again.
-    Port,
-    /// A dial, its accept, its connect.
-    Connection,
-    /// Bytes written, bytes read.
-    Payload,
-    /// The end of the stream was read.
-    Eof,
-    /// A process was killed before its peer read the end of the stream.
-    Killed,
-    /// A process starts, then acts, then ends.
-    Process,
-    /// A task waited for it.
-    Awaited,
-}
-
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Edge {
-    pub(crate) from: u32,
-    pub(crate) to: u32,
-    pub(crate) why: Why,
-}
-
-/// One end of a connection.
-#[derive(Clone, Debug)]
-pub(crate) struct End {
-    pub(crate) process: u32,
-    pub(crate) created: u32,
-    pub(crate) is_dialer: bool,
-    pub(crate) key: Symbol,
-    pub(crate) shutdown: Option<(u64, u32)>,
-    pub(crate) close: Option<(u64, u32)>,
-    pub(crate) opaque: bool,
-}
-
-/// From its byte `from` on, an end was written after a record. Of one end, both grow.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Write {
-    pub(crate) end: u32,
-    pub(crate) node: u32,
-    pub(crate) from: u64,
-}
+use super::gathered::{Credit, End, Gathered, Write};
+use super::index::{FastMap, NONE, TOGETHER};
+use super::problems;
+use super::relation::{Edge, Why};
+use super::symbols::Symbol;
 
 /// What is known of an end while its process is read.
 struct Socket {
@@ -73,42 +25,6 @@ struct Socket {
     written: u64,
     certain: u64,
     eof: bool,
-}
-
-/// A record's task had read this much of a socket.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Credit {
-    pub(crate) reader: u32,
-    pub(crate) end: u32,
-    pub(crate) certain: u64,
-    pub(crate) all: u64,
-    pub(crate) eof: bool,
-}
-
-/// What has been read of all processes so far.
-#[derive(Default)]
-pub(crate) struct Gathered {
-    pub(crate) edges: Vec<Edge>,
-    pub(crate) labels: Labels,
-    /// The label of each node, `NONE` for those that are no event.
-    pub(crate) label_of: Vec<u32>,
-    pub(crate) ends: Vec<End>,
-    pub(crate) writes: Vec<Write>,
-    /// The records that tell of a host or a process coming or going.
-    pub(crate) lives: Vec<u32>,
-    /// By process: the latest time it told.
-    pub(crate) latest: Vec<u64>,
-    pub(crate) credits: Vec<Credit>,
-    /// Which record learned of which event.
-    pub(crate) learned: Vec<(EventId, u32)>,
-    /// Which connection's key which dial has.
-    pub(crate) links: Vec<(Symbol, u32)>,
-    /// Nodes that stand for no record, by the process they belong to.
-    pub(crate) joints: Vec<u32>,
-    /// Per record: has an edge to, from another of its process.
-    pub(crate) has_before: Vec<bool>,
-    pub(crate) has_after: Vec<bool>,
-    pub(crate) problems: Problems,
 }
 
 /// What is known of one task.
@@ -153,10 +69,9 @@ impl OneProcess<'_> {
     }
 
     /// Adds what this process tells.
-    pub(crate) fn gather(&self, into: &mut Gathered, symbols: &mut Symbols) {
+    pub(crate) fn gather(&self, into: &mut Gathered) {
         Gathering {
             process: self,
-            symbols,
             tasks: FastMap::default(),
             task_states: Vec::new(),
             first_end: into.ends.len() as u32,
@@ -165,6 +80,7 @@ impl OneProcess<'_> {
             listeners: FastMap::default(),
             released: FastMap::default(),
             unknown: BTreeMap::new(),
+            keys: [NONE; TOGETHER],
             into,
         }
         .run();
@@ -174,7 +90,6 @@ impl OneProcess<'_> {
 struct Gathering<'a, 'b> {
     process: &'a OneProcess<'b>,
     into: &'a mut Gathered,
-    symbols: &'a mut Symbols,
     /// Where in `task_states` each task is.
     tasks: FastMap<u64, usize>,
     task_states: Vec<Task>,
@@ -188,6 +103,8 @@ struct Gathering<'a, 'b> {
     released: FastMap<(Symbol, u16), u32>,
     /// What the process tells of that nobody knows, with the first record that does, counted.
     unknown: BTreeMap<&'static str, (u64, usize)>,
+    /// The connections' keys of the records that were looked up together.
+    keys: [Symbol; TOGETHER],
 }
 
 impl Gathering<'_, '_> {
@@ -196,10 +113,10 @@ impl Gathering<'_, '_> {
         // A record is looked at once: a million of them are more than any cache holds.
         for (index, record) in self.process.records.iter().enumerate() {
             let node = self.process.first + index as u32;
+            if index % TOGETHER == 0 {
+                self.look_up(index);
+            }
             latest = latest.max(record.t);
-            let label = Label::of_record(record, self.symbols);
-            let number = label.map_or(NONE, |label| self.into.labels.intern(label));
-            self.into.label_of.push(number);
             let ordered = record.k.is_some() && !record.u;
             let is_here = matches!(record.e, What::Here {});
             if let Some(k) = record.k {
@@ -217,7 +134,8 @@ impl Gathering<'_, '_> {
                 self.causes(node, node);
             }
             self.reads_seen(record);
-            self.socket(node, record, label.map_or(NONE, |label| label.host));
+            self.socket(node, record);
+            self.into.direct.close_node();
         }
         self.into.latest.push(latest);
         for (what, (n, times)) in std::mem::take(&mut self.unknown) {
@@ -227,8 +145,39 @@ impl Gathering<'_, '_> {
         }
     }
 
+    /// Looks up the labels and keys of this record and some after it.
+    fn look_up(&mut self, from: usize) {
+        let records = &self.process.records[from..];
+        let records = &records[..records.len().min(TOGETHER)];
+        let Gathered {
+            labels,
+            hosts,
+            label_of,
+            keys,
+            ..
+        } = &mut *self.into;
+        labels.intern(records, hosts, label_of);
+        self.keys = keys.intern_all(|index| key_of(records.get(index)?));
+    }
+
+    fn key(&self, node: u32) -> Symbol {
+        self.keys[(node - self.process.first) as usize % TOGETHER]
+    }
+
+    /// The host where an event happened.
+    fn host(&self, node: u32) -> Symbol {
+        let Gathered {
+            labels, label_of, ..
+        } = &*self.into;
+        labels.head(label_of[node as usize]).host
+    }
+
     fn edge(&mut self, from: u32, to: u32, why: Why) {
-        self.into.edges.push(Edge { from, to, why });
+        if to == self.into.direct.open_node() {
+            self.into.direct.push(from, why);
+        } else {
+            self.into.loose.push(Edge { from, to, why });
+        }
         if why == Why::Port {
             // Matching may leave this one out; what a process's start and end order must not.
             return;
@@ -372,52 +321,52 @@ impl Gathering<'_, '_> {
         &mut self.open[(end - self.first_end) as usize]
     }
 
-    /// What a record says of its socket and its port; `host` is the one where it happened.
-    fn socket(&mut self, node: u32, record: &Record, host: Symbol) {
+    /// What a record says of its socket and its port.
+    fn socket(&mut self, node: u32, record: &Record) {
         match &record.e {
-            What::Listen { a, s } => {
-                self.take_port(host, a, node);
+            What::Listen { a, s, .. } => {
+                self.take_port(a, node);
                 self.listeners.insert(*s, node);
             }
-            What::Dial { a, .. } => self.take_port(host, a, node),
-            What::Link { d, c } => {
-                let key = self.symbols.intern(c);
+            What::Dial { a, .. } => self.take_port(a, node),
+            What::Link { d, .. } => {
+                let key = self.key(node);
                 match self.dial(*d, node) {
                     Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
                 }
             }
-            What::Accept { a, l, s, c, .. } => {
-                self.take_port(host, a, node);
+            What::Accept { a, l, s, .. } => {
+                self.take_port(a, node);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the accept of a listener", record.n),
                 }
-                self.open(node, *s, c, false);
+                self.open(node, *s, false);
             }
-            What::Connect { d, s, c, .. } => {
+            What::Connect { d, s, .. } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the connect of a dial", record.n),
                 }
-                self.open(node, *s, c, true);
+                self.open(node, *s, true);
             }
             What::Fail { a, d, .. } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the failure of a dial", record.n),
                 }
-                self.free_port(host, a, node);
+                self.free_port(a, node);
             }
             What::Close { a, p: None, s, .. } => {
                 match self.listeners.get(s) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the close of a listener", record.n),
                 }
-                self.free_port(host, a, node);
+                self.free_port(a, node);
             }
             What::Close { a, s, w, .. } => {
-                self.free_port(host, a, node);
+                self.free_port(a, node);
                 self.close(node, *s, *w, record);
             }
             What::Shutdown { s, w, .. } => {
@@ -475,8 +424,8 @@ impl Gathering<'_, '_> {
         (matches!(record.e, What::Dial { .. }) && node < before).then_some(node)
     }
 
-    fn open(&mut self, node: u32, s: u64, key: &str, is_dialer: bool) {
-        let key = self.symbols.intern(key);
+    fn open(&mut self, node: u32, s: u64, is_dialer: bool) {
+        let key = self.key(node);
         let end = self.into.ends.len() as u32;
         if self.sockets.insert(s, end).is_some() {
             self.blame(format!("gives the number {s} to two sockets"));
@@ -568,15 +517,15 @@ impl Gathering<'_, '_> {
         }
     }
 
-    fn take_port(&mut self, host: Symbol, addr: &lonet::Addr, node: u32) {
-        let key = (host, addr.port());
+    fn take_port(&mut self, addr: &lonet::Addr, node: u32) {
+        let key = (self.host(node), addr.port());
         if let Some(freed) = self.released.remove(&key) {
             self.edge(freed, node, Why::Port);
         }
     }
 
-    fn free_port(&mut self, host: Symbol, addr: &lonet::Addr, node: u32) {
-        let key = (host, addr.port());
+    fn free_port(&mut self, addr: &lonet::Addr, node: u32) {
+        let key = (self.host(node), addr.port());
         self.released.insert(key, node);
     }
 
@@ -590,5 +539,13 @@ impl Gathering<'_, '_> {
 
     fn unknown(&mut self, what: &'static str, n: u64) {
         self.unknown.entry(what).or_insert((n, 0)).1 += 1;
+    }
+}
+
+/// What the connection that a record tells of is known by.
+fn key_of(record: &Record) -> Option<&str> {
+    match &record.e {
+        What::Link { c, .. } | What::Accept { c, .. } | What::Connect { c, .. } => Some(c),
+        _ => None,
     }
 }

@@ -4,20 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lonet::trace::Verb;
+use lonet::trace::{Verb, What};
 
 use super::diagnosis::{Look, Problem, fields, line_of};
 use super::grammar::{Expectation, Port, Term, Text, Variable};
+use super::index::NONE;
 use super::matching::{Mode, Outcome};
 use super::past::Trace;
 use super::pattern::{Bindings, unify};
+use super::races::Races;
 use super::search;
-use super::symbols::NONE;
 
 /// Longer expectations are not tried with other ports.
 const MOST_LINES_RENAMED: usize = 5_000;
 /// The most states that such a try visits.
-const MOST_STATES_RENAMED: usize = 20_000;
+const MOST_STATES_RENAMED: usize = 5_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Hint {
@@ -25,8 +26,12 @@ pub(crate) enum Hint {
     DialBeforeListen { fail: String, listen: String },
     /// A dial was refused, and nothing in the trace ever listened there.
     NobodyListens { fail: String, addr: String },
-    /// It would hold with these ports renamed: (expected, happened).
-    PortsRaced { renamed: Vec<(String, String)> },
+    /// It would hold with these ports renamed: (expected, happened). `raced`: they all may be others
+    /// in the next run.
+    PortsDiffer {
+        renamed: Vec<(String, String)>,
+        raced: bool,
+    },
     /// The line's event exists, concurrent with the assertion.
     Concurrent { event: String, host: String },
     /// The line's event exists, but the view leaves it out.
@@ -66,7 +71,7 @@ pub(crate) fn find(
     }
     finder.refused(problem);
     if mode == Mode::All && !matches!(problem, Problem::Undecided { .. }) {
-        finder.raced();
+        finder.other_ports();
     }
     if matches!(problem, Problem::NotHappened { .. }) {
         finder.died();
@@ -126,8 +131,8 @@ impl Finder<'_> {
         if let Some(node) = concurrent {
             let event = line_of(graph, node);
             let shown = {
-                let label = graph.labels.label(graph.label_of[node as usize]);
-                self.look.trace.view.shows(label, &graph.symbols)
+                let head = graph.labels.head(graph.label_of[node as usize]);
+                self.look.trace.view.shows(head, &graph.hosts)
             };
             if shown {
                 let host = fields(graph, node).host.to_owned();
@@ -181,7 +186,11 @@ impl Finder<'_> {
     fn refused(&mut self, problem: &Problem) {
         let graph = self.look.graph;
         let mut candidates = match problem {
-            Problem::NotHappened { instead, .. } => instead.clone(),
+            Problem::NotHappened { instead, .. } => {
+                // What a later line tells of was expected.
+                let instead = instead.iter().copied();
+                instead.filter(|&node| self.told_nowhere(node)).collect()
+            }
             Problem::AboveCause { cause, .. } => vec![*cause],
             Problem::Untold { events } => events.clone(),
             _ => return,
@@ -234,7 +243,7 @@ impl Finder<'_> {
     }
 
     /// Whether it holds with other numbers for automatic ports.
-    fn raced(&mut self) {
+    fn other_ports(&mut self) {
         let (graph, of) = (self.look.graph, self.look.of);
         let scope = self.look.trace.scope();
         if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
@@ -243,11 +252,12 @@ impl Finder<'_> {
         if !self.same_but_for_ports() {
             return;
         }
+        // Where somebody listens who asked for that port, it has no other.
         let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
         for &node in &scope.events {
-            let fields = fields(graph, node);
-            if let (Verb::Listen, Some(port)) = (fields.verb, fields.port) {
-                listeners.insert((fields.host.to_owned(), port));
+            let record = graph.record(node);
+            if let Some(What::Listen { a, auto: false, .. }) = record.map(|(_, record)| &record.e) {
+                listeners.insert((a.host().to_owned(), a.port()));
             }
         }
         let mut renamed = of.clone();
@@ -278,7 +288,16 @@ impl Finder<'_> {
             renamed.lines[index].shape.port = port;
             renamed.lines[index].shape.peer = peer;
         }
-        let found = search::all(graph, scope, &renamed, MOST_STATES_RENAMED);
+        if ports.is_empty() {
+            return;
+        }
+        let found = search::all(
+            graph,
+            scope,
+            &renamed,
+            renamed.lines.len(),
+            MOST_STATES_RENAMED,
+        );
         let Outcome::Holds(assignment) = found else {
             return;
         };
@@ -300,9 +319,27 @@ impl Finder<'_> {
                 swaps.push((format!("{host}:{port}"), format!("{host}:{value}")));
             }
         }
-        if !swaps.is_empty() {
-            self.hints.insert(0, Hint::PortsRaced { renamed: swaps });
+        if swaps.is_empty() {
+            return;
         }
+        let races = Races::find(graph, scope);
+        let raced = of.lines.iter().zip(&assignment).all(|(line, &node)| {
+            let fields = fields(graph, node);
+            let same = |port: Port, number: Option<u16>| match port {
+                Port::Is(port) => Some(port) == number,
+                _ => true,
+            };
+            let subject = line.shape.port.is_none_or(|port| same(port, fields.port));
+            let peer = line.shape.peer.map(|(_, port)| port);
+            let peer = peer.is_none_or(|port| same(port, fields.peer.map(|(_, number)| number)));
+            (subject || races.subject(graph, node).is_some())
+                && (peer || races.peer(graph, node).is_some())
+        });
+        let hint = Hint::PortsDiffer {
+            renamed: swaps,
+            raced,
+        };
+        self.hints.insert(0, hint);
     }
 
     /// Whether lines and events agree once ports are left out; a line that leaves more open may
@@ -343,18 +380,34 @@ impl Finder<'_> {
             return;
         };
         let host = of.symbols.text(host);
-        let status = graph.order.iter().rev().find_map(|&node| {
-            let label = graph.label_of[node as usize];
-            let is_event = label != NONE;
-            let fields = is_event.then(|| fields(graph, node))?;
-            let died = fields.verb == Verb::Exit && fields.host == host && fields.text != "0";
-            died.then(|| fields.text.to_owned())
+        let mut latest_first = graph.order.iter().rev().filter_map(|&node| {
+            let (_, record) = graph.record(node)?;
+            Some(&record.e)
         });
-        if let Some(status) = status {
+        let died = latest_first.find_map(|what| match what {
+            What::Exit { h, i, x } if h == host && x != "0" => Some((*i, x)),
+            _ => None,
+        });
+        if let Some((process, status)) = died
+            && !self.ended_by_scenario(host, process, status)
+        {
             self.hints.push(Hint::Died {
                 host: host.to_owned(),
-                status,
+                status: status.clone(),
             });
         }
+    }
+
+    /// Whether a process ended so because the scenario wanted it to.
+    fn ended_by_scenario(&self, host: &str, process: u64, status: &str) -> bool {
+        let killed = status == "signal 9";
+        let records = self.look.graph.processes.iter().flat_map(|p| &p.records);
+        records.map(|record| &record.e).any(|what| match what {
+            What::Kill { i, .. } => killed && *i == process,
+            What::Terminate { i, .. } => (killed || status == "signal 15") && *i == process,
+            // A restart kills the one before.
+            What::Restart { h, i } => killed && h == host && *i > process,
+            _ => false,
+        })
     }
 }

@@ -4,13 +4,16 @@
 //! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.
 
 use super::causality::Graph;
-use super::edges::Why;
-use super::grammar::{Expectation, Port, Shape, Term, Text};
-use super::search;
-use super::symbols::{Label, NONE};
+use super::grammar::{Expectation, Port, Shape};
+use super::index::NONE;
+use super::lookup;
+use super::relation::Why;
+use super::{alone, counting, search};
 
 /// The most states that the search visits beyond its first descent.
 pub(crate) const MOST_STATES: usize = 200_000;
+/// As many are visited before anything else is tried.
+const FEW_STATES: usize = 2_000;
 
 /// Which nodes an assertion looks at, and which of them are events of its view.
 #[derive(Debug)]
@@ -45,15 +48,22 @@ pub(crate) enum Outcome {
 
 /// Decides whether the expectation holds of the events in scope.
 pub(crate) fn decide(graph: &Graph, scope: &Scope, of: &Expectation, mode: Mode) -> Outcome {
-    match mode {
-        Mode::All => {
-            if let Some(assignment) = by_position(graph, scope, of) {
-                return Outcome::Holds(assignment);
-            }
-            search::all(graph, scope, of, MOST_STATES)
-        }
-        Mode::Some => search::some(graph, scope, of, MOST_STATES),
+    if mode == Mode::All
+        && let Some(assignment) = by_position(graph, scope, of)
+    {
+        return Outcome::Holds(assignment);
     }
+    let search = match mode {
+        Mode::All => search::all,
+        Mode::Some => search::some,
+    };
+    let most = counting::most_lines(graph, scope, of);
+    let found = search(graph, scope, of, most, FEW_STATES);
+    if !matches!(found, Outcome::Undecided(_)) {
+        return found;
+    }
+    let most = most.min(alone::most_lines(graph, scope, of));
+    search(graph, scope, of, most, MOST_STATES)
 }
 
 /// Whether an edge counts when the line of its effect leaves the port open, or shows none: a port
@@ -68,62 +78,21 @@ pub(crate) fn names_port(shape: &Shape) -> bool {
     matches!(shape.port, Some(Port::Is(_)))
 }
 
-/// The label that a line without wildcards and variables asks for. `None` when the graph knows
-/// none such.
-pub(crate) fn label_of(graph: &Graph, symbols: &[u32], shape: &Shape) -> Option<u32> {
-    let symbol = |term: Term| match term {
-        Term::Is(symbol) => Some(symbols[symbol as usize]),
-        _ => None,
-    };
-    let number = |port: Port| match port {
-        Port::Is(port) => Some(u32::from(port)),
-        _ => None,
-    };
-    let (peer_host, peer_port) = match shape.peer {
-        Some((host, port)) => (symbol(host)?, number(port)?),
-        None => (NONE, NONE),
-    };
-    let Text::Is(text) = &shape.text else {
-        return None;
-    };
-    graph.labels.find(&Label {
-        verb: shape.verb,
-        host: symbol(shape.host)?,
-        port: match shape.port {
-            Some(port) => number(port)?,
-            None => NONE,
-        },
-        peer_host,
-        peer_port,
-        text: symbols[*text as usize],
-    })
-}
-
-/// The graph's number of each text of an expectation. A text it doesn't know gets a number that
-/// nothing has.
-pub(crate) fn translate(graph: &Graph, of: &Expectation) -> Vec<u32> {
-    (0..of.symbols.len() as u32)
-        .map(|symbol| {
-            graph
-                .symbols
-                .find(of.symbols.text(symbol))
-                .unwrap_or(NONE - 1)
-        })
-        .collect()
-}
-
 /// Takes the i-th of equal lines for the i-th of equal events, and checks the edges. Where equal
 /// events are ordered, this is the only possible assignment; where it holds, it is one.
 fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32>> {
     if of.lines.len() != scope.events.len() {
         return None;
     }
-    let symbols = translate(graph, of);
+    let labels = lookup::labels(graph, of);
     // By label: its first line; by line: the next with the same label. Lines count from 1.
     let mut first = vec![0u32; graph.labels.len()];
     let mut next = vec![0u32; of.lines.len() + 1];
-    for (index, line) in of.lines.iter().enumerate().rev() {
-        let label = label_of(graph, &symbols, &line.shape)? as usize;
+    for (index, label) in labels.into_iter().enumerate().rev() {
+        if label == NONE {
+            return None;
+        }
+        let label = label as usize;
         next[index + 1] = std::mem::replace(&mut first[label], index as u32 + 1);
     }
     let mut assignment = vec![0u32; of.lines.len()];
@@ -135,12 +104,9 @@ fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32
             continue;
         }
         let shown = scope.shown[index];
-        let mut latest = 0;
-        for &(cause, why) in graph.before.of(node) {
-            if counts(why, shown) {
-                latest = latest.max(line[cause as usize]);
-            }
-        }
+        let causes = graph.before(node).filter(|&(_, why)| counts(why, shown));
+        let lines = causes.map(|(cause, _)| line[cause as usize]);
+        let latest = lines.fold(0, u32::max);
         if shown {
             let label = graph.label_of[index] as usize;
             let position = first[label];
@@ -149,9 +115,10 @@ fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32
             }
             first[label] = next[position as usize];
             assignment[position as usize - 1] = node;
-            latest = position;
+            line[index] = position;
+        } else {
+            line[index] = latest;
         }
-        line[index] = latest;
     }
     Some(assignment)
 }

@@ -1,31 +1,40 @@
 //! Traces: what every process reported → which event happens before which → does an expectation
-//! hold, and if not, why. All of it is pure, `expected` apart. Start with [`Trace`]. A map of:
+//! hold, and if not, why. All of it is pure, `rewriting` apart. Start with [`Trace`]. A map of:
 //!
 //! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
-//!   between processes; `sent`: how much of what was about to be sent was;
-//! - `symbols`: texts and labels as numbers, for speed;
+//!   between processes; `gathered`: what the two know so far; `sent`: how much of what was about to
+//!   be sent was; `relation`: all edges, and the order they make;
+//! - `symbols`: texts as numbers; `labels`: events' lines as numbers; `index`: how both are found;
 //! - `grammar`: text → lines; `pattern`: a line and an event;
-//! - `matching`: does an expectation hold; `search`: where that is not a matter of positions;
+//! - `lookup`: a line's label; `matching`: does an expectation hold; `search`: where that is not a matter of positions;
+//!   `counting`, `alone`: what needs no search, or only a short one;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
-//! - `canonical`: the text of a trace, and updating one; `races`: which ports raced;
+//! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
 //!   `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `nearest`: the order that could, beside it;
 //!   `hints`: what to do about it;
-//! - `expected`: what an assertion takes, and rewriting it in place;
+//! - `expected`: what an assertion takes; `rewriting`: it in place; `literal`: a literal of a source;
 //! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
 //!
 //! Owns no wording of failures: that is [`report`](crate::report)'s.
 
 mod across;
+mod alone;
 mod canonical;
 pub mod causality;
 pub(crate) mod columns;
+mod counting;
 pub(crate) mod diagnosis;
 mod drawing;
-pub(crate) mod edges;
-mod expected;
+mod edges;
+pub(crate) mod expected;
+mod gathered;
 pub mod grammar;
 pub(crate) mod hints;
+mod index;
+mod labels;
+mod literal;
+mod lookup;
 mod matching;
 pub(crate) mod nearest;
 mod past;
@@ -33,9 +42,12 @@ mod pattern;
 mod persist;
 pub(crate) mod problems;
 mod races;
+pub(crate) mod relation;
+pub(crate) mod rewriting;
 mod search;
 mod sent;
-pub(crate) mod symbols;
+mod sorting;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod view;

@@ -12,14 +12,14 @@ use lonet::trace::Verb;
 use super::canonical;
 use super::causality::Graph;
 use super::diagnosis::{Look, fields};
-use super::edges::Why;
 use super::grammar::{Expectation, Term};
+use super::index::FastMap;
 use super::matching::{Outcome, Scope, counts, names_port};
 use super::past::Trace;
 use super::pattern::Bindings;
 use super::races::Races;
+use super::relation::Why;
 use super::search;
-use super::symbols::FastMap;
 
 /// The most states that one try visits beyond its first descent.
 const MOST_STATES: usize = 200;
@@ -138,7 +138,9 @@ impl Repair {
         }
         let events = whole.events.iter().copied();
         scope.events = events.filter(|&n| scope.shown[n as usize]).collect();
-        let found = search::all(&trace.graph, &scope, &tried.part(of), MOST_STATES);
+        let part = tried.part(of);
+        let most = part.lines.len();
+        let found = search::all(&trace.graph, &scope, &part, most, MOST_STATES);
         let (Outcome::Holds(told) | Outcome::Fails(told) | Outcome::Undecided(told)) = found;
         tried.told = told;
         tried
@@ -260,7 +262,7 @@ impl<'a> Weaver<'a> {
         let mut seen: FastMap<u32, ()> = FastMap::default();
         let mut todo = vec![of];
         while let Some(node) = todo.pop() {
-            for &(cause, why) in self.graph.before.of(node) {
+            for (cause, why) in self.graph.before(node) {
                 let index = cause as usize;
                 let untold = self.scope.members[index] && !self.told[index];
                 if untold && self.orders(node, why) && seen.insert(cause, ()).is_none() {

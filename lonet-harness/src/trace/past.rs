@@ -3,6 +3,7 @@
 //! Owns the public questions and assertions. How they are answered is the business of the modules
 //! beside this one; how a failure reads, of `report`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
@@ -12,11 +13,11 @@ use lonet::trace::{Event, EventId, Verb};
 use super::canonical;
 use super::causality::Graph;
 use super::diagnosis::Mismatch;
-use super::expected::Expected;
+use super::expected::{Advice, Expected, Source};
 use super::grammar::{Expectation, SyntaxError};
+use super::index::NONE;
 use super::matching::{Mode, Outcome, Scope, decide};
 use super::pattern::Pattern;
-use super::symbols::NONE;
 use super::view::View;
 
 /// Events of a scenario with their happens-before order: the causal past of whoever asked for it,
@@ -99,7 +100,8 @@ impl Trace {
     }
 
     /// Whether `a` happens before `b`: in every run of the same behaviour. An event does not happen
-    /// before itself.
+    /// before itself. False of an event that this trace knows nothing of: one reported later. Of
+    /// another scenario's events there is no telling.
     pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
         match (self.graph.node(a.id()), self.graph.node(b.id())) {
             (Some(a), Some(b)) => self.graph.reaches(a, b),
@@ -107,9 +109,14 @@ impl Trace {
         }
     }
 
-    /// Whether neither happens before the other, and they are not the same event.
+    /// Whether neither happens before the other, and they are not the same event. False, too, of an
+    /// event that this trace knows nothing of: one reported later. Of another scenario's events
+    /// there is no telling.
     pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
-        a.id() != b.id() && !self.happens_before(a, b) && !self.happens_before(b, a)
+        match (self.graph.node(a.id()), self.graph.node(b.id())) {
+            (Some(a), Some(b)) => a != b && !self.graph.reaches(a, b) && !self.graph.reaches(b, a),
+            _ => false,
+        }
     }
 
     /// Only events with these verbs.
@@ -215,16 +222,47 @@ impl Trace {
     ///
     /// Why it doesn't.
     pub fn check(&self, expected: impl Expected) -> Result<(), Mismatch> {
-        let text = expected.text();
-        let parsed = Expectation::parse(&text).map_err(|error| Mismatch::syntax(self, error))?;
-        if expected.updates() {
-            if let Some(text) = canonical::updated(&self.graph, self.scope(), &parsed) {
-                expected.rewrite(&text);
-            }
-            return Ok(());
+        self.check_source(&expected.source())
+    }
+
+    pub(crate) fn check_source(&self, source: &Source<'_>) -> Result<(), Mismatch> {
+        if source.updates() {
+            return self.update(source);
         }
-        self.check_parsed(&parsed, Mode::All)
-            .map_err(|mismatch| mismatch.updatable(expected.can_update()))
+        let text = self.text_of(source)?;
+        self.check_text(&text, source.advice())
+    }
+
+    /// The first run that asks a place settles what it says; it must hold of the others as it is.
+    fn update(&self, source: &Source<'_>) -> Result<(), Mismatch> {
+        let settled = match source.settled() {
+            Some(settled) => Some(settled),
+            None => {
+                let old = self.text_of(source)?;
+                let parsed = self.parsed(&old)?;
+                let new = canonical::updated(&self.graph, self.scope(), &parsed);
+                source
+                    .settle(&old, new.as_deref())
+                    .map_err(|why| Mismatch::unusable(self, why))?
+            }
+        };
+        match settled {
+            Some(settled) => self.check_text(&settled, Advice::Part(source.place())),
+            None => Ok(()),
+        }
+    }
+
+    fn text_of<'s>(&self, source: &'s Source<'_>) -> Result<Cow<'s, str>, Mismatch> {
+        source.text().map_err(|why| Mismatch::unusable(self, why))
+    }
+
+    fn parsed(&self, text: &str) -> Result<Expectation, Mismatch> {
+        Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
+    }
+
+    fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
+        self.check_parsed(&self.parsed(text)?, Mode::All)
+            .map_err(|mismatch| mismatch.advised(advice))
     }
 
     /// Asserts that the lines hold of some of the events of the view.
@@ -258,9 +296,10 @@ impl Trace {
     ///
     /// Why they don't.
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
-        let parsed = Expectation::parse(&expected.text());
-        let parsed = parsed.map_err(|error| Mismatch::syntax(self, error))?;
-        self.check_parsed(&parsed, Mode::Some)
+        let source = expected.source();
+        let text = source.text_as_it_is();
+        let text = text.map_err(|why| Mismatch::unusable(self, why))?;
+        self.check_parsed(&self.parsed(&text)?, Mode::Some)
     }
 
     /// Whether a parsed expectation holds.
@@ -309,12 +348,13 @@ impl Trace {
     pub(crate) fn scope(&self) -> &Scope {
         self.scope.get_or_init(|| {
             let graph = &self.graph;
-            let shown: Vec<bool> = (0..graph.label_of.len())
-                .map(|node| {
-                    let label = graph.label_of[node];
-                    let shows = |label| self.view.shows(graph.labels.label(label), &graph.symbols);
-                    self.members[node] && label != NONE && shows(label)
-                })
+            let heads = graph.labels.heads().iter();
+            let shows: Vec<bool> = heads
+                .map(|head| self.view.shows(head, &graph.hosts))
+                .collect();
+            let nodes = self.members.iter().zip(&graph.label_of);
+            let shown: Vec<bool> = nodes
+                .map(|(&member, &label)| member && label != NONE && shows[label as usize])
                 .collect();
             let order = graph.order.iter().copied();
             Arc::new(Scope {

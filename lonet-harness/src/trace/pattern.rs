@@ -5,7 +5,9 @@
 use lonet::trace::{Event, Verb};
 
 use super::grammar::{Expectation, Port, Shape, SyntaxError, Term, Text, Variable, Word};
-use super::symbols::{Label, NONE, Symbols, digest, folded};
+use super::index::{NONE, digest};
+use super::labels::{Label, folded};
+use super::symbols::Symbols;
 
 /// What an event's line says.
 #[derive(Clone, Copy, Debug)]
@@ -18,14 +20,15 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn of_label(label: &Label, symbols: &'a Symbols) -> Fields<'a> {
+    pub(crate) fn of_label(label: Label<'a>, hosts: &'a Symbols) -> Fields<'a> {
+        let Label { head, text } = label;
         Fields {
-            verb: label.verb,
-            host: symbols.text(label.host),
-            port: (label.port != NONE).then_some(label.port as u16),
-            peer: (label.peer_host != NONE)
-                .then(|| (symbols.text(label.peer_host), label.peer_port as u16)),
-            text: symbols.text(label.text),
+            verb: head.verb,
+            host: hosts.text(head.host),
+            port: (head.port != NONE).then_some(head.port as u16),
+            peer: (head.peer_host != NONE)
+                .then(|| (hosts.text(head.peer_host), head.peer_port as u16)),
+            text,
         }
     }
 }
@@ -34,8 +37,9 @@ impl<'a> Fields<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Bindings {
     values: Vec<Option<Box<str>>>,
-    /// The variables that were bound, in this order, so that it can be undone.
-    trail: Vec<u32>,
+    /// The variables that were bound, in this order, so that it can be undone; each with the digest
+    /// of all up to there.
+    trail: Vec<(u32, u64)>,
 }
 
 impl Bindings {
@@ -51,7 +55,7 @@ impl Bindings {
     }
 
     pub(crate) fn undo_to(&mut self, mark: usize) {
-        for variable in self.trail.drain(mark..) {
+        for (variable, _) in self.trail.drain(mark..) {
             self.values[variable as usize] = None;
         }
     }
@@ -62,12 +66,10 @@ impl Bindings {
 
     /// A number that is the same for the same bindings, however they came about.
     pub(crate) fn digest(&self) -> u64 {
-        self.trail.iter().fold(0, |sum, &variable| {
-            sum ^ digest((variable, self.value(variable)))
-        })
+        self.trail.last().map_or(0, |&(_, digest)| digest)
     }
 
-    fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
+    pub(crate) fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
         if let Some(known) = self.value(variable) {
             return known == value;
         }
@@ -82,7 +84,8 @@ impl Bindings {
             }
         }
         self.values[variable as usize] = Some(value.into());
-        self.trail.push(variable);
+        self.trail
+            .push((variable, self.digest() ^ digest((variable, value))));
         true
     }
 }

@@ -1,119 +1,139 @@
 //! Which ports raced: whose number may differ from run to run although nothing else does.
 //!
 //! Pure. Two concurrent allocations on one host may swap numbers, and one that is concurrent with
-//! the release of a lower port may get either. Owns that, and which allocation each address of an
-//! event's line comes from. Looks at causes other than reused ports, since those are what races.
+//! the release of a lower port, or with a listener that asks for one, may get either. Owns that,
+//! and which allocation each address of an event's line comes from. Looks at causes other than
+//! reused ports, since those are what races.
 
 use std::collections::BTreeMap;
 
 use lonet::trace::What;
 
 use super::causality::Graph;
-use super::edges::Why;
+use super::index::{FastMap, NONE};
 use super::matching::Scope;
-use super::symbols::FastMap;
+use super::relation::Why;
 
-/// More allocations and releases than this on one host are not compared with one another.
-const MOST_ITEMS: usize = 5_000;
+/// The most records that are looked at, over and over, to find out what is ordered with what on
+/// one host. Thousands of allocations never take as many. Ports that are not known to be ordered
+/// by then count as raced: a variable too many does no harm, a number too many fails at random.
+const MOST_STEPS: usize = 10_000_000;
 
-/// Allocations, by the node of the dial or accept that took the port.
+/// Allocations, by the node of the dial, accept or listen that took the port.
 pub(crate) struct Races {
     raced: FastMap<u32, ()>,
     /// By process and socket, the record that created it.
     sockets: FastMap<(u32, u64), u32>,
+    /// By host and port, as labels number them: the listeners that were there.
+    listens: FastMap<(u32, u32), Vec<u32>>,
 }
 
 /// A port taken or freed.
+#[derive(Clone, Copy)]
 struct Item {
     node: u32,
     port: u16,
-    takes: bool,
+    does: Does,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    /// Takes the lowest free port.
+    TakesAny,
+    /// Takes this port, or fails.
+    TakesThis,
+    Frees,
+}
+
+impl Item {
+    /// Whether this allocation's number depends on whether the other comes before it.
+    fn depends_on(&self, other: &Item) -> bool {
+        self.does == Does::TakesAny && (other.does == Does::TakesAny || other.port <= self.port)
+    }
 }
 
 impl Races {
     /// Finds the ports that raced among the members.
     pub(crate) fn find(graph: &Graph, scope: &Scope) -> Races {
-        let mut sockets = FastMap::default();
-        let mut groups: BTreeMap<(u32, &str), Vec<Item>> = BTreeMap::new();
+        Races::find_within(graph, scope, MOST_STEPS)
+    }
+
+    pub(super) fn find_within(graph: &Graph, scope: &Scope, most_steps: usize) -> Races {
+        let mut races = Races {
+            raced: FastMap::default(),
+            sockets: FastMap::default(),
+            listens: FastMap::default(),
+        };
+        let mut hosts: BTreeMap<(u32, &str), Vec<Item>> = BTreeMap::new();
         for node in 0..graph.len() as u32 {
             let Some((process, record)) = graph.record(node) else {
                 continue;
             };
-            let (a, takes) = match &record.e {
-                What::Dial { a, .. } => (a, true),
-                What::Accept { a, s, .. } => {
-                    sockets.insert((process, *s), node);
-                    (a, true)
+            if let What::Accept { s, .. } | What::Connect { s, .. } | What::Listen { s, .. } =
+                &record.e
+            {
+                races.sockets.insert((process, *s), node);
+            }
+            let (a, does) = match &record.e {
+                What::Dial { a, .. } | What::Accept { a, .. } => (a, Does::TakesAny),
+                What::Listen { a, auto, .. } => {
+                    let label = graph.labels.label(graph.label_of[node as usize]);
+                    let at = races.listens.entry(label.head.subject());
+                    at.or_default().push(node);
+                    match auto {
+                        true => (a, Does::TakesAny),
+                        false => (a, Does::TakesThis),
+                    }
                 }
-                What::Connect { s, .. } => {
-                    sockets.insert((process, *s), node);
+                What::Close { a, .. } | What::Fail { a, .. } => (a, Does::Frees),
+                What::Down { h } => {
+                    // What the host's own close freed, nobody could take any more; and a host of
+                    // that name that comes later has all its ports.
+                    let mut items = hosts.remove(&(process, h.as_str())).unwrap_or_default();
+                    let by_host = |item: &Item| {
+                        let record = graph.record(item.node);
+                        item.does == Does::Frees && record.is_some_and(|(_, r)| r.k.is_none())
+                    };
+                    while items.last().is_some_and(by_host) {
+                        items.pop();
+                    }
+                    races.compare(graph, items, most_steps);
                     continue;
                 }
-                What::Close { a, p: Some(_), .. } | What::Fail { a, .. } => (a, false),
                 _ => continue,
             };
             if scope.members[node as usize] {
-                let items = groups.entry((process, a.host())).or_default();
                 let port = a.port();
-                items.push(Item { node, port, takes });
+                let items = hosts.entry((process, a.host())).or_default();
+                items.push(Item { node, port, does });
             }
         }
-        let mut races = Races {
-            raced: FastMap::default(),
-            sockets,
-        };
-        for items in groups.into_values() {
-            if items.len() > 1 && items.len() <= MOST_ITEMS {
-                races.compare(graph, scope, &items);
-            }
+        for items in hosts.into_values() {
+            races.compare(graph, items, most_steps);
         }
         races
     }
 
     /// Marks the raced allocations of one host; `items` are in the order of their numbers.
-    fn compare(&mut self, graph: &Graph, scope: &Scope, items: &[Item]) {
-        // For each item, how many of those that matter to it are ordered with it.
-        let matters = |to: &Item, other: &Item| other.takes || other.port <= to.port;
-        let mut ordered = vec![0usize; items.len()];
-        let mut mask = vec![0u64; graph.label_of.len()];
-        for (chunk, sources) in items.chunks(64).enumerate() {
-            mask.fill(0);
-            for (bit, source) in sources.iter().enumerate() {
-                mask[source.node as usize] |= 1 << bit;
-            }
-            for &node in &graph.order {
-                if scope.members[node as usize] {
-                    let before = graph.before.of(node).iter();
-                    let causes = before.filter(|(_, why)| *why != Why::Port);
-                    let all = causes.fold(0, |all, &(cause, _)| all | mask[cause as usize]);
-                    mask[node as usize] |= all;
-                }
-            }
-            for (index, item) in items.iter().enumerate() {
-                let reached = mask[item.node as usize];
-                for (bit, source) in sources.iter().enumerate() {
-                    let other = chunk * 64 + bit;
-                    if other == index || reached & (1 << bit) == 0 {
-                        continue;
-                    }
-                    ordered[index] += usize::from(matters(item, source));
-                    ordered[other] += usize::from(matters(source, item));
-                }
-            }
-        }
+    fn compare(&mut self, graph: &Graph, mut items: Vec<Item>, most_steps: usize) {
+        let automatic = items.iter().filter(|item| item.does == Does::TakesAny);
+        let Some(highest) = automatic.map(|item| item.port).max() else {
+            return;
+        };
+        // Nobody's number depends on a port above all that were given.
+        items.retain(|item| item.does == Does::TakesAny || item.port <= highest);
+        let mut compared = Compared::new(graph, &items);
+        compared.run(most_steps);
+        let raced = compared.raced;
         // A port that was a raced one's before is that one's number again.
         let mut raced_holder: BTreeMap<u16, bool> = BTreeMap::new();
-        for (index, item) in items.iter().enumerate() {
-            if !item.takes {
-                continue;
-            }
-            let others = items.iter().enumerate();
-            let all = others.filter(|(other, of)| *other != index && matters(item, of));
-            let inherited = raced_holder.get(&item.port).copied().unwrap_or(false);
-            let raced = inherited || all.count() > ordered[index];
-            raced_holder.insert(item.port, raced);
-            if raced {
-                self.raced.insert(item.node, ());
+        for (item, raced) in items.iter().zip(raced) {
+            if item.does == Does::TakesAny {
+                let inherited = raced_holder.get(&item.port).copied().unwrap_or(false);
+                raced_holder.insert(item.port, inherited || raced);
+                if inherited || raced {
+                    self.raced.insert(item.node, ());
+                }
             }
         }
     }
@@ -123,7 +143,7 @@ impl Races {
         self.raced.is_empty()
     }
 
-    /// Whether the port that this dial or accept took raced.
+    /// Whether the port that this dial, accept or listen took raced.
     pub(crate) fn is_raced(&self, allocation: u32) -> bool {
         self.raced.contains_key(&allocation)
     }
@@ -140,47 +160,238 @@ impl Races {
         self.raced.contains_key(&allocation).then_some(allocation)
     }
 
-    /// The node of the dial or accept that took the subject's port.
+    /// The node of the dial, accept or listen that took the subject's port.
     pub(crate) fn subject_allocation(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
         match &record.e {
-            What::Dial { .. } | What::Accept { .. } => Some(node),
+            What::Dial { .. } | What::Accept { .. } | What::Listen { .. } => Some(node),
             What::Connect { d, .. } | What::Fail { d, .. } => graph.node((process, *d).into()),
             _ => self.subject_allocation(graph, self.created(graph, node)?),
         }
     }
 
-    /// The node of the dial or accept that took the other side's port.
+    /// The node of the dial, accept or listen that took the other side's port.
     pub(crate) fn peer_allocation(&self, graph: &Graph, node: u32) -> Option<u32> {
-        let (_, record) = graph.record(node)?;
+        let (process, record) = graph.record(node)?;
         match &record.e {
             What::Accept { .. } | What::Connect { .. } => {
                 let wanted_accept = matches!(record.e, What::Connect { .. });
-                let before = graph.before.of(node).iter();
+                let before = graph.before(node);
                 before
                     .filter(|(_, why)| *why == Why::Connection)
-                    .map(|&(cause, _)| cause)
+                    .map(|(cause, _)| cause)
                     .find(|&cause| match graph.record(cause).map(|(_, r)| &r.e) {
                         Some(What::Accept { .. }) => wanted_accept,
                         Some(What::Dial { .. }) => !wanted_accept,
                         _ => false,
                     })
             }
-            What::Dial { .. } | What::Fail { .. } => None,
+            What::Dial { .. } => self.dialed(graph, node),
+            What::Fail { d, .. } => self.dialed(graph, graph.node((process, *d).into())?),
             _ => self.peer_allocation(graph, self.created(graph, node)?),
         }
     }
 
-    /// The accept or connect whose socket the record is about.
+    /// The listener that a dial means.
+    fn dialed(&self, graph: &Graph, dial: u32) -> Option<u32> {
+        let accept = graph.after(dial).find_map(|(effect, why)| {
+            let (process, record) = graph.record(effect)?;
+            match &record.e {
+                What::Accept { l, .. } if why == Why::Connection => Some((process, *l)),
+                _ => None,
+            }
+        });
+        if let Some(listener) = accept {
+            return self.sockets.get(&listener).copied();
+        }
+        // Nobody accepted: the one that was there, or the last that it is known to come after.
+        let label = graph.label_of[dial as usize];
+        let label = (label != NONE).then(|| graph.labels.label(label))?;
+        match self.listens.get(&label.head.peer())?[..] {
+            [only] => Some(only),
+            ref several => {
+                let mut before = several.iter().copied();
+                before.rfind(|&listen| graph.reaches(listen, dial))
+            }
+        }
+    }
+
+    /// The listen, accept or connect whose socket the record is about.
     fn created(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
         match &record.e {
-            What::Close { p: Some(_), s, .. }
+            What::Close { s, .. }
             | What::Shutdown { s, .. }
             | What::Send { s, .. }
             | What::Recv { s, .. } => self.sockets.get(&(process, *s)).copied(),
             _ => None,
         }
         .filter(|&created| created < node)
+    }
+}
+
+/// The items of one host against one another.
+struct Compared<'a> {
+    graph: &'a Graph,
+    items: &'a [Item],
+    /// The items by index, causes before effects.
+    sorted: Vec<usize>,
+    /// By item.
+    raced: Vec<bool>,
+}
+
+/// For up to 64 items: what comes after them and before them, by place.
+struct Marks {
+    first: usize,
+    after: Vec<u64>,
+    before: Vec<u64>,
+    /// How many records may still be looked at.
+    steps: usize,
+}
+
+impl Compared<'_> {
+    fn new<'a>(graph: &'a Graph, items: &'a [Item]) -> Compared<'a> {
+        let mut sorted: Vec<usize> = (0..items.len()).collect();
+        sorted.sort_by_key(|&index| graph.stands(items[index].node));
+        Compared {
+            graph,
+            items,
+            sorted,
+            raced: vec![false; items.len()],
+        }
+    }
+
+    fn run(&mut self, most_steps: usize) {
+        // One look at each record settles what most hosts do: one thing after the other, or
+        // everything at once.
+        let ends = self.neighbours(&self.sorted.clone());
+        if ends.is_empty() {
+            return;
+        }
+        let is_allocation = |index: &usize| self.items[*index].does == Does::TakesAny;
+        let allocations: Vec<usize> = self.sorted.iter().copied().filter(is_allocation).collect();
+        self.neighbours(&allocations);
+        let mut open = allocations;
+        open.retain(|&index| !self.raced[index]);
+        let mut marks = Marks::new(self, most_steps);
+        if ends.len() < open.len() {
+            open = self.against_ends(&mut marks, &ends, &open);
+        }
+        self.against_all(&mut marks, &open);
+    }
+
+    /// Compares what stands next to one another. The result is where chains of ordered items begin
+    /// and end.
+    fn neighbours(&mut self, sorted: &[usize]) -> Vec<usize> {
+        let mut ends = Vec::new();
+        for pair in sorted.windows(2) {
+            let (one, two) = (self.items[pair[0]], self.items[pair[1]]);
+            let ordered = |why| why != Why::Port;
+            if !self.graph.reaches_by(one.node, two.node, ordered) {
+                ends.extend(pair);
+                self.raced[pair[0]] |= one.depends_on(&two);
+                self.raced[pair[1]] |= two.depends_on(&one);
+            }
+        }
+        ends.dedup();
+        ends
+    }
+
+    /// Compares these allocations with the ends of all chains: what comes after a chain's end comes
+    /// after all of it. The result is what that does not settle.
+    fn against_ends(&mut self, marks: &mut Marks, ends: &[usize], open: &[usize]) -> Vec<usize> {
+        let mut unsettled = vec![false; self.items.len()];
+        for ends in ends.chunks(64) {
+            if !marks.spread(self, ends) {
+                return open.to_vec();
+            }
+            for &at in open {
+                for end in marks.concurrent(self, at, ends) {
+                    self.raced[at] |= self.items[at].depends_on(&self.items[end]);
+                    unsettled[at] = true;
+                }
+            }
+        }
+        let is_open = |&at: &usize| unsettled[at] && !self.raced[at];
+        open.iter().copied().filter(is_open).collect()
+    }
+
+    /// Compares these allocations with everything.
+    fn against_all(&mut self, marks: &mut Marks, open: &[usize]) {
+        for open in open.chunks(64) {
+            if !marks.spread(self, open) {
+                open.iter().for_each(|&at| self.raced[at] = true);
+                continue;
+            }
+            for (index, item) in self.items.iter().enumerate() {
+                for at in marks.concurrent(self, index, open) {
+                    self.raced[at] |= self.items[at].depends_on(item);
+                }
+            }
+        }
+    }
+
+    fn place(&self, index: usize) -> usize {
+        self.graph.stands(self.items[index].node)
+    }
+}
+
+impl Marks {
+    fn new(of: &Compared<'_>, steps: usize) -> Marks {
+        let place = |index: Option<&usize>| index.map_or(0, |&index| of.place(index));
+        let (first, last) = (place(of.sorted.first()), place(of.sorted.last()));
+        Marks {
+            first,
+            after: vec![0; last - first + 1],
+            before: vec![0; last - first + 1],
+            steps,
+        }
+    }
+
+    /// Marks what comes after these, and before these. `false`: that would be a step too many.
+    fn spread(&mut self, of: &Compared<'_>, sources: &[usize]) -> bool {
+        let Some(steps) = self.steps.checked_sub(self.after.len()) else {
+            return false;
+        };
+        self.steps = steps;
+        let (first, graph) = (self.first, of.graph);
+        self.after.fill(0);
+        self.before.fill(0);
+        for (bit, &source) in sources.iter().enumerate() {
+            self.after[of.place(source) - first] |= 1 << bit;
+            self.before[of.place(source) - first] |= 1 << bit;
+        }
+        let causes = |at: usize| {
+            let causes = graph.before(graph.order[first + at]);
+            let causes = causes.filter(|(_, why)| *why != Why::Port);
+            causes.filter_map(|(cause, _)| graph.stands(cause).checked_sub(first))
+        };
+        for at in 0..self.after.len() {
+            let marks = causes(at).fold(self.after[at], |all, cause| all | self.after[cause]);
+            self.after[at] = marks;
+        }
+        for at in (0..self.before.len()).rev() {
+            let marks = self.before[at];
+            if marks != 0 {
+                causes(at).for_each(|cause| self.before[cause] |= marks);
+            }
+        }
+        true
+    }
+
+    /// Which of the sources are concurrent with this item.
+    fn concurrent<'s>(
+        &self,
+        of: &Compared<'_>,
+        item: usize,
+        sources: &'s [usize],
+    ) -> impl Iterator<Item = usize> + use<'s> {
+        let at = of.place(item) - self.first;
+        let mut left = !(self.after[at] | self.before[at]) & (u64::MAX >> (64 - sources.len()));
+        std::iter::from_fn(move || {
+            let bit = (left != 0).then(|| left.trailing_zeros())?;
+            left &= left - 1;
+            Some(sources[bit as usize])
+        })
     }
 }

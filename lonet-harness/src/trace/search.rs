@@ -3,16 +3,22 @@
 //!
 //! Pure. From top to bottom over the frontier: a line takes an event all of whose causes have
 //! their lines already. Memoised by what has been taken and what the variables stand for;
-//! interchangeable events are tried once. Complete within the bound on states.
+//! interchangeable events are tried once. Complete within the bounds on states and on work. Where
+//! `counting` says that it can't hold, all that is searched is how far it goes.
 
 use std::collections::BTreeSet;
 
 use super::causality::Graph;
-use super::edges::Why;
-use super::grammar::{Expectation, Line, Shape};
-use super::matching::{Outcome, Scope, counts, label_of, names_port, translate};
+use super::grammar::{Expectation, Shape};
+use super::index::{FastMap, NONE, digest};
+use super::lookup;
+use super::matching::{Outcome, Scope, counts, names_port};
 use super::pattern::{Bindings, Fields, unify};
-use super::symbols::{FastMap, NONE, digest};
+use super::relation::Why;
+
+/// So many events are compared with lines once the search had to turn back: what a state costs
+/// depends on how many events are concurrent.
+const MOST_LOOKS: usize = 4_000_000;
 
 /// Two independent digests: that both are equal for different states is not a thing that happens.
 type State = (u64, u64);
@@ -27,18 +33,47 @@ struct Choice {
     state: State,
 }
 
-/// Searches an assignment of all lines to all events.
-pub(crate) fn all(graph: &Graph, scope: &Scope, of: &Expectation, states: usize) -> Outcome {
+/// Searches an assignment of all lines to all events; of the first `most` lines, if no more can
+/// have one.
+pub(crate) fn all(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    most: usize,
+    states: usize,
+) -> Outcome {
     let mut search = Search::new(graph, scope, of);
     search.start();
-    search.run(scope.events.len(), states)
+    let holds = most == of.lines.len() && most == scope.events.len();
+    search.run(most, holds, states)
 }
 
-/// Searches an assignment of all lines to some of the events.
-pub(crate) fn some(graph: &Graph, scope: &Scope, of: &Expectation, states: usize) -> Outcome {
+/// Searches an assignment of all lines to some of the events; of the first `most` lines, if no
+/// more can have one.
+pub(crate) fn some(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    most: usize,
+    states: usize,
+) -> Outcome {
     let mut search = Search::new(graph, scope, of);
     search.partial = Some(Partial::new(graph, scope));
-    search.run(of.lines.len(), states)
+    search.run(most, most == of.lines.len(), states)
+}
+
+/// As [`some`], where a variable stands for this.
+pub(crate) fn some_where(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    (variable, value): (u32, &str),
+    states: usize,
+) -> Outcome {
+    let mut search = Search::new(graph, scope, of);
+    search.partial = Some(Partial::new(graph, scope));
+    search.bindings.bind(variable, value, &of.variables);
+    search.run(of.lines.len(), true, states)
 }
 
 struct Search<'a> {
@@ -59,7 +94,8 @@ struct Search<'a> {
     state: State,
     failed: std::collections::HashSet<State>,
     /// The next events of an event, for telling which are interchangeable.
-    nexts: FastMap<u32, Vec<(u32, bool)>>,
+    nexts: Nexts,
+    looks: usize,
     partial: Option<Partial>,
 }
 
@@ -68,6 +104,47 @@ struct Partial {
     /// By node: happens before a taken event, or is one.
     covered: Vec<bool>,
     by_label: FastMap<u32, Vec<u32>>,
+}
+
+/// The events that come next after an event, through what is not shown; as a number that is the
+/// same for the same events.
+#[derive(Default)]
+struct Nexts {
+    of: FastMap<u32, u32>,
+    numbers: FastMap<Vec<(u32, bool)>, u32>,
+}
+
+impl Nexts {
+    fn of(&mut self, node: u32, graph: &Graph, scope: &Scope) -> u32 {
+        if let Some(&known) = self.of.get(&node) {
+            return known;
+        }
+        let fresh = self.numbers.len() as u32;
+        let nexts = Nexts::find(node, graph, scope);
+        let number = *self.numbers.entry(nexts).or_insert(fresh);
+        self.of.insert(node, number);
+        number
+    }
+
+    fn find(of: u32, graph: &Graph, scope: &Scope) -> Vec<(u32, bool)> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![of];
+        while let Some(node) = todo.pop() {
+            for (effect, why) in graph.after(node) {
+                let index = effect as usize;
+                if !scope.members[index] {
+                    continue;
+                }
+                if scope.shown[index] {
+                    found.insert((effect, why == Why::Port));
+                } else if why != Why::Port && seen.insert(effect) {
+                    todo.push(effect);
+                }
+            }
+        }
+        found.into_iter().collect()
+    }
 }
 
 impl Partial {
@@ -86,18 +163,16 @@ impl Partial {
 
 impl<'a> Search<'a> {
     fn new(graph: &'a Graph, scope: &'a Scope, of: &'a Expectation) -> Search<'a> {
-        let symbols = translate(graph, of);
-        let label = |line: &Line| {
-            if !line.shape.is_concrete() {
-                return NONE;
-            }
-            label_of(graph, &symbols, &line.shape).unwrap_or(NONE - 1)
-        };
+        let labels = lookup::labels(graph, of).into_iter().zip(&of.lines);
+        let labels = labels.map(|(label, line)| match line.shape.is_concrete() {
+            true => label.min(NONE - 1),
+            false => NONE,
+        });
         Search {
             graph,
             scope,
             of,
-            labels: of.lines.iter().map(label).collect(),
+            labels: labels.collect(),
             bindings: Bindings::new(of.variables.len()),
             waits: Vec::new(),
             port_waits: Vec::new(),
@@ -106,7 +181,8 @@ impl<'a> Search<'a> {
             taken: Vec::new(),
             state: (0, 0),
             failed: std::collections::HashSet::new(),
-            nexts: FastMap::default(),
+            nexts: Nexts::default(),
+            looks: 0,
             partial: None,
         }
     }
@@ -122,7 +198,7 @@ impl<'a> Search<'a> {
             if !self.scope.members[index] {
                 continue;
             }
-            for &(_, why) in self.graph.before.of(node) {
+            for (_, why) in self.graph.before(node) {
                 match why {
                     Why::Port => self.port_waits[index] += 1,
                     _ => self.waits[index] += 1,
@@ -138,21 +214,24 @@ impl<'a> Search<'a> {
         self.taken.clear();
     }
 
-    fn run(&mut self, events: usize, states: usize) -> Outcome {
-        let lines = self.of.lines.len();
-        let mut budget = lines + states;
+    /// Searches for `most` lines, with which the expectation holds or does not.
+    fn run(&mut self, most: usize, holds: bool, states: usize) -> Outcome {
+        let mut budget = most + states;
         let mut stack: Vec<Choice> = Vec::new();
         let mut deepest: Option<Vec<u32>> = None;
         let mut branched = false;
         loop {
             let line = stack.len();
-            if line == lines && lines == events {
-                return Outcome::Holds(stack.iter().map(|choice| choice.node).collect());
+            if line == most {
+                let assignment = stack.iter().map(|choice| choice.node).collect();
+                return match holds {
+                    true => Outcome::Holds(assignment),
+                    false => Outcome::Fails(assignment),
+                };
             }
-            let mut candidates = if line < lines && !self.failed.contains(&self.state()) {
-                self.candidates(line)
-            } else {
-                Vec::new()
+            let mut candidates = match self.failed.contains(&self.state()) {
+                true => Vec::new(),
+                false => self.candidates(line),
             };
             branched |= candidates.len() > 1;
             candidates.reverse();
@@ -181,8 +260,12 @@ impl<'a> Search<'a> {
                     }
                 }
             };
-            if budget == 0 {
-                return Outcome::Undecided(deepest.unwrap_or_default());
+            if budget == 0 || self.looks > MOST_LOOKS {
+                let deepest = deepest.unwrap_or_default();
+                return match holds {
+                    true => Outcome::Undecided(deepest),
+                    false => Outcome::Fails(deepest),
+                };
             }
             budget -= 1;
             let choice = Choice {
@@ -217,7 +300,7 @@ impl<'a> Search<'a> {
         } else {
             let ready = self.ready_by_label.get(&label);
             let mut ready = ready.cloned().unwrap_or_default();
-            ready.sort_unstable_by_key(|&node| self.graph.place[node as usize]);
+            ready.sort_unstable_by_key(|&node| self.graph.place(node));
             ready
         };
         candidates.retain(|&node| !named || self.port_waits[node as usize] == 0);
@@ -229,9 +312,12 @@ impl<'a> Search<'a> {
 
     fn matching(&mut self, shape: &Shape, mut among: Vec<u32>) -> Vec<u32> {
         let (graph, of) = (self.graph, self.of);
+        if !self.failed.is_empty() {
+            self.looks += among.len();
+        }
         among.retain(|&node| {
             let label = graph.labels.label(graph.label_of[node as usize]);
-            let fields = Fields::of_label(label, &graph.symbols);
+            let fields = Fields::of_label(label, &graph.hosts);
             let bound = self.bindings.mark();
             let matches = unify(shape, of, &fields, &mut self.bindings);
             self.bindings.undo_to(bound);
@@ -242,51 +328,17 @@ impl<'a> Search<'a> {
 
     /// Of equal events after which the same comes, only the first is tried.
     fn merge_interchangeable(&mut self, candidates: &mut Vec<u32>) {
-        let mut seen: Vec<u32> = Vec::new();
-        let mut kept = Vec::new();
-        for &node in candidates.iter() {
-            let twin = seen.iter().any(|&other| {
-                self.graph.label_of[other as usize] == self.graph.label_of[node as usize]
-                    && self.port_waits[other as usize] == self.port_waits[node as usize]
-                    && self.nexts(other) == self.nexts(node)
-            });
-            if !twin {
-                seen.push(node);
-                kept.push(node);
-            }
-        }
-        *candidates = kept;
-    }
-
-    /// The events that come next after one, through what is not shown.
-    fn nexts(&mut self, of: u32) -> Vec<(u32, bool)> {
-        if let Some(known) = self.nexts.get(&of) {
-            return known.clone();
-        }
-        let mut found = BTreeSet::new();
         let mut seen = BTreeSet::new();
-        let mut todo = vec![of];
-        while let Some(node) = todo.pop() {
-            for &(effect, why) in self.graph.after.of(node) {
-                let index = effect as usize;
-                if !self.scope.members[index] {
-                    continue;
-                }
-                if self.scope.shown[index] {
-                    found.insert((effect, why == Why::Port));
-                } else if why != Why::Port && seen.insert(effect) {
-                    todo.push(effect);
-                }
-            }
-        }
-        let found: Vec<_> = found.into_iter().collect();
-        self.nexts.insert(of, found.clone());
-        found
+        candidates.retain(|&node| {
+            let label = self.graph.label_of[node as usize];
+            let nexts = self.nexts.of(node, self.graph, self.scope);
+            seen.insert((label, self.port_waits[node as usize], nexts))
+        });
     }
 
     fn take(&mut self, node: u32, shape: &Shape) {
         let label = self.graph.label_of[node as usize];
-        let fields = Fields::of_label(self.graph.labels.label(label), &self.graph.symbols);
+        let fields = Fields::of_label(self.graph.labels.label(label), &self.graph.hosts);
         let matches = unify(shape, self.of, &fields, &mut self.bindings);
         debug_assert!(matches, "a candidate matches its line");
         self.toggle(node);
@@ -302,7 +354,7 @@ impl<'a> Search<'a> {
         let mut todo = vec![node];
         while let Some(node) = todo.pop() {
             self.taken.push(node);
-            for &(effect, why) in self.graph.after.of(node) {
+            for (effect, why) in self.graph.after(node) {
                 let index = effect as usize;
                 if !self.scope.members[index] {
                     continue;
@@ -342,7 +394,7 @@ impl<'a> Search<'a> {
             return;
         }
         for &node in taken.iter().rev() {
-            for &(effect, why) in self.graph.after.of(node) {
+            for (effect, why) in self.graph.after(node) {
                 let index = effect as usize;
                 if !self.scope.members[index] {
                     continue;
@@ -361,13 +413,13 @@ impl<'a> Search<'a> {
     }
 
     fn is_ready(&mut self, node: u32) {
-        self.ready.insert((self.graph.place[node as usize], node));
+        self.ready.insert(self.graph.place(node));
         let label = self.graph.label_of[node as usize];
         self.ready_by_label.entry(label).or_default().push(node);
     }
 
     fn not_ready(&mut self, node: u32) {
-        self.ready.remove(&(self.graph.place[node as usize], node));
+        self.ready.remove(&self.graph.place(node));
         let label = self.graph.label_of[node as usize];
         if let Some(ready) = self.ready_by_label.get_mut(&label) {
             ready.retain(|&other| other != node);
@@ -424,7 +476,7 @@ impl<'a> Search<'a> {
         partial.covered[node as usize] = true;
         self.taken.push(node);
         while let Some(effect) = todo.pop() {
-            for &(cause, why) in self.graph.before.of(effect) {
+            for (cause, why) in self.graph.before(effect) {
                 let covered = &mut partial.covered[cause as usize];
                 if !*covered && counts(why, names_port && effect == node) {
                     *covered = true;

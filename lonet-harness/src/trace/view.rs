@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use lonet::trace::Verb;
 
-use super::symbols::{Label, Symbols};
+use super::labels::Head;
+use super::symbols::Symbols;
 
 /// A choice of events by what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +32,9 @@ impl Default for View {
 }
 
 impl View {
-    pub(crate) fn shows(&self, label: &Label, symbols: &Symbols) -> bool {
-        let of_host = |hosts: &BTreeSet<String>| hosts.contains(symbols.text(label.host));
-        self.verbs.contains(&label.verb) && self.hosts.as_ref().is_none_or(of_host)
+    pub(crate) fn shows(&self, head: &Head, names: &Symbols) -> bool {
+        let of_host = |hosts: &BTreeSet<String>| hosts.contains(names.text(head.host));
+        self.verbs.contains(&head.verb) && self.hosts.as_ref().is_none_or(of_host)
     }
 
     /// What a user writes to have this verb shown, if there is a shorter way than naming verbs.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use lonet::{Host, Listener, SubNetwork};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +53,11 @@ pub(crate) async fn ends(net: Net) -> (Option<SubNetwork>, Acceptor, Dialer) {
         let dialer = Dialer::Lonet(beta, "α:60000".to_owned());
         return (Some(net), Acceptor::Lonet(listener), dialer);
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let socket = TcpSocket::new_v4().unwrap();
+    // What is accepted inherits it.
+    socket.set_nodelay(net == Net::Lines).unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = socket.listen(1024).unwrap();
     let addr = listener.local_addr().unwrap();
     match net {
         Net::Lines => (None, Acceptor::Lines(listener), Dialer::Lines(addr)),
@@ -61,17 +65,12 @@ pub(crate) async fn ends(net: Net) -> (Option<SubNetwork>, Acceptor, Dialer) {
     }
 }
 
-/// Reads one line, as lonet must: exactly it.
-async fn line(stream: &mut TcpStream) {
-    let mut buf = [0; 1024];
-    loop {
-        let there = stream.peek(&mut buf).await.unwrap();
-        assert!(there > 0, "the line ends in a newline");
-        if let Some(end) = buf[..there].iter().position(|&byte| byte == b'\n') {
-            stream.read_exact(&mut buf[..=end]).await.unwrap();
-            return;
-        }
-    }
+/// Reads one line. Its length is known here, so that nobody has to look first where it ends.
+async fn expect(stream: &mut TcpStream, line: &[u8]) {
+    let mut buf = [0; 64];
+    let buf = &mut buf[..line.len()];
+    stream.read_exact(buf).await.unwrap();
+    assert_eq!(buf, line);
 }
 
 impl Acceptor {
@@ -84,8 +83,7 @@ impl Acceptor {
             }
             Acceptor::Lines(listener) => {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                stream.set_nodelay(true).unwrap();
-                line(&mut stream).await;
+                expect(&mut stream, REQUEST).await;
                 stream.write_all(REPLY).await.unwrap();
                 Box::new(stream)
             }
@@ -140,7 +138,7 @@ async fn connect_with_lines(addr: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(addr).await.unwrap();
     stream.set_nodelay(true).unwrap();
     stream.write_all(REQUEST).await.unwrap();
-    line(&mut stream).await;
+    expect(&mut stream, REPLY).await;
     stream
 }
 

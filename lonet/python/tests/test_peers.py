@@ -104,6 +104,8 @@ def test_what_is_glued_to_the_reply_is_the_users(net: Any, beta: Any, aside: Any
         (b'lonet "%s" E "protocol error: dst address invalid"\n', "protocol error: dst address invalid"),
         (b'lonet "lonety" connected "server:1"\n', "protocol error: network mismatch"),
         (b'lonet "%s" connected "server:0"\n', "protocol error: peer address invalid"),
+        (b'lonet "%s" connected "other:1"\n', "protocol error: other:1 answered, which is not server's"),
+        (b'lonet "%s" E ""\n', "protocol error: refused without a reason"),
         (b"SSH-2.0-server\r\n", "protocol error: invalid reply"),
         (b"x" * 2000, "protocol error: the reply has no end"),
         (b'lonet "%s" E "\\x1b[2J"\n', 'protocol error: "\\x1b[2J"'),

@@ -55,6 +55,28 @@ def test_a_base_that_locks_others_out_is_repaired(tmp: Path) -> None:
     assert mode_of(tmp / "lonet") == 0o1777
 
 
+@pytest.mark.parametrize("mode", [0o500, 0o0, 0o1700, 0o2700])
+def test_a_directory_that_is_open_to_nobody_else_is_repaired(mode: int, tmp: Path) -> None:
+    lonet.join("x").close()
+    (tmp / "lonet" / "x").chmod(mode)
+    lonet.join("x").close()
+    assert mode_of(tmp / "lonet" / "x") == 0o700
+
+
+@pytest.mark.parametrize("umask", [0o777, 0o377])
+def test_files_have_their_modes_whatever_the_umask(umask: int, tmp: Path) -> None:
+    before = os.umask(umask)
+    try:
+        with lonet.join("x") as net:
+            net.new_host("α")
+            files = list((tmp / "lonet" / "x").iterdir())
+            assert len(files) == 4
+            for file in files:
+                assert mode_of(file) & 0o600 == 0o600, file
+    finally:
+        os.umask(before)
+
+
 def hostile(tmp: Path, layout: str) -> None:
     base, directory = tmp / "lonet", tmp / "lonet" / "x"
     if layout == "base is a link":
@@ -173,7 +195,10 @@ def test_an_original_that_lives_keeps_its_name(tmp: Path) -> None:
             net.new_host("γ")
 
 
-@pytest.mark.parametrize("osladdr", ["10.0.0.1:80", "127.0.0.1", "127.1:80", "x", "127.0.0.1:0"])
+@pytest.mark.parametrize(
+    "osladdr",
+    ["10.0.0.1:80", "127.0.0.1", "127.1:80", "x", "127.0.0.1:0", "127.255.255.255:9"],
+)
 def test_addresses_off_loopback_are_refused(osladdr: str, tmp: Path) -> None:
     with lonet.join("x") as net:
         connection = sqlite3.connect(tmp / "lonet" / "x" / "registry.db")
@@ -244,6 +269,34 @@ def test_joining_races_removing(tmp: Path, aside: Any) -> None:
     for work in [aside(rounds) for _ in range(4)]:
         work.result()
     assert list((tmp / "lonet").iterdir()) == []
+
+
+def test_a_name_that_cannot_be_withdrawn_now_is_free_soon(
+    net: lonet.SubNetwork, tmp: Path, monkeypatch: Any
+) -> None:
+    second = lonet.join(net.name)
+    hosts = [net.new_host(name) for name in "αβγ"]
+    registry = net._net.registry
+    with monkeypatch.context() as patch:
+        patch.setattr(registry._database, "withdraw", _fails)
+        hosts[0].close()
+        hosts[1].close()
+    # Whoever gave it back can have it at once; what was not given back stays.
+    net.new_host("α")
+    while True:
+        try:
+            second.new_host("β")
+            break
+        except lonet.HostExists:
+            pass
+    for name in "αγ":
+        with pytest.raises(lonet.HostExists):
+            second.new_host(name)
+    second.close()
+
+
+def _fails(*_: object) -> None:
+    raise lonet.RegistryError("it is busy")
 
 
 def test_a_dead_process_leaves_its_names(program: Any) -> None:

@@ -231,6 +231,17 @@ def test_who_reports(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(isinstance(time, int) and time > 0 for time in times)
 
 
+def test_a_collector_whose_queue_is_full(tmp: Path) -> None:
+    lonet.join("x").close()
+    path = tmp / "lonet" / "x" / "trace.sock"
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
+        listener.bind(str(path))
+        listener.listen(0)
+        first.connect(str(path))
+        with pytest.raises(lonet.Error, match=f"{path} has taken nobody for 2 s"):
+            lonet.join("x")
+
+
 def test_the_reporter_goes_with_the_last_handle(collector: Collector) -> None:
     net = lonet.join(collector.name)
     net.close()
@@ -565,6 +576,14 @@ def test_without_a_collector_everything_goes_on(tmp: Path) -> None:
     with lonet.join("x") as net:  # A socket that nobody listens at.
         assert net._net.reporter is None
         net.new_host("α")
+
+
+def test_a_port_that_nobody_asked_for_is_told(collector: Collector, alpha: Any) -> None:
+    for laddr in ["", ":0", "α:0", ":10"]:
+        alpha.listen(laddr).close()
+    listens = [record for record in collector.read() if kind_of(record) == "listen"]
+    told = [(content(record)["a"], content(record).get("auto")) for record in listens]
+    assert told == [("α:1", True), ("α:1", True), ("α:1", True), ("α:10", None)]
 
 
 def test_marks_that_are_no_unicode(collector: Collector, alpha: Any) -> None:

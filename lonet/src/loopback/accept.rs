@@ -20,8 +20,8 @@ use tokio::task::AbortHandle;
 use super::dial::connection_key;
 use super::handshake::{Refusal, parse_request, reply_connected, reply_error};
 use super::join::Loopback;
-use super::line::{LineReader, Progress};
-use super::source;
+use super::line::{LineReader, Progress, nothing_sure};
+use super::source::{self, Pair};
 use crate::addr::Addr;
 use crate::virtnet::Net;
 use crate::virtnet::engine::{Engine, Knock};
@@ -126,22 +126,55 @@ impl Slow {
 /// A connection that was taken from the OS.
 struct Arrival {
     stream: TcpStream,
+    /// The runtime that drives the stream.
+    runtime: tokio::runtime::Id,
     peer: SocketAddrV4,
     nth: u64,
     line: LineReader,
 }
 
+/// That a subnetwork is served. When this is dropped and the subnetwork is open, the runtime that
+/// served it has ended: then another one serves it, or it closes, as at the end of a process.
+/// Else it would look alive to others, and every dial to it would wait for ever.
+pub(super) struct Serving {
+    net: Weak<Net>,
+    /// The runtime that serves.
+    runtime: tokio::runtime::Id,
+}
+
+impl Serving {
+    pub(super) fn on(runtime: tokio::runtime::Id, net: &Arc<Net>) -> Serving {
+        let net = Arc::downgrade(net);
+        Serving { net, runtime }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        if let Some(net) = self.net.upgrade()
+            && let Engine::Loopback(loopback) = &net.engine
+            && !loopback.serve_elsewhere(&net, self.runtime)
+        {
+            net.end();
+        }
+    }
+}
+
 /// Takes connections for as long as the subnetwork lives.
-pub(super) async fn serve(listener: Arc<TcpListener>, net: Weak<Net>) {
+pub(super) async fn serve(listener: Arc<TcpListener>, serving: Serving) {
     loop {
         let accepted = listener.accept().await;
         // Held for one connection only: a task must not keep the network open.
-        let Some(net) = net.upgrade() else { return };
+        let Some(net) = serving.net.upgrade() else {
+            return;
+        };
         let Engine::Loopback(loopback) = &net.engine else {
             return;
         };
         match accepted {
-            Ok((stream, SocketAddr::V4(peer))) => loopback.arrived(&net, stream, peer),
+            Ok((stream, SocketAddr::V4(peer))) => {
+                loopback.arrived(&net, stream, peer, serving.runtime);
+            }
             Ok((_, SocketAddr::V6(_))) => {}
             Err(error) => match error.raw_os_error().map(Errno::from_raw) {
                 // It was shut: the subnetwork is closed.
@@ -159,22 +192,36 @@ pub(super) async fn serve(listener: Arc<TcpListener>, net: Weak<Net>) {
 
 impl Loopback {
     /// A connection has come in. Usually its request came with it; else it is waited for aside.
-    fn arrived(&self, net: &Arc<Net>, stream: TcpStream, peer: SocketAddrV4) {
+    fn arrived(
+        &self,
+        net: &Arc<Net>,
+        stream: TcpStream,
+        peer: SocketAddrV4,
+        runtime: tokio::runtime::Id,
+    ) {
         let nth = match net.reporter() {
             Some(_) => self.count_accepted((peer, self.osladdr)),
             None => 0,
         };
         // Before a byte is read: only processes of this user, or of root, get in.
-        if !source::is_ours(peer) && !self.peer_check.allows(self.osladdr, peer) {
+        let end = Pair {
+            local: peer,
+            remote: self.osladdr,
+        };
+        if !source::is_ours(end) && !self.peer_check.allows(self.osladdr, peer) {
             return;
         }
         let mut arrival = Arrival {
             stream,
+            runtime,
             peer,
             nth,
             line: LineReader::default(),
         };
-        match arrival.line.advance(arrival.stream.as_raw_fd()) {
+        match arrival
+            .line
+            .advance(arrival.stream.as_raw_fd(), nothing_sure)
+        {
             Ok(Progress::Blocked) => self.wait_aside(net, arrival),
             other => self.requested(net, arrival, other),
         }
@@ -194,7 +241,7 @@ impl Loopback {
             peers.next += 1;
             let mut arrival = arrival;
             let task = tokio::spawn(async move {
-                let request = read_line(&arrival.stream, &mut arrival.line);
+                let request = read_line(&arrival.stream, &mut arrival.line, nothing_sure);
                 let request = tokio::time::timeout(REQUEST_TIME, request).await;
                 slow.peers(|peers| peers.waiting.remove(&id));
                 if let (Ok(progress), Some(net)) = (request, weak.upgrade())
@@ -210,7 +257,11 @@ impl Loopback {
     /// The request is there, or will never be.
     fn requested(&self, net: &Arc<Net>, arrival: Arrival, progress: io::Result<Progress>) {
         let Arrival {
-            stream, peer, nth, ..
+            stream,
+            runtime,
+            peer,
+            nth,
+            ..
         } = arrival;
         let network = net.network();
         let request = match progress {
@@ -226,7 +277,7 @@ impl Loopback {
             stream,
             src: request.src,
             network: network.clone(),
-            runtime: self.runtime,
+            runtime,
             os: (peer, self.osladdr),
             nth,
         };
@@ -236,12 +287,17 @@ impl Loopback {
     }
 }
 
-/// Waits for a line, or for what makes one impossible; never returns `Progress::Blocked`.
-pub(super) async fn read_line(stream: &TcpStream, line: &mut LineReader) -> io::Result<Progress> {
+/// Waits for a line, of which so much is `sure`, or for what makes one impossible; never returns
+/// `Progress::Blocked`.
+pub(super) async fn read_line(
+    stream: &TcpStream,
+    line: &mut LineReader,
+    sure: impl Fn(&[u8]) -> usize,
+) -> io::Result<Progress> {
     loop {
         stream.readable().await?;
         let progress = stream.try_io(Interest::READABLE, || {
-            match line.advance(stream.as_raw_fd())? {
+            match line.advance(stream.as_raw_fd(), &sure)? {
                 Progress::Blocked => Err(ErrorKind::WouldBlock.into()),
                 progress => Ok(progress),
             }

@@ -5,32 +5,34 @@
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddrV4, TcpStream as StdStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::linux::net::TcpStreamExt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, connect, getpeername, send,
-    setsockopt, socket,
+    AddressFamily, MsgFlags, SockFlag, SockType, SockaddrIn, connect, getpeername, send, socket,
 };
 use tokio::net::TcpStream;
 
 use super::accept::read_line;
-use super::handshake::{Reply, Request, cause_of_error_reply, parse_reply};
+use super::handshake::{Reply, cause_of_error_reply, parse_reply, request, sure_of_reply};
 use super::join::Loopback;
 use super::line::{LineReader, Progress};
 use super::peer_uid::Owner;
 use super::source::{self, Source};
+use crate::addr::Addr;
 use crate::error::Cause;
 use crate::registry::{Liveness, Lookup};
 use crate::virtnet::engine::{Call, Carried, Io, blocking};
 
-/// While a dial waits for its answer, it looks so often whether the other process lives.
-const PROBE_EVERY: Duration = Duration::from_secs(1);
-/// So long a dial to a process without a lease waits: one of the originals.
-const UNLEASED_TIME: Duration = Duration::from_secs(60);
+/// While a dial waits for another process, it looks so often whether that lives. In the tests below,
+/// time runs faster.
+const PROBE_EVERY: Duration = Duration::from_millis(if cfg!(test) { 10 } else { 1000 });
+/// So long a dial to a process without a lease waits in all: one of the originals. That is a minute.
+const UNLEASED_TIME: Duration = PROBE_EVERY.saturating_mul(60);
 /// So many addresses of this process are tried when one has no port left.
 const SOURCES: usize = 16;
 
@@ -43,33 +45,44 @@ impl Loopback {
     /// Carries a dial to where its host is served, and waits until it is accepted.
     pub(crate) async fn carry(self: &Arc<Self>, call: &Call<'_>) -> Result<Carried, Cause> {
         let host = call.dst.host();
-        let Some(known) = self.known(host) else {
+        // Of a host that was served here, we know whether it still is.
+        let known = self.known(host);
+        let Some(known) = known.filter(|&at| at != self.osladdr || call.net.has(host)) else {
             let at = self.look_up(host).await?;
-            return self.call(at, call).await;
+            return self
+                .call(at, call, false)
+                .await
+                .map_err(|failed| failed.cause);
         };
-        match self.call(known, call).await {
-            Ok(carried) => Ok(carried),
-            Err(cause) => {
-                // The host may have moved since: its process died and another one has the name.
-                self.forget(host);
-                match self.look_up(host).await? {
-                    at if at == known => Err(cause),
-                    at => self.call(at, call).await,
-                }
-            }
+        let Failed { cause, elsewhere } = match self.call(known, call, true).await {
+            Ok(carried) => return Ok(carried),
+            Err(failed) => failed,
+        };
+        self.forget(host);
+        if !elsewhere {
+            return Err(cause);
         }
+        match self.look_up(host).await? {
+            at if at == known => Err(cause),
+            at => self
+                .call(at, call, false)
+                .await
+                .map_err(|failed| failed.cause),
+        }
+    }
+
+    /// What the registry says of a host.
+    async fn find(self: &Arc<Self>, host: &str) -> Result<Lookup, Cause> {
+        if let Some(found) = self.registry.try_lookup(host) {
+            return found;
+        }
+        let (own, host) = (self.clone(), host.to_owned());
+        blocking(move || own.registry.lookup(&host)).await?
     }
 
     /// Where the registry says a host is served.
     async fn look_up(self: &Arc<Self>, host: &str) -> Result<SocketAddrV4, Cause> {
-        let found = match self.registry.try_lookup(host) {
-            Some(found) => found,
-            None => {
-                let (own, host) = (self.clone(), host.to_owned());
-                blocking(move || own.registry.lookup(&host)).await?
-            }
-        };
-        match found? {
+        match self.find(host).await? {
             Lookup::Never => Err(Cause::NoSuchHost),
             Lookup::Gone => Err(Cause::ConnectionRefused),
             Lookup::At(osladdr) if self.registry.alive(osladdr) == Liveness::Dead => {
@@ -82,56 +95,68 @@ impl Loopback {
         }
     }
 
-    /// Calls the process that listens there.
-    async fn call(&self, at: SocketAddrV4, call: &Call<'_>) -> Result<Carried, Cause> {
+    /// Calls the process that listens there: where the host is, or where it was when last asked.
+    async fn call(
+        self: &Arc<Self>,
+        at: SocketAddrV4,
+        call: &Call<'_>,
+        remembered: bool,
+    ) -> Result<Carried, Failed> {
+        let host = call.dst.host();
         if call.dst.port() == 0 {
-            return Err(Cause::ConnectionRefused);
+            return Err(Cause::ConnectionRefused.into());
         }
-        let (fd, source) = start_connecting(at).map_err(Cause::from)?;
+        let (stream, source) = start_connecting(at, at == self.osladdr).map_err(Cause::from)?;
         let local = source.addr();
         if local == at {
             // TCP met itself: nobody listens there.
-            return Err(Cause::ConnectionRefused);
+            return Err(Cause::ConnectionRefused.into());
         }
-        let request = Request {
-            network: call.net.network().to_string(),
-            src: call.src.clone(),
-            dst: call.dst.clone(),
-        };
-        let line = request.line();
+        let mut waited = Duration::ZERO;
+        let line = request(call.net.network(), call.src, call.dst);
         let mut listener = Owner::Unknown;
         let key = || connection_key(local, at, self.count_dialed((local, at)));
         let mut linked = None;
         // On loopback the connection is usually there at once, and the request goes with it.
-        let sent = if call.dial.is_none() || is_connected(&fd) {
-            listener = self.listener_at(at)?;
+        let sent = if call.dial.is_none() || is_connected(&stream) {
+            listener = self.listener_at(at, host).await?;
             linked = call.linked(key);
-            send_request(&fd, &line)?
+            send_request(&stream, &line)?
         } else {
             false
         };
         let dialing = Dialing {
             source,
-            stream: TcpStream::from_std(StdStream::from(fd)).map_err(Cause::from)?,
+            stream: TcpStream::from_std(stream).map_err(Cause::from)?,
         };
         let stream = &dialing.stream;
         if !sent {
-            stream.writable().await.map_err(Cause::from)?;
+            self.while_alive(at, host, &mut waited, stream.writable())
+                .await?
+                .map_err(Cause::from)?;
             if let Some(error) = stream.take_error().map_err(Cause::from)? {
-                return Err(error.into());
+                return Err(Cause::from(error).into());
             }
-            listener = self.listener_at(at)?;
+            listener = self.listener_at(at, host).await?;
             if linked.is_none() {
                 linked = call.linked(key);
             }
             if !send_request(stream, &line)? {
-                return Err(Cause::Io(
-                    ErrorKind::WouldBlock,
-                    "a connected socket takes no line".to_owned(),
-                ));
+                let why = "a connected socket takes no line".to_owned();
+                return Err(Cause::Io(ErrorKind::WouldBlock, why).into());
             }
         }
-        let answered = self.answered(at, stream, call).await;
+        // Whether it is still served where it was remembered. Asked while the answer is on its way:
+        // if the host had been there, and was closed afterwards, this dial ends with it.
+        let elsewhere = remembered
+            && at != self.osladdr
+            && match self.registry.try_lookup(host) {
+                Some(found) => found.is_ok_and(|found| found != Lookup::At(at)),
+                // It is being changed: nobody knows.
+                None => true,
+            };
+        let failed = |cause| Failed { cause, elsewhere };
+        let answered = self.answered(at, stream, call, &mut waited).await;
         // Where the listener told nothing, the connection may, once it was accepted and as long as
         // both ends have it; else whoever has the network's lease is no stranger.
         let known = || {
@@ -140,46 +165,63 @@ impl Loopback {
                 || self.registry.alive(at) == Liveness::Alive
         };
         match answered {
-            Ok(_) if !known() => Err(Cause::ConnectionRefused),
+            Ok(_) if !known() => Err(failed(Cause::ConnectionRefused)),
             Ok(peer) => Ok(Carried {
                 io: Io::Tcp(dialing.established()),
                 peer,
                 key: linked,
             }),
             // Whatever a stranger on a dead host's port says or does.
-            Err(_) if self.registry.alive(at) == Liveness::Dead => Err(Cause::ConnectionRefused),
-            Err(cause) => Err(cause),
+            Err(_) if self.registry.alive(at) == Liveness::Dead => {
+                Err(failed(Cause::ConnectionRefused))
+            }
+            Err(cause) => Err(failed(cause)),
         }
     }
 
-    /// Waits for the answer: as long as the other process lives.
-    async fn answered(
+    /// Waits for what the process that listens there, or its kernel, has to do: as long as that
+    /// process lives. `waited`: how long this dial has waited for it before.
+    async fn while_alive<T>(
         &self,
         at: SocketAddrV4,
-        stream: &TcpStream,
-        call: &Call<'_>,
-    ) -> Result<crate::Addr, Cause> {
-        let mut line = LineReader::default();
-        let mut waited = Duration::ZERO;
-        let progress = loop {
-            match tokio::time::timeout(PROBE_EVERY, read_line(stream, &mut line)).await {
-                Ok(progress) => break progress,
-                Err(_elapsed) => waited += PROBE_EVERY,
+        host: &str,
+        waited: &mut Duration,
+        event: impl Future<Output = T>,
+    ) -> Result<T, Cause> {
+        let mut event = pin!(event);
+        loop {
+            match tokio::time::timeout(PROBE_EVERY, event.as_mut()).await {
+                Ok(happened) => return Ok(happened),
+                Err(_elapsed) => *waited += PROBE_EVERY,
             }
             match self.registry.alive(at) {
                 Liveness::Alive => {}
                 Liveness::Dead => return Err(Cause::ConnectionRefused),
                 // One of the originals; or it has left, and its port is another's now.
-                Liveness::Unleased => match self.registry.try_lookup(call.dst.host()) {
+                Liveness::Unleased => match self.registry.try_lookup(host) {
                     Some(Ok(found)) if found != Lookup::At(at) => {
                         return Err(Cause::ConnectionRefused);
                     }
-                    _ if waited < UNLEASED_TIME => {}
+                    _ if *waited < UNLEASED_TIME => {}
                     _ => return Err(Cause::TimedOut),
                 },
             }
-        };
-        let line = match progress {
+        }
+    }
+
+    /// Waits for the answer.
+    async fn answered(
+        &self,
+        at: SocketAddrV4,
+        stream: &TcpStream,
+        call: &Call<'_>,
+        waited: &mut Duration,
+    ) -> Result<Addr, Cause> {
+        let host = call.dst.host();
+        let mut line = LineReader::default();
+        let sure = |begun: &[u8]| sure_of_reply(call.net.network(), host, begun);
+        let read = read_line(stream, &mut line, sure);
+        let line = match self.while_alive(at, host, waited, read).await? {
             Ok(Progress::Line(line)) => line,
             // It ended before it answered.
             Ok(Progress::Eof | Progress::Blocked) => return Err(Cause::ConnectionRefused),
@@ -189,21 +231,56 @@ impl Loopback {
             Err(error) => return Err(refused_by(error.into())),
         };
         match parse_reply(&line, call.net.network())? {
-            Reply::Connected(peer) => Ok(peer),
+            Reply::Connected(peer) if peer.host() == host => Ok(peer),
+            Reply::Connected(peer) => Err(Cause::Protocol(format!(
+                "{peer} answered, which is not {host}'s"
+            ))),
             Reply::Error(text) => Err(cause_of_error_reply(&text)),
         }
     }
 
     /// Whose the listener is that a connection was just made to. Asked before it is told anything:
     /// now it is still there, while a stranger who has answered may have closed all by which the
-    /// kernel would know it. Another user's is refused.
-    fn listener_at(&self, at: SocketAddrV4) -> Result<Owner, Cause> {
+    /// kernel would know it. Another user's is refused, and so is one that is not the host's.
+    async fn listener_at(self: &Arc<Self>, at: SocketAddrV4, host: &str) -> Result<Owner, Cause> {
         if at == self.osladdr {
             return Ok(Owner::Trusted);
         }
-        match self.peer_check.listener(at) {
-            Owner::Stranger => Err(Cause::ConnectionRefused),
-            known => Ok(known),
+        let owner = self.peer_check.listener(at);
+        if owner == Owner::Stranger {
+            return Err(Cause::ConnectionRefused);
+        }
+        // The connection was made to whoever listened then. If the host's lease is held now, it was
+        // held then, and the host's process listens for as long as it holds it. But for a moment: a
+        // subnetwork that closes gives up its names, and then its lease, after it has stopped to
+        // listen, which frees the port, as the kernel chose it.
+        let is_the_hosts = match self.registry.alive(at) {
+            Liveness::Alive => true,
+            Liveness::Dead => false,
+            // One of the originals, if the registry says so.
+            Liveness::Unleased => self.find(host).await? == Lookup::At(at),
+        };
+        if is_the_hosts {
+            Ok(owner)
+        } else {
+            Err(Cause::ConnectionRefused)
+        }
+    }
+}
+
+/// A call that failed.
+struct Failed {
+    cause: Cause,
+    /// Whether the host may be elsewhere: nobody was told anything, or the registry said so then.
+    elsewhere: bool,
+}
+
+impl From<Cause> for Failed {
+    /// Before the request was sent.
+    fn from(cause: Cause) -> Failed {
+        Failed {
+            cause,
+            elsewhere: true,
         }
     }
 }
@@ -230,27 +307,36 @@ fn refused_by(cause: Cause) -> Cause {
     }
 }
 
-/// A socket that connects to `at`, from an address of this process.
-fn start_connecting(at: SocketAddrV4) -> io::Result<(OwnedFd, Source)> {
+/// A socket that connects to `at`, which is `within` this subnetwork or not, from an address of
+/// this process.
+fn start_connecting(at: SocketAddrV4, within: bool) -> io::Result<(StdStream, Source)> {
     let mut tries = 1;
     loop {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
-        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None)?;
-        source::bind_next(&fd, *at.ip())?;
-        setsockopt(&fd, TcpNoDelay, &true)?;
-        match connect(fd.as_raw_fd(), &SockaddrIn::from(at)) {
+        let stream = StdStream::from(socket(AddressFamily::Inet, SockType::Stream, flags, None)?);
+        source::bind_next(&stream, *at.ip())?;
+        stream.set_nodelay(true)?;
+        if within {
+            // The request is what acknowledges the connection, and what the dialer says next, the
+            // reply: two packets less. Another process wakes by the first while the request is made.
+            stream.set_quickack(false)?;
+        }
+        match connect(stream.as_raw_fd(), &SockaddrIn::from(at)) {
             Ok(()) | Err(Errno::EINPROGRESS) => {
-                let source = Source::of(&fd)?;
-                return Ok((fd, source));
+                let source = Source::of(&stream, at)?;
+                return Ok((stream, source));
             }
-            Err(Errno::EADDRNOTAVAIL) if tries < SOURCES => tries += 1,
+            Err(Errno::EADDRNOTAVAIL) if tries < SOURCES => {
+                tries += 1;
+                source::give_turn_away();
+            }
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-fn is_connected(fd: &OwnedFd) -> bool {
-    getpeername::<SockaddrIn>(fd.as_raw_fd()).is_ok()
+fn is_connected(fd: &impl AsFd) -> bool {
+    getpeername::<SockaddrIn>(fd.as_fd().as_raw_fd()).is_ok()
 }
 
 /// Writes the request, in one write. `false`: the connection is not there yet.
@@ -263,5 +349,64 @@ fn send_request(fd: &impl AsFd, line: &[u8]) -> Result<bool, Cause> {
         )),
         Err(Errno::EAGAIN | Errno::ENOTCONN) => Ok(false),
         Err(error) => Err(refused_by(io::Error::from(error).into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, TcpListener};
+
+    use nix::sys::socket::{Backlog, bind, listen};
+
+    use super::*;
+    use crate::{Host, SubNetwork};
+
+    /// A network with a host, and another one, `ο`, of which the registry says that it is served
+    /// there: as one of the originals.
+    async fn with_an_original(at: SocketAddrV4) -> (SubNetwork, Host) {
+        let net = crate::join("").await.unwrap();
+        let beta = net.new_host("β").await.unwrap();
+        let path = std::env::temp_dir().join("lonet").join(net.name());
+        rusqlite::Connection::open(path.join("registry.db"))
+            .unwrap()
+            .execute("INSERT INTO hosts VALUES ('ο', ?)", [at.to_string()])
+            .unwrap();
+        (net, beta)
+    }
+
+    async fn cause_of_dialing(beta: &Host) -> Cause {
+        let dialed = tokio::time::timeout(Duration::from_secs(60), beta.dial("ο:10"));
+        let error = dialed.await.expect("it hangs").unwrap_err();
+        error.cause().clone()
+    }
+
+    fn osladdr(listener: &TcpListener) -> SocketAddrV4 {
+        match listener.local_addr().unwrap() {
+            SocketAddr::V4(addr) => addr,
+            SocketAddr::V6(addr) => panic!("{addr}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_original_that_does_not_answer_has_a_minute() {
+        let silent = TcpListener::bind("127.9.8.6:0").unwrap();
+        let (_net, beta) = with_an_original(osladdr(&silent)).await;
+        assert_eq!(cause_of_dialing(&beta).await, Cause::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn an_original_that_does_not_connect_has_a_minute() {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 9, 8, 5, 0)).unwrap();
+        listen(&fd, Backlog::new(0).unwrap()).unwrap();
+        let full = TcpListener::from(fd);
+        let at = osladdr(&full);
+        let queued: Vec<_> = (0..4)
+            .map(|_| start_connecting(at, false).unwrap())
+            .collect();
+        assert!(!is_connected(&queued[3].0), "the kernel takes them all");
+        let (_net, beta) = with_an_original(at).await;
+        assert_eq!(cause_of_dialing(&beta).await, Cause::TimedOut);
     }
 }

@@ -12,6 +12,8 @@
 //! We print one blank between words. As the originals do, we read any run of blanks there and
 //! before the newline.
 
+use std::borrow::Cow;
+
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::quote::{quote, unquote};
@@ -22,22 +24,10 @@ pub(crate) const MAX_LINE: usize = 1024;
 /// What a dialer asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Request {
-    /// The network's full name, `lonetx`.
-    pub(crate) network: String,
     /// The dialing end.
     pub(crate) src: Addr,
     /// The dialed address.
     pub(crate) dst: Addr,
-}
-
-impl Request {
-    /// The line, newline included. Legal names never make it longer than [`MAX_LINE`].
-    pub(crate) fn line(&self) -> Vec<u8> {
-        let network = quote(&self.network);
-        let src = quote(&self.src.to_string());
-        let dst = quote(&self.dst.to_string());
-        format!("lonet {network} dial {src} {dst}\n").into_bytes()
-    }
 }
 
 /// Why a request is turned down.
@@ -85,21 +75,24 @@ pub(crate) enum Reply {
 /// first, then the source, then the destination.
 pub(crate) fn parse_request(line: &[u8], full_network: &str) -> Result<Request, Refusal> {
     let (network, src, dst) = dial_words(line).ok_or(Refusal::InvalidRequest)?;
-    if network != full_network.as_bytes() {
+    if *network != *full_network.as_bytes() {
         return Err(Refusal::NetworkMismatch);
     }
     Ok(Request {
-        network: full_network.to_owned(),
         src: end_of_connection(&src).ok_or(Refusal::InvalidSrc)?,
         dst: address(&dst).ok_or(Refusal::InvalidDst)?,
     })
 }
 
+/// The line that asks for a connection, newline included. Legal names never make it longer than
+/// [`MAX_LINE`], and hold nothing that `%q` prints otherwise than it is.
+pub(crate) fn request(full_network: &str, src: &Addr, dst: &Addr) -> Vec<u8> {
+    format!("lonet \"{full_network}\" dial \"{src}\" \"{dst}\"\n").into_bytes()
+}
+
 /// The line that tells the dialer its peer, newline included.
 pub(crate) fn reply_connected(full_network: &str, addr: &Addr) -> Vec<u8> {
-    let network = quote(full_network);
-    let addr = quote(&addr.to_string());
-    format!("lonet {network} connected {addr}\n").into_bytes()
+    format!("lonet \"{full_network}\" connected \"{addr}\"\n").into_bytes()
 }
 
 /// The line that tells the dialer why not, newline included. Of a text too long for a line, as
@@ -126,7 +119,7 @@ pub(crate) fn reply_error(full_network: &str, text: &str) -> Vec<u8> {
 pub(crate) fn parse_reply(line: &[u8], full_network: &str) -> Result<Reply, Cause> {
     let (network, word, text) =
         reply_words(line).ok_or_else(|| Cause::Protocol("invalid reply".to_owned()))?;
-    if network != full_network.as_bytes() {
+    if *network != *full_network.as_bytes() {
         return Err(Cause::Protocol("network mismatch".to_owned()));
     }
     match word {
@@ -134,6 +127,20 @@ pub(crate) fn parse_reply(line: &[u8], full_network: &str) -> Result<Reply, Caus
             .map(Reply::Connected)
             .ok_or_else(|| Cause::Protocol("peer address invalid".to_owned())),
         ReplyWord::Error => Ok(Reply::Error(String::from_utf8_lossy(&text).into_owned())),
+    }
+}
+
+/// How many bytes the reply that begins so has yet, at least, if it is of that network and of a
+/// port of that host. 0: who knows.
+///
+/// A reply that turns the dial down may be shorter, but nothing that matters follows it.
+pub(crate) fn sure_of_reply(full_network: &str, host: &str, begun: &[u8]) -> usize {
+    let shortest = r#"lonet "" connected ":1""#.len() + full_network.len() + host.len() + 1;
+    match begun.last() {
+        _ if begun.len() < shortest => shortest - begun.len(),
+        Some(b'"') => 1,
+        Some(b'0'..=b'9') => 2,
+        _ => 0,
     }
 }
 
@@ -145,7 +152,10 @@ pub(crate) fn cause_of_error_reply(text: &str) -> Cause {
     if text.ends_with("connection refused") || text.ends_with("no such host") {
         return Cause::ConnectionRefused;
     }
-    let what = text.strip_prefix("protocol error: ").unwrap_or(text);
+    let what = match text.strip_prefix("protocol error: ").unwrap_or(text) {
+        "" => "refused without a reason",
+        what => what,
+    };
     // These are the peer's words: they must not move a terminal's cursor.
     if what.chars().any(char::is_control) {
         Cause::Protocol(quote(what))
@@ -154,7 +164,10 @@ pub(crate) fn cause_of_error_reply(text: &str) -> Cause {
     }
 }
 
-fn dial_words(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>, Vec<u8>)> {
+/// The text of a quoted word: usually the very bytes of the line.
+type Text<'a> = Cow<'a, [u8]>;
+
+fn dial_words(line: &[u8]) -> Option<(Text<'_>, Text<'_>, Text<'_>)> {
     let mut words = Words::of(line)?;
     words.literal(b"lonet")?;
     let network = words.quoted()?;
@@ -169,7 +182,7 @@ enum ReplyWord {
     Error,
 }
 
-fn reply_words(line: &[u8]) -> Option<(Vec<u8>, ReplyWord, Vec<u8>)> {
+fn reply_words(line: &[u8]) -> Option<(Text<'_>, ReplyWord, Text<'_>)> {
     let mut words = Words::of(line)?;
     words.literal(b"lonet")?;
     let network = words.quoted()?;
@@ -208,7 +221,7 @@ impl<'a> Words<'a> {
     }
 
     /// Takes a quoted word.
-    fn quoted(&mut self) -> Option<Vec<u8>> {
+    fn quoted(&mut self) -> Option<Text<'a>> {
         let rest = self.after_blanks()?;
         let (text, taken) = unquote(rest).ok()?;
         self.advance(&rest[taken..]);
@@ -310,12 +323,7 @@ mod tests {
         for case in vectors()["printed"].as_array().unwrap() {
             let network = case["network"].as_str().unwrap().to_owned();
             let got = match case["kind"].as_str().unwrap() {
-                "dial" => Request {
-                    network,
-                    src: addr(case, "src"),
-                    dst: addr(case, "dst"),
-                }
-                .line(),
+                "dial" => request(&network, &addr(case, "src"), &addr(case, "dst")),
                 "connected" => reply_connected(&network, &addr(case, "peer")),
                 _ => reply_error(&network, case["error"].as_str().unwrap()),
             };
@@ -350,11 +358,10 @@ mod tests {
     proptest! {
         #[test]
         fn requests_survive_the_wire(network in "lonet[\\p{L}\\p{Nd}._-]{1,64}", src in addrs(), dst in addrs()) {
-            let request = Request { network, src, dst };
-            let line = request.line();
+            let line = request(&network, &src, &dst);
             prop_assert!(line.len() <= MAX_LINE && line.ends_with(b"\n"));
             prop_assert_eq!(parse_request(&line, "lonet"), Err(Refusal::NetworkMismatch));
-            prop_assert_eq!(parse_request(&line, &request.network), Ok(request));
+            prop_assert_eq!(parse_request(&line, &network), Ok(Request { src, dst }));
         }
 
         #[test]
@@ -364,6 +371,23 @@ mod tests {
             let line = reply_error(&network, &text);
             prop_assert!(line.len() <= MAX_LINE);
             prop_assert_eq!(parse_reply(&line, &network), Ok(Reply::Error(text)));
+        }
+
+        #[test]
+        fn no_more_is_sure_of_a_reply_than_it_has(
+            network in "lonet[\\p{L}\\p{Nd}._-]{1,64}", peer in addrs(), digits in 0..5u32,
+            raw: bool, blanks in "[ \t\r]{0,3}",
+        ) {
+            let port = peer.port() % 10u16.pow(digits) + 1;
+            let peer = Addr::new(peer.host().into(), port);
+            let line = String::from_utf8(reply_connected(&network, &peer)).unwrap();
+            let line = line.replace(' ', &format!(" {blanks}")).replace('\n', &format!("{blanks}\n"));
+            let line = if raw { line.replace('"', "`") } else { line };
+            prop_assert_eq!(parse_reply(line.as_bytes(), &network), Ok(Reply::Connected(peer.clone())));
+            for begun in 0..line.len() {
+                let sure = sure_of_reply(&network, peer.host(), &line.as_bytes()[..begun]);
+                prop_assert!(begun + sure <= line.len(), "{sure} after {begun} of {line:?}");
+            }
         }
 
         #[test]

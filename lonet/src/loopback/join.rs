@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::linux::net::TcpStreamExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use nix::sys::socket::sockopt::TcpNoDelay;
 use nix::sys::socket::{
@@ -17,7 +19,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::accept::{Slow, serve};
+use super::accept::{Serving, Slow, serve};
 use super::peer_uid::PeerCheck;
 use super::source;
 use crate::addr::check_name;
@@ -39,13 +41,21 @@ pub(crate) struct Loopback {
     pub(super) osladdr: SocketAddrV4,
     pub(super) peer_check: PeerCheck,
     pub(super) slow: Arc<Slow>,
-    /// The runtime that serves the listener.
-    pub(super) runtime: tokio::runtime::Id,
-    listener: Arc<TcpListener>,
-    accepting: Mutex<Option<AbortHandle>>,
+    served: Mutex<Served>,
     /// Where hosts were served when last asked. A dial that fails there asks again.
     hosts: Mutex<BTreeMap<String, SocketAddrV4>>,
     accepted: Mutex<Uses>,
+}
+
+/// How a subnetwork is served.
+struct Served {
+    /// `None` once it is closed.
+    listener: Option<Arc<TcpListener>>,
+    accepting: Option<AbortHandle>,
+    /// The runtime that serves the listener.
+    by: tokio::runtime::Id,
+    /// The last other one that has used the subnetwork.
+    next: Option<Handle>,
 }
 
 impl Loopback {
@@ -53,29 +63,111 @@ impl Loopback {
         self.registry.announce(host)
     }
 
-    /// What can't be withdrawn ends with the lease.
-    pub(crate) fn withdraw(&self, host: &str) {
-        let _ = self.registry.withdraw(host);
+    /// A name is to be free for others, by [`Loopback::withdraw`].
+    pub(crate) fn give_back(&self, host: &str) {
+        self.registry.give_back(host);
+    }
+
+    /// Makes names free that were given back. May wait for other processes.
+    pub(crate) fn withdraw(&self) {
+        self.registry.withdraw();
+    }
+
+    /// Both, without waiting for others longer than a drop may.
+    pub(crate) fn withdraw_now(&self, host: &str) {
+        self.registry.give_back(host);
+        self.registry.withdraw_at_once();
     }
 
     /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
     pub(crate) fn shut(&self) {
-        // At once, whatever the runtime that serves the listener is busy with.
-        let _ = shutdown(self.listener.as_raw_fd(), Shutdown::Both);
-        let accepting = self
-            .accepting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let (listener, accepting) = {
+            let mut served = self.served();
+            served.next = None;
+            (served.listener.take(), served.accepting.take())
+        };
+        if let Some(listener) = listener {
+            // At once, whatever the runtime that serves the listener is busy with.
+            let _ = shutdown(listener.as_raw_fd(), Shutdown::Both);
+        }
         if let Some(accepting) = accepting {
             accepting.abort();
         }
         self.slow.clear();
+        self.peer_check.close();
     }
 
-    /// Gives up this subnetwork's names and its lease.
+    /// The runtime that calls uses the network.
+    pub(crate) fn used_here(&self) {
+        let Ok(here) = Handle::try_current() else {
+            return;
+        };
+        let mut served = self.served();
+        if served.listener.is_some() && served.by != here.id() {
+            served.next = Some(here);
+        }
+    }
+
+    /// The runtime that served the listener has ended: has another one serve it. `false`: there is
+    /// none.
+    pub(super) fn serve_elsewhere(&self, net: &Arc<Net>, ended: tokio::runtime::Id) -> bool {
+        let mut served = self.served();
+        let Some(listener) = &served.listener else {
+            // It is closed; nobody need serve it.
+            return true;
+        };
+        // It is registered with the runtime that has ended: another one needs another descriptor.
+        let Ok(listener) = listener.as_fd().try_clone_to_owned() else {
+            return false;
+        };
+        let Some(next) = served.next.take().filter(|next| next.id() != ended) else {
+            return false;
+        };
+        served.by = next.id();
+        drop(served);
+        let serving = Serving::on(next.id(), net);
+        // If that runtime has ended, too, the task is dropped here and now, and `serving` with it.
+        let accepting = next.spawn(async move {
+            if let Ok(listener) = TcpListener::from_std(listener.into()) {
+                serve(Arc::new(listener), serving).await;
+            }
+        });
+        self.accepted_by(&accepting.abort_handle());
+        true
+    }
+
+    /// Which task serves the listener.
+    fn accepted_by(&self, accepting: &AbortHandle) {
+        let mut served = self.served();
+        if served.listener.is_some() {
+            served.accepting = Some(accepting.clone());
+        } else {
+            drop(served);
+            accepting.abort();
+        }
+    }
+
+    fn served(&self) -> MutexGuard<'_, Served> {
+        // Nothing under this lock can leave it half changed.
+        self.served.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up this subnetwork's names and its lease. May wait for others.
     pub(crate) fn leave(&self) {
         self.registry.close();
+    }
+
+    /// The same, on a thread of its own where others must be waited for: whoever calls has no time.
+    pub(crate) fn leave_now(self: &Arc<Self>) {
+        if self.registry.close_at_once() {
+            return;
+        }
+        // With the OS listener, so that nobody else gets the address that the rows still name.
+        let own = self.clone();
+        // Without a thread, the lease is given up when the last handle is.
+        let _ = thread::Builder::new()
+            .name("lonet-leave".to_owned())
+            .spawn(move || own.leave());
     }
 
     pub(super) fn known(&self, host: &str) -> Option<SocketAddrV4> {
@@ -90,7 +182,7 @@ impl Loopback {
         self.hosts().remove(host);
     }
 
-    fn hosts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, SocketAddrV4>> {
+    fn hosts(&self) -> MutexGuard<'_, BTreeMap<String, SocketAddrV4>> {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -117,11 +209,21 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 /// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
 /// name. Any processes of one user on one machine that join the same name share it.
 ///
-/// What others dial is served by the runtime that this is called on.
+/// What others dial is served by the runtime that this is called on. When that ends while handles
+/// are still held, the last other runtime serves it that has brought up a host or a listener, or
+/// has called [`from_env`]; without one, the subnetwork closes, as at the end of a process.
+///
+/// Files are waited for on the blocking threads of whichever runtime an operation is called on:
+/// where all of those are taken by callers of `block_on`, such an operation never ends.
 ///
 /// # Errors
 ///
 /// [`Cause::InvalidName`], [`Cause::Directory`], [`Cause::Registry`], [`Cause::Io`].
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, or on one without I/O. The network needs its time, too: where that
+/// is not enabled, a dial panics.
 ///
 /// # Cancel safety
 ///
@@ -149,7 +251,7 @@ pub async fn join(network: &str) -> Result<SubNetwork> {
 
 async fn open(network: &str) -> Result<SubNetwork, Cause> {
     let name = network.to_owned();
-    let (dir, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
+    let (name, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
         let dir = match &*name {
             "" => NetworkDir::random()?,
             name => NetworkDir::open(name)?,
@@ -159,7 +261,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         let registry = Registry::open(dir.clone(), osladdr)?;
         let tracing = Tracing::of(dir.path())?;
         Ok::<_, Cause>((
-            dir,
+            dir.name().to_owned(),
             registry,
             listener,
             osladdr,
@@ -169,24 +271,25 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
     })
     .await??;
     let listener = Arc::new(TcpListener::from_std(listener)?);
+    let runtime = Handle::current().id();
     let loopback = Arc::new(Loopback {
         registry,
         osladdr,
         peer_check,
         slow: Arc::default(),
-        runtime: Handle::current().id(),
-        listener: listener.clone(),
-        accepting: Mutex::new(None),
+        served: Mutex::new(Served {
+            listener: Some(listener.clone()),
+            accepting: None,
+            by: runtime,
+            next: None,
+        }),
         hosts: Mutex::default(),
         accepted: Mutex::default(),
     });
-    let name = NetName::new(PREFIX, dir.name());
+    let name = NetName::new(PREFIX, &name);
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
-    let accepting = tokio::spawn(serve(listener, Arc::downgrade(&net)));
-    *loopback
-        .accepting
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner) = Some(accepting.abort_handle());
+    let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
+    loopback.accepted_by(&accepting.abort_handle());
     Ok(SubNetwork::of(net))
 }
 
@@ -199,7 +302,11 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
     // What it accepts inherits this.
     setsockopt(&fd, TcpNoDelay, &true)?;
     listen(&fd, Backlog::MAXCONN)?;
-    let listener = std::net::TcpListener::from(fd);
+    // This, too: a request is acknowledged by its reply, which is a packet less. Listening resets
+    // it, and the standard library has it for streams only.
+    let fd = std::net::TcpStream::from(fd);
+    fd.set_quickack(false)?;
+    let listener = std::net::TcpListener::from(OwnedFd::from(fd));
     let osladdr = match listener.local_addr()? {
         std::net::SocketAddr::V4(osladdr) => osladdr,
         std::net::SocketAddr::V6(_) => unreachable!("it was bound to an IPv4 address"),
@@ -209,12 +316,18 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
 
 /// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
 /// harness sets for the programs it starts. Called again, it gives the same host, until that is
-/// closed: it stays open for the rest of the program though every handle is dropped.
+/// closed: it stays open for the rest of the program though every handle is dropped. But no longer
+/// than a runtime that it was called on: after the end of a `#[tokio::test]`, another test in that
+/// process gets a new host of that name.
 ///
 /// # Errors
 ///
 /// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
 /// [`SubNetwork::new_host`].
+///
+/// # Panics
+///
+/// As [`join`].
 ///
 /// # Cancel safety
 ///
@@ -226,6 +339,7 @@ pub async fn from_env() -> Result<Host> {
     // Held while joining: who calls meanwhile gets the same host.
     let mut open = OPEN.lock().await;
     if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
+        host.used_here();
         return Ok(host.clone());
     }
     let host = join(&place.0).await?.new_host(&place.1).await?;

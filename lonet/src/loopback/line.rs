@@ -1,6 +1,7 @@
 //! One line of the handshake, read from a socket: exactly it, and nothing of what follows.
 //!
-//! Owns peeking and reading. What the line says is `handshake`'s business.
+//! Owns peeking and reading. What the line says, and how long it is at least, is `handshake`'s
+//! business.
 
 use std::io;
 use std::os::fd::RawFd;
@@ -29,25 +30,44 @@ pub(super) enum Progress {
     TooLong,
 }
 
+/// How much is certain to come of a line of which nothing is known.
+pub(super) fn nothing_sure(_begun: &[u8]) -> usize {
+    0
+}
+
 impl LineReader {
     /// Reads as much of the line as there is. Never blocks.
-    pub(super) fn advance(&mut self, fd: RawFd) -> io::Result<Progress> {
+    ///
+    /// `sure` says of a line that begins so how many bytes it has yet, at least: those are read
+    /// without being looked at first. Where it promised too much, what followed the newline is
+    /// part of what is returned, which then is no legal line.
+    pub(super) fn advance(
+        &mut self,
+        fd: RawFd,
+        sure: impl Fn(&[u8]) -> usize,
+    ) -> io::Result<Progress> {
         let mut buf = [0; MAX_LINE];
         loop {
             let room = &mut buf[..MAX_LINE - self.partial.len()];
-            let there = match recv(fd, room, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT) {
+            let got = match sure(&self.partial).min(room.len()) {
+                0 => {
+                    recv(fd, room, MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT).and_then(|there| {
+                        let newline = room[..there].iter().position(|&byte| byte == b'\n');
+                        let ours = newline.map_or(there, |at| at + 1);
+                        // What was peeked is there.
+                        recv(fd, &mut room[..ours], MsgFlags::MSG_DONTWAIT)
+                    })
+                }
+                sure => recv(fd, &mut room[..sure], MsgFlags::MSG_DONTWAIT),
+            };
+            let ours = match got {
                 Ok(0) => return Ok(Progress::Eof),
-                Ok(there) => there,
+                Ok(got) => &room[..got],
                 Err(Errno::EAGAIN) => return Ok(Progress::Blocked),
                 Err(Errno::EINTR) => continue,
                 Err(error) => return Err(error.into()),
             };
-            let newline = room[..there].iter().position(|&byte| byte == b'\n');
-            let ours = newline.map_or(there, |at| at + 1);
-            // What was peeked is there.
-            let got = recv(fd, &mut room[..ours], MsgFlags::MSG_DONTWAIT)?;
-            let ours = &room[..got];
-            if newline.is_some() && ours.ends_with(b"\n") {
+            if ours.contains(&b'\n') {
                 if self.partial.is_empty() {
                     return Ok(Progress::Line(ours.to_vec()));
                 }

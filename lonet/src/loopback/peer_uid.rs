@@ -15,7 +15,7 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -37,8 +37,8 @@ pub(crate) enum Owner {
 /// A way to ask the kernel, chosen once.
 #[derive(Debug)]
 pub(crate) struct PeerCheck {
-    /// `None`: the list in `/proc`.
-    netlink: Option<Mutex<Netlink>>,
+    /// `None`: the list in `/proc`. Without its socket, it is closed.
+    netlink: Option<Mutex<Option<Netlink>>>,
     trust: Trust,
 }
 
@@ -46,7 +46,9 @@ impl PeerCheck {
     /// Finds out which way works here.
     pub(crate) fn probe() -> PeerCheck {
         PeerCheck {
-            netlink: Netlink::open_if_it_works().ok().map(Mutex::new),
+            netlink: Netlink::open_if_it_works()
+                .ok()
+                .map(|netlink| Mutex::new(Some(netlink))),
             trust: Trust::of_this_process(),
         }
     }
@@ -75,13 +77,19 @@ impl PeerCheck {
         })
     }
 
+    /// Gives up its socket. Whoever is asked for from now on is unknown.
+    pub(crate) fn close(&self) {
+        if let Some(netlink) = &self.netlink {
+            *lock(netlink) = None;
+        }
+    }
+
     fn owner_of(&self, pair: Pair) -> Owner {
         let found = match &self.netlink {
-            Some(netlink) => netlink
-                .lock()
-                // A panic leaves at most an answer behind that nobody waits for.
-                .unwrap_or_else(PoisonError::into_inner)
-                .look_up(pair),
+            Some(netlink) => match &mut *lock(netlink) {
+                Some(netlink) => netlink.look_up(pair),
+                None => Ok(None),
+            },
             None => fs::read_to_string("/proc/self/net/tcp").map(|list| find_in_list(&list, pair)),
         };
         match found {
@@ -95,6 +103,11 @@ impl PeerCheck {
             _ => Owner::Unknown,
         }
     }
+}
+
+fn lock(netlink: &Mutex<Option<Netlink>>) -> MutexGuard<'_, Option<Netlink>> {
+    // A panic leaves at most an answer behind that nobody waits for.
+    netlink.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The socket one asks for.

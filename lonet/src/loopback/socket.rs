@@ -11,6 +11,9 @@ use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown as shut};
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
+/// So many bytes are read away at once.
+const READ_AWAY: usize = 16 << 10;
+
 /// Does I/O of which a short count says that the socket has no more for now: then tokio, which
 /// learns of news by edges, is told so, and the next attempt costs no call that fails.
 pub(super) fn try_short_io(
@@ -83,7 +86,14 @@ pub(crate) fn try_peek(stream: &TcpStream, buf: &mut [u8]) -> io::Result<usize> 
 
 /// Ends both directions. Fails only if the peer was faster.
 pub(crate) fn shutdown(stream: &TcpStream) {
-    let _ = shut(stream.as_raw_fd(), Shutdown::Both);
+    let fd = stream.as_raw_fd();
+    let _ = shut(fd, Shutdown::Both);
+    // A peer that waits for room in our window would wait for as long as somebody holds this
+    // socket. With what is unread gone, the peer sends on, and that is answered by a reset. What
+    // was sent to the peer is not touched. It ends, as nothing is taken in any more.
+    let mut unread = [0; READ_AWAY];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
+    while matches!(recv(fd, &mut unread, flags), Ok(1..)) {}
 }
 
 /// Ends the direction away from here.

@@ -18,6 +18,9 @@ use nix::sys::socket::{SockaddrIn, bind, getsockname, setsockopt};
 
 /// 127.x.y.1 to 127.x.y.254.
 const HOSTS: u32 = 254;
+/// So many sockets dial from one address before it is the next one's turn: what the kernel keeps
+/// by pairs of addresses, such as routes and what it has measured, is then at hand.
+const IN_A_ROW: u32 = 64;
 
 /// A random number: the standard library promises that its hash keys are.
 fn random() -> u64 {
@@ -39,22 +42,41 @@ pub(super) fn listening() -> Ipv4Addr {
     Ipv4Addr::new(127, x, y, (random() % 254 + 1) as u8)
 }
 
-/// The address that a socket of this process dials from, for as long as it dials.
-pub(super) struct Source {
-    local: SocketAddrV4,
+/// A connection's end while this process dials: where it is, and where it leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Pair {
+    pub(super) local: SocketAddrV4,
+    pub(super) remote: SocketAddrV4,
 }
 
-/// Where this process dials from now.
-fn dialing() -> MutexGuard<'static, BTreeSet<SocketAddrV4>> {
-    static DIALING: Mutex<BTreeSet<SocketAddrV4>> = Mutex::new(BTreeSet::new());
+/// The address that a socket of this process dials from, for as long as it dials.
+pub(super) struct Source {
+    pair: Pair,
+}
+
+/// What this process dials now.
+fn dialing() -> MutexGuard<'static, BTreeSet<Pair>> {
+    static DIALING: Mutex<BTreeSet<Pair>> = Mutex::new(BTreeSet::new());
     // Nothing under this lock can leave the set half changed.
     DIALING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Whether the socket at this address is one of this process, and dials. The kernel gave nobody
-/// else that address, so it need not be asked whose it is.
-pub(super) fn is_ours(local: SocketAddrV4) -> bool {
-    dialing().contains(&local)
+/// Whether this end of a connection is one of this process, and dials: then the kernel need not be
+/// asked whose it is. The address alone would not do: towards another destination, the kernel may
+/// give the same one to anybody.
+pub(super) fn is_ours(end: Pair) -> bool {
+    dialing().contains(&end)
+}
+
+/// Counts the sockets: whose turn it is.
+fn turn() -> &'static AtomicU32 {
+    static TURN: OnceLock<AtomicU32> = OnceLock::new();
+    TURN.get_or_init(|| AtomicU32::new(random() as u32))
+}
+
+/// The address whose turn it is has no port left: what dials now dials from another one.
+pub(super) fn give_turn_away() {
+    turn().fetch_add(IN_A_ROW, Ordering::Relaxed);
 }
 
 /// Binds a socket to the next of this process's addresses that is not the one it is to be
@@ -64,36 +86,36 @@ pub(super) fn is_ours(local: SocketAddrV4) -> bool {
 /// Each address has 28,000 ports towards one listener, and a port stays in TIME_WAIT for a minute:
 /// in turns they last for millions of dials.
 pub(super) fn bind_next(fd: &impl AsFd, to: Ipv4Addr) -> io::Result<()> {
-    static NEXT: OnceLock<AtomicU32> = OnceLock::new();
-    let next = NEXT.get_or_init(|| AtomicU32::new(random() as u32));
     let (x, y) = range();
     let local = loop {
-        let z = (next.fetch_add(1, Ordering::Relaxed) % HOSTS + 1) as u8;
+        let z = (turn().fetch_add(1, Ordering::Relaxed) / IN_A_ROW % HOSTS + 1) as u8;
         let ip = Ipv4Addr::new(127, x, y, z);
         if ip != to {
             break SocketAddrV4::new(ip, 0);
         }
+        give_turn_away();
     };
     setsockopt(fd, IpBindAddressNoPort, &true)?;
     Ok(bind(fd.as_fd().as_raw_fd(), &SockaddrIn::from(local))?)
 }
 
 impl Source {
-    /// The address of a socket that has begun to connect.
-    pub(super) fn of(fd: &impl AsFd) -> io::Result<Source> {
+    /// The address of a socket that has begun to connect to `remote`.
+    pub(super) fn of(fd: &impl AsFd, remote: SocketAddrV4) -> io::Result<Source> {
         let local = SocketAddrV4::from(getsockname::<SockaddrIn>(fd.as_fd().as_raw_fd())?);
-        dialing().insert(local);
-        Ok(Source { local })
+        let pair = Pair { local, remote };
+        dialing().insert(pair);
+        Ok(Source { pair })
     }
 
     pub(super) fn addr(&self) -> SocketAddrV4 {
-        self.local
+        self.pair.local
     }
 }
 
 impl Drop for Source {
     fn drop(&mut self) {
-        dialing().remove(&self.local);
+        dialing().remove(&self.pair);
     }
 }
 
@@ -104,11 +126,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_is_ours_towards_one_destination_only() {
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+        bind(fd.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+        let [remote, elsewhere] = [7, 8].map(|port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+        let source = Source::of(&fd, remote).unwrap();
+        let local = source.addr();
+        assert!(is_ours(Pair { local, remote }));
+        let remote = elsewhere;
+        assert!(!is_ours(Pair { local, remote }));
+        drop(source);
+        let remote = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7);
+        assert!(!is_ours(Pair { local, remote }));
+    }
+
+    #[test]
     fn no_socket_is_bound_where_it_is_to_connect_to() {
         let (x, y) = range();
         let to = Ipv4Addr::new(127, x, y, 7);
         let mut seen = BTreeSet::new();
-        for _ in 0..3 * HOSTS {
+        for _ in 0..3 * HOSTS * IN_A_ROW {
             let flags = SockFlag::SOCK_CLOEXEC;
             let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
             bind_next(&fd, to).unwrap();

@@ -65,7 +65,7 @@ pub(super) fn mismatch(path: &Path, row: &str, theirs: &str, ours: &str) -> Caus
 /// The registry gives a host an address that no subnetwork can have.
 pub(super) fn bad_osladdr(path: &Path, host: &str, osladdr: &str) -> Cause {
     Cause::Registry(format!(
-        "registry {} has host {host:?} at {osladdr:?}; legal are addresses 127.x.y.z:port only",
+        "registry {} has host {host:?} at {osladdr:?}; legal are addresses 127.x.y.z:port only, and none for broadcast",
         path.display()
     ))
 }

@@ -7,7 +7,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
@@ -26,8 +26,8 @@ pub(super) const WRITER: &str = "writer";
 /// The registry. Only SQLite opens it.
 pub(super) const REGISTRY: &str = "registry.db";
 
-/// How long a lock is waited for. They are held for microseconds, unless the holder is stopped.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long others are waited for. They hold their locks for microseconds, unless they are stopped.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A network's directory. As long as this lives, nobody removes it.
 ///
@@ -136,14 +136,20 @@ impl NetworkDir {
         &self.path
     }
 
-    /// The right to change the registry, held until this is dropped.
-    pub(super) fn writer(&self) -> Result<WriterLock, Cause> {
-        let path = self.path.join(WRITER);
-        let file = flock::open_or_create(&path).map_err(|error| failed("open", &path, &error))?;
-        flock::lock_within(file, Kind::Exclusive, PATIENCE)
-            .map_err(|error| failed("lock", &path, &error))?
-            .map(WriterLock)
-            .ok_or_else(|| held(&path))
+    /// Leaves the directory where it is, for whoever wants to look into it: nobody removes it, also
+    /// if the network is a random one.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::Io`] when the system fails; then it goes as any other.
+    pub fn keep(self) -> Result<(), Cause> {
+        let mark = self.path.join(MARK);
+        match fs::remove_file(&mark) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &mark, &error))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -158,10 +164,23 @@ impl Drop for NetworkDir {
     }
 }
 
-/// The right to change the registry of a network.
+/// The right to change the registry of a network, held until this is dropped.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct WriterLock(File);
+
+impl WriterLock {
+    /// Takes it in the network's directory. Who has it is waited for until then.
+    pub(super) fn take(dir: &Path, until: Instant) -> Result<WriterLock, Cause> {
+        let path = dir.join(WRITER);
+        let file = flock::open_or_create(&path).map_err(|error| failed("open", &path, &error))?;
+        let patience = until.saturating_duration_since(Instant::now());
+        flock::lock_within(file, Kind::Exclusive, patience)
+            .map_err(|error| failed("lock", &path, &error))?
+            .map(WriterLock)
+            .ok_or_else(|| held(&path))
+    }
+}
 
 impl Drop for WriterLock {
     fn drop(&mut self) {
@@ -222,8 +241,8 @@ fn check(path: &Path) -> Result<bool, Cause> {
             "is open to other users (mode {mode:04o}); it must be 0700"
         ));
     }
-    if mode & 0o700 != 0o700 {
-        // Made under an umask that takes rights from the owner.
+    if mode != 0o700 {
+        // Made under an umask that takes rights from the owner, or where groups are inherited.
         fs::set_permissions(path, Permissions::from_mode(0o700))
             .map_err(|error| failed("repair the mode of", path, &error))?;
     }

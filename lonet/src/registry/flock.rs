@@ -3,9 +3,9 @@
 //!
 //! Does not know what is locked, nor why.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,14 +19,40 @@ pub(super) enum Kind {
     Exclusive,
 }
 
+/// What the owner must be allowed, whatever the umask of who makes a file.
+const MODE: u32 = 0o600;
+
 /// Opens a file that is only there to be locked, or makes it.
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
-    options().create(true).mode(0o600).open(path)
+    let file = open_by(path, options().create(true).mode(MODE))?;
+    if !is_permitted(&file.metadata()?) {
+        file.set_permissions(Permissions::from_mode(MODE))?;
+    }
+    Ok(file)
 }
 
 /// Opens a file that is only there to be locked.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    options().open(path)
+    open_by(path, &options())
+}
+
+fn open_by(path: &Path, options: &OpenOptions) -> io::Result<File> {
+    match options.open(path) {
+        // Its maker has not put the mode right yet, or was killed before.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let found = fs::symlink_metadata(path)?;
+            // By its path, which is safe: nobody else can put a link into the network's directory.
+            if found.is_file() && !is_permitted(&found) {
+                fs::set_permissions(path, Permissions::from_mode(MODE))?;
+            }
+            options.open(path)
+        }
+        opened => opened,
+    }
+}
+
+fn is_permitted(found: &Metadata) -> bool {
+    found.mode() & MODE == MODE
 }
 
 fn options() -> OpenOptions {

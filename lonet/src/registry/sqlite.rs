@@ -4,11 +4,12 @@
 //! each other here; the originals, who know no such lock, are met with patience. Does not know
 //! which rows are stale: callers say who is alive.
 
-use std::fs;
-use std::net::SocketAddrV4;
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -27,41 +28,56 @@ use crate::error::Cause;
 /// The version of the tables that are shared with the originals.
 const SCHEMA_VERSION: &str = "lonet.1";
 
-/// How long others may keep the registry busy before that is an error.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// How often the busy handler waits before it gives up; it waits 1 ms mostly.
-const WAITS: i32 = 10_000;
-
 type Sql<T> = rusqlite::Result<T>;
 
-/// An open registry.
+/// An open registry. What waits while it is busy is told until when.
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
     path: PathBuf,
-    /// Whether a busy registry is waited for.
-    patient: Arc<AtomicBool>,
+    until: Until,
+}
+
+/// Until when a busy registry is waited for, by whatever waits.
+#[derive(Clone, Debug)]
+struct Until(Arc<Mutex<Instant>>);
+
+impl Until {
+    fn set(&self, until: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
+
+    fn is_over(&self) -> bool {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) <= Instant::now()
+    }
 }
 
 impl Database {
     /// Opens the registry, or an empty one.
-    pub(super) fn open(path: PathBuf) -> Result<Database, Cause> {
+    pub(super) fn open(path: PathBuf, until: Instant) -> Result<Database, Cause> {
         check_file(&path)?;
-        let patient = Arc::new(AtomicBool::new(true));
-        let connection = connect(&path, &patient).map_err(|e| damage::explain(&path, &e))?;
-        Ok(Database {
-            connection,
-            path,
-            patient,
-        })
+        let until = Until(Arc::new(Mutex::new(until)));
+        let mut connected = connect(&path, &until);
+        let usable = matches!(&connected, Ok(c) if c.is_readonly(c"main") == Ok(false));
+        // If it was not permitted, its maker may have put that right meanwhile.
+        if permit(&path) || !usable {
+            connected = connect(&path, &until);
+        }
+        match connected {
+            Ok(connection) => Ok(Database {
+                connection,
+                path,
+                until,
+            }),
+            Err(error) => Err(damage::explain(&path, &error)),
+        }
     }
 
     /// Whether the registry has all its tables. It is an error if it has those of another version,
     /// or of another network than the one of that name.
-    pub(super) fn is_complete(&mut self, network: &str) -> Result<bool, Cause> {
-        let rows = self.read(meta)?;
-        let mut complete = self.read(has_all_tables)?;
+    pub(super) fn is_complete(&mut self, network: &str, until: Instant) -> Result<bool, Cause> {
+        let rows = self.read(until, meta)?;
+        let mut complete = self.read(until, has_all_tables)?;
         for (name, ours) in [("schemaver", SCHEMA_VERSION), ("network", network)] {
             match rows.iter().find(|(row, _)| row == name) {
                 Some((_, theirs)) if theirs != ours => {
@@ -74,11 +90,11 @@ impl Database {
     }
 
     /// Makes what is missing. The caller holds the writer lock.
-    pub(super) fn complete(&mut self, network: &str) -> Result<(), Cause> {
+    pub(super) fn complete(&mut self, network: &str, until: Instant) -> Result<(), Cause> {
         // Checked anew, as another may have been faster, and so that a registry of another version
         // is not touched.
-        if !self.is_complete(network)? {
-            self.change(|tx| {
+        if !self.is_complete(network, until)? {
+            self.change(until, |tx| {
                 tx.execute_batch(include_str!("schema.sql"))?;
                 let mut row =
                     tx.prepare("INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)")?;
@@ -91,17 +107,15 @@ impl Database {
     }
 
     /// What is known of a host. Waits while the registry is busy.
-    pub(super) fn lookup(&mut self, host: &str) -> Result<Lookup, Cause> {
-        let found = self.read(|connection| find(connection, host))?;
+    pub(super) fn lookup(&mut self, host: &str, until: Instant) -> Result<Lookup, Cause> {
+        let found = self.read(until, |connection| find(connection, host))?;
         self.parse_found(host, found)
     }
 
     /// What is known of a host; `None` while the registry is busy.
     pub(super) fn try_lookup(&mut self, host: &str) -> Option<Result<Lookup, Cause>> {
-        self.patient.store(false, Ordering::Relaxed);
-        let found = find(&self.connection, host);
-        self.patient.store(true, Ordering::Relaxed);
-        match found {
+        self.until.set(Instant::now());
+        match find(&self.connection, host) {
             Err(error) if is_busy(&error) => None,
             Err(error) => Some(Err(damage::explain(&self.path, &error))),
             Ok(found) => Some(self.parse_found(host, found)),
@@ -127,9 +141,10 @@ impl Database {
         host: &str,
         ours: SocketAddrV4,
         is_alive: impl Fn(SocketAddrV4) -> bool,
+        until: Instant,
     ) -> Result<Option<SocketAddrV4>, Cause> {
         let path = self.path.clone();
-        let done = self.change(|tx| {
+        let done = self.change(until, |tx| {
             let holder: Option<String> = tx
                 .prepare_cached("SELECT osladdr FROM hosts WHERE hostname = ?1")?
                 .query_row([host], |row| Ok(text(row.get_ref(0)?)))
@@ -157,38 +172,57 @@ impl Database {
         }
     }
 
-    /// Removes the row of a host that is served at `ours`. The caller holds the writer lock.
-    pub(super) fn withdraw(&mut self, host: &str, ours: SocketAddrV4) -> Result<(), Cause> {
-        self.change(|tx| {
-            tx.prepare_cached("DELETE FROM hosts WHERE hostname = ?1 AND osladdr = ?2")?
-                .execute([host, &ours.to_string()])?;
+    /// Removes the rows of hosts that are served at `ours`. The caller holds the writer lock.
+    pub(super) fn withdraw(
+        &mut self,
+        hosts: &BTreeSet<String>,
+        ours: SocketAddrV4,
+        until: Instant,
+    ) -> Result<(), Cause> {
+        self.change(until, |tx| {
+            let mut row =
+                tx.prepare_cached("DELETE FROM hosts WHERE hostname = ?1 AND osladdr = ?2")?;
+            for host in hosts {
+                row.execute([host, &ours.to_string()])?;
+            }
             Ok(())
         })?;
         Ok(())
     }
 
     /// Removes all rows of an address. The caller holds the writer lock.
-    pub(super) fn forget(&mut self, osladdr: SocketAddrV4) -> Result<(), Cause> {
-        let any = self.read(|connection| {
+    pub(super) fn forget(&mut self, osladdr: SocketAddrV4, until: Instant) -> Result<(), Cause> {
+        let any = self.read(until, |connection| {
             connection
                 .prepare_cached("SELECT 1 FROM hosts WHERE osladdr = ?1 LIMIT 1")?
                 .exists([osladdr.to_string()])
         })?;
         if any {
-            self.change(|tx| forget(tx, osladdr))?;
+            self.change(until, |tx| forget(tx, osladdr))?;
         }
         Ok(())
     }
 
-    fn read<T>(&mut self, what: impl Fn(&Connection) -> Sql<T>) -> Result<T, Cause> {
-        patiently(|| what(&self.connection)).map_err(|error| damage::explain(&self.path, &error))
+    fn read<T>(
+        &mut self,
+        until: Instant,
+        what: impl Fn(&Connection) -> Sql<T>,
+    ) -> Result<T, Cause> {
+        self.until.set(until);
+        patiently(&self.until, || what(&self.connection))
+            .map_err(|error| damage::explain(&self.path, &error))
     }
 
     /// One transaction that has the right to write from its begin. Nothing is changed if `what`
     /// fails, or if it gives the transaction up by an inner error.
-    fn change<T>(&mut self, what: impl Fn(&Transaction<'_>) -> Sql<T>) -> Result<T, Failure> {
+    fn change<T>(
+        &mut self,
+        until: Instant,
+        what: impl Fn(&Transaction<'_>) -> Sql<T>,
+    ) -> Result<T, Failure> {
+        self.until.set(until);
         let connection = &mut self.connection;
-        patiently(|| {
+        patiently(&self.until, || {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let value = what(&tx)?;
             tx.commit()?;
@@ -231,14 +265,24 @@ fn check_file(path: &Path) -> Result<(), Cause> {
     }
 }
 
-fn connect(path: &Path, patient: &Arc<AtomicBool>) -> Sql<Connection> {
+/// SQLite makes the file as the umask has it, which may take rights from the owner. `true`: it did,
+/// and they are given back. A registry that holds something is as somebody wants it.
+fn permit(path: &Path) -> bool {
+    let mode = Permissions::from_mode(0o600);
+    // By its path, as only SQLite may open it; nobody else can put a link there.
+    fs::symlink_metadata(path).is_ok_and(|found| {
+        found.is_file() && found.len() == 0 && found.mode() & mode.mode() != mode.mode()
+    }) && fs::set_permissions(path, mode).is_ok()
+}
+
+fn connect(path: &Path, until: &Until) -> Sql<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags)?;
-    let patient = Arc::clone(patient);
+    let until = until.clone();
     connection.busy_handler(Some(move |count: i32| {
-        if !patient.load(Ordering::Relaxed) || count >= WAITS {
+        if until.is_over() {
             return false;
         }
         thread::sleep(Duration::from_micros(50 << count.clamp(0, 4)));
@@ -251,12 +295,11 @@ fn connect(path: &Path, patient: &Arc<AtomicBool>) -> Sql<Connection> {
 }
 
 /// SQLite does not ask the busy handler everywhere: not when the journal mode changes, nor when
-/// it finds that waiting could be a deadlock. So what was busy is tried again, within bounds.
-fn patiently<T>(mut attempt: impl FnMut() -> Sql<T>) -> Sql<T> {
-    let begun = Instant::now();
+/// it finds that waiting could be a deadlock. So what was busy is tried again, as long as it waits.
+fn patiently<T>(until: &Until, mut attempt: impl FnMut() -> Sql<T>) -> Sql<T> {
     loop {
         match attempt() {
-            Err(error) if is_busy(&error) && begun.elapsed() < PATIENCE => {
+            Err(error) if is_busy(&error) && !until.is_over() => {
                 thread::sleep(Duration::from_micros(200));
             }
             done => return done,
@@ -337,5 +380,9 @@ fn parse_osladdr(text: &str) -> Option<SocketAddrV4> {
 
 /// Whether a subnetwork may listen there.
 pub(super) fn is_osladdr(osladdr: SocketAddrV4) -> bool {
-    osladdr.ip().is_loopback() && osladdr.port() != 0
+    let broadcast = [
+        Ipv4Addr::new(127, 0, 0, 0),
+        Ipv4Addr::new(127, 255, 255, 255),
+    ];
+    osladdr.ip().is_loopback() && !broadcast.contains(osladdr.ip()) && osladdr.port() != 0
 }

@@ -139,8 +139,13 @@ pub struct ReadCredit {
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields' meaning is said once, above")]
 pub enum What {
-    /// A listener is open.
-    Listen { a: Addr, s: u64 },
+    /// A listener is open. `auto`: nobody asked for that port, it was the lowest free one.
+    Listen {
+        a: Addr,
+        s: u64,
+        #[serde(default, skip_serializing_if = "is_false")]
+        auto: bool,
+    },
     /// A dial begins; its record's number names it.
     Dial { a: Addr, p: Addr },
     /// The dial numbered `d` has this connection, and will now ask for it.

@@ -12,8 +12,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::thread;
 
-use nix::sys::socket::{MsgFlags, send};
+use nix::errno::Errno;
+use nix::sys::socket::sockopt::SendTimeout;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, setsockopt, socket,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 use tokio::sync::oneshot;
 
 use super::event::EventId;
@@ -27,6 +33,10 @@ pub const SOCKET_NAME: &str = "trace.sock";
 
 /// The name of the file in a network's directory that asks for `send` and `recv`.
 pub const DATA_NAME: &str = "trace.data";
+
+/// How long a collector is waited for whose queue is full, in seconds. It does nothing but read, so
+/// there is room again in microseconds, unless its process is stopped.
+const PATIENCE: i64 = 2;
 
 /// A connection to a collector.
 pub struct TraceSocket {
@@ -86,15 +96,13 @@ impl Tracing {
     }
 
     fn open(dir: &Path, answers: bool) -> io::Result<Option<Tracing>> {
-        type Open = BTreeMap<PathBuf, (Weak<Reporter>, Weak<TraceSocket>)>;
-        static OPEN: Mutex<Open> = Mutex::new(BTreeMap::new());
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((reporter, socket)) = open.get(dir)
-            && let (Some(reporter), Some(socket)) = (reporter.upgrade(), socket.upgrade())
-        {
+        let open = opened(dir);
+        // Held while connecting, which may take a while: who joins the same network meanwhile gets
+        // the same reporter, who joins another one does not wait.
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(reporter), Some(socket)) = (open.0.upgrade(), open.1.upgrade()) {
             return Ok(Some(Tracing { reporter, socket }));
         }
-        open.retain(|_, (reporter, _)| reporter.strong_count() > 0);
         let Some(socket) = TraceSocket::connect(dir, answers)? else {
             return Ok(None);
         };
@@ -108,12 +116,25 @@ impl Tracing {
         if dir.join(DATA_NAME).exists() {
             reporter.record_data();
         }
-        open.insert(
-            dir.to_owned(),
-            (Arc::downgrade(&reporter), Arc::downgrade(&socket)),
-        );
+        *open = (Arc::downgrade(&reporter), Arc::downgrade(&socket));
         Ok(Some(Tracing { reporter, socket }))
     }
+}
+
+/// What this process has of a network's trace.
+type Opened = Arc<Mutex<(Weak<Reporter>, Weak<TraceSocket>)>>;
+
+/// What this process has of the trace of the network with that directory.
+fn opened(dir: &Path) -> Opened {
+    static OPENED: Mutex<BTreeMap<PathBuf, Opened>> = Mutex::new(BTreeMap::new());
+    let mut networks = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    // Of others, only what is open, or being opened.
+    networks.retain(|other, open| {
+        other == dir
+            || Arc::strong_count(open) > 1
+            || open.try_lock().is_ok_and(|open| open.0.strong_count() > 0)
+    });
+    networks.entry(dir.to_owned()).or_default().clone()
 }
 
 impl TraceSocket {
@@ -188,7 +209,7 @@ impl TraceSocket {
         let waiting = self.waiting.clone();
         // Not to keep open what only this thread would still have.
         let socket = Arc::downgrade(self);
-        std::thread::Builder::new()
+        thread::Builder::new()
             .name("lonet-answers".into())
             .spawn(move || {
                 for line in BufReader::new(stream).lines() {
@@ -253,7 +274,7 @@ impl TraceSocket {
         while !rest.is_empty() {
             match send(stream.as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
                 Ok(sent) => rest = &rest[sent..],
-                Err(nix::errno::Errno::EINTR) => {}
+                Err(Errno::EINTR) => {}
                 Err(_) => {
                     writer.stream = None;
                     return;
@@ -299,7 +320,32 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
         Err(error) => return absent(error),
     };
     let path = format!("/proc/self/fd/{}/{SOCKET_NAME}", directory.as_raw_fd());
-    UnixStream::connect(path).map(Some).or_else(absent)
+    let addr = UnixAddr::new(path.as_str())?;
+    let fd = socket(
+        AddressFamily::Unix,
+        SockType::Stream,
+        SockFlag::SOCK_CLOEXEC,
+        None,
+    )?;
+    // A connect waits for room in the listener's queue, and has no bound but this one.
+    setsockopt(&fd, SendTimeout, &TimeVal::seconds(PATIENCE))?;
+    loop {
+        match connect(fd.as_raw_fd(), &addr) {
+            Ok(()) => break,
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let what = format!(
+                    "{} has taken nobody for {PATIENCE} s; the process that collects the trace is stopped, or hangs",
+                    dir.join(SOCKET_NAME).display()
+                );
+                return Err(io::Error::other(what));
+            }
+            Err(error) => return absent(error.into()),
+        }
+    }
+    // None for what is written.
+    setsockopt(&fd, SendTimeout, &TimeVal::seconds(0))?;
+    Ok(Some(UnixStream::from(fd)))
 }
 
 fn hello(waits: bool) -> Line {

@@ -37,7 +37,12 @@ impl Host {
     /// [`Cause::ConnectionRefused`] if nothing listens there, or the host is closed or dead;
     /// [`Cause::NoSuchHost`] if the name was never seen on this network; [`Cause::HostDown`],
     /// [`Cause::NetworkDown`], [`Cause::PortsExhausted`], [`Cause::InvalidAddr`],
-    /// [`Cause::Protocol`], [`Cause::Registry`].
+    /// [`Cause::Protocol`], [`Cause::Registry`]. [`Cause::TimedOut`] after a minute, if the host is
+    /// one of the originals' that does not answer.
+    ///
+    /// # Panics
+    ///
+    /// On a network that [`join`](crate::join) made, outside of a tokio runtime with I/O and time.
     ///
     /// # Cancel safety
     ///

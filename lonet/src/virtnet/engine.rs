@@ -87,6 +87,7 @@ impl Engine {
     /// Makes a host's name known to the whole network, if no living host has it.
     pub(crate) async fn announce(&self, name: Arc<str>) -> Result<Announced, Cause> {
         let engine = self.clone();
+        self.used_here();
         match self {
             Engine::Loopback(loopback) => {
                 let loopback = loopback.clone();
@@ -110,21 +111,25 @@ impl Engine {
         }
     }
 
-    /// Makes a name free for others. May wait for other processes, briefly.
-    pub(crate) fn withdraw_now(&self, name: &str) {
+    /// Makes a name free for others: now, or as soon as that is possible without waiting here.
+    fn withdraw_now(&self, name: &str) {
         match self {
-            Engine::Loopback(loopback) => loopback.withdraw(name),
+            Engine::Loopback(loopback) => loopback.withdraw_now(name),
             Engine::Pipes(pipes) => pipes.withdraw(name),
         }
     }
 
     /// Makes a name free for others. Happens even if nobody waits for it.
-    pub(crate) async fn withdraw(&self, name: Arc<str>) -> Result<(), Cause> {
-        let engine = self.clone();
+    pub(crate) async fn withdraw(&self, name: &str) -> Result<(), Cause> {
         match self {
-            Engine::Loopback(_) => blocking(move || engine.withdraw_now(&name)).await,
-            Engine::Pipes(_) => {
-                engine.withdraw_now(&name);
+            Engine::Loopback(loopback) => {
+                // From now on this subnetwork can have it again.
+                loopback.give_back(name);
+                let loopback = loopback.clone();
+                blocking(move || loopback.withdraw()).await
+            }
+            Engine::Pipes(pipes) => {
+                pipes.withdraw(name);
                 Ok(())
             }
         }
@@ -138,6 +143,14 @@ impl Engine {
         }
     }
 
+    /// The runtime that calls uses the network: it may have to serve it one day.
+    pub(crate) fn used_here(&self) {
+        match self {
+            Engine::Loopback(loopback) => loopback.used_here(),
+            Engine::Pipes(_) => {}
+        }
+    }
+
     /// From now on nobody gets in. Waits for nothing.
     pub(crate) fn shut(&self) {
         match self {
@@ -146,19 +159,22 @@ impl Engine {
         }
     }
 
-    /// Forgets what other processes know of this subnetwork. May wait for them, briefly.
+    /// Forgets what other processes know of this subnetwork: now, or as soon as that is possible
+    /// without waiting here.
     pub(crate) fn leave_now(&self) {
         match self {
-            Engine::Loopback(loopback) => loopback.leave(),
+            Engine::Loopback(loopback) => loopback.leave_now(),
             Engine::Pipes(_) => {}
         }
     }
 
-    /// Like `leave_now`, without blocking the runtime. Happens even if nobody waits for it.
+    /// The same, and waits until it is done. Happens even if nobody waits for it.
     pub(crate) async fn leave(&self) -> Result<(), Cause> {
-        let engine = self.clone();
         match self {
-            Engine::Loopback(_) => blocking(move || engine.leave_now()).await,
+            Engine::Loopback(loopback) => {
+                let loopback = loopback.clone();
+                blocking(move || loopback.leave()).await
+            }
             Engine::Pipes(_) => Ok(()),
         }
     }

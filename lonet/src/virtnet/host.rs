@@ -185,6 +185,7 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, laddr: &str) -> Result<Listener> {
+        self.net.engine.used_here();
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {
             Ok(addr) => addr,
@@ -215,7 +216,8 @@ impl Host {
         let addr = self.core.addr(port);
         let opened = reporter.map(|reporter| {
             let a = addr.clone();
-            reporter.number(Some(TaskKey::current()), What::Listen { a, s: socket })
+            let (s, auto) = (socket, requested.port() == 0);
+            reporter.number(Some(TaskKey::current()), What::Listen { a, s, auto })
         });
         drop(state);
         if let Some(opened) = opened {
@@ -250,7 +252,8 @@ impl Host {
     /// Closes the host and all its listeners and connections. Closing twice is no error.
     ///
     /// Everything is closed when the future is first polled; what it waits for is that others can
-    /// have the name.
+    /// have the name. Where that can't be brought about within 10 s, as there are no descriptors or
+    /// another program holds the registry, it is done as soon as it can be.
     ///
     /// # Errors
     ///
@@ -266,7 +269,7 @@ impl Host {
         let left = if self.net.remove(&self.core) {
             self.net.engine.leave().await
         } else {
-            self.net.engine.withdraw(self.core.name.clone()).await
+            self.net.engine.withdraw(self.name()).await
         };
         left.map_err(|cause| self.net.error("close", cause).about(self.name()))
     }
@@ -279,6 +282,11 @@ impl Host {
     /// Whether nobody has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.core.lock().closed.is_none()
+    }
+
+    /// The runtime that calls uses it.
+    pub(crate) fn used_here(&self) {
+        self.net.engine.used_here();
     }
 }
 

@@ -172,7 +172,7 @@ impl Listener {
     /// # Errors
     ///
     /// [`Cause::SocketDown`] once the listener is closed, [`Cause::HostDown`],
-    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], which costs one dialer its connection.
+    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], for which one dialer is refused.
     ///
     /// # Cancel safety
     ///
@@ -237,18 +237,19 @@ impl Listener {
         let key = reporter.map(|_| knock.key());
         let mut state = host.lock();
         let refused = if let Some(why) = &state.closed {
-            Some((Cause::ConnectionRefused, why.clone()))
+            Some(why.clone())
         } else if !state.has_listener(self.addr.port(), &self.core) {
-            Some((Cause::ConnectionRefused, Cause::SocketDown))
+            Some(Cause::SocketDown)
         } else {
             match state.ports.lowest_free() {
                 Some(_) => None,
-                None => Some((Cause::PortsExhausted, Cause::PortsExhausted)),
+                None => Some(Cause::PortsExhausted),
             }
         };
-        if let Some((answer, cause)) = refused {
+        if let Some(cause) = refused {
             drop(state);
-            knock.refuse(&answer);
+            // Why, is the acceptor's business: the wire has no word for it.
+            knock.refuse(&Cause::ConnectionRefused);
             return Err(cause);
         }
         drop(state);

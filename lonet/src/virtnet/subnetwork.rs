@@ -153,6 +153,18 @@ impl Net {
         last && self.close_now()
     }
 
+    /// Closes all there is, and leaves. May wait for other processes, briefly.
+    pub(crate) fn end(&self) {
+        if self.close_now() {
+            self.engine.leave_now();
+        }
+    }
+
+    /// Whether this subnetwork has an open host of that name.
+    pub(crate) fn has(&self, host: &str) -> bool {
+        self.lock().hosts.contains_key(host)
+    }
+
     /// Closes all there is, apart from what other processes know of it. `false`: it was closed.
     fn close_now(&self) -> bool {
         let hosts = {
@@ -172,9 +184,7 @@ impl Net {
 
 impl Drop for Net {
     fn drop(&mut self) {
-        if self.close_now() {
-            self.engine.leave_now();
-        }
+        self.end();
     }
 }
 
@@ -222,6 +232,10 @@ impl SubNetwork {
         let core = self.add(name).await;
         match core {
             Ok(core) => Ok(Host::of(self.net.clone(), core)),
+            // Whatever it holds, it is shown in one line.
+            Err(cause @ Cause::InvalidName(_)) => {
+                Err(self.net.error("new host", cause).about(format!("{name:?}")))
+            }
             Err(cause) => Err(self.net.error("new host", cause).about(name)),
         }
     }
@@ -252,7 +266,8 @@ impl SubNetwork {
     /// Closes every host of this subnetwork, and leaves the network. Closing twice is no error.
     ///
     /// Everything is closed when the future is first polled; what it waits for is that other
-    /// processes can have the names.
+    /// processes can have the names, and that the directory of a random network goes with the last
+    /// one out.
     ///
     /// # Errors
     ///
@@ -289,8 +304,8 @@ impl SubNetwork {
         state.auto_close = true;
         let none = state.hosts.is_empty();
         drop(state);
-        if none && self.net.close_now() {
-            self.net.engine.leave_now();
+        if none {
+            self.net.end();
         }
     }
 

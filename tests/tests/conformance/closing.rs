@@ -1,6 +1,10 @@
 //! The close matrix (DESIGN 4.8): for each operation and closed object, serially (the operation
 //! begins after the close) and concurrently (it is blocked when the close comes).
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+use nix::sys::socket::{SockaddrIn, getpeername, getsockname};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
@@ -52,9 +56,51 @@ async fn blocked<T>(
         assert_pending!(operation);
         tokio::task::yield_now().await;
     }
-    let (result, closed) = tokio::join!(operation, close);
+    let both = async { tokio::join!(operation, close) };
+    let (result, closed) = tokio::time::timeout(HANG, both)
+        .await
+        .expect("what was blocked is woken");
     closed.unwrap();
     result
+}
+
+/// Far longer than a close takes: what takes longer hangs.
+const HANG: Duration = Duration::from_secs(20);
+
+/// Fills a connection until a write waits for the peer to read.
+async fn fill(stream: &mut Stream) {
+    loop {
+        while stream.try_write(&[7; 65536]).is_ok() {}
+        match stream.socket() {
+            Some(socket) if !waits_for_room(socket) => tokio::task::yield_now().await,
+            _ => return,
+        }
+    }
+}
+
+/// Whether the kernel has sent all that the peer's window takes, and waits for it to open: in its list
+/// of connections, that is timer 4.
+fn waits_for_room(socket: BorrowedFd<'_>) -> bool {
+    let listed = |addr: SockaddrIn| {
+        let ip = u32::from_ne_bytes(addr.ip().octets());
+        format!("{ip:08X}:{:04X}", addr.port())
+    };
+    let local = listed(getsockname(socket.as_raw_fd()).unwrap());
+    let peer = listed(getpeername(socket.as_raw_fd()).unwrap());
+    let list = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+    list.lines().any(|line| {
+        let columns: Vec<&str> = line.split_ascii_whitespace().collect();
+        columns[1..3] == [&local, &peer] && columns[5].starts_with("04:")
+    })
+}
+
+/// A write that is blocked, as nobody reads, and then a close.
+async fn blocked_write(
+    stream: &mut Stream,
+    close: impl Future<Output = Result<(), Error>>,
+) -> Cause {
+    fill(stream).await;
+    io_cause(blocked(write(stream), close).await)
 }
 
 /// `network is down`, or EOF where a read may see the peer go first.
@@ -94,18 +140,7 @@ rules! {
 
     async fn concurrent_network_closed_write(net: SubNetwork) {
         let mut w = world(net).await;
-        let result = tokio::select! {
-            biased;
-            result = write(&mut w.dialed) => result,
-            () = async {
-                for _ in 0..5000 {
-                    tokio::task::yield_now().await;
-                }
-            } => Ok(()),
-        };
-        result.unwrap();
-        w.net.close().await.unwrap();
-        assert_eq!(io_cause(write(&mut w.dialed).await), Cause::NetworkDown);
+        assert_eq!(blocked_write(&mut w.dialed, w.net.close()).await, Cause::NetworkDown);
     }
 
     async fn concurrent_network_closed_dial(net: SubNetwork) {
@@ -145,6 +180,11 @@ rules! {
         assert_eq!(io_cause(result), Cause::HostDown);
     }
 
+    async fn concurrent_own_host_closed_write(net: SubNetwork) {
+        let mut w = world(net).await;
+        assert_eq!(blocked_write(&mut w.accepted, w.alpha.close()).await, Cause::HostDown);
+    }
+
     async fn peers_host_closed(net: SubNetwork) {
         let mut w = world(net).await;
         w.alpha.close().await.unwrap();
@@ -162,6 +202,12 @@ rules! {
     async fn concurrent_peers_host_closed_read(net: SubNetwork) {
         let mut w = world(net).await;
         assert_eq!(blocked(read(&mut w.dialed), w.alpha.close()).await.unwrap(), 0);
+    }
+
+    /// The peer holds its end, and will not read.
+    async fn concurrent_peers_host_closed_write(net: SubNetwork) {
+        let mut w = world(net).await;
+        assert_eq!(blocked_write(&mut w.dialed, w.alpha.close()).await, Cause::BrokenPipe);
     }
 
     async fn listener_closed(net: SubNetwork) {
@@ -217,6 +263,16 @@ rules! {
     async fn concurrent_peers_connection_closed(net: SubNetwork) {
         let mut w = world(net).await;
         assert_eq!(blocked(read(&mut w.dialed), w.accepted.close()).await.unwrap(), 0);
+    }
+
+    /// What it had sent arrives; what was sent to it does not.
+    async fn concurrent_peers_connection_closed_write(net: SubNetwork) {
+        let mut w = world(net).await;
+        w.accepted.write_all(b"bye").await.unwrap();
+        assert_eq!(blocked_write(&mut w.dialed, w.accepted.close()).await, Cause::BrokenPipe);
+        let mut bye = Vec::new();
+        w.dialed.read_to_end(&mut bye).await.unwrap();
+        assert_eq!(bye, b"bye");
     }
 
     async fn auto_close_with_the_last_host(net: SubNetwork) {

@@ -45,8 +45,17 @@ async fn random_networks_differ_and_leave_nothing() {
     assert_ne!(one.name(), two.name());
     let dir = std::env::temp_dir().join("lonet").join(one.name());
     assert!(dir.join("registry.db").exists());
+    let alpha = one.new_host("α").await.unwrap();
     one.close().await.unwrap();
-    drop(one);
+    // Handles of what is closed keep nothing.
+    assert!(!dir.exists());
+    drop((one, alpha));
+
+    let dir = std::env::temp_dir().join("lonet").join(two.name());
+    let alpha = two.new_host("α").await.unwrap();
+    two.auto_close();
+    assert!(dir.exists());
+    alpha.close().await.unwrap();
     assert!(!dir.exists());
 }
 
@@ -59,16 +68,32 @@ async fn illegal_network_names() {
             "{name:?}: {error}"
         );
     }
+    // What would move a cursor, or end a line, is shown as a literal.
+    for (name, begins) in [
+        ("a\0b", r#"join "loneta\0b": "#),
+        ("a\nb", r#"join "loneta\nb": "#),
+        ("a/b", "join loneta/b: "),
+    ] {
+        let error = lonet::join(name).await.unwrap_err().to_string();
+        assert!(error.starts_with(begins), "{error}");
+    }
 }
 
 #[tokio::test]
 async fn the_socket_is_there_and_has_no_delay() {
     use std::os::fd::{AsFd, AsRawFd};
+
+    use nix::sys::socket::{getsockopt, sockopt};
+
     let net = lonet::join("").await.unwrap();
     let (alpha, beta) = hosts(&net).await;
     let listener = alpha.listen(":10").await.unwrap();
-    let (dialed, _accepted) = connect(&alpha, &beta, &listener).await;
+    let (dialed, accepted) = connect(&alpha, &beta, &listener).await;
     assert!(dialed.socket().unwrap().as_fd().as_raw_fd() > 2);
+    for stream in [&dialed, &accepted] {
+        let socket = stream.socket().unwrap();
+        assert!(getsockopt(&socket, sockopt::TcpNoDelay).unwrap());
+    }
 
     let net = lonet::pipenet::network("x");
     let (alpha, beta) = hosts(&net).await;

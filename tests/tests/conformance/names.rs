@@ -17,6 +17,9 @@ rules! {
             let error = net.new_host(name).await.unwrap_err();
             assert!(matches!(error.cause(), Cause::InvalidName(_)), "{name:?}: {error}");
             assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+            // As other texts that are no names or addresses, it is shown as a literal.
+            let begins = format!("new host {} {name:?}: invalid name: ", net.network());
+            assert!(error.to_string().starts_with(&begins), "{error}");
         }
     }
 
@@ -42,5 +45,21 @@ rules! {
         let error = net.new_host("α").await.unwrap_err();
         assert_eq!(error.cause(), &Cause::NetworkDown);
         assert_eq!(error.kind(), std::io::ErrorKind::NetworkDown);
+    }
+
+    /// Nobody has the host, so nobody could close it.
+    async fn a_dropped_new_host_leaves_its_name_free(net: SubNetwork) {
+        let mut opening = Box::pin(net.new_host("α"));
+        let opened = std::future::poll_fn(|cx| std::task::Poll::Ready(opening.as_mut().poll(cx)));
+        if opened.await.is_ready() {
+            return;
+        }
+        drop(opening);
+        let free = async {
+            while let Err(error) = net.new_host("α").await {
+                assert_eq!(error.cause(), &Cause::HostExists);
+            }
+        };
+        tokio::time::timeout(std::time::Duration::from_secs(20), free).await.unwrap();
     }
 }

@@ -88,4 +88,22 @@ rules! {
             assert!(matches!(cause(alpha.dial(text).await), Cause::InvalidAddr(_)), "dial({text:?})");
         }
     }
+
+    /// The acceptor is told why; the dialer, that nobody takes it.
+    async fn no_port_for_the_accepting_end(net: SubNetwork) {
+        let (alpha, beta) = hosts(&net).await;
+        let listener = alpha.listen("").await.unwrap();
+        let mut others = Vec::new();
+        while let Ok(other) = alpha.listen("").await {
+            others.push(other);
+        }
+        assert_eq!(others.len(), 65534);
+        let (accepted, dialed) = tokio::join!(listener.accept(), beta.dial("α:1"));
+        assert_eq!(cause(accepted), Cause::PortsExhausted);
+        assert_eq!(cause(dialed), Cause::ConnectionRefused);
+        // The next one finds a port.
+        drop(others.pop());
+        let (dialed, _accepted) = connect(&alpha, &beta, &listener).await;
+        assert_eq!(dialed.peer_addr().port(), 65535);
+    }
 }

@@ -1,10 +1,15 @@
 //! What a connection does with bytes (DESIGN 4.8 to 4.10, 4.12).
 
 use std::io::{ErrorKind, IoSlice};
+use std::pin::pin;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, Interest};
 
 use super::*;
+
+/// So long waits only what waits for ever.
+const TOO_LONG: Duration = Duration::from_secs(20);
 
 async fn pair(net: &SubNetwork) -> (Stream, Stream) {
     let (alpha, beta) = hosts(net).await;
@@ -56,6 +61,24 @@ rules! {
         assert_eq!(beta.listen("").await.unwrap().addr().port(), 1);
     }
 
+    async fn a_forgotten_write_half_ends_nothing(net: SubNetwork) {
+        let (dialed, mut accepted) = pair(&net).await;
+        let (mut reader, writer) = dialed.into_split();
+        writer.forget();
+        accepted.write_all(b"x").await.unwrap();
+        assert_eq!(reader.read(&mut [0; 2]).await.unwrap(), 1);
+        let mut buffer = [0; 2];
+        {
+            let mut read = Box::pin(accepted.read(&mut buffer));
+            for _ in 0..10 {
+                assert_pending!(read);
+                tokio::task::yield_now().await;
+            }
+        }
+        drop(reader);
+        assert_eq!(accepted.read(&mut buffer).await.unwrap(), 0);
+    }
+
     async fn halves_reunite(net: SubNetwork) {
         let (dialed, accepted) = pair(&net).await;
         let (reader, writer) = dialed.into_split();
@@ -89,6 +112,15 @@ rules! {
         assert_eq!(&seen[..3], b"abc");
     }
 
+    async fn reading_nothing_waits_for_nothing_and_is_no_end(net: SubNetwork) {
+        let (mut dialed, mut accepted) = pair(&net).await;
+        assert_eq!(accepted.try_read(&mut []).unwrap(), 0);
+        let nothing = async { accepted.read(&mut []).await };
+        assert_eq!(tokio::time::timeout(TOO_LONG, nothing).await.unwrap().unwrap(), 0);
+        dialed.write_all(b"x").await.unwrap();
+        assert_eq!(accepted.read(&mut [0; 2]).await.unwrap(), 1);
+    }
+
     async fn readiness_tells_the_truth(net: SubNetwork) {
         let (dialed, accepted) = pair(&net).await;
         let mut buffer = [0; 8];
@@ -102,6 +134,47 @@ rules! {
         drop(dialed);
         accepted.readable().await.unwrap();
         assert_eq!(accepted.try_read(&mut buffer).unwrap(), 0);
+    }
+
+    async fn all_who_wait_are_woken(net: SubNetwork) {
+        let (mut dialed, accepted) = pair(&net).await;
+        let accepted = std::sync::Arc::new(accepted);
+        let waits = [accepted.clone(), accepted].map(|stream| {
+            tokio::spawn(async move { stream.readable().await })
+        });
+        tokio::task::yield_now().await;
+        dialed.write_all(b"x").await.unwrap();
+        for wait in waits {
+            tokio::time::timeout(TOO_LONG, wait).await.unwrap().unwrap().unwrap();
+        }
+    }
+
+    /// Whoever polled before may be gone.
+    async fn of_a_poll_the_latest_waker_is_woken(net: SubNetwork) {
+        let (mut dialed, mut accepted) = pair(&net).await;
+        let mut nobody = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(pin!(accepted.read_u8()).poll(&mut nobody).is_pending());
+        let read = tokio::spawn(async move { accepted.read_u8().await });
+        tokio::task::yield_now().await;
+        dialed.write_all(b"x").await.unwrap();
+        let read = tokio::time::timeout(TOO_LONG, read).await.unwrap();
+        assert_eq!(read.unwrap().unwrap(), b'x');
+    }
+
+    async fn readiness_tells_of_the_end(net: SubNetwork) {
+        let (dialed, mut accepted) = pair(&net).await;
+        assert!(!accepted.ready(Interest::WRITABLE).await.unwrap().is_write_closed());
+        accepted.shutdown().await.unwrap();
+        drop(dialed);
+        let ended = async {
+            while !accepted.ready(Interest::READABLE).await.unwrap().is_read_closed() {
+                tokio::task::yield_now().await;
+            }
+            while !accepted.ready(Interest::WRITABLE).await.unwrap().is_write_closed() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(TOO_LONG, ended).await.unwrap();
     }
 
     async fn a_full_connection_is_not_writable(net: SubNetwork) {

@@ -211,6 +211,20 @@ mod victims {
         }
     }
 
+    /// What it waits for, its node holds.
+    #[lonet::test(timeout = "2s")]
+    #[ignore = "fails"]
+    async fn blocks_for_its_node(scenario: Scenario) -> Result<()> {
+        let fifo = scenario.data_dir("α").join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec sleep 1000 > \"$0\""]).arg(&fifo);
+        let _alpha = scenario.command("α", shell).await?;
+        std::fs::read(&fifo)?;
+        println!("has come to itself");
+        Ok(())
+    }
+
     #[lonet::test(timeout = "10s", trace = "α:10 listen\n α:9 close")]
     #[ignore = "fails"]
     async fn asserts_what_did_not_happen(scenario: Scenario) -> Result<()> {
@@ -288,6 +302,27 @@ fn check(victim: &str, expected: Expect) {
     let page = &text[begin.unwrap_or_else(|| panic!("no page in {text}"))..];
     let page = page.split("\n\nfailures:").next().unwrap();
     expected.assert_eq(&redact(page));
+}
+
+/// The nodes of a body that is blocked are stopped: that may be what it waits for.
+#[test]
+fn a_blocked_body_may_come_to_itself() {
+    let output = command("blocks_for_its_node")
+        .arg("--nocapture")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("has come to itself"), "{text}");
+}
+
+#[test]
+fn a_deadline_is_scaled() {
+    let output = command("blocks_for_its_node")
+        .env("LONET_TIMEOUT", "0.5")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("did not end within 1.0 s"), "{text}");
 }
 
 #[test]
@@ -491,7 +526,7 @@ fn a_trace_that_does_not_hold() {
 
         artifacts: …
 
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        to have the expectation rewritten, put it into a file, `trace_file = "….trace"` in place of `trace = "…"`, and run the test with UPDATE_EXPECT=1
 
     "##]],
     );

@@ -540,3 +540,55 @@ async fn syntax_errors_say_where(scenario: Scenario) -> Result<()> {
     }
     Ok(())
 }
+
+/// A listener that asks for no port, and a dial beside it; their order is nothing that a trace sees.
+async fn a_listener_beside_a_dial(scenario: Scenario, listens_first: bool) -> Result<()> {
+    scenario.host("β").await?;
+    let alpha = scenario.host("α").await?;
+    let listens = {
+        let alpha = alpha.clone();
+        async move {
+            let listens = async move {
+                let listener = alpha.listen("").await;
+                alpha.mark("listens");
+                listener
+            };
+            tokio::spawn(listens).await
+        }
+    };
+    let dials = async move {
+        let dials = async move {
+            let refused = alpha.dial("β:9").await.is_err();
+            alpha.mark(format!("refused {refused}"));
+        };
+        tokio::spawn(dials).await
+    };
+    let _listener = if listens_first {
+        let listener = listens.await??;
+        dials.await?;
+        listener
+    } else {
+        dials.await?;
+        listens.await??
+    };
+    scenario.until("α mark listens").await?;
+    scenario.until("α mark refused true").await?;
+    let written = scenario.trace().to_string();
+    assert_eq!(
+        written,
+        "α:$a listen\nα:$b dial β:9\nα:$b fail β:9 connection refused\n\
+         α    mark listens\nα    mark refused true\n"
+    );
+    scenario.assert_trace(&written);
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_port_that_nobody_asked_for_may_be_taken_first(scenario: Scenario) -> Result<()> {
+    a_listener_beside_a_dial(scenario, true).await
+}
+
+#[lonet::test]
+async fn a_port_that_nobody_asked_for_may_be_taken_last(scenario: Scenario) -> Result<()> {
+    a_listener_beside_a_dial(scenario, false).await
+}

@@ -1,15 +1,16 @@
 //! `UPDATE_EXPECT=1`, end to end: expectations are rewritten where they stand, once and for all.
 //!
 //! The rewritten tests are ignored tests of this binary, run as a process of their own that takes a
-//! copy of these sources for the workspace: `expect_test` finds the file to rewrite there.
+//! copy of these sources for the workspace: the file to rewrite is found there.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod victims;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::SystemTime;
 
 use lonet_harness::trace::check_syntax;
 use lonet_tests::size::is_full;
@@ -30,7 +31,9 @@ impl Copy {
         for file in [SOURCE, FILE, MANY] {
             fs::copy(workspace.join(file), root.join(file)).unwrap();
         }
-        Copy(root)
+        let copy = Copy(root);
+        copy.restore(&copy.read(SOURCE));
+        copy
     }
 
     fn read(&self, file: &str) -> String {
@@ -41,6 +44,25 @@ impl Copy {
     fn update(&self, victim: &str) {
         let output = self.run(victim, true);
         assert!(output.status.success(), "{output:?}");
+    }
+
+    /// The source, as old as if it had been compiled.
+    fn restore(&self, text: &str) {
+        fs::write(self.0.join(SOURCE), text).unwrap();
+        // What is newer than the executable is not what was compiled.
+        let source = File::options().write(true).open(self.0.join(SOURCE));
+        source
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH)
+            .unwrap();
+    }
+
+    /// What is printed when it can't be updated.
+    #[track_caller]
+    fn fails(&self, victim: &str) -> String {
+        let output = self.run(victim, true);
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     fn run(&self, victim: &str, updates: bool) -> Output {
@@ -169,4 +191,162 @@ fn an_expect_file_is_rewritten_and_stays() {
     fs::remove_file(copy.0.join(FILE)).unwrap();
     copy.update("beside");
     assert!(copy.run("beside", false).status.success());
+}
+
+/// The sources with other literals in some functions.
+#[track_caller]
+fn with_literals(source: &str, literals: &[(&str, &str)]) -> String {
+    literals
+        .iter()
+        .fold(source.to_owned(), |source, (function, new)| {
+            let (head, tail) = source.split_once(&format!("async fn {function}(")).unwrap();
+            let tail = tail.replacen(&literal(&source, function), new, 1);
+            format!("{head}async fn {function}({tail}")
+        })
+}
+
+const THRICE: &str = "r#\"\n            α mark one\n            α mark two\n        \"#";
+const BELOW: &str = "r#\"\n        α mark below\n    \"#";
+
+#[test]
+fn several_runs_of_one_literal_write_it_once() {
+    let copy = Copy::new("thrice");
+    let expected = with_literals(&copy.read(SOURCE), &[("thrice", THRICE)]);
+    copy.update("thrice");
+    assert_eq!(copy.read(SOURCE), expected);
+}
+
+#[test]
+fn a_literal_of_two_runs_that_differ_is_refused() {
+    let copy = Copy::new("differ");
+    let first = "r#\"\n            α mark ready\n        \"#";
+    let expected = with_literals(&copy.read(SOURCE), &[("of_two_runs", first)]);
+    // The first process writes; another finds it written.
+    for _ in 0..2 {
+        let page = copy.fails("of_two_runs");
+        assert!(
+            page.contains("at this point happened: β mark ready"),
+            "{page}"
+        );
+        assert!(
+            page.contains("one text can't say two runs that differ"),
+            "{page}"
+        );
+        assert_eq!(copy.read(SOURCE), expected);
+    }
+}
+
+/// Each process knows where its literal was compiled, and that others have written above.
+#[test]
+fn processes_rewrite_one_source_in_any_order() {
+    let copy = Copy::new("processes");
+    let before = copy.read(SOURCE);
+    let up_to_date = literal(&before, "up_to_date");
+    let expected = [
+        ("out_of_date", &*up_to_date),
+        ("thrice", THRICE),
+        ("below", BELOW),
+    ];
+    let expected = with_literals(&before, &expected);
+    for order in [
+        ["out_of_date", "thrice", "below"],
+        ["below", "out_of_date", "thrice"],
+    ] {
+        copy.restore(&before);
+        for victim in order {
+            copy.update(victim);
+        }
+        assert_eq!(copy.read(SOURCE), expected);
+    }
+}
+
+#[test]
+fn a_source_that_has_changed_is_not_touched() {
+    let copy = Copy::new("changed");
+    let before = copy.read(SOURCE);
+    let newer = format!("// One line more.\n{before}");
+    copy.restore(&newer);
+    let page = copy.fails("thrice");
+    assert!(page.contains("updates/victims.rs:"), "{page}");
+    assert!(page.contains("run the test again"), "{page}");
+    assert_eq!(copy.read(SOURCE), newer);
+
+    // The same literal, but nobody knows whether it is the one that was compiled.
+    copy.restore(&before);
+    fs::write(copy.0.join(SOURCE), &before).unwrap();
+    copy.fails("thrice");
+    assert_eq!(copy.read(SOURCE), before);
+
+    // Between two processes of one build.
+    copy.restore(&before);
+    copy.update("thrice");
+    let after = copy.read(SOURCE) + "\n";
+    fs::write(copy.0.join(SOURCE), &after).unwrap();
+    copy.fails("below");
+    assert_eq!(copy.read(SOURCE), after);
+}
+
+/// `expect_test` patches the text that it read first: it has to know of what else is written.
+#[test]
+fn literals_of_other_assertions_are_left_to_them() {
+    let copy = Copy::new("others");
+    let trace = "r#\"\n        α mark one\n        α mark two\n    \"#";
+    let expected = with_literals(&copy.read(SOURCE), &[("with_others", trace)]);
+    let other = "r#\"\n        one\n        two\n    \"#";
+    let expected = expected.replace("expect![[\"?\"]]", &format!("expect![[{other}]]"));
+    copy.update("with_others");
+    assert_eq!(copy.read(SOURCE), expected);
+}
+
+#[test]
+fn a_file_that_is_missing_is_written_when_asked_for() {
+    let copy = Copy::new("missing");
+    for (victim, text) in [
+        ("in_a_file", "α mark one\nα mark two\n"),
+        ("of_the_attribute", "α mark one\n"),
+    ] {
+        let file = format!("tests/tests/updates/new/{victim}.trace");
+        let output = copy.run(victim, false);
+        let page = String::from_utf8_lossy(&output.stdout).into_owned()
+            + &String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(
+            page.contains(&format!("{victim}.trace does not exist")),
+            "{page}"
+        );
+        assert!(page.contains("UPDATE_EXPECT=1"), "{page}");
+        assert!(!copy.0.join(&file).exists());
+
+        copy.update(victim);
+        assert_eq!(copy.read(&file), text);
+        assert!(copy.run(victim, false).status.success());
+
+        // An old one keeps its comments, and how its lines end.
+        fs::write(copy.0.join(&file), "# why\r\nα mark one\r\nα mark gone\r\n").unwrap();
+        copy.update(victim);
+        let text = format!("# why\n{text}").replace('\n', "\r\n");
+        assert_eq!(copy.read(&file), text);
+    }
+}
+
+#[test]
+fn a_file_that_is_no_text_is_not_touched() {
+    let copy = Copy::new("latin1");
+    for victim in ["in_a_file", "of_the_attribute"] {
+        let file = copy
+            .0
+            .join(format!("tests/tests/updates/new/{victim}.trace"));
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, b"# gr\xfc\xdfe\n").unwrap();
+        for updates in [false, true] {
+            let output = copy.run(victim, updates);
+            assert!(!output.status.success());
+            let page = String::from_utf8_lossy(&output.stdout);
+            assert!(
+                page.contains(&format!("{victim}.trace is no text: byte 4 is not UTF-8")),
+                "{page}"
+            );
+            assert_eq!(fs::read(&file).unwrap(), b"# gr\xfc\xdfe\n");
+        }
+    }
 }

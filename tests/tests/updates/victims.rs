@@ -159,3 +159,62 @@ async fn many(scenario: Scenario) -> Result<()> {
     scenario.assert_trace(expect_file!["many.trace"]);
     Ok(())
 }
+
+async fn marks(scenario: &Scenario, texts: &[&str]) -> Result<()> {
+    let alpha = scenario.host("α").await?;
+    for text in texts {
+        alpha.mark(text);
+    }
+    Ok(())
+}
+
+#[lonet::test(repeat = 3)]
+#[ignore = "its expectation is rewritten"]
+async fn thrice(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one", "two"]).await?;
+    for _ in 0..2 {
+        scenario.assert_trace(expect![[""]]);
+    }
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its expectation is rewritten"]
+async fn of_two_runs(scenario: Scenario) -> Result<()> {
+    for host in ["α", "β"] {
+        scenario.host(host).await?.mark("ready");
+        scenario.assert_trace(expect![[""]]);
+    }
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its expectation is rewritten"]
+async fn below(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["below"]).await?;
+    scenario.assert_trace(expect![[""]]);
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its expectations are rewritten"]
+async fn with_others(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one", "two"]).await?;
+    scenario.assert_trace(expect![[""]]);
+    expect![["?"]].assert_eq("one\ntwo\n");
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its expectation is rewritten"]
+async fn in_a_file(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one", "two"]).await?;
+    scenario.assert_trace(expect_file!["new/in_a_file.trace"]);
+    Ok(())
+}
+
+#[lonet::test(trace_file = "new/of_the_attribute.trace", repeat = 2)]
+#[ignore = "its expectation is rewritten"]
+async fn of_the_attribute(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one"]).await
+}

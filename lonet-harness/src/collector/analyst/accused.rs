@@ -4,9 +4,9 @@
 //! already is a failure, may leave half a line, and may have lost what it was about to say. The
 //! reporter of roles is our own; it is held to the protocol by our tests, not by those of users.
 
-use lonet::trace::What;
+use lonet::trace::{Record, What};
 
-use super::{Analyst, Reported};
+use super::{Analyst, Node, Reported};
 use crate::process::wire::Ended;
 use crate::trace::causality::Graph;
 use crate::trace::problems;
@@ -27,6 +27,37 @@ impl Analyst {
         }));
         problems.extend(self.contradictions());
         problems
+    }
+
+    /// What is wrong with a record by itself: it is left out. A reporter of our own gives none such.
+    pub(super) fn forbidden(&self, process: usize, record: &Record) -> Option<String> {
+        let node = self.processes[process].node;
+        let is_role = node.is_some_and(|node| self.nodes.get(&node).is_some_and(Node::is_role));
+        if process == 0 || is_role {
+            return None;
+        }
+        if record.n == 0 {
+            return Some("gave a record the number 0; they count from 1".to_owned());
+        }
+        let (host, only_harness) = match &record.e {
+            What::Up { h } | What::Down { h } | What::Mark { h, .. } => (Some(h), None),
+            What::Here {} => (None, Some("here")),
+            What::Spawn { .. } => (None, Some("spawn")),
+            What::Exit { .. } => (None, Some("exit")),
+            What::Kill { .. } => (None, Some("kill")),
+            What::Pause { .. } => (None, Some("pause")),
+            What::Resume { .. } => (None, Some("resume")),
+            What::Terminate { .. } => (None, Some("terminate")),
+            What::Restart { .. } => (None, Some("restart")),
+            _ => (None, None),
+        };
+        if let Some(kind) = only_harness {
+            return Some(format!(
+                "sent a `{kind}` record, which only the test itself does"
+            ));
+        }
+        let illegal = lonet::check_name(host?).err()?;
+        Some(format!("told of a host that can't be: {illegal}"))
     }
 
     /// What can't be true of what they reported.

@@ -78,6 +78,9 @@ fn wildcards_and_variables() {
     holds(&trace, &PING_PONG.replace('β', "$b").replace('α', "$a"));
     holds(&trace, &PING_PONG.replace('β', "_"));
     fails(&trace, &PING_PONG.replace(['β', 'α'], "$b"));
+    // Different variables are different hosts.
+    let named = PING_PONG.replace('β', "$b").replace('α', "$a");
+    fails(&trace, &named.replace("$a:10 listen", "$c:10 listen"));
     fails(
         &trace,
         &PING_PONG.replace(":1 ", ":$p ").replace(":10", ":$p"),
@@ -97,6 +100,25 @@ fn contains_takes_some_of_the_events() {
             .check_contains("β:1 close α:1\nα:1 close β:1")
             .is_err()
     );
+}
+
+/// Of two that are alike and concurrent, either may be the one.
+#[test]
+fn contains_looks_at_all_that_are_alike() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    for before in ["one", "two"] {
+        let task = w.task(alpha);
+        w.mark(task, before);
+        w.mark(task, "same");
+    }
+    w.join(alpha);
+    let trace = w.trace();
+    for before in ["one", "two"] {
+        trace.contains(format!("α mark same\nα mark {before}"));
+    }
+    let both = "α mark same\nα mark same\nα mark one";
+    assert!(trace.check_contains(both).is_err());
 }
 
 #[test]
@@ -191,4 +213,29 @@ fn counting_and_finding() {
     let close = trace.find("β:1 close _").unwrap().unwrap();
     assert!(trace.concurrent(closes[0], close));
     assert!(trace.find("nonsense").is_err());
+}
+
+/// Nothing is known of it, so nothing is said.
+#[test]
+fn an_event_reported_later_is_not_concurrent() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, "one");
+    let before = Trace::whole(std::sync::Arc::new(w.graph()));
+    let beta = w.spawn("β");
+    w.mark(beta, "two");
+    let after = Trace::whole(std::sync::Arc::new(w.graph()));
+    let (one, two) = (&after.events()[0], &after.events()[1]);
+    assert!(after.concurrent(one, two));
+    assert!(!before.concurrent(one, two) && !before.concurrent(two, one));
+    assert!(!before.happens_before(one, two) && !before.happens_before(two, one));
+}
+
+#[test]
+fn a_file_that_is_missing_says_nothing() {
+    let missing = expect_test::expect_file!["no/such.trace"];
+    let mismatch = ping_pong().check_contains(&missing).unwrap_err();
+    let page = mismatch.to_string();
+    assert!(page.ends_with("no/such.trace does not exist\n"), "{page}");
+    assert!(page.starts_with("no expected trace: /"), "{page}");
 }

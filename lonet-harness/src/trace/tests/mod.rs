@@ -1,11 +1,15 @@
 //! Tests of traces, by topic. `world` simulates executions for all of them.
 
+mod counting;
 mod diagrams;
+mod hints;
 mod holds;
 mod lines;
+mod literals;
 mod messages;
 mod nearest;
 mod oracle;
+mod ports;
 mod records;
 mod relation;
 mod simulation;

@@ -162,3 +162,40 @@ fn a_reused_port_orders_lines_that_name_it() {
     trace.contains(text("_"));
     assert!(trace.check_contains(text("1")).is_err());
 }
+
+/// One direction of a socket is in sequence, whatever orders the task that reads it.
+#[test]
+fn what_is_received_comes_in_sequence() {
+    let recv =
+        |bytes: u32| format!("{{\"recv\":{{\"a\":\"α:1\",\"p\":\"β:1\",\"s\":2,\"b\":{bytes}}}}}");
+    let trace = trace(&[&[
+        ("1u", LISTEN, ""),
+        ("1u", ACCEPT, ""),
+        ("1u", recv(4).as_str(), ""),
+        ("1u", recv(5).as_str(), ""),
+    ]])
+    .data();
+    assert!(ordered(&trace, "α:1 recv _ 4", "α:1 recv _ 5"));
+}
+
+/// Also where equal events that are concurrent make it a search.
+#[test]
+fn a_reused_port_orders_lines_in_a_search() {
+    let dial = |port: u32| format!("{{\"dial\":{{\"a\":\"β:1\",\"p\":\"α:{port}\"}}}}");
+    let fail = |d: u32, port: u32| {
+        format!("{{\"fail\":{{\"a\":\"β:1\",\"p\":\"α:{port}\",\"d\":{d},\"x\":\"refused\"}}}}")
+    };
+    let trace = trace(&[&[
+        ("1", dial(20).as_str(), ""),
+        ("1", fail(1, 20).as_str(), ""),
+        ("2", dial(30).as_str(), ""),
+        ("2", fail(3, 30).as_str(), ""),
+        ("3", mark("same").as_str(), ""),
+        ("4", mark("same").as_str(), ""),
+    ]]);
+    let text = |of: u32| format!("β:1 dial α:{of}\nβ:1 fail α:{of} refused\n");
+    let marks = "β mark same\nβ mark same\n";
+    trace.assert([text(20), text(30), marks.to_owned()].concat());
+    let swapped = [text(30), text(20), marks.to_owned()].concat();
+    assert!(trace.check(swapped).is_err());
+}

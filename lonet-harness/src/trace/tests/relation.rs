@@ -102,8 +102,8 @@ proptest! {
         let graph = std::sync::Arc::new(Graph::build(processes));
         prop_assert_eq!(graph.order.len(), graph.label_of.len());
         for (index, &node) in graph.order.iter().enumerate() {
-            for &(cause, _) in graph.before.of(node) {
-                prop_assert!((graph.place[cause as usize] as usize) < index);
+            for (cause, _) in graph.before(node) {
+                prop_assert!(graph.order[..index].contains(&cause));
             }
         }
         for trace in [super::Trace::whole(graph.clone()), super::Trace::past(graph, here)] {
@@ -185,4 +185,27 @@ fn accepts_one_after_the_other_are_concurrent() {
     assert!(!graph.reaches(node(first), node(second)));
     assert!(graph.reaches(node(first), node(after)));
     assert!(graph.reaches(node(second), node(after)));
+}
+
+/// What its peers read was the end that its own death made.
+#[test]
+fn a_kill_of_who_has_died_before_is_no_cause() {
+    let caused = |status: &str| {
+        let mut w = World::new();
+        let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+        let listener = w.listen(alpha, 10);
+        let dial = w.dial(beta, "α:10");
+        let end = w.accept(alpha, listener, dial);
+        w.connect(beta, dial);
+        w.exit(beta, status);
+        w.kill(beta);
+        w.read(alpha, end, 0);
+        w.mark(alpha, "read");
+        w.join(alpha);
+        let trace = w.trace();
+        let [kill, read] = ["! kill β", "α mark read"].map(|line| trace.find(line).unwrap());
+        trace.happens_before(kill.unwrap(), read.unwrap())
+    };
+    assert!(caused("signal 9"));
+    assert!(!caused("signal 6"));
 }

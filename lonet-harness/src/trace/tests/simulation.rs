@@ -116,10 +116,12 @@ impl Simulation {
             }
             2 => {
                 let port = 1000 + self.listeners.len() as u16;
-                let listener = self.world.listen(task, port);
-                let host = ["α", "β", "γ", "δ"][task.0 - 1];
-                self.listeners
-                    .push((task, listener, format!("{host}:{port}")));
+                let listener = match (*number).is_multiple_of(3) {
+                    true => self.world.listen_any(task),
+                    false => self.world.listen(task, port),
+                };
+                let addr = self.world.address(listener);
+                self.listeners.push((task, listener, addr));
             }
             3..=5 => {
                 let listeners: Vec<usize> = (0..self.listeners.len()).collect();

@@ -186,6 +186,77 @@ fn the_text_does_not_depend_on_which_task_was_first() {
     assert_eq!(run(0), run(1));
 }
 
+/// Two tasks say the same in another order: what is told of each is told of both, and only where it
+/// stands tells them apart.
+#[test]
+fn the_text_does_not_depend_on_which_of_two_that_say_the_same_was_first() {
+    let run = |texts: [[&str; 4]; 2]| {
+        let mut w = World::new();
+        let alpha = w.spawn("α");
+        for texts in texts {
+            let task = w.task(alpha);
+            for text in texts {
+                w.mark(task, text);
+            }
+        }
+        w.join(alpha);
+        w.trace().to_string()
+    };
+    let [a, b] = [["z", "d", "b", "c"], ["z", "d", "c", "b"]];
+    assert_eq!(run([a, b]), run([b, a]));
+}
+
+/// The same where the choice shows: what each of them leads to stands above the other dial.
+#[test]
+fn the_text_does_not_depend_on_which_of_two_alike_was_first() {
+    let run = |first: usize| {
+        let mut w = World::new();
+        let (alpha, gamma, beta) = (w.spawn("α"), w.spawn("γ"), w.spawn("β"));
+        let listener = w.listen(gamma, 10);
+        let (dialing, marking) = ([w.task(beta), w.task(beta)], [w.task(alpha), w.task(alpha)]);
+        for index in [first, 1 - first] {
+            let dial = w.dial(dialing[index], "γ:10");
+            w.accept(gamma, listener, dial);
+            w.connect(dialing[index], dial);
+            let connected = w.latest(beta);
+            w.until(marking[index], connected);
+            w.mark(marking[index], ["one", "two"][index]);
+        }
+        for process in [alpha, beta, gamma] {
+            w.join(process);
+        }
+        w.trace().to_string()
+    };
+    assert_eq!(run(0), run(1));
+}
+
+/// The last dial comes after all that could race with it, but its port is one that raced.
+#[test]
+fn a_port_that_is_a_raced_ones_again_becomes_a_variable() {
+    let run = |first: usize| {
+        let mut w = World::new();
+        let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+        let listener = w.listen(alpha, 10);
+        let tasks = [w.task(beta), w.task(beta)];
+        let mut dials = Vec::new();
+        for index in [first, 1 - first] {
+            dials.push(w.dial(tasks[index], ["α:20", "α:10"][index]));
+        }
+        let (failing, connecting) = (dials[first], dials[1 - first]);
+        w.fail(tasks[0], failing, "connection refused");
+        w.accept(alpha, listener, connecting);
+        w.connect(tasks[1], connecting);
+        let connected = w.latest(beta);
+        w.until(tasks[0], connected);
+        w.dial(tasks[0], "α:30");
+        w.join(beta);
+        w.join(alpha);
+        w.trace().hosts(&["β"]).to_string()
+    };
+    assert!(run(0).contains("β:$c dial    α:30"), "{}", run(0));
+    assert_eq!(run(0), run(1));
+}
+
 /// The second dial follows the first, but its port depends on whether that was free again.
 #[test]
 fn a_port_that_races_with_a_close_becomes_a_variable() {
@@ -240,6 +311,32 @@ fn raced_literals_that_hold_by_luck_are_replaced() {
             α:$b close   γ:1
             γ:1  connect α:$b
             γ:1  close   α:$b
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_first_event_is_not_parted_from_the_old_one() {
+    update(
+        &ping_pong(),
+        "
+            β:1 dial α:10
+            α:1 accept β:1
+            β:1 connect α:1
+
+            α:1 close β:1
+            β:1 close α:1
+            α:10 close
+        ",
+        expect![[r#"
+            α:10 listen
+            β:1  dial    α:10
+            α:1  accept  β:1
+            β:1  connect α:1
+
+            α:1  close   β:1
+            β:1  close   α:1
+            α:10 close
         "#]],
     );
 }

@@ -238,12 +238,27 @@ impl World {
     }
 
     pub(super) fn listen(&mut self, task: T, port: u16) -> Listener {
+        assert!(self.processes[task.0].ports.insert(port));
+        self.listen_at(task, port, false)
+    }
+
+    /// At the lowest free port.
+    pub(super) fn listen_any(&mut self, task: T) -> Listener {
+        let port = self.lowest(task.0);
+        self.listen_at(task, port, true)
+    }
+
+    fn listen_at(&mut self, task: T, port: u16, auto: bool) -> Listener {
         let T(process, _) = task;
         let a = addr(&self.processes[process].host, port);
-        assert!(self.processes[process].ports.insert(port));
         let s = self.socket(process);
         let freed = self.freed(process, port);
-        let id = self.record(Some(task), What::Listen { a: a.clone(), s }, &freed);
+        let what = What::Listen {
+            a: a.clone(),
+            s,
+            auto,
+        };
+        let id = self.record(Some(task), what, &freed);
         self.listeners.push(ListenerState {
             process,
             s,
@@ -254,7 +269,16 @@ impl World {
         Listener(self.listeners.len() - 1)
     }
 
+    pub(super) fn address(&self, listener: Listener) -> String {
+        self.listeners[listener.0].addr.to_string()
+    }
+
     pub(super) fn close_listener(&mut self, task: T, listener: Listener) {
+        self.close_listener_by(Some(task), listener);
+    }
+
+    /// With no task: lonet itself closes.
+    pub(super) fn close_listener_by(&mut self, task: Option<T>, listener: Listener) {
         let state = &mut self.listeners[listener.0];
         state.open = false;
         let (a, s, known, process) = (
@@ -264,17 +288,20 @@ impl World {
             state.process,
         );
         let port = a.port();
-        let id = self.record(
-            Some(task),
-            What::Close {
-                a,
-                p: None,
-                s,
-                w: 0,
-            },
-            &known,
-        );
+        let what = What::Close {
+            a,
+            p: None,
+            s,
+            w: 0,
+        };
+        let id = self.record_in(process, task, what, &known);
         self.free(process, port, id);
+    }
+
+    /// lonet itself says that the host is closed.
+    pub(super) fn down(&mut self, of: T) {
+        let h = self.processes[of.0].host.clone();
+        self.record_in(of.0, None, What::Down { h }, &Known::new());
     }
 
     pub(super) fn dial(&mut self, task: T, to: &str) -> Dial {

@@ -145,6 +145,8 @@ class Dialing:
         reply = parse_reply(line, self._net.network)
         if isinstance(reply, str):
             raise error_of_reply(reply)
+        if reply.host != self.target.host:
+            raise ProtocolError(f"{reply} answered, which is not {self.target.host}'s")
         with STATE:
             down = self._host.down()
             if down is not None:

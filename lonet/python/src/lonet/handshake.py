@@ -125,6 +125,8 @@ def error_of_reply(text: str) -> Error:
         return ConnectionRefused()
     prefix = "protocol error: "
     what = text[len(prefix) :] if text.startswith(prefix) else text
+    if not what:
+        what = "refused without a reason"
     # These are the peer's words: they must not move a terminal's cursor.
     if any(unicodedata.category(char) == "Cc" for char in what):
         what = quote(what)

@@ -103,11 +103,7 @@ class LoopbackNet(Net):
         if last:
             self.close()
             return
-        try:
-            self.registry.withdraw(host.name)
-        except (Error, OSError) as why:
-            error = why if isinstance(why, Error) else of_system(why)
-            raise error._of("close", self.network, subject=host.name) from why
+        self.registry.withdraw(host.name)
 
     def set_auto_close(self) -> None:
         """Closes when the last host does; at once if there is none."""

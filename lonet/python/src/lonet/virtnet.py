@@ -131,13 +131,15 @@ class HostState:
             down = self.down()
             if down is not None:
                 raise down
+            auto: dict[str, Any] = {}
             if port == 0:
                 port = self.take_port()
+                auto = {"auto": True}
             elif not self.ports.take(port):
                 raise AddrInUse()
             listener = ListenerState(self, Addr(self.name, port))
             self.listeners[port] = listener
-            record = self.net.number("listen", a=str(listener.addr), s=listener.s)
+            record = self.net.number("listen", a=str(listener.addr), s=listener.s, **auto)
         self.net.write(record)
         return listener
 

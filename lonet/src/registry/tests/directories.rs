@@ -44,12 +44,26 @@ fn ours_are_repaired_where_that_opens_nothing() {
         drop(tmp.dir("x"));
         assert_eq!(mode(&tmp.base()), 0o1777);
     }
-    for network in [0o500, 0o300, 0o0] {
+    for network in [0o500, 0o300, 0o0, 0o1700, 0o2700, 0o4700] {
         let tmp = Tmp::new();
         let path = tmp.dir("x").path().to_owned();
         chmod(&path, network);
         drop(tmp.join("x"));
         assert_eq!(mode(&path), 0o700);
+    }
+}
+
+#[test]
+fn lock_files_are_for_their_owner() {
+    let tmp = Tmp::new();
+    let member = Member::of(NetworkDir::random_in(&tmp.0).unwrap().into());
+    member.announce("α").unwrap();
+    let dir = tmp.base().join(&entries(&tmp.base())[0]);
+    for file in entries(&dir) {
+        // The registry's mode is SQLite's business.
+        if file != "registry.db" {
+            assert_eq!(mode(&dir.join(&file)), 0o600, "{file}");
+        }
     }
 }
 
@@ -262,6 +276,35 @@ fn a_sweep_removes_what_is_marked_and_dead() {
     expected.sort_unstable();
     assert_eq!(entries(&tmp.base()), expected);
     drop(named);
+}
+
+/// What a link leads to lies elsewhere, and what is another user's is theirs to sweep.
+#[test]
+fn a_sweep_leaves_links_and_what_belongs_to_others() {
+    let tmp = Tmp::new();
+    drop(tmp.dir("named"));
+    leftover(&tmp, "r-000000000001");
+    fs::rename(tmp.base().join("r-000000000001"), tmp.0.join("away")).unwrap();
+    symlink(tmp.0.join("away"), tmp.base().join("r-000000000001")).unwrap();
+    let mut expected = vec!["named", "r-000000000001"];
+    // Only root can make a file that belongs to another user.
+    if geteuid().is_root() {
+        leftover(&tmp, "r-000000000002");
+        chown(tmp.base().join("r-000000000002"), Some(54321), None).unwrap();
+        expected.push("r-000000000002");
+    }
+    sweep::sweep(&tmp.base());
+    assert_eq!(entries(&tmp.base()), expected);
+}
+
+#[test]
+fn what_is_kept_is_not_swept() {
+    let tmp = Tmp::new();
+    let dir = NetworkDir::random_in(&tmp.0).unwrap();
+    let name = dir.name().to_owned();
+    dir.keep().unwrap();
+    sweep::sweep(&tmp.base());
+    assert_eq!(entries(&tmp.base()), [name]);
 }
 
 #[test]

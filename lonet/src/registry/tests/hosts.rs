@@ -5,7 +5,9 @@ use std::net::SocketAddrV4;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use super::super::directory::PATIENCE;
 use super::super::flock::{self, Kind};
 use super::super::{Liveness, Lookup, Registry};
 use super::{Member, Tmp, entries, nobody};
@@ -25,10 +27,10 @@ fn a_name_is_found_until_it_is_withdrawn() {
     assert_eq!(a.announce("α"), Err(Cause::HostExists));
     assert_eq!(b.announce("α"), Err(Cause::HostExists));
     // Not ours to withdraw.
-    b.registry.withdraw("α").unwrap();
+    b.withdraw("α");
     assert_eq!(b.registry.lookup("α"), Ok(Lookup::At(a.osladdr)));
 
-    a.registry.withdraw("α").unwrap();
+    a.withdraw("α");
     assert_eq!(b.registry.lookup("α"), Ok(Lookup::Gone));
     assert_eq!(b.registry.lookup("β"), Ok(Lookup::Never));
     b.announce("α").unwrap();
@@ -62,13 +64,66 @@ fn closing_frees_the_names_and_the_lease() {
     assert_eq!(a.announce("γ"), Err(Cause::NetworkDown));
     assert_eq!(a.registry.lookup("α"), Err(Cause::NetworkDown));
     assert_eq!(a.registry.try_lookup("α"), Some(Err(Cause::NetworkDown)));
-    assert_eq!(a.registry.withdraw("β"), Ok(()));
+    a.withdraw("β");
     assert_eq!(b.registry.lookup("β"), Ok(Lookup::At(b.osladdr)));
     drop((a, b));
     assert_eq!(
         entries(&tmp.base().join("x")),
         ["here", "registry.db", "writer"]
     );
+}
+
+/// A program that has the registry to itself until the transaction ends.
+fn holding_the_registry(tmp: &Tmp) -> rusqlite::Connection {
+    let other = rusqlite::Connection::open(tmp.base().join("x/registry.db")).unwrap();
+    other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    other
+}
+
+#[test]
+fn a_name_that_cannot_be_withdrawn_now_is_free_soon() {
+    let tmp = Tmp::new();
+    let (a, b) = (tmp.join("x"), tmp.join("x"));
+    for host in ["α", "β", "γ"] {
+        a.announce(host).unwrap();
+    }
+    let other = holding_the_registry(&tmp);
+    a.registry.give_back("α");
+    a.registry.withdraw_at_once();
+    a.registry.give_back("β");
+    a.registry.withdraw_at_once();
+    drop(other);
+    // Whoever gave it back can have it at once, and keeps it; what was not given back stays.
+    a.announce("α").unwrap();
+    while b.registry.lookup("β") != Ok(Lookup::Gone) {
+        thread::yield_now();
+    }
+    b.announce("β").unwrap();
+    for host in ["α", "γ"] {
+        assert_eq!(b.announce(host), Err(Cause::HostExists));
+    }
+}
+
+#[test]
+fn what_must_not_wait_gives_up_soon() {
+    let tmp = Tmp::new();
+    let (a, b) = (tmp.join("x"), tmp.join("x"));
+    a.announce("α").unwrap();
+    a.announce("β").unwrap();
+    let other = holding_the_registry(&tmp);
+    let begun = Instant::now();
+    a.registry.give_back("α");
+    a.registry.withdraw_at_once();
+    assert!(!a.registry.close_at_once());
+    assert_eq!(b.registry.alive(a.osladdr), Liveness::Alive);
+    // With the lease, the rows count as gone.
+    let osladdr = a.osladdr;
+    drop(a);
+    assert_eq!(b.registry.alive(osladdr), Liveness::Dead);
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    drop(other);
+    b.announce("α").unwrap();
+    b.announce("β").unwrap();
 }
 
 /// What a killed process leaves: its rows, and its lease file with no lock on it.
@@ -123,6 +178,20 @@ fn a_lease_can_be_had_once() {
     assert_eq!(a.registry.alive(a.osladdr), Liveness::Alive);
 }
 
+/// A living host's name is never given away, so what can't be told is alive.
+#[test]
+fn a_lease_that_can_not_be_looked_at_is_alive() {
+    let tmp = Tmp::new();
+    let dead = killed(&tmp, &["α"]);
+    let lease = tmp.base().join(format!("x/lease-{dead}"));
+    let away = tmp.base().join("x/away");
+    fs::rename(&lease, &away).unwrap();
+    std::os::unix::fs::symlink(&away, &lease).unwrap();
+    let a = tmp.join("x");
+    assert_eq!(a.registry.alive(dead), Liveness::Alive);
+    assert_eq!(a.announce("α"), Err(Cause::HostExists));
+}
+
 #[test]
 fn only_loopback_is_listened_on() {
     let tmp = Tmp::new();
@@ -139,7 +208,10 @@ fn a_look_up_never_waits_for_a_writer() {
     a.announce("α").unwrap();
     let other = rusqlite::Connection::open(tmp.base().join("x/registry.db")).unwrap();
     other.execute_batch("BEGIN EXCLUSIVE").unwrap();
+    let begun = Instant::now();
     assert_eq!(a.registry.try_lookup("α"), None);
+    // Who waits for the registry does so for 10 s.
+    assert!(begun.elapsed() < Duration::from_secs(5));
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(a.registry.try_lookup("α"), Some(Ok(Lookup::At(a.osladdr))));
 

@@ -64,6 +64,11 @@ impl Member {
     fn announce(&self, host: &str) -> Result<(), Cause> {
         self.registry.announce(host)
     }
+
+    fn withdraw(&self, host: &str) {
+        self.registry.give_back(host);
+        self.registry.withdraw();
+    }
 }
 
 fn listening(listener: &TcpListener) -> SocketAddrV4 {

@@ -147,8 +147,8 @@ def _check(path: str) -> bool:
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
         raise DirectoryError(f"{path} is open to other users (mode {mode:04o}); it must be 0700")
-    if mode & 0o700 != 0o700:
-        # Made under an umask that takes rights from the owner.
+    if mode != 0o700:
+        # Made under an umask that takes rights from the owner, or where groups are inherited.
         try:
             os.chmod(path, 0o700)
         except OSError as error:

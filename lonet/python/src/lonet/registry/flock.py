@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import time
 
 SHARED = fcntl.LOCK_SH
@@ -17,14 +18,33 @@ EXCLUSIVE = fcntl.LOCK_EX
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
+#: What the owner must be allowed, whatever the umask of who makes a file.
+_MODE = 0o600
+
+
 def open_or_create(path: str) -> int:
     """Opens a file that is only there to be locked, or makes it."""
-    return os.open(path, _FLAGS | os.O_CREAT, 0o600)
+    fd = _open(path, _FLAGS | os.O_CREAT)
+    if os.fstat(fd).st_mode & _MODE != _MODE:
+        os.fchmod(fd, _MODE)
+    return fd
 
 
 def open_existing(path: str) -> int:
     """Opens a file that is only there to be locked."""
-    return os.open(path, _FLAGS)
+    return _open(path, _FLAGS)
+
+
+def _open(path: str, flags: int) -> int:
+    try:
+        return os.open(path, flags, _MODE)
+    except PermissionError:
+        # Its maker has not put the mode right yet, or was killed before.
+        found = os.lstat(path)
+        # By its path, which is safe: nobody else can put a link into the network's directory.
+        if stat.S_ISREG(found.st_mode) and found.st_mode & _MODE != _MODE:
+            os.chmod(path, _MODE)
+        return os.open(path, flags, _MODE)
 
 
 def try_lock(fd: int, kind: int) -> bool:

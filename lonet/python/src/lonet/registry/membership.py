@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from typing import Optional, Union
 
 from ..errors import Error, NetworkDown
@@ -22,6 +23,9 @@ from .sqlite import Database, Lookup
 #: How long an address without a lease is given to refuse a connection, in seconds. Over loopback
 #: that takes microseconds; whoever lets us wait is there.
 _PROBE = 0.25
+
+#: How long it takes at most until what could not be withdrawn is tried again, in seconds.
+_RETRY = 0.02
 
 #: What a fork has inherited: closing it would be SQLite's business, and its parent's.
 _inherited: list[Database] = []
@@ -39,6 +43,9 @@ class Registry:
         self._directory = directory
         self._osladdr = _text(osladdr)
         self._lock = threading.Lock()
+        #: Hosts of ours that are closed, and whose rows are still there.
+        self._leaving: set[str] = set()
+        self._retrying = threading.Lock()
         self._database: Optional[Database]
         # The lease of a dead process may have been left behind at this very address. From the
         # moment it is ours, that process's rows look alive; nobody may judge them until they are
@@ -62,15 +69,46 @@ class Registry:
         has one of this name."""
         with self._directory.writer():
             with self._lock:
+                # It may be the name of one that is closed.
+                self._withdraw_leaving()
                 dead = self._open().announce(host, self._osladdr, self._is_alive)
             if dead is not None:
                 lease.remove_dead(self._directory.path, dead)
 
     def withdraw(self, host: str) -> None:
-        """Makes this host's name free again. After :meth:`close` there is nothing to do."""
-        with self._directory.writer(), self._lock:
-            if self._database is not None:
-                self._database.withdraw(host, self._osladdr)
+        """Makes this host's name free again. If that can't be done now, it is tried again on a
+        thread of its own, until it can be, or until :meth:`close`."""
+        self._leaving.add(host)
+        if self._try_withdraw() or not self._retrying.acquire(blocking=False):
+            return
+        try:
+            retry = threading.Thread(target=self._keep_withdrawing, name="lonet-withdraw")
+            retry.daemon = True
+            retry.start()
+        except RuntimeError:
+            self._retrying.release()  # No thread to be had: the next host withdraws it.
+
+    def _keep_withdrawing(self) -> None:
+        """Until nothing is left. What keeps it from that (no descriptors, a program that holds the
+        registry) may last, and nobody tells when it ends."""
+        while not self._try_withdraw():
+            time.sleep(_RETRY)
+        self._retrying.release()
+
+    def _try_withdraw(self) -> bool:
+        try:
+            with self._directory.writer(), self._lock:
+                self._withdraw_leaving()
+        except (Error, OSError):
+            return self._database is None
+        return True
+
+    def _withdraw_leaving(self) -> None:
+        leaving = sorted(self._leaving)
+        if leaving and self._database is not None:
+            self._database.withdraw(leaving, self._osladdr)
+        # Meanwhile others may have come, but none of these: they had to be announced anew.
+        self._leaving.difference_update(leaving)
 
     def lookup(self, host: str) -> Union[SocketAddr, Lookup]:
         """Where a host is served; whether that process lives, :meth:`alive` tells."""
@@ -114,6 +152,7 @@ class Registry:
             _inherited.append(self._database)
             self._database = None
         self._lock = threading.Lock()
+        self._leaving.clear()
         self._lease.forget()
 
     def _open(self) -> Database:

@@ -52,9 +52,14 @@ class Database:
         self._path = path
         _check_file(path)
         try:
-            self._connection = sqlite3.connect(
-                path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-            )
+            try:
+                self._connection = _connect(path)
+            except sqlite3.OperationalError:
+                _permit(path)
+                self._connection = _connect(path)
+            if _permit(path):
+                self._connection.close()
+                self._connection = _connect(path)
         except sqlite3.Error as error:
             raise _explained(path, error) from error
         try:
@@ -128,11 +133,12 @@ class Database:
 
         return self._change(announce)
 
-    def withdraw(self, host: str, ours: str) -> None:
-        """Removes the row of a host that is served at ``ours``. The caller holds the writer
+    def withdraw(self, hosts: list[str], ours: str) -> None:
+        """Removes the rows of hosts that are served at ``ours``. The caller holds the writer
         lock."""
         statement = "DELETE FROM hosts WHERE hostname = ? AND osladdr = ?"
-        self._change(lambda c: c.execute(statement, (host, ours)).close())
+        rows = [(host, ours) for host in hosts]
+        self._change(lambda c: c.executemany(statement, rows).close())
 
     def forget(self, osladdr: str) -> None:
         """Removes all rows of an address. The caller holds the writer lock."""
@@ -146,7 +152,7 @@ class Database:
         if parsed is None:
             raise RegistryError(
                 f"registry {self._path} has host {debug(host)} at {debug(osladdr)}; legal are "
-                "addresses 127.x.y.z:port only"
+                "addresses 127.x.y.z:port only, and none for broadcast"
             )
         return parsed
 
@@ -197,6 +203,7 @@ def parse_osladdr(text: str) -> Optional[SocketAddr]:
         return None
     ip, port = match[1], int(match[2])
     legal = port <= 65535 and all(int(part) <= 255 for part in ip.split("."))
+    legal = legal and ip not in ("127.0.0.0", "127.255.255.255")  # Broadcast.
     return (ip, port) if legal else None
 
 
@@ -207,6 +214,24 @@ def _check_file(path: str) -> None:
         return  # What is wrong with it, SQLite finds out.
     if not stat.S_ISREG(found.st_mode):
         raise RegistryError(f"registry {path} is no regular file; remove it")
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+
+
+def _permit(path: str) -> bool:
+    """SQLite makes the file as the umask has it, which may take rights from the owner. Gives them
+    back, and says whether it did; a registry that holds something is as somebody wants it."""
+    try:
+        found = os.lstat(path)
+        if not stat.S_ISREG(found.st_mode) or found.st_size or found.st_mode & 0o600 == 0o600:
+            return False
+        # By its path, as only SQLite may open it; nobody else can put a link there.
+        os.chmod(path, 0o600)
+    except OSError:
+        return False
+    return True
 
 
 def _is_complete(connection: sqlite3.Connection) -> bool:

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import socket
+import struct
 import threading
 from typing import Any, Optional
 
@@ -18,6 +19,10 @@ SOCKET_NAME = "trace.sock"
 
 #: The name of the file in a network's directory that asks for ``send`` and ``recv``.
 DATA_NAME = "trace.data"
+
+#: How long a collector is waited for whose queue is full, in seconds. It does nothing but read, so
+#: there is room again in microseconds, unless its process is stopped.
+_PATIENCE = 2
 
 #: The version of the protocol that ``hello`` names.
 PROTOCOL_VERSION = 1
@@ -110,10 +115,20 @@ def _dial(directory: str) -> Optional[socket.socket]:
         return None
     connection = _Socket(socket.AF_UNIX)
     try:
+        # A connect waits for room in the listener's queue, and has no bound but this one.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _PATIENCE, 0))
         connection.connect(f"/proc/self/fd/{held}/{SOCKET_NAME}")
+        # None for what is written.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", 0, 0))
     except (FileNotFoundError, ConnectionRefusedError):
         connection.close()
         return None
+    except BlockingIOError:
+        connection.close()
+        raise OSError(
+            f"{os.path.join(directory, SOCKET_NAME)} has taken nobody for {_PATIENCE} s; the process"
+            " that collects the trace is stopped, or hangs"
+        ) from None
     except BaseException:
         connection.close()
         raise
