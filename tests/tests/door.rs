@@ -559,12 +559,12 @@ async fn dial_into(
         .0
 }
 
-/// However long the port, and whatever the reply is said to be of.
+/// However long the port.
 #[tokio::test]
 async fn what_follows_a_reply_is_the_users() {
     let net = lonet::join("").await.unwrap();
     let beta = net.new_host("β").await.unwrap();
-    for peer in ["α:1", "α:12", "α:345", "α:6789", "α:65535", "another:1"] {
+    for peer in ["α:1", "α:12", "α:345", "α:6789", "α:65535"] {
         for bytewise in [false, true] {
             let answer = reply(&net).replace("α:1", peer) + "welcome";
             let dialed = dial_into(&net, &beta, answer.as_bytes(), bytewise).await;
