@@ -162,7 +162,8 @@ impl Loopback {
         if self.registry.close_at_once() {
             return;
         }
-        // With the OS listener, so that nobody else gets the address that the rows still name.
+        // It keeps the lease while the rows name its address. The OS listener is shut by now, which
+        // frees a port that the kernel chose: for so long another program could have it.
         let own = self.clone();
         // Without a thread, the lease is given up when the last handle is.
         let _ = thread::Builder::new()
