@@ -67,6 +67,7 @@ fn trace_to_match() -> &'static Trace {
             What::Listen {
                 a: addr("α:10"),
                 s: 1,
+                auto: false,
             },
             What::Dial {
                 a: b.clone(),
