@@ -82,11 +82,16 @@ pub(crate) async fn p50(dialer: &Dialer, count: usize) -> f64 {
     }
     let mut times = Vec::with_capacity(count);
     for _ in 0..count {
-        let start = Instant::now();
-        dialer.cycle().await;
-        times.push(start.elapsed().as_nanos() as f64 / 1000.0);
+        times.push(time(dialer).await);
     }
     median(times)
+}
+
+/// One cycle, in µs.
+pub(crate) async fn time(dialer: &Dialer) -> f64 {
+    let start = Instant::now();
+    dialer.cycle().await;
+    start.elapsed().as_nanos() as f64 / 1000.0
 }
 
 /// The p50 of each, in µs.

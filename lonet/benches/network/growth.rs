@@ -1,6 +1,6 @@
 //! How costs grow with what is there already: connections of a host, hosts of a network.
 
-use crate::cycles::{beside_open, p50, runtime};
+use crate::cycles::{beside_open, runtime, time};
 use crate::ends::{Acceptor, Dialer, Net};
 use crate::table::{self, median};
 
@@ -15,12 +15,16 @@ pub(crate) fn rows() {
         });
     }
     if table::is_wanted("hosts") {
-        grow(
-            "cycle, hosts on the network",
-            "",
-            [1, 100, 1000],
-            with_hosts,
-        );
+        grow("cycle, hosts on the network", "", [1, 100, 1000], |count| {
+            with_hosts(count).1
+        });
+        let (firsts, ratios) = (0..ROUNDS)
+            .map(|_| with_hosts(1000))
+            .map(|(first, later)| (first, first / later))
+            .unzip();
+        let figures = [None, None, Some(median(firsts))];
+        let name = "first cycle with each of 1000 hosts";
+        table::line(name, figures, median(ratios), "µs", "");
     }
 }
 
@@ -41,8 +45,10 @@ fn grow<const N: usize>(
     }
 }
 
-/// p50 of a cycle to each of so many hosts in turn.
-fn with_hosts(count: usize) -> f64 {
+/// p50 of the first cycle to each of so many hosts, which has to be looked up; and of a cycle to each
+/// in turn from then on.
+fn with_hosts(count: usize) -> (f64, f64) {
+    const CYCLES: usize = 2000;
     runtime(0).block_on(async {
         let net = lonet::join("").await.unwrap();
         let beta = net.new_host("β").await.unwrap();
@@ -53,11 +59,14 @@ fn with_hosts(count: usize) -> f64 {
             dialers.push(Dialer::Lonet(beta.clone(), listener.addr().to_string()));
             tokio::spawn(Acceptor::Lonet(listener).serve_cycles());
         }
-        let each = 2000_usize.div_ceil(count);
-        let mut times = Vec::new();
+        let mut first = Vec::new();
         for dialer in &dialers {
-            times.push(p50(dialer, each).await);
+            first.push(time(dialer).await);
         }
-        median(times)
+        let mut later = Vec::new();
+        for dialer in dialers.iter().cycle().take(CYCLES) {
+            later.push(time(dialer).await);
+        }
+        (median(first), median(later))
     })
 }
