@@ -1,7 +1,9 @@
 //! How long causality and matching take, and how that grows: `cargo bench -p lonet-harness`.
 //!
-//! A program, never a timed test. CPU time, the best of three. A trace of so many events: pairs of processes that dial, accept,
-//! exchange messages and close, one after the other. Other sizes than the usual ones: `-- 1000000 3000000`.
+//! A program, never a timed test. CPU time; of each size as many traces as make up the largest, in
+//! rounds, of which the median counts. A trace of so many events: pairs of processes that dial,
+//! accept, exchange messages and close, one after the other. Other sizes than the usual ones:
+//! `-- 1000000 3000000`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use lonet_harness::trace::causality::{Graph, Process};
 use lonet_harness::trace::{Expectation, Mode, Trace};
 use nix::time::{ClockId, clock_gettime};
 
+const ROUNDS: usize = 5;
 /// Servers and clients, half of each.
 const PROCESSES: usize = 8;
 /// Events of one connection: dial, accept, connect, two marks, two closes.
@@ -145,7 +148,43 @@ fn sizes() -> Vec<usize> {
     }
 }
 
+/// What causality, parsing and matching take on a trace of so many events, each.
+fn measure(events: usize, unique: bool) -> [Duration; 3] {
+    let processes = execution(events, unique);
+    let (graph, causality) = timed(|| Graph::build(processes));
+    assert!(graph.problems().is_empty(), "{:?}", graph.problems());
+    let trace = Trace::whole(Arc::new(graph));
+    let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
+    let text = lines.join("\n");
+    let (parsed, parsing) = timed(|| Expectation::parse(&text).expect("it parses"));
+    // A fresh trace: choosing the events of the view is part of matching.
+    let trace = trace.data();
+    let (holds, matching) = timed(|| trace.check_parsed(&parsed, Mode::All).is_ok());
+    assert!(holds);
+    [causality, parsing, matching]
+}
+
+/// The mean of as many traces as make up the largest: the best of a few short ones would be what
+/// the machine can do in its best moment, which a long one never is.
+fn mean(events: usize, largest: usize, unique: bool) -> [f64; 3] {
+    let times = (largest / events).max(1);
+    let mut sums = [Duration::ZERO; 3];
+    for _ in 0..times {
+        for (sum, took) in sums.iter_mut().zip(measure(events, unique)) {
+            *sum += took;
+        }
+    }
+    sums.map(|sum| sum.as_secs_f64() * 1000.0 / times as f64)
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
 fn main() {
+    let sizes = sizes();
+    let largest = *sizes.iter().max().expect("there are usual ones");
     for unique in [true, false] {
         let labels = if unique {
             "unique labels"
@@ -153,37 +192,29 @@ fn main() {
             "equal labels, ordered"
         };
         println!(
-            "{labels}:\n{:>9} {:>10} {:>10} {:>10} {:>22}",
-            "events", "causality", "parsing", "matching", "all but parsing, growth"
+            "{labels}, ms:\n{:>9} {:>10} {:>10} {:>10} {:>16} {:>8}",
+            "events", "causality", "parsing", "matching", "all but parsing", "growth"
         );
-        let mut before: Option<Duration> = None;
-        for events in sizes() {
-            let mut best = [Duration::MAX; 3];
-            for _ in 0..3 {
-                let processes = execution(events, unique);
-                let (graph, causality) = timed(|| Graph::build(processes));
-                assert!(graph.problems().is_empty(), "{:?}", graph.problems());
-                let trace = Trace::whole(Arc::new(graph));
-                let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
-                let text = lines.join("\n");
-                let (parsed, parsing) = timed(|| Expectation::parse(&text).expect("it parses"));
-                // A fresh trace: choosing the events of the view is part of matching.
-                let trace = trace.data();
-                let (holds, matching) = timed(|| trace.check_parsed(&parsed, Mode::All).is_ok());
-                assert!(holds);
-                for (best, took) in best.iter_mut().zip([causality, parsing, matching]) {
-                    *best = (*best).min(took);
+        // The sizes in turn: the machine drifts.
+        let rounds: Vec<Vec<[f64; 3]>> = (0..ROUNDS)
+            .map(|_| sizes.iter().map(|&n| mean(n, largest, unique)).collect())
+            .collect();
+        let of_rounds = |figure: &dyn Fn(&[[f64; 3]]) -> f64| {
+            median(rounds.iter().map(|round| figure(round)).collect())
+        };
+        for (i, events) in sizes.iter().enumerate() {
+            let [causality, parsing, matching] =
+                [0, 1, 2].map(|part| of_rounds(&|round| round[i][part]));
+            let sum = |[causality, _, matching]: [f64; 3]| causality + matching;
+            let both = of_rounds(&|round| sum(round[i]));
+            print!("{events:>9} {causality:>10.1} {parsing:>10.1} {matching:>10.1} {both:>16.1}");
+            match i {
+                0 => println!(),
+                _ => {
+                    let growth = of_rounds(&|round| sum(round[i]) / sum(round[i - 1]));
+                    println!("    ×{growth:.1}");
                 }
             }
-            let [causality, parsing, matching] = best;
-            let sum = causality + matching;
-            let growth = before.map_or(String::new(), |before| {
-                format!(" ×{:.1}", sum.as_secs_f64() / before.as_secs_f64())
-            });
-            println!(
-                "{events:>9} {causality:>10.1?} {parsing:>10.1?} {matching:>10.1?} {sum:>12.1?}{growth}"
-            );
-            before = Some(sum);
         }
     }
 }
