@@ -61,14 +61,15 @@ def lock_within(fd: int, kind: int, patience: float) -> bool:
     """Locks the file, waiting at most that many seconds: a holder may be a process that is
     stopped."""
     # The kernel knows no flock with a deadline, so this asks again: soon at first, as locks are
-    # held for some 100 µs, then less often.
+    # held for some 100 µs, then after half of what it has waited and at most 4 ms, as many who
+    # ask often take the processors from the one that has the lock.
     pause = 20e-6
     deadline = time.monotonic() + patience
     while not try_lock(fd, kind):
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
-        pause = min(pause * 2, 1e-3)
+        pause = min(pause * 1.5, 4e-3)
     return True
 
 
