@@ -42,6 +42,14 @@ impl Addr {
         Addr { host, port }
     }
 
+    /// What a text means on that host, where `:10` is a port of its own.
+    pub(crate) fn parse_on(host: &Arc<str>, text: &str) -> Result<Addr, Cause> {
+        match text.strip_prefix(':') {
+            Some(port) => Ok(Addr::new(host.clone(), port_of(text, port)?)),
+            None => text.parse(),
+        }
+    }
+
     /// The host's name.
     pub fn host(&self) -> &str {
         &self.host
@@ -63,30 +71,33 @@ impl FromStr for Addr {
     /// [`Cause::InvalidAddr`] when the host is missing or no legal name, or when the port is not
     /// `0|[1-9][0-9]{0,4}` of at most 65535.
     fn from_str(text: &str) -> Result<Addr, Cause> {
-        let invalid = |why: &str| {
-            Cause::InvalidAddr(format!(
-                "{text:?} {why}; an address is host:port, as in α:10"
-            ))
-        };
         let (host, port) = text
             .rsplit_once(':')
-            .ok_or_else(|| invalid("has no port"))?;
+            .ok_or_else(|| invalid(text, "has no port"))?;
         if host.is_empty() {
-            return Err(invalid("has no host"));
+            return Err(invalid(text, "has no host"));
         }
         if let Err(why) = check_name(host) {
-            return Err(invalid(&format!("has an illegal host name ({why})")));
+            let why = format!("has an illegal host name ({why})");
+            return Err(invalid(text, &why));
         }
-        let port = parse_port(port).ok_or_else(|| {
-            invalid(
-                "has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero)",
-            )
-        })?;
         Ok(Addr {
             host: host.into(),
-            port,
+            port: port_of(text, port)?,
         })
     }
+}
+
+/// The port that an address says.
+fn port_of(text: &str, port: &str) -> Result<u16, Cause> {
+    let why = "has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero)";
+    parse_port(port).ok_or_else(|| invalid(text, why))
+}
+
+fn invalid(text: &str, why: &str) -> Cause {
+    Cause::InvalidAddr(format!(
+        "{text:?} {why}; an address is host:port, as in α:10"
+    ))
 }
 
 impl fmt::Display for Addr {

@@ -131,6 +131,8 @@ async fn listening_where_one_cannot() -> Result<()> {
         for bad in ["10", "α", ":x", ":010", "α:", ":65536"] {
             let error = alpha.listen(bad).await.unwrap_err();
             assert!(matches!(error.cause(), Cause::InvalidAddr(_)), "{error}");
+            let says_which = error.to_string().contains("an illegal port");
+            assert_eq!(says_which, bad.contains(':'), "{error}");
         }
         Ok(())
     })

@@ -111,6 +111,29 @@ fn a_connection_lives_on_the_runtime_that_accepted_it() {
     });
 }
 
+/// Whichever of them ends: those that have used it more recently may be gone already.
+#[test]
+fn any_runtime_that_used_a_network_serves_it() {
+    let serving = runtime();
+    let net = serving.block_on(lonet::join("")).unwrap();
+    let [first, second, third] = ["α", "β", "γ"].map(|name| {
+        let runtime = runtime();
+        runtime.block_on(net.new_host(name)).unwrap();
+        runtime
+    });
+    drop(third);
+    drop(serving);
+    drop(second);
+    first.block_on(async {
+        let (alpha, beta) = (net.host("α").unwrap(), net.host("β").unwrap());
+        let listener = alpha.listen(":10").await.unwrap();
+        let dialed = tokio::time::timeout(Duration::from_secs(60), async {
+            tokio::try_join!(listener.accept(), beta.dial("α:10"))
+        });
+        dialed.await.expect("nobody serves α").unwrap();
+    });
+}
+
 #[test]
 fn a_network_ends_with_the_last_runtime_that_used_it() {
     let (serving, other) = (runtime(), runtime());

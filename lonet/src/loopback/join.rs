@@ -54,8 +54,8 @@ struct Served {
     accepting: Option<AbortHandle>,
     /// The runtime that serves the listener.
     by: tokio::runtime::Id,
-    /// The last other one that has used the subnetwork.
-    next: Option<Handle>,
+    /// The other ones that have used the subnetwork, the last one last.
+    others: Vec<Handle>,
 }
 
 impl Loopback {
@@ -83,7 +83,7 @@ impl Loopback {
     pub(crate) fn shut(&self) {
         let (listener, accepting) = {
             let mut served = self.served();
-            served.next = None;
+            served.others.clear();
             (served.listener.take(), served.accepting.take())
         };
         if let Some(listener) = listener {
@@ -103,8 +103,20 @@ impl Loopback {
             return;
         };
         let mut served = self.served();
-        if served.listener.is_some() && served.by != here.id() {
-            served.next = Some(here);
+        if served.listener.is_none() || served.by == here.id() {
+            return;
+        }
+        match served
+            .others
+            .iter()
+            .position(|other| other.id() == here.id())
+        {
+            Some(at) => served.others[at..].rotate_left(1),
+            None => {
+                // Else a program with a runtime a test would keep what is left of each of them.
+                served.others.retain(is_running);
+                served.others.push(here);
+            }
         }
     }
 
@@ -120,26 +132,28 @@ impl Loopback {
         let Ok(listener) = listener.as_fd().try_clone_to_owned() else {
             return false;
         };
-        let Some(next) = served.next.take().filter(|next| next.id() != ended) else {
+        served.others.retain(|other| other.id() != ended);
+        let Some(next) = served.others.pop() else {
             return false;
         };
         served.by = next.id();
         drop(served);
         let serving = Serving::on(next.id(), net);
-        // If that runtime has ended, too, the task is dropped here and now, and `serving` with it.
+        // If that runtime has ended, too, the task is dropped here and now, and `serving` with it:
+        // then it is the turn of the one before.
         let accepting = next.spawn(async move {
             if let Ok(listener) = TcpListener::from_std(listener.into()) {
                 serve(Arc::new(listener), serving).await;
             }
         });
-        self.accepted_by(&accepting.abort_handle());
+        self.accepted_by(next.id(), &accepting.abort_handle());
         true
     }
 
-    /// Which task serves the listener.
-    fn accepted_by(&self, accepting: &AbortHandle) {
+    /// Which task of that runtime serves the listener.
+    fn accepted_by(&self, runtime: tokio::runtime::Id, accepting: &AbortHandle) {
         let mut served = self.served();
-        if served.listener.is_some() {
+        if served.listener.is_some() && served.by == runtime {
             served.accepting = Some(accepting.clone());
         } else {
             drop(served);
@@ -198,6 +212,14 @@ impl Loopback {
         static DIALED: Mutex<Uses> = Mutex::new(BTreeMap::new());
         count(&DIALED, pair)
     }
+}
+
+/// Whether a runtime has not ended: if it has, it drops what it is given.
+fn is_running(runtime: &Handle) -> bool {
+    let task = runtime.spawn(std::future::pending::<()>());
+    let dropped = task.is_finished();
+    task.abort();
+    !dropped
 }
 
 fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
@@ -282,7 +304,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
             listener: Some(listener.clone()),
             accepting: None,
             by: runtime,
-            next: None,
+            others: Vec::new(),
         }),
         hosts: Mutex::default(),
         accepted: Mutex::default(),
@@ -290,7 +312,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
     let name = NetName::new(PREFIX, &name);
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
     let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
-    loopback.accepted_by(&accepting.abort_handle());
+    loopback.accepted_by(runtime, &accepting.abort_handle());
     Ok(SubNetwork::of(net))
 }
 
@@ -354,6 +376,24 @@ fn variable(name: &str) -> Result<String> {
         _ => {
             let why = format!("the environment variable {name} is not set to a name");
             Err(Error::new("join", PREFIX.into(), Cause::InvalidName(why)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Builder;
+
+    use super::is_running;
+
+    #[test]
+    fn a_runtime_runs_until_it_is_dropped() {
+        for mut flavor in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = flavor.build().unwrap();
+            let handle = runtime.handle().clone();
+            assert!(is_running(&handle));
+            drop(runtime);
+            assert!(!is_running(&handle));
         }
     }
 }

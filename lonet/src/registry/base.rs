@@ -59,7 +59,12 @@ fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
     DirBuilder::new()
         .mode(0o700)
         .create(&aside)
-        .map_err(|error| failed("make", &aside, &error))?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                failed("find the directory for temporary files", tmp, &error)
+            }
+            _ => failed("make", &aside, &error),
+        })?;
     let placed = fs::set_permissions(&aside, Permissions::from_mode(MODE))
         .and_then(|()| rename_without_replacing(&aside, base));
     let Err(error) = placed else { return Ok(()) };

@@ -43,8 +43,13 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Cause {
             format!("end the programs of this network and remove {dir}"),
         ),
     };
+    let said = match error {
+        // Without the statement, which is ours and has many lines.
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
+    };
     Cause::Registry(format!(
-        "registry {} {what}: {error}; {advice}",
+        "registry {} {what}: {said}; {advice}",
         path.display()
     ))
 }
@@ -105,5 +110,18 @@ mod tests {
             );
             assert!(text.contains(what) && text.contains("; "), "{text}");
         }
+    }
+
+    /// Another program's tables may have the names of ours.
+    #[test]
+    fn what_sqlite_says_of_a_statement_is_one_line() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let schema = "CREATE TABLE hosts (a, b);\n".to_owned() + include_str!("schema.sql");
+        let error = connection.execute_batch(&schema).unwrap_err();
+        let text = explain(Path::new("/t/lonet/x/registry.db"), &error).to_string();
+        assert_eq!(
+            text,
+            "registry /t/lonet/x/registry.db cannot be used: no such column: hostname; end the programs of this network and remove /t/lonet/x"
+        );
     }
 }

@@ -15,7 +15,7 @@ use super::listener::{Listener, ListenerCore};
 use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use super::subnetwork::SubNetwork;
-use crate::addr::{Addr, parse_port};
+use crate::addr::Addr;
 use crate::error::{Cause, Result};
 use crate::trace::{Reporter, TaskKey, What};
 
@@ -228,10 +228,7 @@ impl Host {
 
     /// The address that a text means on this host.
     pub(super) fn parse(&self, text: &str) -> std::result::Result<Addr, Cause> {
-        match text.strip_prefix(':').and_then(parse_port) {
-            Some(port) => Ok(self.core.addr(port)),
-            None => text.parse(),
-        }
+        Addr::parse_on(&self.core.name, text)
     }
 
     /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
