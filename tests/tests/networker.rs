@@ -9,6 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lonet::networker::tls::server_name_of;
 use lonet::{AnyNetwork, Cause, Host, NetListener, NetStream, Networker, Tcp, Tls, pipenet};
@@ -246,6 +247,85 @@ async fn a_silent_peer_does_not_hold_up_tls() {
 
     listener.close().await.unwrap();
     serving.await.unwrap().unwrap_err();
+}
+
+/// A dial is over once it is accepted, as it is without TLS.
+#[tokio::test]
+async fn a_tls_dial_waits_for_no_read() {
+    let (alpha, beta) = lonet_hosts().await;
+    let tls = tls("α");
+    let (server, client) = (tls(alpha), tls(beta));
+    let listener = server.listen(":10").await.unwrap();
+    let connected = async { tokio::try_join!(listener.accept(), client.dial("α:10")) };
+    let connected = tokio::time::timeout(Duration::from_secs(60), connected).await;
+    let (mut accepted, mut dialed) = connected.expect("the dial waits for a read").unwrap();
+    accepted.write_all(b"pong").await.unwrap();
+    accepted.shutdown().await.unwrap();
+    let mut pong = String::new();
+    dialed.read_to_string(&mut pong).await.unwrap();
+    assert_eq!(pong, "pong");
+}
+
+/// Both halves of what was accepted may wait for the handshake, each in a task of its own.
+#[tokio::test]
+async fn the_halves_of_a_tls_connection_wake_each_other() {
+    let (alpha, beta) = lonet_hosts().await;
+    let tls = tls("α");
+    let (server, client) = (tls(alpha), tls(beta));
+    let listener = server.listen(":10").await.unwrap();
+    let talk = async {
+        let dialing = tokio::spawn(async move { client.dial("α:10").await });
+        let (mut reads, mut writes) = tokio::io::split(listener.accept().await.unwrap());
+        let reading = tokio::spawn(async move { reads.read_u8().await.unwrap() });
+        let writing = tokio::spawn(async move {
+            writes.write_u8(b'1').await.unwrap();
+            writes.flush().await.unwrap();
+        });
+        let mut dialed = dialing.await.unwrap().unwrap();
+        assert_eq!(dialed.read_u8().await.unwrap(), b'1');
+        writing.await.unwrap();
+        dialed.write_u8(b'2').await.unwrap();
+        dialed.flush().await.unwrap();
+        assert_eq!(reading.await.unwrap(), b'2');
+    };
+    tokio::time::timeout(Duration::from_secs(60), talk)
+        .await
+        .expect("a half was not woken");
+}
+
+/// The runtime that accepted may end before the handshake is made.
+#[test]
+fn a_tls_handshake_outlives_the_runtime_that_accepted() {
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let (accepting, dialing) = (runtime(), runtime());
+    let (alpha, beta) = dialing.block_on(pipenet_hosts());
+    let tls = tls("α");
+    let (server, client) = (tls(alpha), tls(beta));
+    let listener = dialing.block_on(server.listen(":10")).unwrap();
+    let (go, gone) = tokio::sync::oneshot::channel::<()>();
+    let dialed = dialing.spawn(async move {
+        let plain = Networker::dial(client.inner(), "α:10").await.unwrap();
+        gone.await.unwrap();
+        drop(plain);
+    });
+    let accepted = accepting.block_on(listener.accept()).unwrap();
+    let (mut reads, mut writes) = tokio::io::split(accepted);
+    drop(accepting);
+    go.send(()).unwrap();
+    dialing.block_on(async {
+        let ended = async { tokio::join!(reads.read_u8(), writes.write_u8(1)) };
+        let (read, written) = tokio::time::timeout(Duration::from_secs(60), ended)
+            .await
+            .expect("nobody makes the handshake");
+        read.unwrap_err();
+        written.unwrap_err();
+        dialed.await.unwrap();
+    });
 }
 
 /// A server may hang up without having said or heard a word.

@@ -2,7 +2,9 @@
 //!
 //! Owns when the handshake happens and what a peer is called; certificates, and which
 //! cryptography, are the business of the two configurations, which the user makes with
-//! [`rustls`] and the provider of their choice.
+//! [`rustls`] and the provider of their choice. Who makes it on the accepting side: `handshake`.
+
+mod handshake;
 
 use std::fmt;
 use std::io::{self, IoSlice};
@@ -13,8 +15,9 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
-use tokio_rustls::{Accept, TlsAcceptor, TlsConnector};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use self::handshake::{Handshake, Who};
 use super::server_name::server_name;
 use super::{NetListener, NetStream, Networker};
 use crate::punycode::ascii;
@@ -24,8 +27,8 @@ pub use tokio_rustls::rustls;
 /// TLS over another network.
 ///
 /// Whoever dials makes the handshake at once, and checks the peer's certificate for the host that
-/// was dialed; see [`server_name_of`] for hosts whose name is not ASCII. Whoever accepts makes it
-/// with the first read or write, so that a silent peer keeps no other one waiting.
+/// was dialed; see [`server_name_of`] for hosts whose name is not ASCII. Of whoever accepts, a task
+/// makes it, so that a silent peer keeps no other one waiting, and a dial waits for no read.
 ///
 /// Written bytes may stay in TLS's buffer until `flush`, so flush before waiting for an answer, as
 /// code that is to run over any stream must.
@@ -65,8 +68,8 @@ pub struct TlsStream<S> {
 }
 
 enum State<S> {
-    /// Accepted; nothing was read or written yet.
-    Accepting(Box<Accept<S>>),
+    /// Accepted; what came of the handshake is not known here yet.
+    Accepting(Handshake<S>),
     Established(Box<tokio_rustls::TlsStream<S>>),
     /// The handshake failed, which was told.
     Failed,
@@ -181,7 +184,7 @@ impl<L: NetListener> NetListener for TlsListener<L> {
     async fn accept(&self) -> io::Result<Self::Stream> {
         let inner = self.inner.accept().await?;
         let (local, peer) = (inner.local_addr(), inner.peer_addr());
-        let state = State::Accepting(Box::new(self.acceptor.accept(inner)));
+        let state = State::Accepting(Handshake::begin(self.acceptor.accept(inner)));
         Ok(TlsStream { state, local, peer })
     }
 
@@ -195,9 +198,10 @@ impl<S: NetStream> TlsStream<S> {
     fn poll_established(
         &mut self,
         cx: &mut Context<'_>,
+        who: Who,
     ) -> Poll<io::Result<Pin<&mut tokio_rustls::TlsStream<S>>>> {
-        if let State::Accepting(accept) = &mut self.state {
-            self.state = match ready!(Pin::new(&mut **accept).poll(cx)) {
+        if let State::Accepting(handshake) = &mut self.state {
+            self.state = match ready!(handshake.poll(cx, who)) {
                 Ok(stream) => State::Established(Box::new(stream.into())),
                 Err(error) => {
                     self.state = State::Failed;
@@ -231,7 +235,7 @@ impl<S: NetStream> AsyncRead for TlsStream<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.poll_established(cx))?.poll_read(cx, buf)
+        ready!(self.poll_established(cx, Who::Reader))?.poll_read(cx, buf)
     }
 }
 
@@ -241,7 +245,7 @@ impl<S: NetStream> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_established(cx))?.poll_write(cx, buf)
+        ready!(self.poll_established(cx, Who::Writer))?.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -249,7 +253,7 @@ impl<S: NetStream> AsyncWrite for TlsStream<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_established(cx))?.poll_write_vectored(cx, bufs)
+        ready!(self.poll_established(cx, Who::Writer))?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -257,18 +261,17 @@ impl<S: NetStream> AsyncWrite for TlsStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_established(cx))?.poll_flush(cx)
+        ready!(self.poll_established(cx, Who::Writer))?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A peer that never makes the handshake must not keep us here: it gets a plain EOF.
-        if let State::Accepting(accept) = &mut self.state {
-            return match accept.get_mut() {
-                Some(inner) => Pin::new(inner).poll_shutdown(cx),
-                None => Poll::Ready(Ok(())),
-            };
+        // A peer that never makes the handshake must not keep us here.
+        if let State::Accepting(handshake) = &mut self.state
+            && let Some(ended) = handshake.poll_plain_shutdown(cx)
+        {
+            return ended;
         }
-        ready!(self.poll_established(cx))?.poll_shutdown(cx)
+        ready!(self.poll_established(cx, Who::Writer))?.poll_shutdown(cx)
     }
 }
 
