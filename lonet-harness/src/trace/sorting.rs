@@ -28,6 +28,13 @@ pub(crate) struct Placed {
 /// Where events that may come next stand: their old line, their label's rank; and their group.
 type Key = (u32, u32, usize);
 
+/// Which of several events that say the same comes first: by digest; of those that only their causes
+/// tell apart, by where these stand; then by place, which decides between what is interchangeable.
+type Turn = (u64, Standing, (u32, u32));
+
+/// Where the latest causes of an event stand: the sum of their positions, and a digest of them.
+type Standing = (u64, u64);
+
 /// Events that may come next, of one label and one rank: one old line is next for all of them.
 #[derive(Default)]
 struct Group {
@@ -35,8 +42,7 @@ struct Group {
     rank: u32,
     /// Those whose digest nobody has asked for yet.
     fresh: Vec<u32>,
-    /// By digest, then by place.
-    sorted: BTreeSet<(u64, (u32, u32))>,
+    sorted: BTreeSet<Turn>,
 }
 
 impl Group {
@@ -73,6 +79,8 @@ pub(super) struct Sorting<'a> {
     /// By node and round.
     digests: FastMap<(u32, u32), u64>,
     likely_after: FastMap<u32, Vec<u32>>,
+    /// By node of an event that has its place: which.
+    position: FastMap<u32, u32>,
 }
 
 impl<'a> Sorting<'a> {
@@ -113,6 +121,7 @@ impl<'a> Sorting<'a> {
             ready: BinaryHeap::new(),
             digests: FastMap::default(),
             likely_after,
+            position: FastMap::default(),
         }
     }
 
@@ -146,6 +155,7 @@ impl<'a> Sorting<'a> {
                 None => match self.next() {
                     Some(next) => {
                         placed.push(next);
+                        self.position.insert(next.node, placed.len() as u32);
                         next.node
                     }
                     None => return placed,
@@ -223,9 +233,9 @@ impl<'a> Sorting<'a> {
                 let least = groups
                     .iter()
                     .filter_map(|&group| Some((self.least(group)?, group)));
-                let ((digest, place), group) = least.min()?;
-                self.groups[group].sorted.remove(&(digest, place));
-                place.1
+                let (turn, group) = least.min()?;
+                self.groups[group].sorted.remove(&turn);
+                turn.2.1
             }
         };
         for group in groups {
@@ -258,17 +268,21 @@ impl<'a> Sorting<'a> {
     /// The only event of a group.
     fn only(&mut self, group: usize) -> u32 {
         let Group { fresh, sorted, .. } = &mut self.groups[group];
-        let sorted = || sorted.pop_first().map(|(_, (_, node))| node);
+        let sorted = || sorted.pop_first().map(|(_, _, (_, node))| node);
         fresh
             .pop()
             .or_else(sorted)
             .expect("a group that is ready has an event")
     }
 
-    /// The event of a group that comes first, by digest and place.
-    fn least(&mut self, group: usize) -> Option<(u64, (u32, u32))> {
+    /// The event of a group that comes first.
+    fn least(&mut self, group: usize) -> Option<Turn> {
         for node in std::mem::take(&mut self.groups[group].fresh) {
-            let of = (self.digest(node), self.graph.place(node));
+            let of = (
+                self.digest(node),
+                self.standing(node),
+                self.graph.place(node),
+            );
             self.groups[group].sorted.insert(of);
         }
         self.groups[group].sorted.first().copied()
@@ -297,6 +311,28 @@ impl<'a> Sorting<'a> {
             }
         }
         line
+    }
+
+    /// All causes of an event that may come next have their place.
+    fn standing(&self, node: u32) -> Standing {
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![node];
+        let mut standing = (0, 0u64);
+        while let Some(node) = todo.pop() {
+            for (cause, why) in self.graph.before(node) {
+                if !self.orders(node, why) || !seen.insert(cause) {
+                    continue;
+                }
+                match self.position.get(&cause) {
+                    Some(&position) => {
+                        standing.0 += u64::from(position);
+                        standing.1 = standing.1.wrapping_add(digest(position));
+                    }
+                    None => todo.push(cause),
+                }
+            }
+        }
+        standing
     }
 
     /// What comes before and after, whatever the order of what is concurrent.
