@@ -43,7 +43,14 @@ pub(crate) fn updated(graph: &Graph, scope: &Scope, old: &Expectation) -> Option
             return None;
         }
     }
-    Some(rewritten(graph, scope, old))
+    let new = rewritten(graph, scope, old);
+    // It may hold in several ways, of which that one was not the one it was written for.
+    (!same_words(&old.source, &new)).then_some(new)
+}
+
+fn same_words(old: &str, new: &str) -> bool {
+    let (old, new) = (old.trim().lines(), new.trim().lines());
+    old.map(split_words).eq(new.map(split_words))
 }
 
 /// A text that holds, as near to the old one as the relation allows.

@@ -19,6 +19,10 @@ use super::relation::Why;
 /// by then count as raced: a variable too many does no harm, a number too many fails at random.
 const MOST_STEPS: usize = 10_000_000;
 
+/// So many pairs, of a raced port that is held and one that was freed, are compared for one
+/// allocation; with more it counts as raced.
+const MOST_PAIRS: usize = 256;
+
 /// Allocations, by the node of the dial, accept or listen that took the port.
 pub(crate) struct Races {
     raced: FastMap<u32, ()>,
@@ -124,16 +128,9 @@ impl Races {
         items.retain(|item| item.does == Does::TakesAny || item.port <= highest);
         let mut compared = Compared::new(graph, &items);
         compared.run(most_steps);
-        let raced = compared.raced;
-        // A port that was a raced one's before is that one's number again.
-        let mut raced_holder: BTreeMap<u16, bool> = BTreeMap::new();
-        for (item, raced) in items.iter().zip(raced) {
-            if item.does == Does::TakesAny {
-                let inherited = raced_holder.get(&item.port).copied().unwrap_or(false);
-                raced_holder.insert(item.port, inherited || raced);
-                if inherited || raced {
-                    self.raced.insert(item.node, ());
-                }
+        for (item, raced) in items.iter().zip(compared.raced) {
+            if raced {
+                self.raced.insert(item.node, ());
             }
         }
     }
@@ -240,6 +237,31 @@ struct Compared<'a> {
     raced: Vec<bool>,
 }
 
+/// Which item frees what another one took: by that one, and by this.
+struct Held {
+    freed: Vec<Option<usize>>,
+    taken: Vec<Option<usize>>,
+}
+
+impl Held {
+    fn of(items: &[Item]) -> Held {
+        let mut held = Held {
+            freed: vec![None; items.len()],
+            taken: vec![None; items.len()],
+        };
+        let mut holders: BTreeMap<u16, usize> = BTreeMap::new();
+        for (index, item) in items.iter().enumerate() {
+            if item.does != Does::Frees {
+                holders.insert(item.port, index);
+            } else if let Some(holder) = holders.remove(&item.port) {
+                held.freed[holder] = Some(index);
+                held.taken[index] = Some(holder);
+            }
+        }
+        held
+    }
+}
+
 /// For up to 64 items: what comes after them and before them, by place.
 struct Marks {
     first: usize,
@@ -278,6 +300,7 @@ impl Compared<'_> {
             open = self.against_ends(&mut marks, &ends, &open);
         }
         self.against_all(&mut marks, &open);
+        self.inherit(&mut marks);
     }
 
     /// Compares what stands next to one another. The result is where chains of ordered items begin
@@ -329,6 +352,86 @@ impl Compared<'_> {
                 }
             }
         }
+    }
+
+    /// What raced makes others differ, too, that come after it: which ports are free depends on which
+    /// was given, as soon as it, or one that was given beside it, is free again. While all of them
+    /// are held, they are the same ports together; and none is left once all are free.
+    fn inherit(&mut self, marks: &mut Marks) {
+        let plain = self.allocations().filter(|&at| !self.raced[at]);
+        let plain: Vec<usize> = plain.collect();
+        if plain.len() == self.allocations().count() {
+            return;
+        }
+        let Held { freed, taken } = Held::of(self.items);
+        let Some(mut mixes) = self.beside_races(marks) else {
+            plain.iter().for_each(|&at| self.raced[at] = true);
+            return;
+        };
+        for chunk in plain.chunks(64) {
+            let known = marks.spread(self, chunk);
+            for (bit, &at) in chunk.iter().enumerate() {
+                let (mut held, mut mixing) = (Vec::new(), Vec::new());
+                let mut raced = !known;
+                for index in (0..self.items.len()).filter(|&index| known && index != at) {
+                    let before =
+                        |index| marks.before[self.place(index) - marks.first] >> bit & 1 == 1;
+                    match self.items[index].does {
+                        Does::Frees => {
+                            let was = taken[index].is_some_and(|taken| self.raced[taken]);
+                            mixes[index] |= was;
+                            if before(index) {
+                                mixing.extend(mixes[index].then_some(index));
+                            } else {
+                                let after = marks.after[self.place(index) - marks.first] >> bit & 1;
+                                raced |= was && after == 0;
+                            }
+                        }
+                        _ if self.raced[index] && before(index) => {
+                            held.extend((!freed[index].is_some_and(before)).then_some(index));
+                        }
+                        _ => {}
+                    }
+                }
+                self.raced[at] = raced
+                    || held.len() * mixing.len() > MOST_PAIRS
+                    || held.iter().any(|&held| {
+                        let held = self.items[held].node;
+                        let ordered = |why| why != Why::Port;
+                        let above = |&free: &usize| {
+                            let free = self.items[free].node;
+                            self.graph.reaches_by(free, held, ordered)
+                        };
+                        !mixing.iter().all(above)
+                    });
+            }
+        }
+    }
+
+    fn allocations(&self) -> impl Iterator<Item = usize> + '_ {
+        let items = self.items.iter().enumerate();
+        let taken = items.filter(|(_, item)| item.does == Does::TakesAny);
+        taken.map(|(index, _)| index)
+    }
+
+    /// By item: whether it frees a port beside a raced allocation. `None` if finding that out would
+    /// take too many steps.
+    fn beside_races(&self, marks: &mut Marks) -> Option<Vec<bool>> {
+        let frees: Vec<usize> = (0..self.items.len())
+            .filter(|&index| self.items[index].does == Does::Frees)
+            .collect();
+        let mut beside = vec![false; self.items.len()];
+        for frees in frees.chunks(64) {
+            if !marks.spread(self, frees) {
+                return None;
+            }
+            for at in self.allocations().filter(|&at| self.raced[at]) {
+                for free in marks.concurrent(self, at, frees) {
+                    beside[free] = true;
+                }
+            }
+        }
+        Some(beside)
     }
 
     fn place(&self, index: usize) -> usize {
