@@ -247,7 +247,9 @@ impl<'a> LineParser<'a> {
         let subject = self.token().expect("a line that is parsed is not blank");
         let verb = self.verb(subject)?;
         let (host, port) = if verb.is_interference() {
-            let what = format!("`! {verb}` needs the host that it is done to");
+            let what = format!(
+                "`! {verb}` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
+            );
             let host = self.token().ok_or((self.line.len(), what))?;
             (self.host(host)?, None)
         } else if AFTER_HOST.contains(&verb) {
@@ -284,32 +286,7 @@ impl<'a> LineParser<'a> {
             Verb::Mark => self.text()?,
             Verb::Fail => self.some_text("the cause, as in `connection refused` or `cancelled`")?,
             Verb::Exit => self.some_text("the status, as in `0` or `signal 9`")?,
-            Verb::Send | Verb::Recv => {
-                let at = self.line.len();
-                let words = self.some_text("the number of bytes")?;
-                let wrong = match &words {
-                    Text::Is(symbol) => {
-                        let text = self.into.symbols.text(*symbol);
-                        !text.contains(' ') && text.parse::<u64>().is_err()
-                    }
-                    Text::Words(words) => matches!(words.as_slice(), [Word::After(..)]),
-                };
-                if wrong {
-                    let word = self.line.split_whitespace().next_back().unwrap_or_default();
-                    let message = format!(
-                        "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
-                    );
-                    return Err((at - word.len(), message));
-                }
-                let several = match &words {
-                    Text::Is(symbol) => self.into.symbols.text(*symbol).contains(' '),
-                    Text::Words(words) => words.len() > 1,
-                };
-                if several {
-                    return Err((at, format!("`{verb}` ends with one number of bytes")));
-                }
-                words
-            }
+            Verb::Send | Verb::Recv => self.bytes(verb)?,
             _ => {
                 if let Some(surplus) = self.token() {
                     return Err((surplus.at, surplus_text(surplus.text, verb)));
@@ -445,6 +422,37 @@ impl<'a> LineParser<'a> {
             return Err((at, message));
         }
         Ok(self.into.variable(name, is_host))
+    }
+
+    /// A number of bytes, as events print it: one that could be no event's is a slip.
+    fn bytes(&mut self, verb: Verb) -> Result<Text, Wrong> {
+        let rest = &self.line[self.rest..];
+        let from = self.line.len() - rest.trim_start().len();
+        let text = self.some_text("the number of bytes, `_` (any) or a variable, as in $n")?;
+        let word = &self.line[from..];
+        let (word, surplus) = word
+            .split_once(char::is_whitespace)
+            .map_or((word, ""), |(word, rest)| (word, rest.trim_start()));
+        let legal = match &text {
+            Text::Is(symbol) => {
+                let text = self.into.symbols.text(*symbol);
+                text.parse::<u64>()
+                    .is_ok_and(|number| number.to_string() == text)
+                    || !surplus.is_empty()
+            }
+            Text::Words(words) => !matches!(words.first(), Some(Word::After(..))),
+        };
+        if !legal {
+            let message = format!(
+                "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+            );
+            return Err((from, message));
+        }
+        if !surplus.is_empty() {
+            let at = self.line.len() - surplus.len();
+            return Err((at, format!("`{verb}` ends with one number of bytes")));
+        }
+        Ok(text)
     }
 
     fn some_text(&mut self, what: &str) -> Result<Text, Wrong> {

@@ -31,6 +31,9 @@ struct Looked {
     verbs: BTreeSet<Verb>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hosts: Option<BTreeSet<String>>,
+    /// How many records follow, so that a text that was cut off is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    records: Option<usize>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -85,6 +88,7 @@ impl Trace {
             at: self.at,
             verbs: self.view.verbs.clone(),
             hosts: self.view.hosts.clone(),
+            records: Some(self.graph.len()),
         }));
         for process in &self.graph.processes {
             line(&Line::Process(Start {
@@ -104,7 +108,7 @@ impl Trace {
     ///
     /// The first line that is none of such a text.
     pub fn from_jsonl(text: &str) -> Result<Trace, LoadError> {
-        let mut looked: Option<Looked> = None;
+        let mut looked: Option<(usize, Looked)> = None;
         let mut processes: Vec<Process> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
@@ -120,7 +124,10 @@ impl Trace {
                     let found = trace.version;
                     return Err(wrong(format!("version {found}; known is {VERSION}")));
                 }
-                Line::Trace(trace) => looked = Some(trace),
+                Line::Trace(_) if looked.is_some() => {
+                    return Err(wrong("a second saved trace begins here".to_owned()));
+                }
+                Line::Trace(trace) => looked = Some((index + 1, trace)),
                 Line::Process(Start { pid, node }) => processes.push(Process {
                     pid,
                     node,
@@ -132,12 +139,25 @@ impl Trace {
                 },
             }
         }
-        let looked = looked.ok_or(LoadError {
+        let (line, looked) = looked.ok_or(LoadError {
             line: 1,
             message: "the line that begins a saved trace is missing".to_owned(),
         })?;
+        let wrong = |message| LoadError { line, message };
+        let known: usize = processes.iter().map(|process| process.records.len()).sum();
+        if let Some(saved) = looked.records.filter(|&saved| saved != known) {
+            return Err(wrong(format!(
+                "of {saved} records that were saved, {known} are here"
+            )));
+        }
         let graph = Arc::new(Graph::build(processes));
         let trace = match looked.at {
+            Some(at) if graph.node(at).is_none() => {
+                let (process, n) = at.into();
+                return Err(wrong(format!(
+                    "record [{process},{n}], from which the trace looks, is missing"
+                )));
+            }
             Some(at) => Trace::past(graph, at),
             None => Trace::whole(graph),
         };

@@ -201,6 +201,26 @@ fn a_trace_is_saved_and_loaded() {
 }
 
 #[test]
+fn what_was_cut_off_is_no_saved_trace() {
+    let saved = ping_pong().to_jsonl();
+    let lines: Vec<&str> = saved.lines().collect();
+    for kept in 0..lines.len() {
+        let cut = lines[..kept].join("\n");
+        let error = Trace::from_jsonl(&cut).unwrap_err();
+        assert_eq!(error.line, 1, "{error}");
+    }
+    // Of another hand, without that number.
+    let (first, rest) = saved.split_once('\n').unwrap();
+    let counted = format!(",\"records\":{}", ping_pong().graph.len());
+    let first = first.replace(&counted, "");
+    let error = Trace::from_jsonl(&format!("{first}\n")).unwrap_err();
+    assert!(error.message.ends_with("is missing"), "{error}");
+    Trace::from_jsonl(&format!("{first}\n{rest}")).unwrap();
+    let twice = Trace::from_jsonl(&format!("{saved}{saved}")).unwrap_err();
+    assert_eq!(twice.line, lines.len() + 1);
+}
+
+#[test]
 fn counting_and_finding() {
     let trace = ping_pong();
     assert_eq!(trace.count("_ close _").unwrap(), 2);

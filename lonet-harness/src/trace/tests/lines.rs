@@ -73,7 +73,9 @@ fn verbs() {
     );
     wrong(
         "! kill",
-        expect!["line 1, column 7: `! kill` needs the host that it is done to"],
+        expect![
+            "line 1, column 7: `! kill` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
+        ],
     );
 }
 
@@ -159,8 +161,14 @@ fn texts() {
     );
     wrong(
         "β:1 send α:10 4 5",
-        expect!["line 1, column 18: `send` ends with one number of bytes"],
+        expect!["line 1, column 17: `send` ends with one number of bytes"],
     );
+    for number in ["+4", "04", "4.", "٤"] {
+        let wrong = check_syntax(&format!("β:1 send α:10 {number}")).unwrap_err();
+        assert!(wrong.to_string().starts_with(&format!(
+            "line 1, column 15: `{number}` is no number of bytes; legal is"
+        )));
+    }
     assert!(Pattern::parse("").is_err());
     assert!(Pattern::parse("α up\nα up").is_err());
 }
