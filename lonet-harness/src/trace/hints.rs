@@ -205,7 +205,9 @@ impl Finder<'_> {
         }
         let refused = candidates.into_iter().find(|&node| {
             let fields = fields(graph, node);
-            fields.verb == Verb::Fail && fields.text == "connection refused"
+            // A host that nobody has heard of may come later, too.
+            let early = matches!(fields.text, "connection refused" | "no such host");
+            fields.verb == Verb::Fail && early
         });
         let Some(fail) = refused else { return };
         let Some((host, port)) = fields(graph, fail).peer else {
@@ -226,6 +228,7 @@ impl Finder<'_> {
                 });
             }
             Some(_) => {}
+            None if fields(graph, fail).text == "no such host" => {}
             None => self.hints.push(Hint::NobodyListens {
                 fail: line,
                 addr: format!("{host}:{port}"),

@@ -101,3 +101,30 @@ fn a_death_that_the_scenario_wanted_is_not_hinted_at() {
     assert!(!hinted(true, true));
     assert!(!hinted(true, false));
 }
+
+#[test]
+fn a_host_that_came_too_late_is_waited_for() {
+    let hinted = |listens: bool| {
+        let mut w = World::new();
+        let beta = w.spawn("β");
+        let dial = w.dial(beta, "α:10");
+        w.fail(beta, dial, "no such host");
+        let alpha = w.spawn("α");
+        if listens {
+            w.listen(alpha, 10);
+        }
+        w.join(beta);
+        w.join(alpha);
+        hints(&w.trace(), "β:1 dial α:10\nβ:1 connect α:1")
+    };
+    let found = hinted(true);
+    assert!(
+        found.iter().any(|hint| hint.contains("α:10 listen")),
+        "{found:?}"
+    );
+    let found = hinted(false);
+    assert!(
+        !found.iter().any(|hint| hint.contains("listen")),
+        "{found:?}"
+    );
+}
