@@ -118,7 +118,7 @@ pub(super) fn rewrite_literal(
     let place = (expect.position.line, expect.position.column);
     let taken = known
         .rewrite(place, expect.data, new)
-        .map_err(|_| changed(expect))?;
+        .map_err(|_| not_there(expect))?;
     if taken == Taken::Written {
         // Literals that are `expect_test`'s own to rewrite may stand in the same file: it patches
         // the text that it has read first, so it has to hear of everything. It writes the file,
@@ -278,6 +278,14 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
 fn changed(expect: &Expect) -> String {
     format!(
         "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since; run the test again",
+        expect.position
+    )
+}
+
+/// As far as one can tell the file is as it was compiled, but something else stands at that place.
+fn not_there(expect: &Expect) -> String {
+    format!(
+        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, or use expect_file![…]",
         expect.position
     )
 }
