@@ -299,6 +299,22 @@ def _fails(*_: object) -> None:
     raise lonet.RegistryError("it is busy")
 
 
+def test_later_joins_remove_leases_of_who_was_killed_without_a_host(tmp: Path) -> None:
+    living = lonet.join("x")
+    directory = tmp / "lonet" / "x"
+    kept = {path.name for path in directory.glob("lease-*")} | {"lease-127.9.9.9:7"}
+    for i in range(1, 21):
+        (directory / f"lease-127.9.9.9:{i}").touch()
+    with sqlite3.connect(directory / "registry.db") as rows:
+        rows.execute("INSERT INTO hosts VALUES ('β', '127.9.9.9:7')")
+    for _ in range(100):
+        lonet.join("x").close()
+    assert {path.name for path in directory.glob("lease-*")} == kept
+    with pytest.raises(lonet.ConnectionRefused):
+        living.new_host("α").dial("β:1")
+    living.close()
+
+
 def test_a_dead_process_leaves_its_names(program: Any) -> None:
     code = """
         import lonet, sys

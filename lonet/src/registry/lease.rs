@@ -13,10 +13,15 @@ use std::time::Duration;
 use super::Liveness;
 use super::base::failed;
 use super::flock::{self, Kind};
+use super::random;
 use crate::error::Cause;
 
 /// How long a lease that is probed by others is tried for; a probe takes a microsecond.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How many leases are looked at for dead ones.
+const LOOKS: usize = 8;
+/// What their files' names begin with.
+const PREFIX: &str = "lease-";
 
 /// The lease of the subnetwork at one OS address, held until it is dropped.
 #[derive(Debug)]
@@ -71,6 +76,30 @@ pub(super) fn probe(dir: &Path, osladdr: SocketAddrV4) -> Liveness {
     }
 }
 
+/// The addresses of leases that were left behind, of a few that are looked at: others each time.
+pub(super) fn some_dead(dir: &Path) -> Vec<SocketAddrV4> {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return Vec::new();
+    };
+    let mut leases: Vec<SocketAddrV4> = entries
+        .flatten()
+        .filter_map(|entry| {
+            entry
+                .file_name()
+                .to_str()?
+                .strip_prefix(PREFIX)?
+                .parse()
+                .ok()
+        })
+        .collect();
+    // Those of the living must not hide the ones behind them for ever.
+    let begin = random::below(leases.len());
+    leases.rotate_left(begin);
+    leases.truncate(LOOKS);
+    leases.retain(|&osladdr| probe(dir, osladdr) == Liveness::Dead);
+    leases
+}
+
 /// Removes the file of a lease that was left behind. Nothing in the registry may need it.
 pub(super) fn remove_dead(dir: &Path, osladdr: SocketAddrV4) {
     let path = path_of(dir, osladdr);
@@ -98,5 +127,5 @@ fn held(dir: &Path, path: &Path, osladdr: SocketAddrV4) -> Cause {
 }
 
 fn path_of(dir: &Path, osladdr: SocketAddrV4) -> PathBuf {
-    dir.join(format!("lease-{osladdr}"))
+    dir.join(format!("{PREFIX}{osladdr}"))
 }

@@ -75,6 +75,7 @@ impl Registry {
         let mut database = Database::open(dir.path().join(REGISTRY), until)?;
         // Looked at before the writer lock is taken, so that joining an old network is short.
         let complete = database.is_complete(dir.name(), until)?;
+        let dead = lease::some_dead(dir.path());
         let writer = WriterLock::take(dir.path(), until)?;
         if !complete {
             database.complete(dir.name(), until)?;
@@ -84,6 +85,12 @@ impl Registry {
         // gone, so both happen under the writer lock.
         let lease = Lease::take(dir.path(), osladdr)?;
         database.forget(osladdr, until)?;
+        // Nobody else would ever remove the lease of who was killed without a host.
+        for dead in dead {
+            if !database.names(dead, until)? {
+                lease::remove_dead(dir.path(), dead);
+            }
+        }
         drop(writer);
         Ok(Registry(Arc::new(Place {
             osladdr,

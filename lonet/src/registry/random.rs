@@ -1,4 +1,5 @@
-//! Names that nobody else has: for fresh networks, and for what is put aside.
+//! Names that nobody else has: for fresh networks, and for what is put aside; and where a sweep
+//! begins.
 //!
 //! Unlikely to collide, not unguessable: whoever makes something of such a name makes it
 //! exclusively, in a directory that others can't spoil.
@@ -29,6 +30,12 @@ pub(super) fn word() -> String {
         left /= 36;
     }
     word
+}
+
+/// A number less than `end`; 0 if that is 0.
+pub(super) fn below(end: usize) -> usize {
+    let hash = RandomState::new().build_hasher().finish();
+    usize::try_from(hash % (end.max(1) as u64)).expect("it is less than a usize")
 }
 
 /// A fresh name for a network.

@@ -190,14 +190,18 @@ impl Database {
         Ok(())
     }
 
-    /// Removes all rows of an address. The caller holds the writer lock.
-    pub(super) fn forget(&mut self, osladdr: SocketAddrV4, until: Instant) -> Result<(), Cause> {
-        let any = self.read(until, |connection| {
+    /// Whether a host is served at that address, or was, by a process that is dead now.
+    pub(super) fn names(&mut self, osladdr: SocketAddrV4, until: Instant) -> Result<bool, Cause> {
+        self.read(until, |connection| {
             connection
                 .prepare_cached("SELECT 1 FROM hosts WHERE osladdr = ?1 LIMIT 1")?
                 .exists([osladdr.to_string()])
-        })?;
-        if any {
+        })
+    }
+
+    /// Removes all rows of an address. The caller holds the writer lock.
+    pub(super) fn forget(&mut self, osladdr: SocketAddrV4, until: Instant) -> Result<(), Cause> {
+        if self.names(osladdr, until)? {
             self.change(until, |tx| forget(tx, osladdr))?;
         }
         Ok(())

@@ -52,7 +52,7 @@ pub(super) fn sweep(base: &Path) {
     };
     let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     // Directories that stay must not hide the ones behind them for ever.
-    let begin = usize::from_str_radix(&random::word()[..6], 36).unwrap_or(0) % paths.len().max(1);
+    let begin = random::below(paths.len());
     paths.rotate_left(begin);
     paths
         .iter()

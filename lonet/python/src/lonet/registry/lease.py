@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import os
+import random
 from typing import Optional
 
 from ..errors import RegistryError
@@ -16,6 +17,12 @@ from . import base, flock
 
 #: How long a lease that is probed by others is tried for, in seconds; a probe takes a microsecond.
 _PATIENCE = 1
+
+#: How many leases are looked at for dead ones.
+_LOOKS = 8
+
+#: What their files' names begin with.
+_PREFIX = "lease-"
 
 
 class Liveness(enum.Enum):
@@ -92,6 +99,18 @@ def probe(directory: str, osladdr: str) -> Liveness:
         os.close(fd)
 
 
+def some_dead(directory: str) -> list[str]:
+    """The addresses of leases that were left behind, of a few that are looked at: others each
+    time, as those of the living must not hide the ones behind them for ever."""
+    try:
+        files = [name for name in os.listdir(directory) if name.startswith(_PREFIX)]
+    except OSError:
+        return []
+    looks = random.SystemRandom().sample(files, min(_LOOKS, len(files)))
+    leases = [name[len(_PREFIX) :] for name in looks]
+    return [osladdr for osladdr in leases if probe(directory, osladdr) is Liveness.DEAD]
+
+
 def remove_dead(directory: str, osladdr: str) -> None:
     """Removes the file of a lease that was left behind. Nothing in the registry may need it."""
     path = _path_of(directory, osladdr)
@@ -118,4 +137,4 @@ def _remove_if_held(path: str, fd: int) -> None:
 
 
 def _path_of(directory: str, osladdr: str) -> str:
-    return os.path.join(directory, f"lease-{osladdr}")
+    return os.path.join(directory, f"{_PREFIX}{osladdr}")

@@ -18,7 +18,7 @@ from ..peer_uid import SocketAddr
 from . import lease
 from .directory import REGISTRY, NetworkDir
 from .lease import Lease, Liveness
-from .sqlite import Database, Lookup
+from .sqlite import Database, Lookup, parse_osladdr
 
 #: How long an address without a lease is given to refuse a connection, in seconds. Over loopback
 #: that takes microseconds; whoever lets us wait is there.
@@ -47,6 +47,7 @@ class Registry:
         self._leaving: set[str] = set()
         self._retrying = threading.Lock()
         self._database: Optional[Database]
+        left_behind = lease.some_dead(directory.path)
         # The lease of a dead process may have been left behind at this very address. From the
         # moment it is ours, that process's rows look alive; nobody may judge them until they are
         # gone, so all of this happens under the writer lock.
@@ -56,6 +57,10 @@ class Registry:
                 self._lease = Lease.take(directory.path, self._osladdr)
                 try:
                     database.forget(self._osladdr)
+                    # Nobody else would ever remove the lease of who was killed without a host.
+                    for dead in filter(parse_osladdr, left_behind):
+                        if not database.names(dead):
+                            lease.remove_dead(directory.path, dead)
                 except BaseException:
                     self._lease.give_up(remove=False)
                     raise

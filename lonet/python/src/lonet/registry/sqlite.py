@@ -140,10 +140,14 @@ class Database:
         rows = [(host, ours) for host in hosts]
         self._change(lambda c: c.executemany(statement, rows).close())
 
+    def names(self, osladdr: str) -> bool:
+        """Whether a host is served at that address, or was, by a process that is dead now."""
+        query = "SELECT 1 FROM hosts WHERE osladdr = ? LIMIT 1"
+        return bool(self._read(lambda c: c.execute(query, (osladdr,)).fetchall()))
+
     def forget(self, osladdr: str) -> None:
         """Removes all rows of an address. The caller holds the writer lock."""
-        query = "SELECT 1 FROM hosts WHERE osladdr = ? LIMIT 1"
-        if self._read(lambda c: c.execute(query, (osladdr,)).fetchall()):
+        if self.names(osladdr):
             statement = "DELETE FROM hosts WHERE osladdr = ?"
             self._change(lambda c: c.execute(statement, (osladdr,)).close())
 
