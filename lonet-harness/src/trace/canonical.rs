@@ -67,7 +67,7 @@ pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> Stri
             keeps_open,
             names_races,
             names: BTreeMap::new(),
-            used: old.variables.iter().map(|v| v.name.clone()).collect(),
+            fresh: Box::new(variables()),
         };
         let mut sorting = Sorting::new(graph, scope, &races, Some(old));
         sorting.ports_order = !names_races;
@@ -124,7 +124,8 @@ struct Writer<'a> {
     names_races: bool,
     /// The variable of each raced allocation.
     names: BTreeMap<u32, String>,
-    used: BTreeSet<String>,
+    /// Names of variables that were not given yet.
+    fresh: Box<dyn Iterator<Item = String>>,
 }
 
 impl Writer<'_> {
@@ -180,23 +181,27 @@ impl Writer<'_> {
         words_with(&fields, subject.as_deref(), peer.as_deref())
     }
 
-    /// The variable of a raced allocation: `a`, `b`, … `z`, `a1`, …
+    /// The variable of a raced allocation: the next that is not in the old text.
     fn name(&mut self, raced: u32) -> Option<String> {
         if let Some(name) = self.names.get(&raced) {
             return Some(name.clone());
         }
-        let mut names = (0u32..).map(|index| {
-            let letter = char::from(b'a' + (index % 26) as u8);
-            match index / 26 {
-                0 => letter.to_string(),
-                round => format!("{letter}{round}"),
-            }
-        });
-        let name = names.find(|name| !self.used.contains(name))?;
-        self.used.insert(name.clone());
+        let old = &self.old.names;
+        let name = self.fresh.find(|name| old.find(name).is_none())?;
         self.names.insert(raced, name.clone());
         Some(name)
     }
+}
+
+/// `a`, `b`, … `z`, `a1`, …
+fn variables() -> impl Iterator<Item = String> {
+    (0u32..).map(|index| {
+        let letter = char::from(b'a' + (index % 26) as u8);
+        match index / 26 {
+            0 => letter.to_string(),
+            round => format!("{letter}{round}"),
+        }
+    })
 }
 
 /// The words of a line as it was written, quoted ones in one piece.

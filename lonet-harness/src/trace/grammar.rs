@@ -116,6 +116,8 @@ pub struct Expectation {
     pub(crate) source: String,
     pub(crate) symbols: Symbols,
     pub(crate) variables: Vec<Variable>,
+    /// The variables' numbers, by name.
+    pub(crate) names: Symbols,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -164,6 +166,7 @@ impl Expectation {
             source: text.to_owned(),
             symbols: Symbols::default(),
             variables: Vec::new(),
+            names: Symbols::default(),
             lines: Vec::new(),
         };
         parsed.symbols.intern("");
@@ -212,16 +215,15 @@ impl Expectation {
     }
 
     fn variable(&mut self, name: &str, is_host: bool) -> u32 {
-        let known = self.variables.iter().position(|v| v.name == name);
-        let index = known.unwrap_or_else(|| {
+        let index = self.names.intern(name);
+        if index as usize == self.variables.len() {
             self.variables.push(Variable {
                 name: name.to_owned(),
                 is_host: false,
             });
-            self.variables.len() - 1
-        });
-        self.variables[index].is_host |= is_host;
-        index as u32
+        }
+        self.variables[index as usize].is_host |= is_host;
+        index
     }
 }
 

@@ -153,6 +153,7 @@ impl Repair {
             source: String::new(),
             symbols: of.symbols.clone(),
             variables: of.variables.clone(),
+            names: of.names.clone(),
             lines: lines.collect(),
         }
     }
