@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 
 use lonet::SubNetwork;
 use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
@@ -29,6 +29,8 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
+    /// Done once the test has been told where artifacts are: it may put something there.
+    pub(crate) artifacts_made: OnceLock<()>,
     /// Whether the artifacts are wanted also if the test passes.
     pub(crate) keeps: AtomicBool,
     /// The latest expected trace that did not hold.
@@ -58,6 +60,7 @@ impl Inner {
             mailbox,
             tracing,
             artifacts,
+            artifacts_made: OnceLock::new(),
             entrance,
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
