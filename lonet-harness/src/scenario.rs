@@ -81,8 +81,8 @@ impl Scenario {
 
     /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
     /// takes), `LONET_HOST` and `TMPDIR`; `lonet::from_env` reads them. Of the command, program,
-    /// arguments, changes of the environment and working directory are honoured; its standard
-    /// input is empty.
+    /// arguments, changes of the environment (`env_clear`, too) and working directory are honoured;
+    /// its standard input is empty.
     ///
     /// Returns when the host is up. For a program that has no lonet in its executable (a shell, an
     /// interpreter, a foreign server) that is not waited for, as nothing tells whether what it runs

@@ -15,7 +15,7 @@ use crate::Result;
 use crate::collector::Mailbox;
 use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
-use crate::process::launch::Entrance;
+use crate::process::launch::{Entrance, Inherited};
 use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
 
@@ -37,6 +37,8 @@ pub(crate) struct Inner {
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
+    /// What its processes inherit, unless they are told of a change.
+    pub(crate) inherited: Inherited,
     /// Where roles can begin other than before `main`.
     pub(crate) entrance: Entrance,
     processes: AtomicU64,
@@ -65,6 +67,7 @@ impl Inner {
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
+            inherited: Inherited::now(),
             processes: AtomicU64::new(1),
             // A ticket is to be guessed by nobody who merely counts.
             nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
