@@ -102,6 +102,7 @@ impl Player {
             network: &inner.name,
             host,
             process,
+            before: &inner.inherited,
         };
         let (program, role) = match self {
             Player::Role { entry, arguments } => {

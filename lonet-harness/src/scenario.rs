@@ -27,6 +27,7 @@ pub(crate) use self::shared::Inner;
 use crate::Result;
 use crate::collector::query::Query;
 use crate::node::{Node, Player};
+use crate::report::artifacts;
 use crate::role::Role;
 use crate::trace::causality::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
@@ -80,8 +81,8 @@ impl Scenario {
 
     /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
     /// takes), `LONET_HOST` and `TMPDIR`; `lonet::from_env` reads them. Of the command, program,
-    /// arguments, changes of the environment and working directory are honoured; its standard
-    /// input is empty.
+    /// arguments, changes of the environment (`env_clear`, too) and working directory are honoured;
+    /// its standard input is empty.
     ///
     /// Returns when the host is up. For a program that has no lonet in its executable (a shell, an
     /// interpreter, a foreign server) that is not waited for, as nothing tells whether what it runs
@@ -337,9 +338,20 @@ impl Scenario {
         }
     }
 
-    /// Where the trace, the logs and the report of this test are put if it fails.
+    /// Where the trace, the logs and the report of this test are put if it fails: a directory, empty
+    /// when a test asks for the first time, for what it wants to add.
+    ///
+    /// # Panics
+    ///
+    /// When it can't be made.
     pub fn artifacts_dir(&self) -> PathBuf {
-        self.inner.artifacts.clone()
+        let place = &self.inner.artifacts;
+        self.inner.artifacts_made.get_or_init(|| {
+            if let Err(error) = artifacts::make(place) {
+                panic!("{} can't be made: {error}", place.display());
+            }
+        });
+        place.clone()
     }
 
     /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
@@ -361,6 +373,11 @@ impl Scenario {
             // What can't be closed ends with the runtime.
             let _ = subnetwork.close().await;
         }
+    }
+
+    /// Whether the test may have put something beside its artifacts.
+    pub(crate) fn adds_artifacts(&self) -> bool {
+        self.inner.artifacts_made.get().is_some()
     }
 
     /// Whether the artifacts are wanted also if the test passes.

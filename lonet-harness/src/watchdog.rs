@@ -1,11 +1,11 @@
 //! The clock of a test, on a thread of its own: no runtime that is blocked, or whose clock is
 //! paused, can stall it.
 //!
-//! Owns what happens when a body can't be failed from inside: the verdict, and the process's end.
-//! In all other cases it only says that the deadline has passed.
+//! Owns what happens when a body, or what it leaves, can't be failed from inside: the verdict, and
+//! the process's end. In all other cases it only says that the deadline has passed.
 
 use std::io::Write as _;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -24,83 +24,159 @@ const TAKES_NOTE: Duration = Duration::from_millis(500);
 /// How long a blocked body has to come to itself once its nodes are stopped.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 
+/// The limits of a test.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// How long its body may take.
+    pub(crate) body: Duration,
+    /// How long it may take, once its body has ended, till what that left is gone.
+    pub(crate) end: Duration,
+}
+
 /// A test's clock.
 pub(crate) struct Watchdog {
-    done: Sender<()>,
+    steps: Sender<Step>,
     thread: JoinHandle<()>,
+}
+
+/// How far a test has got.
+enum Step {
+    /// The body has ended, or knows that it must. What the harness does then has no limit.
+    Noted,
+    /// What the body left is to go now: its tasks, the values that they hold. It failed for that
+    /// reason, if it did.
+    Ends(Option<Reason>),
 }
 
 impl Watchdog {
     /// Starts the clock. The receiver says that the deadline has passed, and when (CLOCK_MONOTONIC in
-    /// nanoseconds); without one it never does.
+    /// nanoseconds); without limits it never does.
     ///
     /// # Errors
     ///
     /// The system's, if there can be no thread.
     pub(crate) fn start(
         test: &str,
-        after: Option<Duration>,
+        limits: Option<Limits>,
         scenario: &Scenario,
     ) -> std::io::Result<(Watchdog, oneshot::Receiver<u64>)> {
-        let (done, finished) = channel::<()>();
+        let (steps, heard) = channel();
         let (expire, expired) = oneshot::channel();
-        let (test, scenario) = (test.to_owned(), scenario.clone());
-        let thread = std::thread::Builder::new().name("lonet-watchdog".into()).spawn(move || {
-            let still = |patience| {
-                matches!(finished.recv_timeout(patience), Err(RecvTimeoutError::Timeout))
-            };
-            let Some(after) = after else {
+        let watched = Watched {
+            test: test.to_owned(),
+            scenario: scenario.clone(),
+            steps: heard,
+        };
+        let watch = move || match limits {
+            Some(limits) => watched.watch(limits, expire),
+            None => {
                 // Kept, since its end would look like the deadline's.
                 let _keep = expire;
-                let _ = finished.recv();
-                return;
-            };
-            if !still(after) {
-                return;
+                while watched.steps.recv().is_ok() {}
             }
-            let deadline = crate::run::now();
-            let _ = expire.send(deadline);
-            if !still(TAKES_NOTE) {
-                return;
-            }
-            give_verdict(&test, after, deadline, &scenario);
-            if still(LAST_CHANCE) {
-                say(&format!(
-                    "{test}: its body blocks its thread, so that it can't be failed from inside: \
-                     the process exits\n"
-                ));
-                std::process::exit(101);
-            }
-        })?;
-        Ok((Watchdog { done, thread }, expired))
+        };
+        let thread = std::thread::Builder::new().name("lonet-watchdog".into());
+        let thread = thread.spawn(watch)?;
+        Ok((Watchdog { steps, thread }, expired))
     }
 
     /// The body has ended, or knows that it must.
-    pub(crate) fn acknowledge(self) {
-        drop(self.done);
+    pub(crate) fn noted(&self) {
+        // A thread that is gone has nothing more to watch.
+        let _ = self.steps.send(Step::Noted);
+    }
+
+    /// What the body left is to go from now on.
+    pub(crate) fn ends(&self, reason: Option<Reason>) {
+        let _ = self.steps.send(Step::Ends(reason));
+    }
+
+    /// It is gone.
+    pub(crate) fn done(self) {
+        drop(self.steps);
         let _ = self.thread.join();
     }
 }
 
-/// Prints the verdict, and stops the nodes: that may be what the body waits for.
-fn give_verdict(test: &str, after: Duration, deadline: u64, scenario: &Scenario) {
-    let Ok(report) = scenario.inner.report_of_hang(deadline) else {
-        return;
-    };
-    let place = artifacts::place(test);
-    let reason = Reason::TimedOut(after);
-    let written = artifacts::write(&place, test, &reason.text(), false, &report, None).is_ok();
-    let place = written.then_some(place.as_path());
-    say(&verdict::page(test, &reason, &report, place));
-    for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
-        let (reply, _) = oneshot::channel();
-        let (process, signal) = (node.process, Signal::SIGKILL as i32);
-        scenario.inner.mailbox.ask(Query::Signal {
-            process,
-            signal,
-            until: Effect::Killed,
-            reply,
-        });
+/// A test, as its clock sees it.
+struct Watched {
+    test: String,
+    scenario: Scenario,
+    steps: Receiver<Step>,
+}
+
+impl Watched {
+    fn watch(&self, limits: Limits, expire: oneshot::Sender<u64>) {
+        let still = |patience| {
+            let step = self.steps.recv_timeout(patience);
+            matches!(step, Err(RecvTimeoutError::Timeout))
+        };
+        if still(limits.body) {
+            let deadline = crate::run::now();
+            let _ = expire.send(deadline);
+            if still(TAKES_NOTE) {
+                self.give_verdict(&Reason::TimedOut(limits.body), deadline);
+                if still(LAST_CHANCE) {
+                    self.exit("its body blocks its thread, so that it can't be failed from inside");
+                }
+            }
+        }
+        self.watch_end(limits.end);
+    }
+
+    /// Of a body that has ended, or knows that it must.
+    fn watch_end(&self, patience: Duration) {
+        let mut reason = loop {
+            match self.steps.recv() {
+                Ok(Step::Noted) => {}
+                Ok(Step::Ends(reason)) => break reason,
+                Err(_) => return,
+            }
+        };
+        loop {
+            match self.steps.recv_timeout(patience) {
+                Ok(Step::Noted) => {}
+                Ok(Step::Ends(of)) => reason = of,
+                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => break,
+            }
+        }
+        if let Some(reason) = reason {
+            self.give_verdict(&reason, crate::run::now());
+        }
+        self.exit(
+            "its body has ended, but what it left blocks the thread, a task or the drop of a \
+             value, so that the test can't be ended from inside",
+        );
+    }
+
+    /// Prints the verdict, and stops the nodes: that may be what the body waits for.
+    fn give_verdict(&self, reason: &Reason, deadline: u64) {
+        let Watched { test, scenario, .. } = self;
+        let Ok(report) = scenario.inner.report_of_hang(deadline) else {
+            return;
+        };
+        let place = artifacts::place(test);
+        let what = format!("{test} failed: {}", reason.text());
+        let adds = scenario.adds_artifacts();
+        let written = artifacts::write(&place, test, &what, false, &report, None, adds).is_ok();
+        let place = written.then_some(place.as_path());
+        say(&verdict::page(test, reason, &report, place));
+        for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
+            let (reply, _) = oneshot::channel();
+            let (process, signal) = (node.process, Signal::SIGKILL as i32);
+            scenario.inner.mailbox.ask(Query::Signal {
+                process,
+                signal,
+                until: Effect::Killed,
+                reply,
+            });
+        }
+    }
+
+    fn exit(&self, why: &str) -> ! {
+        say(&format!("{}: {why}: the process exits\n", self.test));
+        std::process::exit(101);
     }
 }
 

@@ -5,6 +5,7 @@
 )]
 
 use std::process::Command;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use lonet::Cause;
@@ -162,4 +163,19 @@ fn a_network_ends_with_the_last_runtime_that_used_it() {
             .await
             .expect("a dial hangs");
     });
+}
+
+#[test]
+fn a_runtime_that_has_ended_is_told() {
+    let ended = runtime().handle().clone();
+    let _entered = ended.enter();
+    let mut join = std::pin::pin!(lonet::join(""));
+    let mut cx = Context::from_waker(Waker::noop());
+    let Poll::Ready(joined) = join.as_mut().poll(&mut cx) else {
+        panic!("nobody will ever wake it");
+    };
+    assert_eq!(
+        joined.unwrap_err().to_string(),
+        "join lonet: the tokio runtime is shutting down"
+    );
 }

@@ -61,6 +61,25 @@ mod victims {
 
     #[lonet::test]
     #[ignore = "is run by another test"]
+    async fn adds_and_passes(scenario: Scenario) -> Result<()> {
+        Ok(fs::write(
+            scenario.artifacts_dir().join("extra.txt"),
+            "passed",
+        )?)
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn adds_and_fails(scenario: Scenario) -> Result<()> {
+        let place = scenario.artifacts_dir();
+        assert!(!place.join("of_an_earlier_run").exists());
+        fs::write(place.join("extra.txt"), "α said so")?;
+        assert_eq!(scenario.artifacts_dir(), place);
+        Err("fails".into())
+    }
+
+    #[lonet::test]
+    #[ignore = "is run by another test"]
     async fn handles_what_does_not_hold(scenario: Scenario) -> Result<()> {
         scenario.keep_artifacts();
         scenario.spawn("α", leads()).await?.join().await?;
@@ -199,4 +218,21 @@ fn an_event_of_one_that_has_ended_is_said_to_have_happened() {
     let page = String::from_utf8(output.stderr).unwrap();
     let said = "`α:10 listen` happened, but α has ended";
     assert!(page.contains(said), "{page}");
+}
+
+#[test]
+fn what_a_test_adds_stays_and_nothing_of_an_earlier_run() {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run("adds_and_fails", &place);
+    assert_eq!(output.status.code(), Some(101));
+    fs::write(artifacts.join("of_an_earlier_run"), "").unwrap();
+    let (output, artifacts) = run("adds_and_fails", &place);
+    let page = String::from_utf8(output.stderr).unwrap();
+    assert!(page.contains("adds_and_fails failed: fails"), "{page}");
+    let added = fs::read_to_string(artifacts.join("extra.txt")).unwrap();
+    assert_eq!(added, "α said so");
+    assert!(artifacts.join("report.html").exists());
+
+    let (_, artifacts) = run("adds_and_passes", &place);
+    assert!(artifacts.join("extra.txt").exists());
 }

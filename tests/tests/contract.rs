@@ -239,6 +239,27 @@ async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+#[lonet::test]
+async fn of_a_command_a_cleared_environment_is_honoured(scenario: Scenario) -> Result<()> {
+    let mut command = Command::new("/usr/bin/env");
+    command.current_dir("/").env_clear().env("GIVEN", "x");
+    let alpha = scenario.command("α", command).await?;
+    alpha.until("α exit 0").await?;
+    let log = alpha.log();
+    let names = log.lines().filter_map(|line| line.split('=').next());
+    // The last where profiles are written.
+    let given = [
+        "GIVEN",
+        "LONET_HOST",
+        "LONET_NETWORK",
+        "TMPDIR",
+        "LLVM_PROFILE_FILE",
+    ];
+    let others: Vec<&str> = names.filter(|name| !given.contains(name)).collect();
+    assert_eq!(others, [""; 0]);
+    Ok(())
+}
+
 /// A program of this binary that joins: a test that no harness runs.
 #[test]
 #[ignore = "is a program"]

@@ -266,6 +266,38 @@ async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// Its task would go round for ever once the host is closed.
+#[lonet::test]
+async fn a_task_that_accepts_whatever_the_error_keeps_no_role(scenario: Scenario) -> Result<()> {
+    #[lonet::host]
+    async fn serves(host: Host, returns: bool) -> Result<u8> {
+        let listener = host.listen(":10").await?;
+        tokio::spawn(async move {
+            loop {
+                let _ = listener.accept().await;
+            }
+        });
+        tokio::task::yield_now().await;
+        host.mark("serves");
+        match returns {
+            true => Ok(7),
+            false => std::future::pending().await,
+        }
+    }
+    let alpha = scenario.spawn("α", serves(true)).await?;
+    assert_eq!(alpha.join().await?, 7);
+    let alpha = scenario.spawn("α", serves(false)).await?;
+    alpha.until("α mark serves").await?;
+    alpha.terminate().await?;
+    // It closed its host itself, rather than being killed.
+    scenario
+        .trace()
+        .hosts(&["α"])
+        .lifecycle()
+        .contains("! terminate α\nα down\nα exit 0");
+    Ok(())
+}
+
 #[lonet::test]
 async fn a_node_outlives_the_thread_that_spawned_it(scenario: Scenario) -> Result<()> {
     let other = scenario.clone();

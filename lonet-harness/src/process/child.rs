@@ -140,7 +140,7 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
     let stop = Arc::new(Stop::default());
     let end = match prepare(control, &play, &stop, sigpipe) {
         Ok((runtime, entry)) => {
-            let end = runtime.block_on(play_role(entry, play, &stop));
+            let end = play_role(&runtime, entry, play, &stop);
             let said = say(&answers, &end);
             runtime.shutdown_background();
             // If nobody could be told, nobody is left.
@@ -233,23 +233,28 @@ fn take_sigpipe(runtime: &Runtime, sigpipe: SigSet) -> io::Result<()> {
     Ok(())
 }
 
-async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNode {
+fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> FromNode {
     // The first to connect says how this process is asked what it waits for.
     let tracing = directory().map(Tracing::asked_elsewhere);
     // What the role itself gets when it asks for its place.
-    let host = match lonet::from_env().await {
+    let host = match runtime.block_on(lonet::from_env()) {
         Ok(host) => host,
         Err(error) => return FromNode::Failed(error.to_string()),
     };
     drop(tracing);
-    let played = host.clone();
+    let (played, play_it) = (host.clone(), entry.play);
     let mut role: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(async move { (entry.play)(played, play.arguments.get().to_owned()).await });
-    let returned = tokio::select! {
-        biased;
-        () = stop.asked() => None,
-        returned = caught(role.as_mut(), stop) => returned,
-    };
+        Box::pin(async move { play_it(played, play.arguments.get().to_owned()).await });
+    let returned = runtime.block_on(async {
+        let returned = tokio::select! {
+            biased;
+            () = stop.asked() => None,
+            returned = caught(role.as_mut(), stop) => returned,
+        };
+        // What it has just spawned begins, so that a panic of it is heard.
+        tokio::task::yield_now().await;
+        returned
+    });
     let end = match (stop.why(), returned) {
         (Some(Why::Panic(what)), _) => FromNode::Panicked(what),
         (Some(Why::Terminate), None) => FromNode::Terminated,
@@ -260,14 +265,25 @@ async fn play_role(entry: &'static RoleEntry, play: Play, stop: &Stop) -> FromNo
         (_, Some(Err(error))) => FromNode::Failed(error.to_string()),
         (None, None) => FromNode::Panicked(stop.panicked_in_root()),
     };
+    // Tasks that the role left are not played on: one that goes on accepting whatever the error
+    // would go round for ever once the host is closed.
+    let leaving = match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(leaving) => leaving,
+        Err(error) => return FromNode::Failed(format!("its host can't be closed: {error}")),
+    };
     if let FromNode::Terminated = end {
         // First the host, so that what it closes is nobody's doing, then what the role held.
-        let _ = host.close().await;
+        let _ = leaving.block_on(host.close());
     }
-    // What the role holds is dropped inside the runtime; that may panic as anything else may.
-    let dropped = catch_unwind(AssertUnwindSafe(|| drop(role)));
-    let _ = host.close().await;
-    let _ = lonet::__private::subnetwork_of(&host).close().await;
+    // What the role holds is dropped inside its runtime; that may panic as anything else may.
+    let dropped = {
+        let _context = runtime.enter();
+        catch_unwind(AssertUnwindSafe(|| drop(role)))
+    };
+    leaving.block_on(async {
+        let _ = host.close().await;
+        let _ = lonet::__private::subnetwork_of(&host).close().await;
+    });
     match (end, stop.why()) {
         (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
         (FromNode::Returned(_), _) if dropped.is_err() => {

@@ -340,6 +340,9 @@ fn command(program: Program) -> Command {
         command.arg0(std::ffi::OsString::from(arg0));
     }
     command.args(program.args.into_iter().map(std::ffi::OsString::from));
+    if program.clear {
+        command.env_clear();
+    }
     // The supervisor's own ticket is for nobody else.
     command.env_remove(ticket::VARIABLE);
     for (name, value) in program.env {

@@ -51,8 +51,10 @@ pub(crate) struct Program {
     /// What it finds as its own name, where that is not the program.
     pub(crate) arg0: Option<Text>,
     pub(crate) args: Vec<Text>,
-    /// Changes to the supervisor's environment, which is that of the test's process; `None`
-    /// removes a variable.
+    /// Whether it begins without any environment, rather than with the supervisor's, which is what
+    /// the test's process had when its scenario began.
+    pub(crate) clear: bool,
+    /// Changes to that; `None` removes a variable.
     pub(crate) env: Vec<(Text, Option<Text>)>,
     pub(crate) dir: Option<Text>,
 }

@@ -2,7 +2,7 @@
 //! page for a browser.
 //!
 //! Owns where, and which file holds what. The place is emptied before, so that nothing of an
-//! earlier run is taken for this one's.
+//! earlier run is taken for this one's; what the test itself has put there stays.
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -76,7 +76,18 @@ impl Refused {
     }
 }
 
-/// Writes all there is to say of a test: `message` is what became of it, `passed` in a word.
+/// Makes the place, with nothing in it, for what the test itself wants to put there.
+///
+/// # Errors
+///
+/// The system's.
+pub(crate) fn make(place: &Path) -> io::Result<()> {
+    remove(place)?;
+    fs::create_dir_all(place)
+}
+
+/// Writes all there is to say of a test: `message` is what became of it, `passed` in a word. With
+/// `adds`, the place holds what the test has put there.
 ///
 /// # Errors
 ///
@@ -88,13 +99,16 @@ pub(crate) fn write(
     passed: bool,
     report: &Report,
     refused: Option<&Refused>,
+    adds: bool,
 ) -> io::Result<()> {
-    match fs::remove_dir_all(place) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
     let logs = place.join("logs");
+    if adds {
+        // A verdict may have been written already.
+        remove(&logs)?;
+        remove(&place.join("backtraces"))?;
+    } else {
+        remove(place)?;
+    }
     fs::create_dir_all(&logs)?;
     let whole = Trace::whole(Arc::new(Graph::build(report.records.clone())));
     fs::write(
@@ -137,6 +151,13 @@ pub(crate) fn write(
     };
     fs::write(place.join("report.html"), html::page(&page))?;
     Ok(())
+}
+
+fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn processes(report: &Report) -> String {

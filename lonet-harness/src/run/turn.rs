@@ -10,6 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
 
 use super::{Failed, TestArgument, expected, now};
 use crate::Result;
@@ -22,7 +23,10 @@ use crate::scenario::Scenario;
 use crate::session::Session;
 use crate::spec::Spec;
 use crate::trace::Mismatch;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{Limits, Watchdog};
+
+/// How long what a body leaves may take to go: the tasks that it spawned, the values that they hold.
+const ENDS: Duration = Duration::from_secs(10);
 
 /// How a body ended.
 enum Ended {
@@ -57,11 +61,18 @@ where
         .map_err(early)?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
     let session = Session::start(test, entrance, A::STARTS_PROCESSES).map_err(early)?;
+    let leaving = runtime(None).map_err(|error| early(error.into()))?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
     let scenario = session.scenario();
 
-    let ended =
-        play_body(test, after, &runtime, &scenario, body).map_err(|error| early(error.into()))?;
+    // Whoever debugs a node needs all the time there is.
+    let limits = (!deadline::suspended()).then_some(Limits {
+        body: after,
+        end: deadline::scaled(ENDS).map_err(early)?,
+    });
+    let (watchdog, expired) =
+        Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
+    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, body);
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match mismatch(error.as_ref()) {
@@ -75,43 +86,46 @@ where
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
     }
-    runtime.block_on(scenario.leave());
+    watchdog.ends(reason.clone());
+    // Tasks that the body left are not played on: the network's end is nothing that they expect.
+    leaving.block_on(scenario.leave());
+    runtime.shutdown_background();
+    watchdog.done();
     let refused = scenario.take_refused();
     let keeps = scenario.keeps_artifacts();
+    let adds = scenario.adds_artifacts();
     drop(scenario);
-    runtime.shutdown_background();
     let mut report = session.end();
     if let Ended::TimedOut(Some(then)) = &ended {
         report.backtraces = then.backtraces.clone();
     }
     let reason = reason.or_else(|| of_others(&report));
     if reason.is_none() && !keeps {
+        // It stays with what the test has put there; one that merely asked leaves nothing.
+        if adds {
+            let _ = std::fs::remove_dir(artifacts::place(test));
+        }
         return Ok(());
     }
-    conclude(test, ended, reason, &report, refused)
+    conclude(test, ended, reason, &report, refused, adds)
 }
 
 /// Plays the body, to its end or its deadline, and says that it has ended.
-///
-/// # Errors
-///
-/// The clock can't be started.
 fn play_body<A, F, Fut>(
-    test: &str,
     after: Duration,
     runtime: &Runtime,
     scenario: &Scenario,
+    watchdog: &Watchdog,
+    mut expired: oneshot::Receiver<u64>,
     body: &F,
-) -> std::io::Result<Ended>
+) -> Ended
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    // Whoever debugs a node needs all the time there is.
-    let limit = (!deadline::suspended()).then_some(after);
-    let (watchdog, expired) = Watchdog::start(test, limit, scenario)?;
-    let mut watchdog = Some(watchdog);
+    let hang =
+        |deadline| Ended::TimedOut(scenario.inner.report_of_hang(deadline).ok().map(Box::new));
     let last_poll = Cell::new(0);
     let ended = runtime.block_on(async {
         let playing = async {
@@ -123,27 +137,30 @@ where
             biased;
             ended = caught(playing.as_mut(), &last_poll) => ended,
             // Before the body is dropped, and with it what it held open.
-            deadline = expired => {
+            deadline = &mut expired => {
                 // What follows may take longer than a body that is not blocked.
-                if let Some(watchdog) = watchdog.take() {
-                    watchdog.acknowledge();
-                }
+                watchdog.noted();
                 // A clock that has ended without a word has run out, too.
-                let deadline = deadline.unwrap_or_else(|_| now());
-                Ended::TimedOut(scenario.inner.report_of_hang(deadline).ok().map(Box::new))
+                let ended = hang(deadline.unwrap_or_else(|_| now()));
+                watchdog.ends(Some(Reason::TimedOut(after)));
+                ended
             }
         }
     });
+    watchdog.noted();
+    // One that returned too late did so because its nodes were stopped, or was not failed only
+    // because it blocked its thread.
+    let ended = match (ended, expired.try_recv()) {
+        (Ended::Returned(Ok(())), Ok(deadline)) => hang(deadline),
+        (ended, _) => ended,
+    };
     // First of all: whatever fails from here on may do so because the body is gone.
     // Waited for: whoever hears of both may hear of the failure first.
     let last_poll = last_poll.get();
     let _ = scenario
         .inner
         .ask_now(|reply| Query::BodyEnded { last_poll, reply });
-    if let Some(watchdog) = watchdog {
-        watchdog.acknowledge();
-    }
-    Ok(ended)
+    ended
 }
 
 /// Why a turn fails whose body did not.
@@ -160,6 +177,7 @@ fn conclude(
     reason: Option<Reason>,
     report: &Report,
     refused: Option<Refused>,
+    adds: bool,
 ) -> std::result::Result<(), Failed> {
     let place = artifacts::place(test);
     let what_became = match &reason {
@@ -170,7 +188,15 @@ fn conclude(
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
     let passed = reason.is_none();
-    let written = artifacts::write(&place, test, &what_became, passed, report, refused.as_ref());
+    let written = artifacts::write(
+        &place,
+        test,
+        &what_became,
+        passed,
+        report,
+        refused.as_ref(),
+        adds,
+    );
     let lost = written.err().map(|error| {
         let place = place.display();
         format!("the artifacts can't be written to {place}: {error}\n")

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Mutex, OnceLock, mpsc};
 
 use lonet::SubNetwork;
 use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
@@ -15,7 +15,7 @@ use crate::Result;
 use crate::collector::Mailbox;
 use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
-use crate::process::launch::Entrance;
+use crate::process::launch::{Entrance, Inherited};
 use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
 
@@ -29,12 +29,16 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
+    /// Done once the test has been told where artifacts are: it may put something there.
+    pub(crate) artifacts_made: OnceLock<()>,
     /// Whether the artifacts are wanted also if the test passes.
     pub(crate) keeps: AtomicBool,
     /// The latest expected trace that did not hold.
     pub(crate) refused: Mutex<Option<Refused>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
+    /// What its processes inherit, unless they are told of a change.
+    pub(crate) inherited: Inherited,
     /// Where roles can begin other than before `main`.
     pub(crate) entrance: Entrance,
     processes: AtomicU64,
@@ -58,10 +62,12 @@ impl Inner {
             mailbox,
             tracing,
             artifacts,
+            artifacts_made: OnceLock::new(),
             entrance,
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             subnetwork: OnceCell::new(),
+            inherited: Inherited::now(),
             processes: AtomicU64::new(1),
             // A ticket is to be guessed by nobody who merely counts.
             nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),

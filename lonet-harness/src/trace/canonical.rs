@@ -11,6 +11,7 @@ use super::columns::aligned;
 use super::grammar::{Expectation, Port};
 use super::labels::Label;
 use super::matching::{Mode, Outcome, Scope, decide};
+use super::meanings::Meanings;
 use super::pattern::Fields;
 use super::races::Races;
 use super::sorting::{Placed, Sorting};
@@ -33,11 +34,15 @@ pub(crate) fn text(graph: &Graph, scope: &Scope) -> String {
 pub(crate) fn updated(graph: &Graph, scope: &Scope, old: &Expectation) -> Option<String> {
     if let Outcome::Holds(assignment) = decide(graph, scope, old, Mode::All) {
         let races = Races::find(graph, scope);
+        let mut meanings = Meanings::new(old.variables.len());
         let names_raced = assignment.iter().zip(&old.lines).any(|(&node, line)| {
-            let subject = matches!(line.shape.port, Some(Port::Is(_)));
-            let peer = matches!(line.shape.peer, Some((_, Port::Is(_))));
-            (subject && races.subject(graph, node).is_some())
-                || (peer && races.peer(graph, node).is_some())
+            let shape = &line.shape;
+            let raced = races.of_event(graph, node);
+            let allowed = meanings.allow(shape, raced);
+            meanings.learn(shape, raced);
+            let subject = matches!(shape.port, Some(Port::Is(_)));
+            let peer = matches!(shape.peer, Some((_, Port::Is(_))));
+            !allowed || (subject && raced.0.is_some()) || (peer && raced.1.is_some())
         });
         if !names_raced {
             return None;

@@ -10,7 +10,7 @@
 //!   `counting`, `alone`: what needs no search, or only a short one;
 //! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
 //! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
-//!   `columns`: lines in columns;
+//!   `meanings`: what an old text's variables stand for; `columns`: lines in columns;
 //! - `diagnosis`: why an expectation does not hold; `nearest`: the order that could, beside it;
 //!   `hints`: what to do about it;
 //! - `expected`: what an assertion takes; `rewriting`: it in place; `literal`: a literal of a source;
@@ -36,6 +36,7 @@ mod labels;
 mod literal;
 mod lookup;
 mod matching;
+mod meanings;
 pub(crate) mod nearest;
 mod past;
 mod pattern;

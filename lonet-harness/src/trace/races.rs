@@ -12,6 +12,7 @@ use lonet::trace::What;
 use super::causality::Graph;
 use super::index::{FastMap, NONE};
 use super::matching::Scope;
+use super::meanings::Raced;
 use super::relation::Why;
 
 /// The most records that are looked at, over and over, to find out what is ordered with what on
@@ -155,6 +156,14 @@ impl Races {
     pub(crate) fn peer(&self, graph: &Graph, node: u32) -> Option<u32> {
         let allocation = self.peer_allocation(graph, node)?;
         self.raced.contains_key(&allocation).then_some(allocation)
+    }
+
+    /// Both, of an event.
+    pub(super) fn of_event(&self, graph: &Graph, node: u32) -> Raced {
+        match self.is_empty() {
+            true => (None, None),
+            false => (self.subject(graph, node), self.peer(graph, node)),
+        }
     }
 
     /// The node of the dial, accept or listen that took the subject's port.

@@ -13,6 +13,7 @@ use super::index::{FastMap, NONE, digest};
 use super::labels::Label;
 use super::lookup;
 use super::matching::Scope;
+use super::meanings::{Meanings, Raced};
 use super::pattern::{Bindings, Fields, unify};
 use super::races::Races;
 use super::relation::Why;
@@ -35,11 +36,13 @@ type Turn = (u64, Standing, (u32, u32));
 /// Where the latest causes of an event stand: the sum of their positions, and a digest of them.
 type Standing = (u64, u64);
 
-/// Events that may come next, of one label and one rank: one old line is next for all of them.
+/// Events that may come next, of one label, one rank and the same raced ports: one old line is next
+/// for all of them.
 #[derive(Default)]
 struct Group {
     label: u32,
     rank: u32,
+    raced: Raced,
     /// Those whose digest nobody has asked for yet.
     fresh: Vec<u32>,
     sorted: BTreeSet<Turn>,
@@ -70,9 +73,10 @@ pub(super) struct Sorting<'a> {
     /// written for their numbers: in the next run another may have been free.
     pub(super) ports_order: bool,
     bindings: Bindings,
+    meanings: Meanings,
     groups: Vec<Group>,
-    /// Where in `groups` the events of a label and a rank are.
-    group_of: FastMap<(u32, u32), usize>,
+    /// Where in `groups` the events of a label, a rank and raced ports are.
+    group_of: FastMap<(u32, u32, Raced), usize>,
     /// The groups that are not empty. A line that was used up makes keys grow, so each is looked at
     /// again when its turn comes.
     ready: BinaryHeap<Reverse<Key>>,
@@ -116,6 +120,7 @@ impl<'a> Sorting<'a> {
             races,
             ports_order: true,
             bindings: Bindings::new(old.map_or(0, |old| old.variables.len())),
+            meanings: Meanings::new(old.map_or(0, |old| old.variables.len())),
             groups: Vec::new(),
             group_of: FastMap::default(),
             ready: BinaryHeap::new(),
@@ -186,11 +191,13 @@ impl<'a> Sorting<'a> {
         let label = self.graph.label_of[node as usize];
         let rank = self.rank.get(&node).copied().unwrap_or(0);
         let new = self.groups.len();
-        let group = *self.group_of.entry((label, rank)).or_insert(new);
+        let raced = self.races.of_event(self.graph, node);
+        let group = *self.group_of.entry((label, rank, raced)).or_insert(new);
         if group == new {
             self.groups.push(Group {
                 label,
                 rank,
+                raced,
                 ..Group::default()
             });
         }
@@ -201,8 +208,8 @@ impl<'a> Sorting<'a> {
     }
 
     fn push(&mut self, group: usize) {
-        let Group { label, rank, .. } = self.groups[group];
-        let line = self.line(label);
+        let rank = self.groups[group].rank;
+        let line = self.line(group);
         self.ready.push(Reverse((line, rank, group)));
     }
 
@@ -214,7 +221,7 @@ impl<'a> Sorting<'a> {
                 break;
             }
             self.ready.pop();
-            if self.line(self.groups[group].label) != line {
+            if self.line(group) != line {
                 self.push(group);
                 continue;
             }
@@ -247,12 +254,10 @@ impl<'a> Sorting<'a> {
         if let (Some(line), Some(old)) = (line, self.old) {
             if self.open.remove(&line) {
                 let fields = self.fields(node);
-                unify(
-                    &old.lines[line as usize].shape,
-                    old,
-                    &fields,
-                    &mut self.bindings,
-                );
+                let shape = &old.lines[line as usize].shape;
+                unify(shape, old, &fields, &mut self.bindings);
+                let raced = self.races.of_event(self.graph, node);
+                self.meanings.learn(shape, raced);
             } else if let Some(lines) = self.plain.get_mut(&self.graph.label_of[node as usize]) {
                 lines.pop();
             }
@@ -288,8 +293,9 @@ impl<'a> Sorting<'a> {
         self.groups[group].sorted.first().copied()
     }
 
-    /// The first old line that the next event of this label would have.
-    fn line(&mut self, label: u32) -> u32 {
+    /// The first old line that the next event of this group would have.
+    fn line(&mut self, group: usize) -> u32 {
+        let Group { label, raced, .. } = self.groups[group];
         let plain = self.plain.get(&label);
         let mut line = plain
             .and_then(|lines| lines.last().copied())
@@ -306,7 +312,7 @@ impl<'a> Sorting<'a> {
             let shape = &old.lines[open as usize].shape;
             let matches = unify(shape, old, &fields, &mut self.bindings);
             self.bindings.undo_to(bound);
-            if matches {
+            if matches && self.meanings.allow(shape, raced) {
                 line = open;
             }
         }

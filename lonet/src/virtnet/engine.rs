@@ -184,9 +184,14 @@ impl Engine {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Cause> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| Cause::Io(io::ErrorKind::Other, error.to_string()))
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        let why = if error.is_cancelled() {
+            "the tokio runtime is shutting down".to_owned()
+        } else {
+            error.to_string()
+        };
+        Cause::Io(io::ErrorKind::Other, why)
+    })
 }
 
 /// Somebody who dialed and waits to be accepted.

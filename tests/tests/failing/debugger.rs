@@ -11,7 +11,7 @@ use crate::{HELLO, command};
 fn where_a_loop_is() {
     let has_gdb = Command::new("gdb").arg("--version").output().is_ok();
     let page = |change: &dyn Fn(&mut Command)| {
-        let mut command = command("loops_and_is_paused");
+        let mut command = command("victims::loops_and_is_paused");
         change(command.env_remove("LONET_BACKTRACES"));
         String::from_utf8(command.output().unwrap().stdout).unwrap()
     };
@@ -30,7 +30,7 @@ fn where_a_loop_is() {
 
 /// That victim, whose α waits for a debugger, and what it says.
 fn debugged(victim: &str) -> (Victim, Lines<BufReader<ChildStderr>>) {
-    let mut victim = command(victim)
+    let mut victim = command(&format!("victims::{victim}"))
         .env("LONET_DEBUG", "α")
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

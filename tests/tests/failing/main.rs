@@ -4,6 +4,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod blocked;
 mod debugger;
 
 use std::process::{Command, Output};
@@ -237,7 +238,7 @@ mod victims {
 fn command(victim: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args([&format!("victims::{victim}"), "--exact", "--ignored"])
+        .args([victim, "--exact", "--ignored"])
         .env("RUST_BACKTRACE", "0")
         // What a debugger sees is no snapshot's.
         .env("LONET_BACKTRACES", "0")
@@ -247,7 +248,7 @@ fn command(victim: &str) -> Command {
 }
 
 fn run(victim: &str) -> Output {
-    command(victim).output().unwrap()
+    command(&format!("victims::{victim}")).output().unwrap()
 }
 
 /// Times, pids and places differ from run to run; nothing else does.
@@ -307,7 +308,7 @@ fn check(victim: &str, expected: Expect) {
 /// The nodes of a body that is blocked are stopped: that may be what it waits for.
 #[test]
 fn a_blocked_body_may_come_to_itself() {
-    let output = command("blocks_for_its_node")
+    let output = command("victims::blocks_for_its_node")
         .arg("--nocapture")
         .output()
         .unwrap();
@@ -317,7 +318,7 @@ fn a_blocked_body_may_come_to_itself() {
 
 #[test]
 fn a_deadline_is_scaled() {
-    let output = command("blocks_for_its_node")
+    let output = command("victims::blocks_for_its_node")
         .env("LONET_TIMEOUT", "0.5")
         .output()
         .unwrap();

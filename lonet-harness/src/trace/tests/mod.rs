@@ -10,6 +10,7 @@ mod messages;
 mod nearest;
 mod oracle;
 mod ports;
+mod raced;
 mod records;
 mod relation;
 mod simulation;
