@@ -72,7 +72,11 @@ fn a_program_finds_its_place_in_the_environment() {
     assert!(empty.contains(&format!("{unset} LONET_NETWORK")), "{empty}");
     assert!(told(&[("LONET_NETWORK", "x")]).contains(&format!("{unset} LONET_HOST")));
     let net = runtime().block_on(lonet::join("")).unwrap();
-    let told = told(&[("LONET_NETWORK", net.name()), ("LONET_HOST", "α")]);
+    let place = [("LONET_NETWORK", net.name()), ("LONET_HOST", "α")];
+    // So is this: it means the platform's directory.
+    let no_directory = told(&[place[0], place[1], ("TMPDIR", "")]);
+    assert!(no_directory.contains("is α of"), "{no_directory}");
+    let told = told(&place);
     assert!(
         told.contains(&format!("is α of {}", net.network())),
         "{told}"

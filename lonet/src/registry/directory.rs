@@ -189,9 +189,13 @@ impl Drop for WriterLock {
 }
 
 /// The platform's directory for temporary files, whatever this process's working directory
-/// becomes.
+/// becomes. To the originals, an empty `TMPDIR` is as good as none; to the standard library it is
+/// a path.
 fn tmp() -> Result<PathBuf, Cause> {
-    let tmp = std::env::temp_dir();
+    let tmp = match std::env::temp_dir() {
+        empty if empty.as_os_str().is_empty() => PathBuf::from("/tmp"),
+        tmp => tmp,
+    };
     std::path::absolute(&tmp).map_err(|error| failed("find", &tmp, &error))
 }
 
