@@ -196,6 +196,8 @@ pub(crate) fn stopped_at_start(mut program: Program) -> Program {
 
 fn environment(place: &Place<'_>) -> Vec<(Text, Option<Text>)> {
     let temp: PathBuf = std::env::temp_dir();
+    // A program may have another working directory.
+    let temp = std::path::absolute(&temp).unwrap_or(temp);
     let mut env = vec![
         (text("LONET_NETWORK"), Some(text(place.network))),
         (text("LONET_HOST"), Some(text(place.host))),
