@@ -191,7 +191,10 @@ impl Finder<'_> {
                 let instead = instead.iter().copied();
                 instead.filter(|&node| self.told_nowhere(node)).collect()
             }
-            Problem::AboveCause { cause, .. } => vec![*cause],
+            Problem::AboveCause { cause, .. } => Some(*cause)
+                .filter(|&node| self.told_nowhere(node))
+                .into_iter()
+                .collect(),
             Problem::Untold { events } => events.clone(),
             _ => return,
         };

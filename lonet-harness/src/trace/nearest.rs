@@ -231,12 +231,17 @@ impl<'a> Weaver<'a> {
                     self.told[node as usize] = true;
                     self.difference.push(Difference::Same(words));
                 }
-                None => {
-                    self.difference.push(Difference::Expected(words));
-                    if let Some(node) = self.instead(line) {
-                        self.happened(&[node]);
+                None => match self.instead(line) {
+                    // It was struck when what it comes after was not told yet.
+                    Some(node) if self.words(node) == words => {
+                        self.told[node as usize] = true;
+                        self.difference.push(Difference::Same(words));
                     }
-                }
+                    instead => {
+                        self.difference.push(Difference::Expected(words));
+                        self.happened(instead.as_slice());
+                    }
+                },
             }
         }
         let told = &self.told;
@@ -250,10 +255,14 @@ impl<'a> Weaver<'a> {
     fn happened(&mut self, events: &[u32]) {
         for &node in events {
             self.told[node as usize] = true;
-            let label = self.graph.label_of[node as usize];
-            let words = canonical::words(self.graph, self.graph.labels.label(label));
+            let words = self.words(node);
             self.difference.push(Difference::Happened(words));
         }
+    }
+
+    fn words(&self, node: u32) -> Vec<String> {
+        let label = self.graph.label_of[node as usize];
+        canonical::words(self.graph, self.graph.labels.label(label))
     }
 
     /// What has to stand above the event and does not, in canonical order. What is not shown of it
@@ -307,8 +316,18 @@ impl<'a> Weaver<'a> {
             let of_other = fields(self.graph, node).peer.map(|(peer, _)| peer) != peer;
             (of_other, self.place.get(&node).copied())
         });
-        near.into_iter()
-            .find(|&node| self.untold_causes(node).is_empty())
+        let words = canonical::split_words(self.of.text(line));
+        near.into_iter().find(|&node| {
+            let is_told = self.words(node) == words;
+            if is_told {
+                self.line.insert(node, line as u32);
+            }
+            let fits = self.untold_causes(node).is_empty();
+            if is_told && !fits {
+                self.line.remove(&node);
+            }
+            fits
+        })
     }
 }
 

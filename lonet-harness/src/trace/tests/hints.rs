@@ -73,6 +73,8 @@ fn a_refusal_that_is_expected_is_not_hinted_at() {
         !found.iter().any(|hint| hint.contains("listened")),
         "{found:?}"
     );
+    let swapped = "β:1 fail α:10 connection refused\nβ:1 dial α:10\nα mark x";
+    assert_eq!(hints(&trace, swapped), Vec::<String>::new());
     let unexpected = hints(&trace, "β:1 dial α:10\nα mark y\nα mark x");
     assert!(
         unexpected.iter().any(|hint| hint.contains("listened")),

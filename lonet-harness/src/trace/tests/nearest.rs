@@ -186,3 +186,31 @@ proptest! {
         }
     }
 }
+
+/// What a slip kept from its place takes it, once what happened instead of the slip stands there.
+#[test]
+fn no_line_is_struck_and_written_in_one_place() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    for peer in ["β:10", "γ:10"] {
+        let dial = w.dial(alpha, peer);
+        w.fail(alpha, dial, "no such host");
+    }
+    w.join(alpha);
+    let expected = [
+        "α:7 dial β:70",
+        "α:1 fail β:10 no such host",
+        "α:1 dial γ:10",
+        "α:7 fail γ:10 no such host",
+    ]
+    .map(str::to_owned);
+    assert_eq!(
+        changes(&w.trace(), &expected),
+        [
+            "- α:7 dial β:70",
+            "+ α:1 dial β:10",
+            "- α:7 fail γ:10 no such host",
+            "+ α:1 fail γ:10 no such host",
+        ]
+    );
+}
