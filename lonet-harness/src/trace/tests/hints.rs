@@ -73,8 +73,6 @@ fn a_refusal_that_is_expected_is_not_hinted_at() {
         !found.iter().any(|hint| hint.contains("listened")),
         "{found:?}"
     );
-    let swapped = "β:1 fail α:10 connection refused\nβ:1 dial α:10\nα mark x";
-    assert_eq!(hints(&trace, swapped), Vec::<String>::new());
     let unexpected = hints(&trace, "β:1 dial α:10\nα mark y\nα mark x");
     assert!(
         unexpected.iter().any(|hint| hint.contains("listened")),
@@ -102,6 +100,19 @@ fn a_death_that_the_scenario_wanted_is_not_hinted_at() {
     assert!(hinted(false, true));
     assert!(!hinted(true, true));
     assert!(!hinted(true, false));
+}
+
+/// It stands too low, but it has its line.
+#[test]
+fn a_refusal_that_has_a_line_is_not_hinted_at() {
+    let mut w = World::new();
+    let beta = w.spawn("β");
+    let dial = w.dial(beta, "α:10");
+    w.fail(beta, dial, "connection refused");
+    w.mark(beta, "on my own");
+    w.join(beta);
+    let swapped = "β:1 dial α:10\nβ mark on my own\nβ:1 fail α:10 connection refused";
+    assert_eq!(hints(&w.trace(), swapped), Vec::<String>::new());
 }
 
 #[test]

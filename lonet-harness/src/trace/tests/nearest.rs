@@ -191,26 +191,32 @@ proptest! {
 #[test]
 fn no_line_is_struck_and_written_in_one_place() {
     let mut w = World::new();
-    let alpha = w.spawn("α");
-    for peer in ["β:10", "γ:10"] {
-        let dial = w.dial(alpha, peer);
-        w.fail(alpha, dial, "no such host");
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let other = w.task(beta);
+    for (task, peer) in [(alpha, "α:10"), (beta, "β:10"), (beta, "β:10")] {
+        let dial = w.dial(task, peer);
+        w.fail(task, dial, "connection refused");
     }
+    w.mark(other, "x");
     w.join(alpha);
+    w.join(beta);
     let expected = [
-        "α:7 dial β:70",
-        "α:1 fail β:10 no such host",
-        "α:1 dial γ:10",
-        "α:7 fail γ:10 no such host",
+        "α:7 dial α:70",
+        "α:1 fail α:10 connection refused",
+        "β:1 dial β:10",
+        "β:1 fail β:10 connection refused",
+        "β mark x",
+        "β:7 dial β:70",
+        "β:1 fail β:10 connection refused",
     ]
     .map(str::to_owned);
     assert_eq!(
         changes(&w.trace(), &expected),
         [
-            "- α:7 dial β:70",
-            "+ α:1 dial β:10",
-            "- α:7 fail γ:10 no such host",
-            "+ α:1 fail γ:10 no such host",
+            "- α:7 dial α:70",
+            "+ α:1 dial α:10",
+            "- β:7 dial β:70",
+            "+ β:1 dial β:10",
         ]
     );
 }
