@@ -16,10 +16,13 @@ use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, Waits
 use crate::process::wire::Ended;
 use crate::trace::causality::Process;
 
-/// A sentence for each process of which there is something to say.
-pub(super) fn sentences(report: &Report) -> Vec<String> {
+/// A sentence for each process of which there is something to say. Of a test that `hangs` there
+/// always is.
+pub(super) fn sentences(report: &Report, hangs: bool) -> Vec<String> {
     let now = report.at;
     let test = of_test(&report.test, report, now);
+    let test =
+        test.or_else(|| hangs.then(|| "the test waits for nothing on the network".to_owned()));
     let nodes = report.nodes.iter().map(|node| of_node(node, report, now));
     let others = report
         .others

@@ -83,7 +83,7 @@ pub(crate) fn page(
     for other in others {
         let _ = writeln!(page, "also: {other}");
     }
-    let sentences = doing::sentences(report);
+    let sentences = doing::sentences(report, matches!(reason, Reason::TimedOut(_)));
     if !sentences.is_empty() && !shown_by_mismatch {
         let _ = writeln!(page, "\nwhat each process does:");
         for sentence in sentences {

@@ -71,6 +71,8 @@ fn a_body_that_returns_too_late() {
     let (code, text) = run("returns_too_late");
     assert_eq!(code, Some(101), "{text}");
     assert!(text.contains("it did not end within 0.0 s"), "{text}");
+    let does = "the test waits for nothing on the network";
+    assert!(text.contains(does), "{text}");
 }
 
 #[test]
