@@ -241,7 +241,8 @@ impl<T> Node<T> {
     pub async fn join(self) -> Result<T> {
         let end = self.ended(true).await?;
         match (end.outcome, &self.decode) {
-            (Ending::Returned(json), Decode::Role(decode)) => decode(&json),
+            (Ending::Returned(json), Decode::Role(decode)) => decode(&json)
+                .map_err(|error| format!("{} ({}): {error}", self.host, self.player.what()).into()),
             (Ending::Exited(Ended::Status(status)), Decode::Program(make)) => {
                 Ok(make(ExitStatus::from_raw(status << 8)))
             }

@@ -75,7 +75,12 @@ impl fmt::Display for Failure {
             How::Returned(error) => write!(f, "returned an error: {error}"),
             How::Panicked(what) => f.write_str(what),
             How::Ended(ended) if what.starts_with("role") => {
-                write!(f, "{} before its role returned", Past(*ended))
+                write!(f, "{} before its role returned", Past(*ended))?;
+                // What names an overflow is installed by Rust's main, which a role does without.
+                if *ended == Ended::Signal(Signal::SIGSEGV as i32) {
+                    f.write_str("; that is how it looks when the stack overflows")?;
+                }
+                Ok(())
             }
             How::Ended(ended) => write!(f, "{}", Past(*ended)),
             How::NotStarted(why) => write!(f, "could not be started: {why}"),
@@ -150,6 +155,12 @@ mod tests {
             "role `client`",
             How::Ended(Ended::Status(3)),
             "α (role `client`, src/a.rs:7) exited with status 3 before its role returned",
+        );
+        check(
+            "role `client`",
+            How::Ended(Ended::Signal(11)),
+            "α (role `client`, src/a.rs:7) was killed by signal 11 (SIGSEGV) before its role \
+             returned; that is how it looks when the stack overflows",
         );
         check(
             "program `redis`",
