@@ -5,6 +5,7 @@
 //! the process's end. In all other cases it only says that the deadline has passed.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
-use crate::collector::query::{Effect, Query};
+use crate::collector::query::{Effect, Query, Report};
 use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
@@ -43,9 +44,14 @@ pub(crate) struct Watchdog {
 enum Step {
     /// The body has ended, or knows that it must. What the harness does then has no limit.
     Noted,
-    /// What the body left is to go now: its tasks, the values that they hold. It failed for that
-    /// reason, if it did.
-    Ends(Option<Reason>),
+    /// What the body left is to go now: its tasks, the values that they hold.
+    Ends(Option<Failing>),
+}
+
+/// Why a body failed; and, at its deadline, what there was to say then.
+pub(crate) struct Failing {
+    pub(crate) reason: Reason,
+    pub(crate) then: Option<Arc<Report>>,
 }
 
 impl Watchdog {
@@ -86,9 +92,9 @@ impl Watchdog {
         let _ = self.steps.send(Step::Noted);
     }
 
-    /// What the body left is to go from now on.
-    pub(crate) fn ends(&self, reason: Option<Reason>) {
-        let _ = self.steps.send(Step::Ends(reason));
+    /// What the body left is to go from now on. That is to be said if it does not.
+    pub(crate) fn ends(&self, failing: Option<Failing>) {
+        let _ = self.steps.send(Step::Ends(failing));
     }
 
     /// It is gone.
@@ -115,7 +121,10 @@ impl Watched {
             let deadline = crate::run::now();
             let _ = expire.send(deadline);
             if still(TAKES_NOTE) {
-                self.give_verdict(&Reason::TimedOut(limits.body), deadline);
+                let report = self.scenario.inner.report_of_hang(deadline);
+                if let Ok(report) = report {
+                    self.give_verdict(&Reason::TimedOut(limits.body), &report);
+                }
                 if still(LAST_CHANCE) {
                     self.exit("its body blocks its thread, so that it can't be failed from inside");
                 }
@@ -126,23 +135,26 @@ impl Watched {
 
     /// Of a body that has ended, or knows that it must.
     fn watch_end(&self, patience: Duration) {
-        let mut reason = loop {
+        let mut failing = loop {
             match self.steps.recv() {
                 Ok(Step::Noted) => {}
-                Ok(Step::Ends(reason)) => break reason,
+                Ok(Step::Ends(failing)) => break failing,
                 Err(_) => return,
             }
         };
         loop {
             match self.steps.recv_timeout(patience) {
                 Ok(Step::Noted) => {}
-                Ok(Step::Ends(of)) => reason = of,
+                Ok(Step::Ends(by_now)) => failing = by_now,
                 Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
-        if let Some(reason) = reason {
-            self.give_verdict(&reason, crate::run::now());
+        if let Some(Failing { reason, then }) = failing {
+            let report = then.or_else(|| self.scenario.inner.report().ok().map(Arc::new));
+            if let Some(report) = report {
+                self.give_verdict(&reason, &report);
+            }
         }
         self.exit(
             "its body has ended, but what it left blocks the thread, a task or the drop of a \
@@ -151,17 +163,14 @@ impl Watched {
     }
 
     /// Prints the verdict, and stops the nodes: that may be what the body waits for.
-    fn give_verdict(&self, reason: &Reason, deadline: u64) {
+    fn give_verdict(&self, reason: &Reason, report: &Report) {
         let Watched { test, scenario, .. } = self;
-        let Ok(report) = scenario.inner.report_of_hang(deadline) else {
-            return;
-        };
         let place = artifacts::place(test);
         let what = format!("{test} failed: {}", reason.text());
         let adds = scenario.adds_artifacts();
-        let written = artifacts::write(&place, test, &what, false, &report, None, adds).is_ok();
+        let written = artifacts::write(&place, test, &what, false, report, None, adds).is_ok();
         let place = written.then_some(place.as_path());
-        say(&verdict::page(test, reason, &report, place));
+        say(&verdict::page(test, reason, report, place));
         for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
             let (reply, _) = oneshot::channel();
             let (process, signal) = (node.process, Signal::SIGKILL as i32);

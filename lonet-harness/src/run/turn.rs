@@ -6,6 +6,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::scenario::Scenario;
 use crate::session::Session;
 use crate::spec::Spec;
 use crate::trace::Mismatch;
-use crate::watchdog::{Limits, Watchdog};
+use crate::watchdog::{Failing, Limits, Watchdog};
 
 /// How long what a body leaves may take to go: the tasks that it spawned, the values that they hold.
 const ENDS: Duration = Duration::from_secs(10);
@@ -33,7 +34,7 @@ enum Ended {
     Returned(Result<()>),
     Panicked(Box<dyn Any + Send>),
     /// With what there was to say at that moment.
-    TimedOut(Option<Box<Report>>),
+    TimedOut(Option<Arc<Report>>),
 }
 
 /// Plays it.
@@ -86,7 +87,12 @@ where
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
     }
-    watchdog.ends(reason.clone());
+    let then = match &ended {
+        Ended::TimedOut(then) => then.clone(),
+        _ => None,
+    };
+    let failing = reason.clone().map(|reason| Failing { reason, then });
+    watchdog.ends(failing);
     // Tasks that the body left are not played on: the network's end is nothing that they expect.
     leaving.block_on(scenario.leave());
     runtime.shutdown_background();
@@ -124,8 +130,7 @@ where
     F: Fn(A) -> Fut,
     Fut: Future<Output = Result<()>>,
 {
-    let hang =
-        |deadline| Ended::TimedOut(scenario.inner.report_of_hang(deadline).ok().map(Box::new));
+    let report_of = |deadline| scenario.inner.report_of_hang(deadline).ok().map(Arc::new);
     let last_poll = Cell::new(0);
     let ended = runtime.block_on(async {
         let playing = async {
@@ -141,9 +146,10 @@ where
                 // What follows may take longer than a body that is not blocked.
                 watchdog.noted();
                 // A clock that has ended without a word has run out, too.
-                let ended = hang(deadline.unwrap_or_else(|_| now()));
-                watchdog.ends(Some(Reason::TimedOut(after)));
-                ended
+                let then = report_of(deadline.unwrap_or_else(|_| now()));
+                let reason = Reason::TimedOut(after);
+                watchdog.ends(Some(Failing { reason, then: then.clone() }));
+                Ended::TimedOut(then)
             }
         }
     });
@@ -151,7 +157,7 @@ where
     // One that returned too late did so because its nodes were stopped, or was not failed only
     // because it blocked its thread.
     let ended = match (ended, expired.try_recv()) {
-        (Ended::Returned(Ok(())), Ok(deadline)) => hang(deadline),
+        (Ended::Returned(Ok(())), Ok(deadline)) => Ended::TimedOut(report_of(deadline)),
         (ended, _) => ended,
     };
     // First of all: whatever fails from here on may do so because the body is gone.

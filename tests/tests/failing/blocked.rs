@@ -80,7 +80,7 @@ fn a_body_whose_drop_blocks() {
     let (code, text) = run("holds_what_is_stuck");
     assert_eq!(code, Some(101), "{text}");
     assert!(
-        text.contains("the test waits in until `α:1 listen`"),
+        text.contains("the test waits in until `α:1 listen` for "),
         "{text}"
     );
     assert!(text.contains("what it left blocks the thread"), "{text}");
