@@ -125,6 +125,8 @@ impl Mailbox {
 
 /// How much is read of one source before others get their turn.
 const TURN: usize = 1 << 20;
+/// Ends what is shown of a node that prints more.
+const IN_THE_LOG: &str = "\n[… that was 1 MiB; what follows is in its log alone …]\n";
 
 /// How much is read of one source for a cut: more than any socket holds unread, so that a process
 /// that never stops talking can't hold a cut up.
@@ -409,13 +411,8 @@ impl Reading {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .append(bytes);
-            // What is shown at once is bounded too: libtest keeps it.
-            let room = KEPT.saturating_sub(self.shown).min(bytes.len());
-            self.shown += room;
-            return (room > 0).then(|| Heard::Printed {
-                conn,
-                bytes: bytes[..room].to_vec(),
-            });
+            let bytes = self.take_shown(bytes);
+            return (!bytes.is_empty()).then_some(Heard::Printed { conn, bytes });
         }
         let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
             self.line.extend_from_slice(bytes);
@@ -425,6 +422,19 @@ impl Reading {
         lines.extend_from_slice(&bytes[..=end]);
         self.line.extend_from_slice(&bytes[end + 1..]);
         Some(Heard::Lines { conn, bytes: lines })
+    }
+
+    /// What is shown at once is bounded too: libtest keeps it. Once, it says so.
+    fn take_shown(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let Some(room) = KEPT.checked_sub(self.shown) else {
+            return Vec::new();
+        };
+        let mut show = bytes[..room.min(bytes.len())].to_vec();
+        self.shown += bytes.len();
+        if self.shown > KEPT {
+            show.extend_from_slice(IN_THE_LOG.as_bytes());
+        }
+        show
     }
 }
 
@@ -476,5 +486,21 @@ mod tests {
             })
             .collect();
         assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
+    }
+
+    #[test]
+    fn what_is_shown_says_where_it_ends() {
+        let (socket, _other) = UnixStream::pair().unwrap();
+        let mut reading = Reading {
+            source: Source::Lines(socket),
+            line: Vec::new(),
+            unwritten: Vec::new(),
+            blocked: false,
+            shown: 0,
+        };
+        assert_eq!(reading.take_shown(&[b'x'; KEPT]), [b'x'; KEPT]);
+        assert_eq!(reading.take_shown(b""), b"");
+        assert_eq!(reading.take_shown(b"more"), IN_THE_LOG.as_bytes());
+        assert_eq!(reading.take_shown(b"more"), b"");
     }
 }
