@@ -1,3 +1,5 @@
+//! Arguments that `#[lonet::host]` does not take.
+
 use lonet::Host;
 
 #[lonet::host(timeout = "30s")]

@@ -1,3 +1,5 @@
+//! A role whose `Result` is another type of that name.
+
 use lonet::Host;
 
 struct Result;

@@ -1,3 +1,5 @@
+//! Roles whose `Host` is another type of that name, or hidden behind an alias.
+
 use lonet_harness::Scenario;
 
 mod url {

@@ -1,3 +1,5 @@
+//! Signatures that are rare: contextual keywords, variadics, conditions.
+
 use lonet::Host;
 
 #[lonet::host]

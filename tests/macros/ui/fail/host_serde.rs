@@ -1,3 +1,5 @@
+//! Arguments and results of roles that serde can't carry.
+
 use lonet::Host;
 use lonet_harness::Result;
 use serde::Serialize;

@@ -1,3 +1,5 @@
+//! Signatures that a role can't have.
+
 use lonet::Host;
 use lonet_harness::{Role, Scenario};
 

@@ -1,3 +1,5 @@
+//! Types that a role's arguments and result can't have.
+
 use lonet::Host;
 use lonet_harness::Role;
 

@@ -1,3 +1,5 @@
+//! `#[lonet::main]` on a function of another name.
+
 use lonet_harness::Scenario;
 
 #[lonet::main(timeout = "1s")]

@@ -1,3 +1,5 @@
+//! Signatures that a scenario's `main` can't have.
+
 use lonet_harness::Scenario;
 
 mod none {

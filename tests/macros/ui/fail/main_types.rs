@@ -1,3 +1,5 @@
+//! Types that a scenario's `main` can't take or return.
+
 use lonet_harness::Scenario;
 
 // Types are checked where the function is compiled at all: a test only is in a test binary, so

@@ -1,3 +1,4 @@
+//! Arguments that `#[lonet::test]` does not take.
 #![allow(unused_imports)]
 
 use lonet_harness::Scenario;

@@ -1,3 +1,4 @@
+//! Signatures that a test can't have.
 #![allow(unused_imports)]
 
 use lonet_harness::Scenario;

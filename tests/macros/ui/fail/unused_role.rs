@@ -1,3 +1,4 @@
+//! A role that nobody plays.
 #![deny(warnings)]
 
 use lonet::Host;
