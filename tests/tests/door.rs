@@ -79,13 +79,8 @@ fn reply(net: &SubNetwork) -> String {
 /// does keeps the address occupied for a while.
 async fn acceptor() {
     let net = lonet::join(&told().unwrap()).await.unwrap();
-    let listener = net
-        .new_host("α")
-        .await
-        .unwrap()
-        .listen(":10")
-        .await
-        .unwrap();
+    let alpha = net.new_host("α").await.unwrap();
+    let listener = alpha.listen(":10").await.unwrap();
     tell("listening");
     let mut taken = Vec::new();
     loop {
@@ -493,13 +488,8 @@ fn stretched(line: &str, length: usize) -> Vec<u8> {
 #[tokio::test]
 async fn a_request_has_at_most_1024_bytes() {
     let net = lonet::join("").await.unwrap();
-    let listener = net
-        .new_host("α")
-        .await
-        .unwrap()
-        .listen(":10")
-        .await
-        .unwrap();
+    let alpha = net.new_host("α").await.unwrap();
+    let listener = alpha.listen(":10").await.unwrap();
     let osladdr = served_at(&net, "α");
     let request = format!("lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
     for length in [1023, 1024] {
