@@ -5,7 +5,7 @@
 use std::sync::{Arc, OnceLock};
 
 use lonet::trace::{Event, Record, What};
-use lonet_harness::trace::causality::{Graph, Process};
+use lonet_harness::trace::happened::graph::{Graph, Process};
 use lonet_harness::trace::{Pattern, Trace};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {

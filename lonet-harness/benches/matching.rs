@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lonet::trace::{Record, What};
-use lonet_harness::trace::causality::{Graph, Process};
+use lonet_harness::trace::happened::graph::{Graph, Process};
 use lonet_harness::trace::{Expectation, Mode, Trace};
 use nix::time::{ClockId, clock_gettime};
 

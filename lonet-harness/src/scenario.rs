@@ -29,7 +29,7 @@ use crate::collector::query::Query;
 use crate::node::{Node, Player};
 use crate::report::artifacts;
 use crate::role::Role;
-use crate::trace::causality::Graph;
+use crate::trace::happened::graph::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
 
 /// A test's network, and the processes that play hosts on it. A cheap handle: clones are the same

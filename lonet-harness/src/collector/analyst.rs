@@ -26,7 +26,7 @@ use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::wire::{Ended, Means, line};
 use crate::trace::Pattern;
-use crate::trace::causality::{Graph, Process};
+use crate::trace::happened::graph::{Graph, Process};
 
 /// See the module.
 pub(crate) struct Analyst {

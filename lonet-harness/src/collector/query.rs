@@ -12,7 +12,7 @@ use super::node::Launch;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::{Ended, Means};
 use crate::trace::Pattern;
-use crate::trace::causality::Process;
+use crate::trace::happened::graph::Process;
 
 /// A question, or a request.
 pub(crate) enum Query {

@@ -15,7 +15,7 @@ use crate::collector::query::Report;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
 use crate::report::{doing, html};
-use crate::trace::causality::Graph;
+use crate::trace::happened::graph::Graph;
 use crate::trace::{EventId, Mismatch, Trace};
 
 /// Where the artifacts of that test of this binary belong.

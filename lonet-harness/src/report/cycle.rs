@@ -12,7 +12,7 @@ use lonet::trace::{Pending, Waits, What};
 
 use super::doing::Sockets;
 use crate::collector::query::{Report, TestReport};
-use crate::trace::causality::Process;
+use crate::trace::happened::graph::Process;
 
 /// Hosts of which each waits for the next, and the last for the first, if there are such: those in
 /// processes of which nobody can go on.

@@ -9,11 +9,11 @@ use super::sequence;
 use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::columns::{aligned, shortened};
-use crate::trace::diagnosis::{Parts, Problem, Told, line_of};
-use crate::trace::expected::Advice;
-use crate::trace::hints::Hint;
-use crate::trace::nearest::Difference;
-use crate::trace::relation::Why;
+use crate::trace::explain::diagnosis::{Parts, Problem, Told, line_of};
+use crate::trace::explain::hints::Hint;
+use crate::trace::explain::nearest::Difference;
+use crate::trace::happened::relation::Why;
+use crate::trace::update::source::Advice;
 
 /// Longer diagrams are left to the artifacts.
 const MOST_IN_DIAGRAM: usize = 60;

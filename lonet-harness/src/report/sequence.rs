@@ -8,7 +8,7 @@ use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::Trace;
 use crate::trace::columns::width;
-use crate::trace::relation::Why;
+use crate::trace::happened::relation::Why;
 
 /// Columns stand no further apart than this; longer texts are cut.
 const WIDEST: usize = 44;

@@ -17,8 +17,8 @@ use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
 use crate::trace::Trace;
-use crate::trace::causality::Graph;
 use crate::trace::columns::shortened;
+use crate::trace::happened::graph::Graph;
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use crate::Result;
 use crate::spec::TraceSource;
-use crate::trace::expected::Source;
-use crate::trace::grammar::check_syntax;
-use crate::trace::rewriting;
+use crate::trace::expected::grammar::check_syntax;
+use crate::trace::update::files;
+use crate::trace::update::source::Source;
 
 /// The expected trace of an attribute, whose syntax is right.
 ///
@@ -19,7 +19,7 @@ pub(super) fn source(of: &TraceSource) -> Result<Source<'static>> {
     let source = match of {
         TraceSource::Text { text, .. } => Source::Attribute(text),
         TraceSource::File { path, place } => {
-            Source::File(rewriting::beside(place.file, Path::new(path)))
+            Source::File(files::beside(place.file, Path::new(path)))
         }
     };
     let text = source

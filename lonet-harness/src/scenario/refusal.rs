@@ -12,7 +12,7 @@ use crate::report::artifacts::Refused;
 use crate::report::mismatch::{self, Surroundings};
 use crate::report::{doing, verdict};
 use crate::trace::Mismatch;
-use crate::trace::expected::Source;
+use crate::trace::update::source::Source;
 
 impl Scenario {
     /// The page of an expectation that does not hold, with each host's last lines.

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use lonet::trace::Event;
 
-use super::Trace;
-use super::causality::Graph;
-use super::matching::Scope;
+use crate::trace::Trace;
+use crate::trace::check::decide::Scope;
+use crate::trace::happened::graph::Graph;
 
 /// Events and their direct causes, as places in `events`.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl Trace {
     /// The trace as something to draw.
     pub fn drawing(&self) -> Drawing {
         let (graph, scope) = (&self.graph, self.scope());
-        let order = super::canonical::order(graph, scope);
+        let order = crate::trace::write::text::order(graph, scope);
         let place: BTreeMap<u32, usize> = order
             .iter()
             .enumerate()

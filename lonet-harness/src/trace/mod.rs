@@ -1,69 +1,48 @@
-//! Traces: what every process reported → which event happens before which → does an expectation
-//! hold, and if not, why. All of it is pure, `rewriting` apart. Start with [`Trace`]. A map of:
+//! Traces: what every process reported → which event happens before which → whether an expectation
+//! holds, and if not, why. All of it is pure, `update::files` apart. Start with [`Trace`]. A map of:
 //!
-//! - `causality`: records → happens-before; `edges`: those within one process; `across`: those
-//!   between processes; `gathered`: what the two know so far; `sent`: how much of what was about to
-//!   be sent was; `relation`: all edges, and the order they make;
-//! - `symbols`: texts as numbers; `labels`: events' lines as numbers; `index`: how both are found;
-//! - `grammar`: text → lines; `pattern`: a line and an event;
-//! - `lookup`: a line's label; `matching`: does an expectation hold; `search`: where that is not a matter of positions;
-//!   `counting`, `alone`: what needs no search, or only a short one;
-//! - `view`: which events are looked at; `past`: `Trace`, which puts it all together;
-//! - `canonical`: the text of a trace, and updating one; `sorting`: its order; `races`: which ports raced;
-//!   `meanings`: what an old text's variables stand for; `columns`: lines in columns;
-//! - `diagnosis`: why an expectation does not hold; `nearest`: the order that could, beside it;
-//!   `hints`: what to do about it;
-//! - `expected`: what an assertion takes; `rewriting`: it in place; `literal`: a literal of a source;
-//! - `problems`: what makes no sense, and who is to blame; `persist`: traces saved and loaded; `drawing`: as something to draw.
+//! - `trace`: [`Trace`], which puts it all together; `scope`: which events an assertion looks at;
+//! - `happened`: records → happens-before;
+//! - `intern`: texts and events' lines as numbers;
+//! - `expected`: text → lines, patterns;
+//! - `check`: whether an expectation holds;
+//! - `explain`: why it does not, the nearest order that could happen, and what to do about it;
+//! - `write`: the text of a trace, and an old one brought up to date;
+//! - `update`: what an assertion takes, and rewriting it in place;
+//! - `saved`: traces saved and loaded; `drawing`: a trace as something to draw; `columns`: lines in columns.
 //!
-//! Owns no wording of failures: that is [`report`](crate::report)'s.
+//! Does not word failures: [`report`](crate::report) does.
 
-mod across;
-mod alone;
-mod canonical;
-pub mod causality;
+pub(crate) mod check;
 pub(crate) mod columns;
-mod counting;
-pub(crate) mod diagnosis;
 mod drawing;
-mod edges;
-pub(crate) mod expected;
-mod gathered;
-pub mod grammar;
-pub(crate) mod hints;
-mod index;
-mod labels;
-mod literal;
-mod lookup;
-mod matching;
-mod meanings;
-pub(crate) mod nearest;
-mod past;
-mod pattern;
-mod persist;
-pub(crate) mod problems;
-mod races;
-pub(crate) mod relation;
-pub(crate) mod rewriting;
-mod search;
-mod sent;
-mod sorting;
-mod symbols;
+pub mod expected;
+pub(crate) mod explain;
+pub mod happened;
+pub(crate) mod intern;
+mod saved;
+pub(crate) mod scope;
 #[cfg(test)]
 mod tests;
-mod view;
+#[expect(
+    clippy::module_inception,
+    reason = "the module's one type has its name"
+)]
+mod trace;
+pub(crate) mod update;
+mod write;
 
-pub use diagnosis::Mismatch;
+pub use check::decide::Mode;
 pub use drawing::Drawing;
-pub use expected::Expected;
-pub use grammar::{Expectation, SyntaxError, check_syntax};
+pub use expected::grammar::{Expectation, SyntaxError, check_syntax};
+pub use expected::pattern::Pattern;
+pub use explain::diagnosis::Mismatch;
 pub use lonet::trace::{Event, EventId, Verb};
-pub use matching::Mode;
-pub use past::Trace;
-pub use pattern::Pattern;
-pub use persist::LoadError;
+pub use saved::LoadError;
+pub use trace::Trace;
+pub use update::source::Expected;
 
 /// What a user writes to have a verb shown that the default view leaves out.
 pub(crate) fn method_for(verb: Verb) -> &'static str {
-    view::View::method_for(verb)
+    scope::View::method_for(verb)
 }

@@ -8,8 +8,8 @@ use lonet::trace::{Record, What};
 
 use super::{Analyst, Node, Reported};
 use crate::process::wire::Ended;
-use crate::trace::causality::Graph;
-use crate::trace::problems;
+use crate::trace::happened::contradictions;
+use crate::trace::happened::graph::Graph;
 
 impl Analyst {
     /// What reporters said that is no trace, in words; with what only shows once all have spoken.
@@ -108,6 +108,6 @@ impl Analyst {
             });
         let given = node.map(|node| node.host.as_str());
         let hosts = given.or(reported.host.as_deref()).into_iter().chain(said);
-        problems::named(reported.pid, hosts)
+        contradictions::named(reported.pid, hosts)
     }
 }

@@ -175,7 +175,7 @@ fn views() {
         "β:1 dial α:10\nβ:1 connect α:1\nβ:1 close α:1",
     );
     holds(
-        &trace.clone().verbs(&[super::super::Verb::Listen]),
+        &trace.clone().verbs(&[crate::trace::Verb::Listen]),
         "α:10 listen",
     );
     let text = trace.lifecycle().to_string();

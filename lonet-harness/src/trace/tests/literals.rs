@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use crate::trace::literal::{Known, NotThere, Taken};
+use crate::trace::update::literal::{Known, NotThere, Taken};
 
 /// What a process is left with that hears of the others by the journal.
 fn of_another_process(known: &Known) -> Known {

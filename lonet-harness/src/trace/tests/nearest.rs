@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::simulation::{Allowed, simulate};
 use super::world::{TEST, World};
-use crate::trace::nearest::Difference;
+use crate::trace::explain::nearest::Difference;
 use crate::trace::{Event, Trace};
 
 /// The changed lines, each with its sign, and whether everything else stands as it was told.

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::simulation::{Allowed, numbers, simulate};
 use super::world::{TEST, World};
-use crate::trace::grammar::Expectation;
-use crate::trace::matching::{Outcome, decide};
+use crate::trace::check::decide::{Outcome, decide};
+use crate::trace::expected::grammar::Expectation;
 use crate::trace::{Event, Mode, Trace};
 
 /// A line of the small cases: host and word, `_`, or a variable by number.
@@ -273,7 +273,7 @@ fn canonical_texts_hold_and_are_their_own_update() {
         let text = trace.to_string();
         trace.assert(&text);
         let parsed = Expectation::parse(&text).unwrap();
-        let again = crate::trace::canonical::updated(&trace.graph, trace.scope(), &parsed);
+        let again = crate::trace::write::text::updated(&trace.graph, trace.scope(), &parsed);
         assert_eq!(again, None, "{text}");
         // Every event parses as a line, and matches it.
         for event in trace.events() {

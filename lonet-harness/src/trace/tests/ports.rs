@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::simulation::numbers;
 use super::world::{Dial, End, Listener, T, TEST, World};
 use super::{Trace, cases};
-use crate::trace::canonical;
-use crate::trace::grammar::Expectation;
+use crate::trace::expected::grammar::Expectation;
+use crate::trace::write::text;
 
 /// What a task of α does next. Where that is not possible, nothing.
 #[derive(Clone, Copy, Debug)]
@@ -234,7 +234,7 @@ impl Run {
 
 pub(super) fn updated(trace: &Trace, old: &str) -> Option<String> {
     let parsed = Expectation::parse(old).unwrap();
-    canonical::updated(&trace.graph, trace.scope(), &parsed)
+    text::updated(&trace.graph, trace.scope(), &parsed)
 }
 
 proptest! {

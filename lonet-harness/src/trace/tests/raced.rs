@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use super::ports::updated;
 use super::simulation::{Allowed, numbers, simulate};
 use super::{Trace, cases};
-use crate::trace::causality::{Graph, Process};
-use crate::trace::races::Races;
-use crate::trace::relation::Why;
+use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::racing_ports::Races;
+use crate::trace::happened::relation::Why;
 
 /// What a task does: a dial takes a port, a fail frees that of the dial with that number.
 type Did = (u64, Result<u16, (u64, u16)>);

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::simulation::{Allowed, simulate};
 use super::world::World;
-use crate::trace::causality::Graph;
+use crate::trace::happened::graph::Graph;
 
 fn computed(graph: &Graph, of: EventId) -> BTreeSet<EventId> {
     let past = graph.past(graph.node(of).unwrap());

@@ -5,17 +5,17 @@ use expect_test::{Expect, expect};
 use super::world::{End, T, TEST, World};
 use super::{Trace, ping_pong};
 use crate::trace::Expectation;
-use crate::trace::canonical;
+use crate::trace::write::text;
 
 #[track_caller]
 fn update(trace: &Trace, old: &str, new: Expect) {
     let parsed = Expectation::parse(old).unwrap();
-    let text = canonical::updated(&trace.graph, trace.scope(), &parsed);
+    let text = text::updated(&trace.graph, trace.scope(), &parsed);
     new.assert_eq(text.as_deref().unwrap_or("(as it is)"));
     if let Some(text) = text {
         trace.assert(&text);
         let parsed = Expectation::parse(&text).unwrap();
-        let again = canonical::updated(&trace.graph, trace.scope(), &parsed);
+        let again = text::updated(&trace.graph, trace.scope(), &parsed);
         assert_eq!(again, None, "an update wants another");
     }
 }
@@ -141,7 +141,7 @@ fn an_update_holds_in_every_run() {
     let runs = || [(0, false), (1, false), (0, true), (1, true)].map(|(f, r)| two_clients(f, r));
     let empty = Expectation::parse("").unwrap();
     for (index, of) in runs().iter().enumerate() {
-        let text = canonical::updated(&of.graph, of.scope(), &empty).unwrap();
+        let text = text::updated(&of.graph, of.scope(), &empty).unwrap();
         let parsed = Expectation::parse(&text).unwrap();
         for (other, run) in runs().iter().enumerate() {
             let held = run.check(&text);
@@ -149,7 +149,7 @@ fn an_update_holds_in_every_run() {
                 held.is_ok(),
                 "run {index}'s text in run {other}:\n{text}\n{run}"
             );
-            let again = canonical::updated(&run.graph, run.scope(), &parsed);
+            let again = text::updated(&run.graph, run.scope(), &parsed);
             assert_eq!(again, None, "run {index}'s text in run {other}");
         }
     }

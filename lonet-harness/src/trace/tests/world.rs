@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use lonet::Addr;
 use lonet::trace::{EventId, ReadCredit, Record, What};
 
-use crate::trace::causality::{Graph, Process};
+use crate::trace::happened::graph::{Graph, Process};
 
 pub(super) type Known = BTreeSet<EventId>;
 

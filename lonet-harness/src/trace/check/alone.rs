@@ -1,0 +1,81 @@
+//! What each variable tells of an expectation by itself, where the search for all of them together
+//! is too long.
+//!
+//! Pure. A line that stands above its cause can't be helped by what other variables stand for: if
+//! there is no host for which the lines with one variable hold, the expectation does not hold.
+
+use crate::trace::check::decide::{Outcome, Scope};
+use crate::trace::check::search;
+use crate::trace::expected::grammar::{Expectation, Shape, Term, Text, Word};
+use crate::trace::happened::graph::Graph;
+
+/// The most states for one variable and one host.
+const MOST_STATES: usize = 200;
+/// So much is looked at in all, in nodes.
+const MOST_NODES: usize = 20_000_000;
+
+/// How many lines, from the first on, could hold together, for all that one variable at a time
+/// tells.
+pub(crate) fn most_lines(graph: &Graph, scope: &Scope, of: &Expectation) -> usize {
+    let mut hosts: Vec<_> = scope
+        .events
+        .iter()
+        .flat_map(|&event| {
+            let head = graph.labels.label(graph.label_of[event as usize]).head;
+            [head.host, head.peer_host]
+        })
+        .filter(|&host| host != crate::trace::intern::hash_index::NONE)
+        .collect();
+    hosts.sort_unstable();
+    hosts.dedup();
+    let variables = (0..).zip(&of.variables);
+    let variables = variables.filter(|(_, variable)| variable.is_host);
+    let each = hosts.len() * graph.label_of.len();
+    variables
+        .take(MOST_NODES / each.max(1))
+        .filter_map(|(variable, _)| {
+            let lines = of.lines.iter().enumerate();
+            let lines = lines.filter(|(_, line)| mentions(&line.shape, variable));
+            let (numbers, lines): (Vec<_>, Vec<_>) =
+                lines.map(|(number, line)| (number, line.clone())).unzip();
+            let some = Expectation {
+                lines,
+                ..of.clone()
+            };
+            let hosts = hosts.iter().map(|&host| graph.hosts.text(host));
+            fails_for_all(graph, scope, &some, variable, hosts, &numbers)
+        })
+        .fold(of.lines.len(), usize::min)
+}
+
+/// The furthest of the lines that fail, if they do whichever host the variable stands for.
+fn fails_for_all<'a>(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    variable: u32,
+    hosts: impl Iterator<Item = &'a str>,
+    numbers: &[usize],
+) -> Option<usize> {
+    let mut furthest = None;
+    for host in hosts {
+        match search::some_where(graph, scope, of, (variable, host), MOST_STATES) {
+            Outcome::Fails(deepest) => furthest = furthest.max(numbers.get(deepest.len()).copied()),
+            Outcome::Holds(_) | Outcome::Undecided(_) => return None,
+        }
+    }
+    furthest
+}
+
+fn mentions(shape: &Shape, variable: u32) -> bool {
+    let is = |term: Term| term == Term::Variable(variable);
+    let words = match &shape.text {
+        Text::Is(_) => &[][..],
+        Text::Words(words) => words,
+    };
+    is(shape.host)
+        || shape.peer.is_some_and(|(host, _)| is(host))
+        || words.iter().any(|word| match *word {
+            Word::Whole(term) | Word::After(_, term) => is(term),
+        })
+}

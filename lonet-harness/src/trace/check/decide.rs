@@ -1,0 +1,126 @@
+//! Does an expectation hold? (TRACES 7.3)
+//!
+//! Pure. Owns the linear check for lines that leave nothing open, and the choice between it and
+//! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.
+
+use crate::trace::check::alone;
+use crate::trace::check::counting;
+use crate::trace::check::search;
+use crate::trace::expected::grammar::{Expectation, Port, Shape};
+use crate::trace::expected::lookup;
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::relation::Why;
+use crate::trace::intern::hash_index::NONE;
+
+/// The most states that the search visits beyond its first descent.
+pub(crate) const MOST_STATES: usize = 200_000;
+/// As many are visited before anything else is tried.
+const FEW_STATES: usize = 2_000;
+
+/// Which nodes an assertion looks at, and which of them are events of its view.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// By node: in the causal past of the assertion.
+    pub(crate) members: Vec<bool>,
+    /// By node: an event of the view.
+    pub(crate) shown: Vec<bool>,
+    /// The events of the view, causes before effects.
+    pub(crate) events: Vec<u32>,
+}
+
+/// Whether the expectation tells of every event, or only of some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Each event has its line.
+    All,
+    /// The lines hold of some of the events.
+    Some,
+}
+
+/// Whether it holds.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It does; by line, the node of its event. (Empty when only asked whether.)
+    Holds(Vec<u32>),
+    /// It doesn't: the longest beginning that could happen, by line.
+    Fails(Vec<u32>),
+    /// The search was given up.
+    Undecided(Vec<u32>),
+}
+
+/// Decides whether the expectation holds of the events in scope.
+pub(crate) fn decide(graph: &Graph, scope: &Scope, of: &Expectation, mode: Mode) -> Outcome {
+    if mode == Mode::All
+        && let Some(assignment) = by_position(graph, scope, of)
+    {
+        return Outcome::Holds(assignment);
+    }
+    let search = match mode {
+        Mode::All => search::all,
+        Mode::Some => search::some,
+    };
+    let most = counting::most_lines(graph, scope, of);
+    let found = search(graph, scope, of, most, FEW_STATES);
+    if !matches!(found, Outcome::Undecided(_)) {
+        return found;
+    }
+    let most = most.min(alone::most_lines(graph, scope, of));
+    search(graph, scope, of, most, MOST_STATES)
+}
+
+/// Whether an edge counts when the line of its effect leaves the port open, or shows none: a port
+/// that is free again sooner or later is given again sooner or later, as time has it. A line that
+/// names the port says which run it means.
+pub(crate) fn counts(why: Why, names_port: bool) -> bool {
+    why != Why::Port || names_port
+}
+
+/// Whether the shape names the subject's port.
+pub(crate) fn names_port(shape: &Shape) -> bool {
+    matches!(shape.port, Some(Port::Is(_)))
+}
+
+/// Takes the i-th of equal lines for the i-th of equal events, and checks the edges. Where equal
+/// events are ordered, this is the only possible assignment; where it holds, it is one.
+fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32>> {
+    if of.lines.len() != scope.events.len() {
+        return None;
+    }
+    let labels = lookup::labels(graph, of);
+    // By label: its first line; by line: the next with the same label. Lines count from 1.
+    let mut first = vec![0u32; graph.labels.len()];
+    let mut next = vec![0u32; of.lines.len() + 1];
+    for (index, label) in labels.into_iter().enumerate().rev() {
+        if label == NONE {
+            return None;
+        }
+        let label = label as usize;
+        next[index + 1] = std::mem::replace(&mut first[label], index as u32 + 1);
+    }
+    let mut assignment = vec![0u32; of.lines.len()];
+    // By node: the lowest line that may stand below it.
+    let mut line = vec![0u32; graph.label_of.len()];
+    for &node in &graph.order {
+        let index = node as usize;
+        if !scope.members[index] {
+            continue;
+        }
+        let shown = scope.shown[index];
+        let causes = graph.before(node).filter(|&(_, why)| counts(why, shown));
+        let lines = causes.map(|(cause, _)| line[cause as usize]);
+        let latest = lines.fold(0, u32::max);
+        if shown {
+            let label = graph.label_of[index] as usize;
+            let position = first[label];
+            if position <= latest {
+                return None;
+            }
+            first[label] = next[position as usize];
+            assignment[position as usize - 1] = node;
+            line[index] = position;
+        } else {
+            line[index] = latest;
+        }
+    }
+    Some(assignment)
+}

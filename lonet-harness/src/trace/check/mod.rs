@@ -1,0 +1,6 @@
+//! Whether an expectation holds. Pure.
+
+pub(crate) mod alone;
+pub(crate) mod counting;
+pub(crate) mod decide;
+pub(crate) mod search;

@@ -1,0 +1,489 @@
+//! The search for an assignment of lines to events, where lines leave something open or equal
+//! events are concurrent.
+//!
+//! Pure. From top to bottom over the frontier: a line takes an event all of whose causes have
+//! their lines already. Memoised by what has been taken and what the variables stand for;
+//! interchangeable events are tried once. Complete within the bounds on states and on work. Where
+//! `counting` says that it can't hold, all that is searched is how far it goes.
+
+use std::collections::BTreeSet;
+
+use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
+use crate::trace::expected::grammar::{Expectation, Shape};
+use crate::trace::expected::lookup;
+use crate::trace::expected::pattern::{Bindings, Fields, unify};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::relation::Why;
+use crate::trace::intern::hash_index::{FastMap, NONE, digest};
+
+/// So many events are compared with lines once the search had to turn back: what a state costs
+/// depends on how many events are concurrent.
+const MOST_LOOKS: usize = 4_000_000;
+
+/// Two independent digests: that both are equal for different states is not a thing that happens.
+type State = (u64, u64);
+
+/// One line's choice.
+struct Choice {
+    node: u32,
+    /// The other candidates, the next to try last.
+    rest: Vec<u32>,
+    taken: usize,
+    bound: usize,
+    state: State,
+}
+
+/// Searches an assignment of all lines to all events; of the first `most` lines, if no more can
+/// have one.
+pub(crate) fn all(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    most: usize,
+    states: usize,
+) -> Outcome {
+    let mut search = Search::new(graph, scope, of);
+    search.start();
+    let holds = most == of.lines.len() && most == scope.events.len();
+    search.run(most, holds, states)
+}
+
+/// Searches an assignment of all lines to some of the events; of the first `most` lines, if no
+/// more can have one.
+pub(crate) fn some(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    most: usize,
+    states: usize,
+) -> Outcome {
+    let mut search = Search::new(graph, scope, of);
+    search.partial = Some(Partial::new(graph, scope));
+    search.run(most, most == of.lines.len(), states)
+}
+
+/// As [`some`], where a variable stands for this.
+pub(crate) fn some_where(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    (variable, value): (u32, &str),
+    states: usize,
+) -> Outcome {
+    let mut search = Search::new(graph, scope, of);
+    search.partial = Some(Partial::new(graph, scope));
+    search.bindings.bind(variable, value, &of.variables);
+    search.run(of.lines.len(), true, states)
+}
+
+struct Search<'a> {
+    graph: &'a Graph,
+    scope: &'a Scope,
+    of: &'a Expectation,
+    /// By line: its label, `NONE` if it leaves something open, `NONE - 1` if there is none such.
+    labels: Vec<u32>,
+    bindings: Bindings,
+    /// By node: how many of its causes are not taken yet; those that only free its port apart.
+    waits: Vec<u32>,
+    port_waits: Vec<u32>,
+    /// Events without such causes, by place, and by label.
+    ready: BTreeSet<(u32, u32)>,
+    ready_by_label: FastMap<u32, Vec<u32>>,
+    /// Nodes in the order in which they were taken.
+    taken: Vec<u32>,
+    state: State,
+    failed: std::collections::HashSet<State>,
+    /// The next events of an event, for telling which are interchangeable.
+    nexts: Nexts,
+    looks: usize,
+    partial: Option<Partial>,
+}
+
+/// What the search for some of the events keeps.
+struct Partial {
+    /// By node: happens before a taken event, or is one.
+    covered: Vec<bool>,
+    by_label: FastMap<u32, Vec<u32>>,
+}
+
+/// The events that come next after an event, through what is not shown; as a number that is the
+/// same for the same events.
+#[derive(Default)]
+struct Nexts {
+    of: FastMap<u32, u32>,
+    numbers: FastMap<Vec<(u32, bool)>, u32>,
+}
+
+impl Nexts {
+    fn of(&mut self, node: u32, graph: &Graph, scope: &Scope) -> u32 {
+        if let Some(&known) = self.of.get(&node) {
+            return known;
+        }
+        let fresh = self.numbers.len() as u32;
+        let nexts = Nexts::find(node, graph, scope);
+        let number = *self.numbers.entry(nexts).or_insert(fresh);
+        self.of.insert(node, number);
+        number
+    }
+
+    fn find(of: u32, graph: &Graph, scope: &Scope) -> Vec<(u32, bool)> {
+        let mut found = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut todo = vec![of];
+        while let Some(node) = todo.pop() {
+            for (effect, why) in graph.after(node) {
+                let index = effect as usize;
+                if !scope.members[index] {
+                    continue;
+                }
+                if scope.shown[index] {
+                    found.insert((effect, why == Why::Port));
+                } else if why != Why::Port && seen.insert(effect) {
+                    todo.push(effect);
+                }
+            }
+        }
+        found.into_iter().collect()
+    }
+}
+
+impl Partial {
+    fn new(graph: &Graph, scope: &Scope) -> Partial {
+        let mut by_label: FastMap<u32, Vec<u32>> = FastMap::default();
+        for &event in &scope.events {
+            let label = graph.label_of[event as usize];
+            by_label.entry(label).or_default().push(event);
+        }
+        Partial {
+            covered: vec![false; graph.label_of.len()],
+            by_label,
+        }
+    }
+}
+
+impl<'a> Search<'a> {
+    fn new(graph: &'a Graph, scope: &'a Scope, of: &'a Expectation) -> Search<'a> {
+        let labels = lookup::labels(graph, of).into_iter().zip(&of.lines);
+        let labels = labels.map(|(label, line)| match line.shape.is_concrete() {
+            true => label.min(NONE - 1),
+            false => NONE,
+        });
+        Search {
+            graph,
+            scope,
+            of,
+            labels: labels.collect(),
+            bindings: Bindings::new(of.variables.len()),
+            waits: Vec::new(),
+            port_waits: Vec::new(),
+            ready: BTreeSet::new(),
+            ready_by_label: FastMap::default(),
+            taken: Vec::new(),
+            state: (0, 0),
+            failed: std::collections::HashSet::new(),
+            nexts: Nexts::default(),
+            looks: 0,
+            partial: None,
+        }
+    }
+
+    /// Nothing is taken yet but what comes before all events of the view.
+    fn start(&mut self) {
+        let nodes = self.graph.label_of.len();
+        self.waits = vec![0; nodes];
+        self.port_waits = vec![0; nodes];
+        let mut free = Vec::new();
+        for &node in &self.graph.order {
+            let index = node as usize;
+            if !self.scope.members[index] {
+                continue;
+            }
+            for (_, why) in self.graph.before(node) {
+                match why {
+                    Why::Port => self.port_waits[index] += 1,
+                    _ => self.waits[index] += 1,
+                }
+            }
+            if self.waits[index] == 0 {
+                free.push(node);
+            }
+        }
+        for node in free {
+            self.becomes_free(node);
+        }
+        self.taken.clear();
+    }
+
+    /// Searches for `most` lines, with which the expectation holds or does not.
+    fn run(&mut self, most: usize, holds: bool, states: usize) -> Outcome {
+        let mut budget = most + states;
+        let mut stack: Vec<Choice> = Vec::new();
+        let mut deepest: Option<Vec<u32>> = None;
+        let mut branched = false;
+        loop {
+            let line = stack.len();
+            if line == most {
+                let assignment = stack.iter().map(|choice| choice.node).collect();
+                return match holds {
+                    true => Outcome::Holds(assignment),
+                    false => Outcome::Fails(assignment),
+                };
+            }
+            let mut candidates = match self.failed.contains(&self.state()) {
+                true => Vec::new(),
+                false => self.candidates(line),
+            };
+            branched |= candidates.len() > 1;
+            candidates.reverse();
+            let (node, rest) = match candidates.pop() {
+                Some(node) => (node, candidates),
+                None => {
+                    if deepest
+                        .as_ref()
+                        .is_none_or(|deepest| stack.len() > deepest.len())
+                    {
+                        deepest = Some(stack.iter().map(|choice| choice.node).collect());
+                    }
+                    if !branched {
+                        return Outcome::Fails(deepest.unwrap_or_default());
+                    }
+                    self.failed.insert(self.state());
+                    loop {
+                        let Some(mut choice) = stack.pop() else {
+                            return Outcome::Fails(deepest.unwrap_or_default());
+                        };
+                        self.undo(&choice);
+                        if let Some(next) = choice.rest.pop() {
+                            break (next, choice.rest);
+                        }
+                        self.failed.insert(choice.state);
+                    }
+                }
+            };
+            if budget == 0 || self.looks > MOST_LOOKS {
+                let deepest = deepest.unwrap_or_default();
+                return match holds {
+                    true => Outcome::Undecided(deepest),
+                    false => Outcome::Fails(deepest),
+                };
+            }
+            budget -= 1;
+            let choice = Choice {
+                node,
+                rest,
+                taken: self.taken.len(),
+                bound: self.bindings.mark(),
+                state: self.state(),
+            };
+            let shape = &self.of.lines[stack.len()].shape;
+            self.take(node, shape);
+            stack.push(choice);
+        }
+    }
+
+    fn state(&self) -> State {
+        let bound = self.bindings.digest();
+        (self.state.0 ^ bound, self.state.1 ^ bound.rotate_left(32))
+    }
+
+    /// The events that a line could tell of now, in a fixed order.
+    fn candidates(&mut self, line: usize) -> Vec<u32> {
+        let shape = &self.of.lines[line].shape;
+        let label = self.labels[line];
+        if self.partial.is_some() {
+            return self.partial_candidates(shape, label);
+        }
+        let named = names_port(shape);
+        let mut candidates = if label == NONE {
+            let ready: Vec<u32> = self.ready.iter().map(|&(_, node)| node).collect();
+            self.matching(shape, ready)
+        } else {
+            let ready = self.ready_by_label.get(&label);
+            let mut ready = ready.cloned().unwrap_or_default();
+            ready.sort_unstable_by_key(|&node| self.graph.place(node));
+            ready
+        };
+        candidates.retain(|&node| !named || self.port_waits[node as usize] == 0);
+        if candidates.len() > 1 {
+            self.merge_interchangeable(&mut candidates);
+        }
+        candidates
+    }
+
+    fn matching(&mut self, shape: &Shape, mut among: Vec<u32>) -> Vec<u32> {
+        let (graph, of) = (self.graph, self.of);
+        if !self.failed.is_empty() {
+            self.looks += among.len();
+        }
+        among.retain(|&node| {
+            let label = graph.labels.label(graph.label_of[node as usize]);
+            let fields = Fields::of_label(label, &graph.hosts);
+            let bound = self.bindings.mark();
+            let matches = unify(shape, of, &fields, &mut self.bindings);
+            self.bindings.undo_to(bound);
+            matches
+        });
+        among
+    }
+
+    /// Of equal events after which the same comes, only the first is tried.
+    fn merge_interchangeable(&mut self, candidates: &mut Vec<u32>) {
+        let mut seen = BTreeSet::new();
+        candidates.retain(|&node| {
+            let label = self.graph.label_of[node as usize];
+            let nexts = self.nexts.of(node, self.graph, self.scope);
+            seen.insert((label, self.port_waits[node as usize], nexts))
+        });
+    }
+
+    fn take(&mut self, node: u32, shape: &Shape) {
+        let label = self.graph.label_of[node as usize];
+        let fields = Fields::of_label(self.graph.labels.label(label), &self.graph.hosts);
+        let matches = unify(shape, self.of, &fields, &mut self.bindings);
+        debug_assert!(matches, "a candidate matches its line");
+        self.toggle(node);
+        if self.partial.is_some() {
+            return self.cover(node, names_port(shape));
+        }
+        self.not_ready(node);
+        self.fire(node);
+    }
+
+    /// The node is taken, and with it all that is not shown and waited for nothing else.
+    fn fire(&mut self, node: u32) {
+        let mut todo = vec![node];
+        while let Some(node) = todo.pop() {
+            self.taken.push(node);
+            for (effect, why) in self.graph.after(node) {
+                let index = effect as usize;
+                if !self.scope.members[index] {
+                    continue;
+                }
+                if why == Why::Port {
+                    self.port_waits[index] -= 1;
+                    continue;
+                }
+                self.waits[index] -= 1;
+                if self.waits[index] == 0 {
+                    if self.scope.shown[index] {
+                        self.is_ready(effect);
+                    } else {
+                        todo.push(effect);
+                    }
+                }
+            }
+        }
+    }
+
+    fn becomes_free(&mut self, node: u32) {
+        if self.scope.shown[node as usize] {
+            self.is_ready(node);
+        } else {
+            self.fire(node);
+        }
+    }
+
+    fn undo(&mut self, choice: &Choice) {
+        self.bindings.undo_to(choice.bound);
+        self.toggle(choice.node);
+        let taken = self.taken.split_off(choice.taken);
+        if let Some(partial) = &mut self.partial {
+            for node in taken {
+                partial.covered[node as usize] = false;
+            }
+            return;
+        }
+        for &node in taken.iter().rev() {
+            for (effect, why) in self.graph.after(node) {
+                let index = effect as usize;
+                if !self.scope.members[index] {
+                    continue;
+                }
+                if why == Why::Port {
+                    self.port_waits[index] += 1;
+                    continue;
+                }
+                if self.waits[index] == 0 && self.scope.shown[index] {
+                    self.not_ready(effect);
+                }
+                self.waits[index] += 1;
+            }
+        }
+        self.is_ready(choice.node);
+    }
+
+    fn is_ready(&mut self, node: u32) {
+        self.ready.insert(self.graph.place(node));
+        let label = self.graph.label_of[node as usize];
+        self.ready_by_label.entry(label).or_default().push(node);
+    }
+
+    fn not_ready(&mut self, node: u32) {
+        self.ready.remove(&self.graph.place(node));
+        let label = self.graph.label_of[node as usize];
+        if let Some(ready) = self.ready_by_label.get_mut(&label) {
+            ready.retain(|&other| other != node);
+        }
+    }
+
+    fn toggle(&mut self, node: u32) {
+        self.state.0 ^= digest((1u8, node));
+        self.state.1 ^= digest((node, 2u8)).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    }
+
+    /// Events that are neither taken nor before one that is. An event that comes after another
+    /// which would do as well is never needed instead of it.
+    fn partial_candidates(&mut self, shape: &Shape, label: u32) -> Vec<u32> {
+        let Some(partial) = &self.partial else {
+            return Vec::new();
+        };
+        let among: &[u32] = match label {
+            NONE => &self.scope.events,
+            label => partial.by_label.get(&label).map_or(&[], Vec::as_slice),
+        };
+        let open = among.iter().copied();
+        let open: Vec<u32> = open.filter(|&n| !partial.covered[n as usize]).collect();
+        if label == NONE {
+            let mut candidates = self.matching(shape, open);
+            let of = &self.graph.label_of;
+            self.keep_first(&mut candidates, |a, b| of[a as usize] == of[b as usize]);
+            return candidates;
+        }
+        let mut candidates = open;
+        self.keep_first(&mut candidates, |_, _| true);
+        candidates
+    }
+
+    fn keep_first(&self, candidates: &mut Vec<u32>, alike: impl Fn(u32, u32) -> bool) {
+        let mut kept: Vec<u32> = Vec::new();
+        for &node in candidates.iter() {
+            let later = kept.iter().any(|&first| {
+                let by = |why| why != Why::Port;
+                alike(first, node) && self.graph.reaches_by(first, node, by)
+            });
+            if !later {
+                kept.push(node);
+            }
+        }
+        *candidates = kept;
+    }
+
+    fn cover(&mut self, node: u32, names_port: bool) {
+        let Some(partial) = &mut self.partial else {
+            return;
+        };
+        let mut todo = vec![node];
+        partial.covered[node as usize] = true;
+        self.taken.push(node);
+        while let Some(effect) = todo.pop() {
+            for (cause, why) in self.graph.before(effect) {
+                let covered = &mut partial.covered[cause as usize];
+                if !*covered && counts(why, names_port && effect == node) {
+                    *covered = true;
+                    self.taken.push(cause);
+                    todo.push(cause);
+                }
+            }
+        }
+    }
+}

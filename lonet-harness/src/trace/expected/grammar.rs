@@ -1,0 +1,558 @@
+//! Expected traces and patterns: text → lines.
+//!
+//! Pure. Owns what is legal in an expected trace and the message for what is not; which events a
+//! line matches is `pattern`'s business.
+
+use std::fmt;
+
+use lonet::__private::unquote_text;
+use lonet::trace::Verb;
+use lonet::{check_name, parse_port};
+
+use crate::trace::intern::symbols::{Symbol, Symbols};
+
+/// What is wrong with an expected trace, where, and what is legal there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyntaxError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column in characters, from 1.
+    pub column: usize,
+    /// What is wrong, and what is legal there.
+    pub message: String,
+}
+
+impl fmt::Display for SyntaxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SyntaxError {
+            line,
+            column,
+            message,
+        } = self;
+        write!(f, "line {line}, column {column}: {message}")
+    }
+}
+
+impl std::error::Error for SyntaxError {}
+
+impl SyntaxError {
+    /// What is said to whoever asked to wait for this.
+    pub(crate) fn of_pattern(&self, pattern: &str) -> String {
+        format!("`{pattern}` is no line of a trace: {self}")
+    }
+}
+
+/// A host or a word: any, a variable, or this text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Term {
+    Any,
+    Variable(u32),
+    Is(Symbol),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Port {
+    Any,
+    Variable(u32),
+    Is(u16),
+}
+
+/// One word of a text: as a whole, or what follows its last `=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Word {
+    Whole(Term),
+    After(Symbol, Term),
+}
+
+/// What follows subject, verb and object.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Text {
+    /// Exactly this, single blanks between the words.
+    Is(Symbol),
+    Words(Vec<Word>),
+}
+
+/// One line of an expected trace.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    /// Its number in the text, from 1.
+    pub(crate) number: u32,
+    /// Where it stands in the text, without the white space around it, in bytes.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) shape: Shape,
+}
+
+/// What a line asks of an event.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) verb: Verb,
+    pub(crate) host: Term,
+    pub(crate) port: Option<Port>,
+    pub(crate) peer: Option<(Term, Port)>,
+    pub(crate) text: Text,
+}
+
+impl Shape {
+    /// Whether it leaves nothing open, so that exactly one label matches.
+    pub(crate) fn is_concrete(&self) -> bool {
+        matches!(self.host, Term::Is(_))
+            && matches!(self.port, None | Some(Port::Is(_)))
+            && matches!(self.peer, None | Some((Term::Is(_), Port::Is(_))))
+            && matches!(self.text, Text::Is(_))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Variable {
+    pub(crate) name: String,
+    /// Stands for a host somewhere: then it differs from every other that does.
+    pub(crate) is_host: bool,
+}
+
+/// An expected trace, parsed.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    pub(crate) source: String,
+    pub(crate) symbols: Symbols,
+    pub(crate) variables: Vec<Variable>,
+    /// The variables' numbers, by name.
+    pub(crate) names: Symbols,
+    pub(crate) lines: Vec<Line>,
+}
+
+/// Checks the syntax of an expected trace.
+///
+/// # Errors
+///
+/// The first line that is none, with its place and what is legal there.
+pub fn check_syntax(text: &str) -> Result<(), SyntaxError> {
+    Expectation::parse(text).map(drop)
+}
+
+const AFTER_ADDRESS: &[Verb] = &[
+    Verb::Listen,
+    Verb::Dial,
+    Verb::Accept,
+    Verb::Connect,
+    Verb::Fail,
+    Verb::Close,
+    Verb::Shutdown,
+    Verb::Send,
+    Verb::Recv,
+];
+/// To dial port 0 is possible, and fails: as the other side's port it is legal.
+const NO_PORT_ZERO: &str =
+    "no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p";
+const AFTER_HOST: &[Verb] = &[Verb::Mark, Verb::Up, Verb::Down, Verb::Exit];
+const AFTER_BANG: &[Verb] = &[
+    Verb::Kill,
+    Verb::Pause,
+    Verb::Resume,
+    Verb::Terminate,
+    Verb::Restart,
+    Verb::Spawn,
+];
+
+impl Expectation {
+    /// Parses an expected trace: one event a line; blank lines and lines whose first character is
+    /// `#` are ignored.
+    ///
+    /// # Errors
+    ///
+    /// The first line that is none, with its place and what is legal there.
+    pub fn parse(text: &str) -> Result<Expectation, SyntaxError> {
+        let mut parsed = Expectation {
+            source: text.to_owned(),
+            symbols: Symbols::default(),
+            variables: Vec::new(),
+            names: Symbols::default(),
+            lines: Vec::new(),
+        };
+        parsed.symbols.intern("");
+        let mut offset = 0;
+        for (index, raw) in text.split('\n').enumerate() {
+            let line = raw.trim_end();
+            let indent = line.len() - line.trim_start().len();
+            if !line[indent..].is_empty() && !line[indent..].starts_with('#') {
+                let shape = LineParser {
+                    line,
+                    rest: indent,
+                    into: &mut parsed,
+                }
+                .line()
+                .map_err(|(at, message)| SyntaxError {
+                    line: index + 1,
+                    column: line[..at].chars().count() + 1,
+                    message,
+                })?;
+                parsed.lines.push(Line {
+                    number: index as u32 + 1,
+                    start: (offset + indent) as u32,
+                    end: (offset + line.len()) as u32,
+                    shape,
+                });
+            }
+            offset += raw.len() + 1;
+        }
+        Ok(parsed)
+    }
+
+    /// How many events the text tells of.
+    pub fn len(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// Whether it tells of none.
+    pub fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    /// The line as it was written, without the white space around it.
+    pub(crate) fn text(&self, line: usize) -> &str {
+        let line = &self.lines[line];
+        &self.source[line.start as usize..line.end as usize]
+    }
+
+    fn variable(&mut self, name: &str, is_host: bool) -> u32 {
+        let index = self.names.intern(name);
+        if index as usize == self.variables.len() {
+            self.variables.push(Variable {
+                name: name.to_owned(),
+                is_host: false,
+            });
+        }
+        self.variables[index as usize].is_host |= is_host;
+        index
+    }
+}
+
+/// What is wrong, and the byte of the line where.
+type Wrong = (usize, String);
+
+struct LineParser<'a> {
+    line: &'a str,
+    /// The byte up to which the line is read.
+    rest: usize,
+    into: &'a mut Expectation,
+}
+
+/// A piece of a line between white space.
+#[derive(Clone, Copy)]
+struct Token<'a> {
+    at: usize,
+    text: &'a str,
+}
+
+impl<'a> LineParser<'a> {
+    fn line(mut self) -> Result<Shape, Wrong> {
+        let subject = self.token().expect("a line that is parsed is not blank");
+        let verb = self.verb(subject)?;
+        let (host, port) = if verb.is_interference() {
+            let what = format!(
+                "`! {verb}` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
+            );
+            let host = self.token().ok_or((self.line.len(), what))?;
+            (self.host(host)?, None)
+        } else if AFTER_HOST.contains(&verb) {
+            (self.host(subject)?, None)
+        } else {
+            let (host, port) = self.address(subject)?;
+            (host, Some(port))
+        };
+        if port == Some(Port::Is(0)) {
+            let at = subject.at + subject.text.len() - 1;
+            return Err((at, NO_PORT_ZERO.to_owned()));
+        }
+        let peer = match verb {
+            Verb::Close => match self.token() {
+                Some(token) => Some(self.address(token)?),
+                None => None,
+            },
+            Verb::Dial
+            | Verb::Accept
+            | Verb::Connect
+            | Verb::Fail
+            | Verb::Shutdown
+            | Verb::Send
+            | Verb::Recv => {
+                let what = format!(
+                    "`{verb}` needs the other side's address: host:port, as in α:10, or `_` for any"
+                );
+                let token = self.token().ok_or((self.line.len(), what))?;
+                Some(self.address(token)?)
+            }
+            _ => None,
+        };
+        let text = match verb {
+            Verb::Mark => self.text()?,
+            Verb::Fail => self.some_text("the cause, as in `connection refused` or `cancelled`")?,
+            Verb::Exit => self.some_text("the status, as in `0` or `signal 9`")?,
+            Verb::Send | Verb::Recv => self.bytes(verb)?,
+            _ => {
+                if let Some(surplus) = self.token() {
+                    return Err((surplus.at, surplus_text(surplus.text, verb)));
+                }
+                Text::Is(0)
+            }
+        };
+        Ok(Shape {
+            verb,
+            host,
+            port,
+            peer,
+            text,
+        })
+    }
+
+    fn token(&mut self) -> Option<Token<'a>> {
+        let rest = &self.line[self.rest..];
+        let text = rest.trim_start();
+        let at = self.line.len() - text.len();
+        if text.is_empty() {
+            self.rest = self.line.len();
+            return None;
+        }
+        let length = text.find(char::is_whitespace).unwrap_or(text.len());
+        self.rest = at + length;
+        Some(Token {
+            at,
+            text: &text[..length],
+        })
+    }
+
+    /// The verb, if it is legal after this subject.
+    fn verb(&mut self, subject: Token<'_>) -> Result<Verb, Wrong> {
+        const AFTER_ANY: &[Verb] = &[
+            Verb::Listen,
+            Verb::Dial,
+            Verb::Accept,
+            Verb::Connect,
+            Verb::Fail,
+            Verb::Close,
+            Verb::Shutdown,
+            Verb::Send,
+            Verb::Recv,
+            Verb::Mark,
+            Verb::Up,
+            Verb::Down,
+            Verb::Exit,
+        ];
+        let (legal, after) = match subject.text {
+            "!" => (AFTER_BANG, "after `!`".to_owned()),
+            "_" => (AFTER_ANY, "after `_`".to_owned()),
+            text if text.contains(':') => {
+                self.address(subject)?;
+                (AFTER_ADDRESS, format!("after the address `{text}`"))
+            }
+            text => {
+                self.host(subject)?;
+                (AFTER_HOST, format!("after the host `{text}`"))
+            }
+        };
+        let Some(token) = self.token() else {
+            let message = format!("the verb is missing; {}", legal_list(&after, legal));
+            return Err((self.line.len(), message));
+        };
+        match token.text.parse::<Verb>() {
+            Ok(verb) if legal.contains(&verb) => Ok(verb),
+            Ok(_) => Err((token.at, not_legal(token.text, &after, legal))),
+            Err(()) => Err((
+                token.at,
+                format!("`{}` is no verb; {}", token.text, legal_list(&after, legal)),
+            )),
+        }
+    }
+
+    fn address(&mut self, token: Token<'_>) -> Result<(Term, Port), Wrong> {
+        const LEGAL: &str = "legal is host:port, as in α:10, where host or port may be `_` (any) or a variable, as in α:$p; or `_` for any address";
+        if token.text == "_" {
+            return Ok((Term::Any, Port::Any));
+        }
+        let Some((host, port)) = token.text.rsplit_once(':') else {
+            return Err((token.at, format!("`{}` is no address; {LEGAL}", token.text)));
+        };
+        let at_port = token.at + host.len() + 1;
+        if host.is_empty() {
+            return Err((token.at, format!("the host is missing; {LEGAL}")));
+        }
+        let host = self.host(Token {
+            at: token.at,
+            text: host,
+        })?;
+        let port = match port {
+            "_" => Port::Any,
+            "" => return Err((at_port, format!("the port is missing; {LEGAL}"))),
+            _ if port.starts_with('$') => Port::Variable(self.named(port, at_port, false)?),
+            _ => Port::Is(parse_port(port).ok_or_else(|| {
+                let message = format!(
+                    "`{port}` is no port; legal is a number to 65535, `_` (any) or a variable, as in $p"
+                );
+                (at_port, message)
+            })?),
+        };
+        Ok((host, port))
+    }
+
+    fn host(&mut self, token: Token<'_>) -> Result<Term, Wrong> {
+        match token.text {
+            "_" => Ok(Term::Any),
+            text if text.starts_with('$') => Ok(Term::Variable(self.named(text, token.at, true)?)),
+            text => match self.into.symbols.find(text) {
+                // A text seen before was checked then, if it stood for a host then.
+                Some(symbol) if check_name(text).is_ok() => Ok(Term::Is(symbol)),
+                _ => {
+                    check_name(text).map_err(|why| {
+                        let message = format!(
+                            "{why}; legal is also `_` (any host) or a variable, as in $leader"
+                        );
+                        (token.at, message)
+                    })?;
+                    Ok(Term::Is(self.into.symbols.intern(text)))
+                }
+            },
+        }
+    }
+
+    /// A variable: `$` and its name.
+    fn named(&mut self, text: &str, at: usize, is_host: bool) -> Result<u32, Wrong> {
+        let name = &text[1..];
+        if !is_name(name) {
+            let message = format!(
+                "`{text}` is no variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
+            );
+            return Err((at, message));
+        }
+        Ok(self.into.variable(name, is_host))
+    }
+
+    /// A number of bytes, as events print it: one that could be no event's is a slip.
+    fn bytes(&mut self, verb: Verb) -> Result<Text, Wrong> {
+        let rest = &self.line[self.rest..];
+        let from = self.line.len() - rest.trim_start().len();
+        let text = self.some_text("the number of bytes, `_` (any) or a variable, as in $n")?;
+        let word = &self.line[from..];
+        let (word, surplus) = word
+            .split_once(char::is_whitespace)
+            .map_or((word, ""), |(word, rest)| (word, rest.trim_start()));
+        let legal = match &text {
+            Text::Is(symbol) => {
+                let text = self.into.symbols.text(*symbol);
+                text.parse::<u64>()
+                    .is_ok_and(|number| number.to_string() == text)
+                    || !surplus.is_empty()
+            }
+            Text::Words(words) => !matches!(words.first(), Some(Word::After(..))),
+        };
+        if !legal {
+            let message = format!(
+                "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+            );
+            return Err((from, message));
+        }
+        if !surplus.is_empty() {
+            let at = self.line.len() - surplus.len();
+            return Err((at, format!("`{verb}` ends with one number of bytes")));
+        }
+        Ok(text)
+    }
+
+    fn some_text(&mut self, what: &str) -> Result<Text, Wrong> {
+        let text = self.text()?;
+        if text == Text::Is(0) {
+            return Err((self.line.len(), format!("what follows is missing: {what}")));
+        }
+        Ok(text)
+    }
+
+    /// The rest of the line, as words.
+    fn text(&mut self) -> Result<Text, Wrong> {
+        let mut words = Vec::new();
+        loop {
+            let rest = &self.line[self.rest..];
+            let text = rest.trim_start();
+            let at = self.line.len() - text.len();
+            if text.is_empty() {
+                break;
+            }
+            if text.starts_with('"') {
+                let (content, length) =
+                    unquote_text(text).map_err(|(offset, why)| (at + offset, why))?;
+                self.rest = at + length;
+                if !self.line[self.rest..].is_empty()
+                    && !self.line[self.rest..].starts_with(char::is_whitespace)
+                {
+                    let message = "white space must follow a closing quote".to_owned();
+                    return Err((self.rest, message));
+                }
+                for word in content.split_whitespace() {
+                    words.push(Word::Whole(Term::Is(self.into.symbols.intern(word))));
+                }
+                continue;
+            }
+            let token = self.token().expect("what is left is not blank");
+            words.push(self.word(token)?);
+        }
+        let mut literal = Vec::with_capacity(words.len());
+        for word in &words {
+            match word {
+                Word::Whole(Term::Is(symbol)) => literal.push(self.into.symbols.text(*symbol)),
+                _ => return Ok(Text::Words(words)),
+            }
+        }
+        let literal = literal.join(" ");
+        Ok(Text::Is(self.into.symbols.intern(&literal)))
+    }
+
+    fn word(&mut self, token: Token<'_>) -> Result<Word, Wrong> {
+        let Token { at, text } = token;
+        if text.starts_with('#') {
+            let message = format!(
+                "a comment has a line of its own; a word that begins with `#` is written quoted: \"{text}\""
+            );
+            return Err((at, message));
+        }
+        if text == "_" {
+            return Ok(Word::Whole(Term::Any));
+        }
+        if text.starts_with('$') {
+            return Ok(Word::Whole(Term::Variable(self.named(text, at, false)?)));
+        }
+        if let Some((before, value)) = text.rsplit_once('=') {
+            let term = match value {
+                "_" => Some(Term::Any),
+                // What is no variable there is text: only words that begin with `$` are quoted.
+                _ if value.strip_prefix('$').is_some_and(is_name) => {
+                    Some(Term::Variable(self.into.variable(&value[1..], false)))
+                }
+                _ => None,
+            };
+            if let Some(term) = term {
+                let prefix = self.into.symbols.intern(&text[..=before.len()]);
+                return Ok(Word::After(prefix, term));
+            }
+        }
+        Ok(Word::Whole(Term::Is(self.into.symbols.intern(text))))
+    }
+}
+
+/// Whether a variable may have this name.
+fn is_name(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn legal_list(after: &str, legal: &[Verb]) -> String {
+    let verbs: Vec<_> = legal.iter().map(|verb| verb.as_str()).collect();
+    format!("legal {after}: {}", verbs.join(", "))
+}
+
+fn not_legal(verb: &str, after: &str, legal: &[Verb]) -> String {
+    format!("`{verb}` can't stand here; {}", legal_list(after, legal))
+}
+
+fn surplus_text(text: &str, verb: Verb) -> String {
+    if text.starts_with('#') {
+        return "a comment has a line of its own".to_owned();
+    }
+    format!("`{text}` is too much: nothing more follows `{verb}` here")
+}

@@ -1,0 +1,203 @@
+//! Does a line match an event? With what its variables stand for.
+//!
+//! Pure. Owns matching of one line; a whole expectation is `matching`'s and `search`'s business.
+
+use lonet::trace::{Event, Verb};
+
+use crate::trace::expected::grammar::{
+    Expectation, Port, Shape, SyntaxError, Term, Text, Variable, Word,
+};
+use crate::trace::intern::hash_index::{NONE, digest};
+use crate::trace::intern::labels::{Label, folded};
+use crate::trace::intern::symbols::Symbols;
+
+/// What an event's line says.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) verb: Verb,
+    pub(crate) host: &'a str,
+    pub(crate) port: Option<u16>,
+    pub(crate) peer: Option<(&'a str, u16)>,
+    pub(crate) text: &'a str,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn of_label(label: Label<'a>, hosts: &'a Symbols) -> Fields<'a> {
+        let Label { head, text } = label;
+        Fields {
+            verb: head.verb,
+            host: hosts.text(head.host),
+            port: (head.port != NONE).then_some(head.port as u16),
+            peer: (head.peer_host != NONE)
+                .then(|| (hosts.text(head.peer_host), head.peer_port as u16)),
+            text,
+        }
+    }
+}
+
+/// What the variables of an expectation stand for so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Bindings {
+    values: Vec<Option<Box<str>>>,
+    /// The variables that were bound, in this order, so that it can be undone; each with the digest
+    /// of all up to there.
+    trail: Vec<(u32, u64)>,
+}
+
+impl Bindings {
+    pub(crate) fn new(variables: usize) -> Bindings {
+        Bindings {
+            values: vec![None; variables],
+            trail: Vec::new(),
+        }
+    }
+
+    pub(crate) fn mark(&self) -> usize {
+        self.trail.len()
+    }
+
+    pub(crate) fn undo_to(&mut self, mark: usize) {
+        for (variable, _) in self.trail.drain(mark..) {
+            self.values[variable as usize] = None;
+        }
+    }
+
+    pub(crate) fn value(&self, variable: u32) -> Option<&str> {
+        self.values[variable as usize].as_deref()
+    }
+
+    /// A number that is the same for the same bindings, however they came about.
+    pub(crate) fn digest(&self) -> u64 {
+        self.trail.last().map_or(0, |&(_, digest)| digest)
+    }
+
+    pub(crate) fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
+        if let Some(known) = self.value(variable) {
+            return known == value;
+        }
+        // Different host variables are different hosts.
+        if variables[variable as usize].is_host {
+            let taken = variables
+                .iter()
+                .zip(&self.values)
+                .any(|(v, known)| v.is_host && known.as_deref() == Some(value));
+            if taken {
+                return false;
+            }
+        }
+        self.values[variable as usize] = Some(value.into());
+        self.trail
+            .push((variable, self.digest() ^ digest((variable, value))));
+        true
+    }
+}
+
+/// Whether the shape matches what an event says, given the bindings, which it extends. When it
+/// doesn't, the bindings may have grown all the same: undo them.
+pub(crate) fn unify(
+    shape: &Shape,
+    of: &Expectation,
+    fields: &Fields<'_>,
+    bindings: &mut Bindings,
+) -> bool {
+    let term = |term: Term, value: &str, bindings: &mut Bindings| match term {
+        Term::Any => true,
+        Term::Is(symbol) => of.symbols.text(symbol) == value,
+        Term::Variable(variable) => bindings.bind(variable, value, &of.variables),
+    };
+    let port = |port: Port, value: u16, bindings: &mut Bindings| match port {
+        Port::Any => true,
+        Port::Is(number) => number == value,
+        Port::Variable(variable) => bindings.bind(variable, &value.to_string(), &of.variables),
+    };
+    if shape.verb != fields.verb || !term(shape.host, fields.host, bindings) {
+        return false;
+    }
+    let ports_match = match (shape.port, fields.port) {
+        (Some(pattern), Some(value)) => port(pattern, value, bindings),
+        (None, None) => true,
+        _ => false,
+    };
+    let peers_match = match (shape.peer, fields.peer) {
+        (Some((host, number)), Some((peer_host, peer_port))) => {
+            term(host, peer_host, bindings) && port(number, peer_port, bindings)
+        }
+        (None, None) => true,
+        _ => false,
+    };
+    if !ports_match || !peers_match {
+        return false;
+    }
+    match &shape.text {
+        Text::Is(symbol) => of.symbols.text(*symbol) == fields.text,
+        Text::Words(words) => {
+            let mut values = fields.text.split_whitespace();
+            words.iter().all(|word| match (word, values.next()) {
+                (_, None) => false,
+                (Word::Whole(pattern), Some(value)) => term(*pattern, value, bindings),
+                (Word::After(prefix, pattern), Some(value)) => {
+                    match value.strip_prefix(of.symbols.text(*prefix)) {
+                        Some(value) if !value.is_empty() => term(*pattern, value, bindings),
+                        _ => false,
+                    }
+                }
+            }) && values.next().is_none()
+        }
+    }
+}
+
+/// One line of an expected trace, for `until`. `_` and a variable both match anything; the same
+/// variable twice must stand for the same.
+#[derive(Clone, Debug)]
+pub struct Pattern(Expectation);
+
+impl Pattern {
+    /// Parses one line.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong, where, and what is legal there.
+    pub fn parse(text: &str) -> Result<Pattern, SyntaxError> {
+        let parsed = Expectation::parse(text)?;
+        match parsed.lines.as_slice() {
+            [_] => Ok(Pattern(parsed)),
+            [] => Err(SyntaxError {
+                line: 1,
+                column: 1,
+                message: "a pattern is one line of a trace, as in `α:10 listen`; here is none"
+                    .to_owned(),
+            }),
+            [_, second, ..] => Err(SyntaxError {
+                line: second.number as usize,
+                column: 1,
+                message: "a pattern is one line of a trace; here is a second".to_owned(),
+            }),
+        }
+    }
+
+    /// Whether the event is one that the line tells of.
+    pub fn matches(&self, event: &Event) -> bool {
+        let Pattern(of) = self;
+        let text = folded(event.text());
+        let fields = Fields {
+            verb: event.verb(),
+            host: event.host(),
+            port: event.addr().map(lonet::Addr::port),
+            peer: event.peer().map(|peer| (peer.host(), peer.port())),
+            text: &text,
+        };
+        let mut bindings = Bindings::new(of.variables.len());
+        unify(&of.lines[0].shape, of, &fields, &mut bindings)
+    }
+
+    /// The line.
+    pub fn as_str(&self) -> &str {
+        self.0.text(0)
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

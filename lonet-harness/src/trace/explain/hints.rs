@@ -1,0 +1,419 @@
+//! What a reader may do about an expectation that does not hold, where one can tell.
+//!
+//! Pure. Owns which hint applies; `report` words them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lonet::trace::{Verb, What};
+
+use crate::trace::check::decide::{Mode, Outcome};
+use crate::trace::check::search;
+use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
+use crate::trace::expected::pattern::{Bindings, unify};
+use crate::trace::explain::diagnosis::{Look, Problem, fields, line_of};
+use crate::trace::happened::racing_ports::Races;
+use crate::trace::intern::hash_index::NONE;
+use crate::trace::trace::Trace;
+
+/// Longer expectations are not tried with other ports.
+const MOST_LINES_RENAMED: usize = 5_000;
+/// The most states that such a try visits.
+const MOST_STATES_RENAMED: usize = 5_000;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// A dial was refused; `listen` happened, but nothing orders it before the dial.
+    DialBeforeListen { fail: String, listen: String },
+    /// A dial was refused, and nothing in the trace ever listened there.
+    NobodyListens { fail: String, addr: String },
+    /// It would hold with these ports renamed: (expected, happened). `raced`: they all may be others
+    /// in the next run.
+    PortsDiffer {
+        renamed: Vec<(String, String)>,
+        raced: bool,
+    },
+    /// The line's event exists, concurrent with the assertion.
+    Concurrent { event: String, host: String },
+    /// The line's event exists, but the view leaves it out.
+    OutsideView {
+        event: String,
+        verb: Verb,
+        by_host: bool,
+    },
+    /// The line's event exists, but a variable stands for something else.
+    Bound {
+        variable: String,
+        value: String,
+        event: String,
+    },
+    /// The same but for the text that follows.
+    OtherText { event: String },
+    /// The host's process ended with this status.
+    Died { host: String, status: String },
+    /// What processes reported that makes no sense.
+    Reported { problem: String },
+}
+
+/// The hints that apply.
+pub(crate) fn find(
+    trace: &Trace,
+    of: &Expectation,
+    deepest: &[u32],
+    problem: &Problem,
+    mode: Mode,
+) -> Vec<Hint> {
+    let mut finder = Finder {
+        look: Look::new(trace, of, deepest),
+        hints: Vec::new(),
+    };
+    if matches!(problem, Problem::NotHappened { .. }) {
+        finder.elsewhere();
+    }
+    finder.refused(problem);
+    if mode == Mode::All && !matches!(problem, Problem::Undecided { .. }) {
+        finder.other_ports();
+    }
+    if matches!(problem, Problem::NotHappened { .. }) {
+        finder.died();
+    }
+    let problems = trace.graph.problems().iter().take(5);
+    finder.hints.extend(problems.map(|problem| Hint::Reported {
+        problem: problem.clone(),
+    }));
+    finder.hints
+}
+
+struct Finder<'a> {
+    look: Look<'a>,
+    hints: Vec<Hint>,
+}
+
+impl Finder<'_> {
+    /// The line's event, where the assertion does not look.
+    fn elsewhere(&mut self) {
+        let graph = self.look.graph;
+        let line = self.look.line;
+        let scope = self.look.trace.scope();
+        let mut concurrent = None;
+        let mut hidden = None;
+        let mut other_text = None;
+        for &node in &graph.order {
+            let index = node as usize;
+            if graph.label_of[index] == NONE || scope.shown[index] {
+                continue;
+            }
+            if self.look.matches(line, node) {
+                if scope.members[index] {
+                    hidden = hidden.or(Some(node));
+                } else {
+                    concurrent = concurrent.or(Some(node));
+                }
+            }
+        }
+        let shape = &self.look.of.lines[line].shape;
+        for &node in &scope.events {
+            if self.look.told[node as usize] {
+                continue;
+            }
+            let mut free = Bindings::new(self.look.of.variables.len());
+            let fields = fields(graph, node);
+            if unify(shape, self.look.of, &fields, &mut free) {
+                self.bound(node, &free);
+                break;
+            }
+            let mut without_text = fields;
+            without_text.text = "";
+            let matches = self.matches_fields(&without_text);
+            if other_text.is_none() && matches {
+                other_text = Some(node);
+            }
+        }
+        if let Some(node) = concurrent {
+            let event = line_of(graph, node);
+            let shown = {
+                let head = graph.labels.head(graph.label_of[node as usize]);
+                self.look.trace.view.shows(head, &graph.hosts)
+            };
+            if shown {
+                let host = fields(graph, node).host.to_owned();
+                self.hints.push(Hint::Concurrent { event, host });
+            }
+        }
+        if let Some(node) = hidden {
+            let verb = fields(graph, node).verb;
+            self.hints.push(Hint::OutsideView {
+                event: line_of(graph, node),
+                verb,
+                by_host: self.look.trace.view.verbs.contains(&verb),
+            });
+        }
+        if let Some(node) = other_text {
+            let event = line_of(graph, node);
+            self.hints.push(Hint::OtherText { event });
+        }
+    }
+
+    /// Whether the failing line matches but for its text.
+    fn matches_fields(&mut self, fields: &crate::trace::expected::pattern::Fields<'_>) -> bool {
+        let mut shape = self.look.of.lines[self.look.line].shape.clone();
+        if !matches!(shape.verb, Verb::Fail | Verb::Exit | Verb::Mark) {
+            return false;
+        }
+        shape.text = Text::Is(0);
+        let bound = self.look.bindings.mark();
+        let matches = unify(&shape, self.look.of, fields, &mut self.look.bindings);
+        self.look.bindings.undo_to(bound);
+        matches
+    }
+
+    /// The variable that keeps the line from telling of this event.
+    fn bound(&mut self, node: u32, free: &Bindings) {
+        let graph = self.look.graph;
+        let conflict = (0..self.look.of.variables.len() as u32).find_map(|variable| {
+            let known = self.look.bindings.value(variable)?;
+            (free.value(variable)? != known).then(|| (variable, known.to_owned()))
+        });
+        if let Some((variable, value)) = conflict {
+            self.hints.push(Hint::Bound {
+                variable: self.look.of.variables[variable as usize].name.clone(),
+                value,
+                event: line_of(graph, node),
+            });
+        }
+    }
+
+    /// A dial that was refused although it should have connected.
+    fn refused(&mut self, problem: &Problem) {
+        let graph = self.look.graph;
+        let mut candidates = match problem {
+            Problem::NotHappened { instead, .. } => {
+                // What a later line tells of was expected.
+                let instead = instead.iter().copied();
+                instead.filter(|&node| self.told_nowhere(node)).collect()
+            }
+            Problem::AboveCause { cause, .. } => Some(*cause)
+                .filter(|&node| self.told_nowhere(node))
+                .into_iter()
+                .collect(),
+            Problem::Untold { events } => events.clone(),
+            _ => return,
+        };
+        // A listener that is not in the trace makes the first line fail, long before the dial does:
+        // then the refusal that no line tells of is what matters.
+        if let Problem::NotHappened { .. } = problem {
+            let scope = self.look.trace.scope();
+            let untold =
+                |&node: &u32| fields(graph, node).verb == Verb::Fail && self.told_nowhere(node);
+            candidates.extend(scope.events.iter().copied().filter(untold));
+        }
+        let refused = candidates.into_iter().find(|&node| {
+            let fields = fields(graph, node);
+            // A host that nobody has heard of may come later, too.
+            let early = matches!(fields.text, "connection refused" | "no such host");
+            fields.verb == Verb::Fail && early
+        });
+        let Some(fail) = refused else { return };
+        let Some((host, port)) = fields(graph, fail).peer else {
+            return;
+        };
+        let listens = graph.order.iter().copied().find(|&node| {
+            graph.label_of[node as usize] != NONE && {
+                let fields = fields(graph, node);
+                fields.verb == Verb::Listen && fields.host == host && fields.port == Some(port)
+            }
+        });
+        let line = line_of(graph, fail);
+        match listens {
+            Some(listen) if !graph.reaches(listen, fail) => {
+                self.hints.push(Hint::DialBeforeListen {
+                    fail: line,
+                    listen: line_of(graph, listen),
+                });
+            }
+            Some(_) => {}
+            None if fields(graph, fail).text == "no such host" => {}
+            None => self.hints.push(Hint::NobodyListens {
+                fail: line,
+                addr: format!("{host}:{port}"),
+            }),
+        }
+    }
+
+    /// Whether no line of the expectation could tell of the event.
+    fn told_nowhere(&self, node: u32) -> bool {
+        let of = self.look.of;
+        of.lines.iter().all(|line| {
+            let mut free = Bindings::new(of.variables.len());
+            !unify(&line.shape, of, &fields(self.look.graph, node), &mut free)
+        })
+    }
+
+    /// Whether it holds with other numbers for automatic ports.
+    fn other_ports(&mut self) {
+        let (graph, of) = (self.look.graph, self.look.of);
+        let scope = self.look.trace.scope();
+        if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
+            return;
+        }
+        if !self.same_but_for_ports() {
+            return;
+        }
+        // Where somebody listens who asked for that port, it has no other.
+        let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
+        for &node in &scope.events {
+            let record = graph.record(node);
+            if let Some(What::Listen { a, auto: false, .. }) = record.map(|(_, record)| &record.e) {
+                listeners.insert((a.host().to_owned(), a.port()));
+            }
+        }
+        let mut renamed = of.clone();
+        let mut ports: BTreeMap<(String, u16), u32> = BTreeMap::new();
+        for index in 0..renamed.lines.len() {
+            let shape = renamed.lines[index].shape.clone();
+            let mut open = |host: Term, port: Port| match (host, port) {
+                (Term::Is(symbol), Port::Is(number)) => {
+                    let key = (renamed.symbols.text(symbol).to_owned(), number);
+                    if listeners.contains(&key) {
+                        return port;
+                    }
+                    let name = format!("{}:{number}", key.0);
+                    let next = renamed.variables.len() as u32;
+                    let variable = *ports.entry(key).or_insert(next);
+                    if variable == next {
+                        renamed.variables.push(Variable {
+                            name,
+                            is_host: false,
+                        });
+                    }
+                    Port::Variable(variable)
+                }
+                _ => port,
+            };
+            let port = shape.port.map(|port| open(shape.host, port));
+            let peer = shape.peer.map(|(host, port)| (host, open(host, port)));
+            renamed.lines[index].shape.port = port;
+            renamed.lines[index].shape.peer = peer;
+        }
+        if ports.is_empty() {
+            return;
+        }
+        let found = search::all(
+            graph,
+            scope,
+            &renamed,
+            renamed.lines.len(),
+            MOST_STATES_RENAMED,
+        );
+        let Outcome::Holds(assignment) = found else {
+            return;
+        };
+        let mut bindings = Bindings::new(renamed.variables.len());
+        for (line, &node) in renamed.lines.iter().zip(&assignment) {
+            unify(&line.shape, &renamed, &fields(graph, node), &mut bindings);
+        }
+        let mut taken = BTreeSet::new();
+        let mut swaps = Vec::new();
+        for ((host, port), variable) in &ports {
+            let Some(value) = bindings.value(*variable) else {
+                return;
+            };
+            // A renaming keeps different ports different.
+            if !taken.insert((host, value.to_owned())) {
+                return;
+            }
+            if value != port.to_string() {
+                swaps.push((format!("{host}:{port}"), format!("{host}:{value}")));
+            }
+        }
+        if swaps.is_empty() {
+            return;
+        }
+        let races = Races::find(graph, scope);
+        let raced = of.lines.iter().zip(&assignment).all(|(line, &node)| {
+            let fields = fields(graph, node);
+            let same = |port: Port, number: Option<u16>| match port {
+                Port::Is(port) => Some(port) == number,
+                _ => true,
+            };
+            let subject = line.shape.port.is_none_or(|port| same(port, fields.port));
+            let peer = line.shape.peer.map(|(_, port)| port);
+            let peer = peer.is_none_or(|port| same(port, fields.peer.map(|(_, number)| number)));
+            (subject || races.subject(graph, node).is_some())
+                && (peer || races.peer(graph, node).is_some())
+        });
+        let hint = Hint::PortsDiffer {
+            renamed: swaps,
+            raced,
+        };
+        self.hints.insert(0, hint);
+    }
+
+    /// Whether lines and events agree once ports are left out; a line that leaves more open may
+    /// stand for anything.
+    fn same_but_for_ports(&self) -> bool {
+        let (graph, of) = (self.look.graph, self.look.of);
+        let mut counts: BTreeMap<(Verb, &str, Option<&str>, &str), i64> = BTreeMap::new();
+        for &node in &self.look.trace.scope().events {
+            let fields = fields(graph, node);
+            let peer = fields.peer.map(|(host, _)| host);
+            *counts
+                .entry((fields.verb, fields.host, peer, fields.text))
+                .or_default() += 1;
+        }
+        for line in &of.lines {
+            let shape = &line.shape;
+            let text = |term: Term| match term {
+                Term::Is(symbol) => Some(of.symbols.text(symbol)),
+                _ => None,
+            };
+            let peer = shape.peer.map(|(host, _)| text(host));
+            let (Some(host), false, Text::Is(words)) =
+                (text(shape.host), peer == Some(None), &shape.text)
+            else {
+                return true;
+            };
+            let key = (shape.verb, host, peer.flatten(), of.symbols.text(*words));
+            *counts.entry(key).or_default() -= 1;
+        }
+        counts.values().all(|&count| count == 0)
+    }
+
+    /// The host of the line ended before it could.
+    fn died(&mut self) {
+        let graph = self.look.graph;
+        let of = self.look.of;
+        let Term::Is(host) = of.lines[self.look.line].shape.host else {
+            return;
+        };
+        let host = of.symbols.text(host);
+        let mut latest_first = graph.order.iter().rev().filter_map(|&node| {
+            let (_, record) = graph.record(node)?;
+            Some(&record.e)
+        });
+        let died = latest_first.find_map(|what| match what {
+            What::Exit { h, i, x } if h == host && x != "0" => Some((*i, x)),
+            _ => None,
+        });
+        if let Some((process, status)) = died
+            && !self.ended_by_scenario(host, process, status)
+        {
+            self.hints.push(Hint::Died {
+                host: host.to_owned(),
+                status: status.clone(),
+            });
+        }
+    }
+
+    /// Whether a process ended so because the scenario wanted it to.
+    fn ended_by_scenario(&self, host: &str, process: u64, status: &str) -> bool {
+        let killed = status == "signal 9";
+        let records = self.look.graph.processes.iter().flat_map(|p| &p.records);
+        records.map(|record| &record.e).any(|what| match what {
+            What::Kill { i, .. } => killed && *i == process,
+            What::Terminate { i, .. } => (killed || status == "signal 15") && *i == process,
+            // A restart kills the one before.
+            What::Restart { h, i } => killed && h == host && *i > process,
+            _ => false,
+        })
+    }
+}

@@ -1,0 +1,5 @@
+//! Why an expectation does not hold, as data. Pure.
+
+pub(crate) mod diagnosis;
+pub(crate) mod hints;
+pub(crate) mod nearest;

@@ -1,0 +1,359 @@
+//! The order that could happen and is nearest to an expectation that does not hold, as a difference.
+//!
+//! Pure. Owns which line tells of which event where not all can be told as they stand, and where
+//! the events without a line stand: as low as what comes of them allows. A line that could happen
+//! where it stands is never shown as another's fault.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use lonet::trace::Verb;
+
+use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
+use crate::trace::check::search;
+use crate::trace::expected::grammar::{Expectation, Term};
+use crate::trace::expected::pattern::Bindings;
+use crate::trace::explain::diagnosis::{Look, fields};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::racing_ports::Races;
+use crate::trace::happened::relation::Why;
+use crate::trace::intern::hash_index::FastMap;
+use crate::trace::trace::Trace;
+use crate::trace::write::text;
+
+/// The most states that one try visits beyond its first descent.
+const MOST_STATES: usize = 200;
+/// The most nodes and lines that all tries look at together.
+const MOST_WORK: usize = 150_000;
+/// So many events are looked at that a line may tell of, or that happened instead.
+const MOST_ALIKE: usize = 16;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Difference {
+    Same(Vec<String>),
+    Expected(Vec<String>),
+    Happened(Vec<String>),
+}
+
+/// The expectation beside the nearest order that could happen. `deepest` is its longest beginning
+/// that could, by line; `complete`, whether that is certain: where a search was given up, no other is
+/// begun.
+pub(crate) fn difference(
+    trace: &Trace,
+    of: &Expectation,
+    deepest: &[u32],
+    complete: bool,
+) -> Vec<Difference> {
+    let mut repair = Repair {
+        lines: (0..of.lines.len()).collect(),
+        out: Vec::new(),
+        told: deepest.to_vec(),
+    };
+    // What is known of an expectation that breaks off early is as much as is worth knowing.
+    let cost = trace.graph.label_of.len() + of.lines.len();
+    let mut work = MOST_WORK.max(3 * cost);
+    while complete && repair.told.len() < repair.lines.len() && work >= cost {
+        let tries = repair.tries(trace, of);
+        work = work.saturating_sub(cost * tries.len());
+        let best = tries
+            .into_iter()
+            .min_by_key(|tried| (Reverse(tried.reach(of)), tried.changes(trace, of)));
+        repair = best.expect("a line can always be left out");
+    }
+    Weaver::new(trace, of, &repair).weave(repair.reach(of))
+}
+
+/// Part of the expectation that holds of part of the events.
+struct Repair {
+    /// The lines that are left, by their places in the expectation.
+    lines: Vec<usize>,
+    /// The events that no line needs to tell of.
+    out: Vec<u32>,
+    /// By line that is left: its event, as far as they could happen.
+    told: Vec<u32>,
+}
+
+impl Repair {
+    /// The place of the first line that is left and could not happen.
+    fn reach(&self, of: &Expectation) -> usize {
+        let next = self.lines.get(self.told.len()).copied();
+        next.unwrap_or(of.lines.len())
+    }
+
+    /// How many lines would have to be struck or written, as far as one can tell.
+    fn changes(&self, trace: &Trace, of: &Expectation) -> usize {
+        let written = match self.told.len() == self.lines.len() {
+            true => trace.scope().events.len() - self.told.len(),
+            false => self.out.len(),
+        };
+        of.lines.len() - self.lines.len() + written
+    }
+
+    /// What may be wrong at the line that could not happen: the line; that no line tells of what
+    /// comes before its event; or where it stands.
+    fn tries(&self, trace: &Trace, of: &Expectation) -> Vec<Repair> {
+        let part = self.part(of);
+        let mut look = Look::new(trace, &part, &self.told);
+        for &node in &self.out {
+            look.told[node as usize] = true;
+        }
+        let line = self.told.len();
+        let mut blocked = look.untold_matches(line);
+        if blocked.is_empty() {
+            // Variables may stand for something else once more is told.
+            look.bindings = Bindings::new(part.variables.len());
+            blocked = look.untold_matches(line);
+        }
+        blocked.truncate(MOST_ALIKE);
+        let blocked = blocked
+            .into_iter()
+            .map(|node| (node, look.untold_causes(node)));
+        let blocked = blocked.min_by_key(|(_, causes)| causes.len());
+        let mut lines = self.lines.clone();
+        lines.remove(line);
+        let mut tries = vec![self.tried(trace, of, lines.clone(), &[])];
+        if let Some((event, causes)) = blocked {
+            if !causes.is_empty() {
+                tries.push(self.tried(trace, of, self.lines.clone(), &causes));
+            }
+            tries.push(self.tried(trace, of, lines, &[event]));
+        }
+        tries
+    }
+
+    fn tried(&self, trace: &Trace, of: &Expectation, lines: Vec<usize>, out: &[u32]) -> Repair {
+        let mut tried = Repair {
+            lines,
+            out: [&self.out, out].concat(),
+            told: Vec::new(),
+        };
+        let whole = trace.scope();
+        let mut scope = Scope {
+            members: whole.members.clone(),
+            shown: whole.shown.clone(),
+            events: Vec::new(),
+        };
+        for &node in &tried.out {
+            scope.shown[node as usize] = false;
+        }
+        let events = whole.events.iter().copied();
+        scope.events = events.filter(|&n| scope.shown[n as usize]).collect();
+        let part = tried.part(of);
+        let most = part.lines.len();
+        let found = search::all(&trace.graph, &scope, &part, most, MOST_STATES);
+        let (Outcome::Holds(told) | Outcome::Fails(told) | Outcome::Undecided(told)) = found;
+        tried.told = told;
+        tried
+    }
+
+    /// The lines that are left.
+    fn part(&self, of: &Expectation) -> Expectation {
+        let lines = self.lines.iter().map(|&line| of.lines[line].clone());
+        Expectation {
+            source: String::new(),
+            symbols: of.symbols.clone(),
+            variables: of.variables.clone(),
+            names: of.names.clone(),
+            lines: lines.collect(),
+        }
+    }
+}
+
+/// Puts lines and events into one order.
+struct Weaver<'a> {
+    graph: &'a Graph,
+    scope: &'a Scope,
+    of: &'a Expectation,
+    races: Races,
+    /// By line: its event.
+    event: Vec<Option<u32>>,
+    /// By node of an event: its line.
+    line: FastMap<u32, u32>,
+    /// By node: its place among the events in canonical order.
+    place: FastMap<u32, u32>,
+    /// By node: it stands above, with all that comes before it.
+    told: Vec<bool>,
+    /// Events without a line, in canonical order.
+    spare: BTreeMap<(Verb, &'a str), Vec<u32>>,
+    difference: Vec<Difference>,
+}
+
+impl<'a> Weaver<'a> {
+    fn new(trace: &'a Trace, of: &'a Expectation, repair: &Repair) -> Weaver<'a> {
+        let graph: &Graph = &trace.graph;
+        let mut event = vec![None; of.lines.len()];
+        for (&line, &node) in repair.lines.iter().zip(&repair.told) {
+            event[line] = Some(node);
+        }
+        guess_rest(trace, of, repair, &mut event);
+        let lines = (0u32..).zip(&event);
+        let line: FastMap<u32, u32> = lines
+            .filter_map(|(line, node)| Some(((*node)?, line)))
+            .collect();
+        let in_order = trace.events().iter();
+        let in_order: Vec<u32> = in_order.filter_map(|e| graph.node(e.id())).collect();
+        let mut spare: BTreeMap<(Verb, &str), Vec<u32>> = BTreeMap::new();
+        for &node in in_order.iter().filter(|node| !line.contains_key(node)) {
+            let fields = fields(graph, node);
+            spare
+                .entry((fields.verb, fields.host))
+                .or_default()
+                .push(node);
+        }
+        Weaver {
+            graph,
+            scope: trace.scope(),
+            of,
+            races: Races::find(graph, trace.scope()),
+            event,
+            line,
+            place: in_order.into_iter().zip(0..).collect(),
+            told: vec![false; graph.label_of.len()],
+            spare,
+            difference: Vec::new(),
+        }
+    }
+
+    /// The difference. From that line on, which line tells of which event is a guess.
+    fn weave(mut self, guessed: usize) -> Vec<Difference> {
+        for line in 0..self.of.lines.len() {
+            let words = text::split_words(self.of.text(line));
+            let event = self.event[line].filter(|&node| !self.told[node as usize]);
+            let causes = event.map(|node| (node, self.untold_causes(node)));
+            // A guess that has much of what is told below stand above is none.
+            let fits = |causes: &[u32]| {
+                let lines = causes.iter().filter(|cause| self.line.contains_key(cause));
+                line < guessed || lines.count() <= 1
+            };
+            match causes.filter(|(_, causes)| fits(causes)) {
+                Some((node, causes)) => {
+                    self.happened(&causes);
+                    self.told[node as usize] = true;
+                    self.difference.push(Difference::Same(words));
+                }
+                None => match self.instead(line) {
+                    // It was struck when what it comes after was not told yet.
+                    Some(node) if self.words(node) == words => {
+                        self.told[node as usize] = true;
+                        self.difference.push(Difference::Same(words));
+                    }
+                    instead => {
+                        self.difference.push(Difference::Expected(words));
+                        self.happened(instead.as_slice());
+                    }
+                },
+            }
+        }
+        let told = &self.told;
+        let rest = self.scope.events.iter().copied();
+        let mut rest: Vec<u32> = rest.filter(|&node| !told[node as usize]).collect();
+        rest.sort_unstable_by_key(|node| self.place.get(node));
+        self.happened(&rest);
+        self.difference
+    }
+
+    fn happened(&mut self, events: &[u32]) {
+        for &node in events {
+            self.told[node as usize] = true;
+            let words = self.words(node);
+            self.difference.push(Difference::Happened(words));
+        }
+    }
+
+    fn words(&self, node: u32) -> Vec<String> {
+        let label = self.graph.label_of[node as usize];
+        text::words(self.graph, self.graph.labels.label(label))
+    }
+
+    /// What has to stand above the event and does not, in canonical order. What is not shown of it
+    /// counts as told from now on.
+    fn untold_causes(&mut self, of: u32) -> Vec<u32> {
+        let mut causes = Vec::new();
+        let mut seen: FastMap<u32, ()> = FastMap::default();
+        let mut todo = vec![of];
+        while let Some(node) = todo.pop() {
+            for (cause, why) in self.graph.before(node) {
+                let index = cause as usize;
+                let untold = self.scope.members[index] && !self.told[index];
+                if untold && self.orders(node, why) && seen.insert(cause, ()).is_none() {
+                    todo.push(cause);
+                    if self.scope.shown[index] {
+                        causes.push(cause);
+                    }
+                }
+            }
+        }
+        causes.sort_unstable_by_key(|cause| self.place.get(cause));
+        causes
+    }
+
+    /// Whether an edge counts. Which port an event took that no line tells of is written only
+    /// where it did not race.
+    fn orders(&self, effect: u32, why: Why) -> bool {
+        let names = || match self.line.get(&effect) {
+            Some(&line) => names_port(&self.of.lines[line as usize].shape),
+            None => self.scope.shown[effect as usize] && !self.races.is_raced(effect),
+        };
+        why != Why::Port || counts(why, names())
+    }
+
+    /// What happened in the place of a line: the same of the same host, without a line, of which
+    /// everything stands above that comes before it.
+    fn instead(&mut self, line: usize) -> Option<u32> {
+        let shape = &self.of.lines[line].shape;
+        let Term::Is(host) = shape.host else {
+            return None;
+        };
+        let key = (shape.verb, self.of.symbols.text(host));
+        let peer = shape.peer.and_then(|(peer, _)| match peer {
+            Term::Is(peer) => Some(self.of.symbols.text(peer)),
+            _ => None,
+        });
+        let spare = self.spare.get_mut(&key)?;
+        spare.retain(|&node| !self.told[node as usize]);
+        let mut near: Vec<u32> = spare.iter().copied().take(MOST_ALIKE).collect();
+        near.sort_by_key(|&node| {
+            let of_other = fields(self.graph, node).peer.map(|(peer, _)| peer) != peer;
+            (of_other, self.place.get(&node).copied())
+        });
+        let words = text::split_words(self.of.text(line));
+        near.into_iter().find(|&node| {
+            let is_told = self.words(node) == words;
+            if is_told {
+                self.line.insert(node, line as u32);
+            }
+            let fits = self.untold_causes(node).is_empty();
+            if is_told && !fits {
+                self.line.remove(&node);
+            }
+            fits
+        })
+    }
+}
+
+/// Beyond what the tries have reached, a line tells of the first event that it could tell of.
+fn guess_rest(trace: &Trace, of: &Expectation, repair: &Repair, event: &mut [Option<u32>]) {
+    let part = repair.part(of);
+    let mut look = Look::new(trace, &part, &repair.told);
+    let mut by_verb: BTreeMap<Verb, Vec<u32>> = BTreeMap::new();
+    for &node in trace.scope().events.iter().rev() {
+        if !look.told[node as usize] {
+            let verb = fields(look.graph, node).verb;
+            by_verb.entry(verb).or_default().push(node);
+        }
+    }
+    for line in repair.told.len()..part.lines.len() {
+        let verb = part.lines[line].shape.verb;
+        let Some(untold) = by_verb.get_mut(&verb) else {
+            continue;
+        };
+        // Not further than one cares to look: this is for what is wrong throughout.
+        let near = untold.iter().rev().take(200);
+        let found = near.copied().find(|&node| look.matches(line, node));
+        if let Some(node) = found {
+            untold.retain(|&other| other != node);
+            look.bind(line, node);
+            event[repair.lines[line]] = Some(node);
+        }
+    }
+}

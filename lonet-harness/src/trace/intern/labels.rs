@@ -1,0 +1,210 @@
+//! What an event's line says, as a number: two events with equal labels have equal lines.
+//!
+//! Owns what a label is and the numbering of labels. Numbers are given in order of first
+//! appearance and never shown.
+
+use std::borrow::Cow;
+
+use lonet::Addr;
+use lonet::trace::{Record, Verb, What};
+
+use crate::trace::intern::hash_index::{Asked, Index, NONE, TOGETHER, digest};
+use crate::trace::intern::symbols::{Symbol, Symbols, Texts};
+
+/// All that an event's line says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Label<'a> {
+    pub(crate) head: Head,
+    /// The rest of the line, single blanks between its words. Words are not quoted here.
+    pub(crate) text: &'a str,
+}
+
+/// What stands before the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Head {
+    pub(crate) verb: Verb,
+    pub(crate) host: Symbol,
+    /// `NONE` where the subject is a host.
+    pub(crate) port: u32,
+    /// `NONE` where there is no other side.
+    pub(crate) peer_host: Symbol,
+    pub(crate) peer_port: u32,
+}
+
+impl Head {
+    pub(crate) fn subject(&self) -> (Symbol, u32) {
+        (self.host, self.port)
+    }
+
+    pub(crate) fn peer(&self) -> (Symbol, u32) {
+        (self.peer_host, self.peer_port)
+    }
+
+    fn of_host(verb: Verb, host: Symbol) -> Head {
+        Head {
+            verb,
+            host,
+            port: NONE,
+            peer_host: NONE,
+            peer_port: NONE,
+        }
+    }
+}
+
+/// The two parts of the label of the event that a record tells of, if it tells of one.
+pub(crate) fn of_record<'a>(
+    record: &'a Record,
+    hosts: &mut Symbols,
+) -> Option<(Head, Cow<'a, str>)> {
+    let mut at = |verb, a: &Addr, p: Option<&Addr>, text: Cow<'a, str>| {
+        let head = Head {
+            verb,
+            host: hosts.intern(a.host()),
+            port: u32::from(a.port()),
+            peer_host: p.map_or(NONE, |p| hosts.intern(p.host())),
+            peer_port: p.map_or(NONE, |p| u32::from(p.port())),
+        };
+        Some((head, text))
+    };
+    let nothing = Cow::Borrowed("");
+    let (verb, host, text) = match &record.e {
+        What::Listen { a, .. } => return at(Verb::Listen, a, None, nothing),
+        What::Dial { a, p } => return at(Verb::Dial, a, Some(p), nothing),
+        What::Accept { a, p, .. } => return at(Verb::Accept, a, Some(p), nothing),
+        What::Connect { a, p, .. } => return at(Verb::Connect, a, Some(p), nothing),
+        What::Fail { a, p, x, .. } => return at(Verb::Fail, a, Some(p), folded(x)),
+        What::Close { a, p, .. } => return at(Verb::Close, a, p.as_ref(), nothing),
+        What::Shutdown { a, p, .. } => return at(Verb::Shutdown, a, Some(p), nothing),
+        What::Send { a, p, b, .. } => return at(Verb::Send, a, Some(p), b.to_string().into()),
+        What::Recv { a, p, b, .. } => return at(Verb::Recv, a, Some(p), b.to_string().into()),
+        What::Mark { h, x } => (Verb::Mark, h, folded(x)),
+        What::Up { h } => (Verb::Up, h, nothing),
+        What::Down { h } => (Verb::Down, h, nothing),
+        What::Spawn { h, .. } => (Verb::Spawn, h, nothing),
+        What::Exit { h, x, .. } => (Verb::Exit, h, folded(x)),
+        What::Kill { h, .. } => (Verb::Kill, h, nothing),
+        What::Pause { h, .. } => (Verb::Pause, h, nothing),
+        What::Resume { h, .. } => (Verb::Resume, h, nothing),
+        What::Terminate { h, .. } => (Verb::Terminate, h, nothing),
+        What::Restart { h, .. } => (Verb::Restart, h, nothing),
+        // Links, notes, opaque sockets and looks at the trace are no events.
+        _ => return None,
+    };
+    Some((Head::of_host(verb, hosts.intern(host)), text))
+}
+
+/// The text with single blanks between its words.
+pub(crate) fn folded(text: &str) -> Cow<'_, str> {
+    let plain = text.bytes().all(|b| b.is_ascii_graphic() || b == b' ')
+        && !text.starts_with(' ')
+        && !text.ends_with(' ')
+        && !text.contains("  ");
+    if plain {
+        return text.into();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ").into()
+}
+
+/// Labels, each with its number.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Labels {
+    heads: Vec<Head>,
+    texts: Texts,
+    index: Index,
+}
+
+impl Labels {
+    /// The number of the label of each record, a new one if it has none yet; `NONE` for one that
+    /// tells of no event.
+    pub(crate) fn intern(
+        &mut self,
+        records: &[Record],
+        hosts: &mut Symbols,
+        numbers: &mut Vec<u32>,
+    ) {
+        for records in records.chunks(TOGETHER) {
+            let mut together: [_; TOGETHER] = std::array::from_fn(|index| {
+                let (head, text) = of_record(records.get(index)?, hosts)?;
+                let digest = digest(Label { head, text: &text });
+                Some(Asked::new((head, text), digest))
+            });
+            self.index.guess(&mut together);
+            numbers.extend(together[..records.len()].iter().map(|asked| {
+                let Some(Asked {
+                    what: (head, text),
+                    digest,
+                    guess,
+                }) = asked
+                else {
+                    return NONE;
+                };
+                let label = Label { head: *head, text };
+                let known = guess.filter(|&guess| self.label(guess) == label);
+                known.unwrap_or_else(|| self.number(label, *digest))
+            }));
+        }
+    }
+
+    fn number(&mut self, label: Label<'_>, digest: u64) -> u32 {
+        let next = self.heads.len() as u32;
+        let Labels {
+            heads,
+            texts,
+            index,
+        } = self;
+        let is =
+            |known: u32| heads[known as usize] == label.head && texts.text(known) == label.text;
+        let number = index.number(digest, next, is);
+        if number == next {
+            heads.push(label.head);
+            texts.push(label.text);
+        }
+        number
+    }
+
+    /// Tells the number of each label, `NONE` if it has none.
+    pub(crate) fn find<'l>(
+        &self,
+        mut labels: impl ExactSizeIterator<Item = Option<Label<'l>>>,
+        mut tell: impl FnMut(u32),
+    ) {
+        while labels.len() > 0 {
+            let known = labels.len().min(TOGETHER);
+            let mut together: [_; TOGETHER] = std::array::from_fn(|_| {
+                let label = labels.next()??;
+                Some(Asked::new(label, digest(label)))
+            });
+            self.index.guess(&mut together);
+            for asked in &together[..known] {
+                let number = asked.as_ref().and_then(|asked| {
+                    let is = |known| self.label(known) == asked.what;
+                    let guess = asked.guess.filter(|&guess| is(guess));
+                    guess.or_else(|| self.index.find(asked.digest, is))
+                });
+                tell(number.unwrap_or(NONE));
+            }
+        }
+    }
+
+    /// What stands before the text, by number.
+    pub(crate) fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    #[inline]
+    pub(crate) fn head(&self, number: u32) -> &Head {
+        &self.heads[number as usize]
+    }
+
+    #[inline]
+    pub(crate) fn label(&self, number: u32) -> Label<'_> {
+        Label {
+            head: self.heads[number as usize],
+            text: self.texts.text(number),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.heads.len()
+    }
+}

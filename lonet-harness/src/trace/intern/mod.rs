@@ -1,0 +1,5 @@
+//! Texts and events' lines as numbers, and how both are found. Pure.
+
+pub(crate) mod hash_index;
+pub(crate) mod labels;
+pub(crate) mod symbols;

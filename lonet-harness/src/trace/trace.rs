@@ -1,0 +1,383 @@
+//! `Trace`: events with their order, as a test sees them.
+//!
+//! Owns the public questions and assertions. How they are answered is the business of the modules
+//! beside this one; how a failure reads, of `report`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::{Arc, OnceLock};
+
+use lonet::trace::{Event, EventId, Verb};
+
+use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
+use crate::trace::expected::grammar::{Expectation, SyntaxError};
+use crate::trace::expected::pattern::Pattern;
+use crate::trace::explain::diagnosis::Mismatch;
+use crate::trace::happened::graph::Graph;
+use crate::trace::intern::hash_index::NONE;
+use crate::trace::scope::View;
+use crate::trace::update::source::{Advice, Expected, Source};
+use crate::trace::write::text;
+
+/// Events of a scenario with their happens-before order: the causal past of whoever asked for it,
+/// in the default view (listen, dial, accept, connect, fail, close, mark, and what the scenario
+/// did, `spawn` apart).
+///
+/// Cheap to clone. Its `Display` is the canonical text: an expectation that holds of it.
+#[derive(Clone)]
+pub struct Trace {
+    pub(crate) graph: Arc<Graph>,
+    pub(crate) members: Arc<Vec<bool>>,
+    pub(crate) at: Option<EventId>,
+    pub(crate) view: View,
+    /// How a mismatch is told, if more is known than the trace.
+    teller: Option<Teller>,
+    scope: OnceLock<Arc<Scope>>,
+    events: OnceLock<Arc<[Event]>>,
+}
+
+/// Words a mismatch.
+pub(crate) type Teller =
+    Arc<dyn Fn(&Mismatch) -> String + Send + Sync + UnwindSafe + RefUnwindSafe>;
+
+impl Trace {
+    /// The causal past of a record, without itself. Of a record that is not there: nothing.
+    pub fn past(graph: Arc<Graph>, at: EventId) -> Trace {
+        let members = match graph.node(at) {
+            Some(node) => graph.past(node),
+            None => vec![false; graph.label_of.len()],
+        };
+        Trace::of(graph, members, Some(at))
+    }
+
+    /// Everything that was reported.
+    pub fn whole(graph: Arc<Graph>) -> Trace {
+        let members = vec![true; graph.label_of.len()];
+        Trace::of(graph, members, None)
+    }
+
+    pub(crate) fn of(graph: Arc<Graph>, members: Vec<bool>, at: Option<EventId>) -> Trace {
+        Trace {
+            graph,
+            members: Arc::new(members),
+            at,
+            view: View::default(),
+            teller: None,
+            scope: OnceLock::new(),
+            events: OnceLock::new(),
+        }
+    }
+
+    pub(crate) fn told_by(mut self, teller: Teller) -> Trace {
+        self.teller = Some(teller);
+        self
+    }
+
+    fn tell(&self, mismatch: &Mismatch) -> String {
+        match &self.teller {
+            Some(tell) => tell(mismatch),
+            None => mismatch.to_string(),
+        }
+    }
+
+    pub(crate) fn with_view(mut self, change: impl FnOnce(&mut View)) -> Trace {
+        change(&mut self.view);
+        self.scope = OnceLock::new();
+        self.events = OnceLock::new();
+        self
+    }
+
+    /// The events of the view, causes before effects, in the canonical order.
+    pub fn events(&self) -> &[Event] {
+        self.events.get_or_init(|| {
+            let order = text::order(&self.graph, self.scope());
+            order
+                .iter()
+                .filter_map(|&node| self.graph.event(node))
+                .collect()
+        })
+    }
+
+    /// Whether `a` happens before `b`: in every run of the same behaviour. An event does not happen
+    /// before itself. False of an event that this trace knows nothing of: one reported later. Of
+    /// another scenario's events there is no telling.
+    pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
+        match (self.graph.node(a.id()), self.graph.node(b.id())) {
+            (Some(a), Some(b)) => self.graph.reaches(a, b),
+            _ => false,
+        }
+    }
+
+    /// Whether neither happens before the other, and they are not the same event. False, too, of an
+    /// event that this trace knows nothing of: one reported later. Of another scenario's events
+    /// there is no telling.
+    pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
+        match (self.graph.node(a.id()), self.graph.node(b.id())) {
+            (Some(a), Some(b)) => a != b && !self.graph.reaches(a, b) && !self.graph.reaches(b, a),
+            _ => false,
+        }
+    }
+
+    /// Only events with these verbs.
+    #[must_use]
+    pub fn verbs(self, verbs: &[Verb]) -> Trace {
+        self.with_view(|view| view.verbs = verbs.iter().copied().collect())
+    }
+
+    /// Only events of these hosts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("one");
+    /// scenario.host("β").await?.mark("two");
+    /// scenario.trace().hosts(&["β"]).assert("β mark two");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn hosts(self, hosts: &[&str]) -> Trace {
+        self.with_view(|view| view.hosts = Some(hosts.iter().map(|&h| h.to_owned()).collect()))
+    }
+
+    /// With `spawn`, `up`, `down` and `exit`, too.
+    #[must_use]
+    pub fn lifecycle(self) -> Trace {
+        use Verb::{Down, Exit, Spawn, Up};
+        self.with_view(|view| view.verbs.extend([Spawn, Up, Down, Exit]))
+    }
+
+    /// With `shutdown`, `send` and `recv`, too. Sent and received data is only in the trace if the
+    /// scenario [records it](crate::Scenario::record_data).
+    #[must_use]
+    pub fn data(self) -> Trace {
+        use Verb::{Recv, Send, Shutdown};
+        self.with_view(|view| view.verbs.extend([Shutdown, Send, Recv]))
+    }
+
+    /// How many events of the view match a line of an expected trace.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is no such line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("entry 1");
+    /// alpha.mark("entry 2");
+    /// assert_eq!(scenario.trace().count("α mark entry _")?, 2);
+    /// # Ok(()) }
+    /// ```
+    pub fn count(&self, pattern: &str) -> Result<usize, SyntaxError> {
+        Ok(self.find_all(pattern)?.len())
+    }
+
+    /// The first event of the view, in canonical order, that matches a line of an expected trace.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is no such line.
+    pub fn find(&self, pattern: &str) -> Result<Option<&Event>, SyntaxError> {
+        let pattern = Pattern::parse(pattern)?;
+        Ok(self.events().iter().find(|event| pattern.matches(event)))
+    }
+
+    /// The events of the view, in canonical order, that match a line of an expected trace.
+    ///
+    /// # Errors
+    ///
+    /// When the pattern is no such line.
+    pub fn find_all(&self, pattern: &str) -> Result<Vec<&Event>, SyntaxError> {
+        let pattern = Pattern::parse(pattern)?;
+        let events = self.events().iter();
+        Ok(events.filter(|event| pattern.matches(event)).collect())
+    }
+
+    /// Asserts that the expectation holds of the events of the view: each has its line, and no
+    /// effect stands above its cause. With `UPDATE_EXPECT=1`, an `expect![[…]]` or
+    /// `expect_file![…]` that doesn't hold is rewritten instead.
+    ///
+    /// # Panics
+    ///
+    /// When it doesn't hold, with the page that says why.
+    #[track_caller]
+    pub fn assert(&self, expected: impl Expected) {
+        if let Err(mismatch) = self.check(expected) {
+            panic!("{}", self.tell(&mismatch));
+        }
+    }
+
+    /// Whether the expectation holds of the events of the view; rewrites it as
+    /// [`assert`](Trace::assert) does.
+    ///
+    /// # Errors
+    ///
+    /// Why it doesn't.
+    pub fn check(&self, expected: impl Expected) -> Result<(), Mismatch> {
+        self.check_source(&expected.source())
+    }
+
+    pub(crate) fn check_source(&self, source: &Source<'_>) -> Result<(), Mismatch> {
+        if source.updates() {
+            return self.update(source);
+        }
+        let text = self.text_of(source)?;
+        self.check_text(&text, source.advice())
+    }
+
+    /// The first run that asks a place settles what it says; it must hold of the others as it is.
+    fn update(&self, source: &Source<'_>) -> Result<(), Mismatch> {
+        let settled = match source.settled() {
+            Some(settled) => Some(settled),
+            None => {
+                let old = self.text_of(source)?;
+                let parsed = self.parsed(&old)?;
+                let new = text::updated(&self.graph, self.scope(), &parsed);
+                source
+                    .settle(&old, new.as_deref())
+                    .map_err(|why| Mismatch::unusable(self, why))?
+            }
+        };
+        match settled {
+            Some(settled) => self.check_text(&settled, Advice::Part(source.place())),
+            None => Ok(()),
+        }
+    }
+
+    fn text_of<'s>(&self, source: &'s Source<'_>) -> Result<Cow<'s, str>, Mismatch> {
+        source.text().map_err(|why| Mismatch::unusable(self, why))
+    }
+
+    fn parsed(&self, text: &str) -> Result<Expectation, Mismatch> {
+        Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
+    }
+
+    fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
+        self.check_parsed(&self.parsed(text)?, Mode::All)
+            .map_err(|mismatch| mismatch.advised(advice))
+    }
+
+    /// Asserts that the lines hold of some of the events of the view.
+    ///
+    /// # Panics
+    ///
+    /// When they don't, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// scenario.trace().contains("α mark two");
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn contains(&self, expected: impl Expected) {
+        if let Err(mismatch) = self.check_contains(expected) {
+            panic!("{}", self.tell(&mismatch));
+        }
+    }
+
+    /// Whether the lines hold of some of the events of the view. Nothing is ever rewritten.
+    ///
+    /// # Errors
+    ///
+    /// Why they don't.
+    pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
+        let source = expected.source();
+        let text = source.text_as_it_is();
+        let text = text.map_err(|why| Mismatch::unusable(self, why))?;
+        self.check_parsed(&self.parsed(&text)?, Mode::Some)
+    }
+
+    /// Whether a parsed expectation holds.
+    ///
+    /// # Errors
+    ///
+    /// Why it doesn't.
+    pub fn check_parsed(&self, expectation: &Expectation, mode: Mode) -> Result<(), Mismatch> {
+        match decide(&self.graph, self.scope(), expectation, mode) {
+            Outcome::Holds(_) => Ok(()),
+            Outcome::Fails(deepest) => {
+                Err(Mismatch::diagnose(self, expectation, mode, &deepest, true))
+            }
+            Outcome::Undecided(deepest) => {
+                Err(Mismatch::diagnose(self, expectation, mode, &deepest, false))
+            }
+        }
+    }
+
+    /// The trace as a sequence diagram in text: a column a host, time downwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// println!("{}", scenario.trace().diagram());
+    /// # Ok(()) }
+    /// ```
+    pub fn diagram(&self) -> String {
+        crate::report::sequence::diagram(self)
+    }
+
+    /// The trace as a Mermaid sequence diagram, for a pull request or a page of documentation.
+    pub fn mermaid(&self) -> String {
+        crate::report::mermaid::diagram(self)
+    }
+
+    /// What the processes reported that makes no sense.
+    pub fn problems(&self) -> &[String] {
+        self.graph.problems()
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        self.scope.get_or_init(|| {
+            let graph = &self.graph;
+            let heads = graph.labels.heads().iter();
+            let shows: Vec<bool> = heads
+                .map(|head| self.view.shows(head, &graph.hosts))
+                .collect();
+            let nodes = self.members.iter().zip(&graph.label_of);
+            let shown: Vec<bool> = nodes
+                .map(|(&member, &label)| member && label != NONE && shows[label as usize])
+                .collect();
+            let order = graph.order.iter().copied();
+            Arc::new(Scope {
+                members: self.members.to_vec(),
+                events: order.filter(|&node| shown[node as usize]).collect(),
+                shown,
+            })
+        })
+    }
+}
+
+impl fmt::Display for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&text::text(&self.graph, self.scope()))
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Trace {{")?;
+        for line in self.to_string().lines() {
+            writeln!(f, "    {line}")?;
+        }
+        f.write_str("}")
+    }
+}

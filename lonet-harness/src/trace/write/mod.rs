@@ -1,0 +1,5 @@
+//! The text of a trace, and an old text brought up to date. Pure.
+
+pub(crate) mod order;
+pub(crate) mod text;
+pub(crate) mod variables;
