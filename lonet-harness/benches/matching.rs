@@ -158,7 +158,7 @@ fn measure(events: usize, unique: bool) -> [Duration; 3] {
     let text = lines.join("\n");
     let (parsed, parsing) = timed(|| Expectation::parse(&text).expect("it parses"));
     // A fresh trace: choosing the events of the view is part of matching.
-    let trace = trace.data();
+    let trace = trace.with_data();
     let (holds, matching) = timed(|| trace.check_parsed(&parsed, Mode::All).is_ok());
     assert!(holds);
     [causality, parsing, matching]

@@ -39,7 +39,7 @@ mod victims {
     #[ignore = "fails"]
     async fn asserts_of_a_view(scenario: Scenario) -> Result<()> {
         scenario.spawn("α", leads()).await?.join().await?;
-        let marks = scenario.trace().verbs(&[Verb::Mark]);
+        let marks = scenario.trace().only_verbs(&[Verb::Mark]);
         marks.assert("α mark follower");
         Ok(())
     }
@@ -174,7 +174,7 @@ fn the_trace_that_is_left_can_be_loaded_and_asked() {
     let place = Tmp::new().unwrap();
     let (_, artifacts) = run("asserts_of_a_view", &place);
     let saved = fs::read_to_string(artifacts.join("trace.jsonl")).unwrap();
-    let trace = Trace::from_jsonl(&saved).unwrap().lifecycle();
+    let trace = Trace::from_jsonl(&saved).unwrap().with_lifecycle();
     let text = fs::read_to_string(artifacts.join("trace.txt")).unwrap();
     assert_eq!(trace.to_string(), text);
     // Which process the scenario started as which is in it, too.

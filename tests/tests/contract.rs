@@ -125,7 +125,7 @@ async fn a_restart_begins_anew_but_for_its_data(scenario: Scenario) -> Result<()
     alpha.until("α mark start 2 at α:1").await?;
     alpha.terminate().await?;
     assert_eq!(std::fs::read_to_string(dir.join("count"))?, "3");
-    scenario.trace().contains(
+    scenario.trace().assert_contains(
         "α mark start 0 at α:1
          ! restart α
          α mark start 1 at α:1
@@ -157,11 +157,14 @@ async fn the_tests_own_host_is_traced_with_its_causes(scenario: Scenario) -> Res
     assert_eq!(conn.read_u8().await?, 7);
     tau.mark("after");
     // Without a `join`: what α did before it wrote is known by what was read.
-    scenario.trace().verbs(&[lonet_harness::Verb::Mark]).assert(
-        "τ mark before
+    scenario
+        .trace()
+        .only_verbs(&[lonet_harness::Verb::Mark])
+        .assert(
+            "τ mark before
          α mark read
          τ mark after",
-    );
+        );
     alpha.join().await?;
     Ok(())
 }
@@ -283,8 +286,8 @@ async fn a_program_that_joins_is_up(scenario: Scenario) -> Result<()> {
     let alpha = scenario.command("α", joins).await?;
     scenario
         .trace()
-        .lifecycle()
-        .hosts(&["α"])
+        .with_lifecycle()
+        .only_hosts(&["α"])
         .assert("! spawn α\n α up");
     alpha.terminate().await?;
     let mut sleeps = Command::new("sleep");

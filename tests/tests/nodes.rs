@@ -105,7 +105,7 @@ async fn a_panicked_role_exits_101(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", panics()).await?;
     // Whoever looks at a failure has heard of it.
     assert!(alpha.join().await.is_err());
-    assert_eq!(scenario.trace().lifecycle().count("α exit 101")?, 1);
+    assert_eq!(scenario.trace().with_lifecycle().count("α exit 101")?, 1);
     Ok(())
 }
 
@@ -125,7 +125,7 @@ async fn a_kill_is_no_excuse_for_who_has_died_before(scenario: Scenario) -> Resu
 async fn a_terminated_node_is_no_failure(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;
     alpha.terminate().await?;
-    let trace = scenario.trace().lifecycle();
+    let trace = scenario.trace().with_lifecycle();
     let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
     assert!(lines.contains(&"α down".to_owned()), "{lines:?}");
     assert!(lines.contains(&"α exit 0".to_owned()), "{lines:?}");
@@ -292,9 +292,9 @@ async fn a_task_that_accepts_whatever_the_error_keeps_no_role(scenario: Scenario
     // It closed its host itself, rather than being killed.
     scenario
         .trace()
-        .hosts(&["α"])
-        .lifecycle()
-        .contains("! terminate α\nα down\nα exit 0");
+        .only_hosts(&["α"])
+        .with_lifecycle()
+        .assert_contains("! terminate α\nα down\nα exit 0");
     Ok(())
 }
 

@@ -91,7 +91,7 @@ async fn leaders_in_turn(scenario: Scenario) -> Result<()> {
         ";
     let trace = scenario
         .trace()
-        .verbs(&[Verb::Mark, Verb::Kill, Verb::Restart]);
+        .only_verbs(&[Verb::Mark, Verb::Kill, Verb::Restart]);
     trace.assert(expected);
     // Each of these is certain, and so an expectation that has it the other way round is refused.
     // That a leader comes after the death of the former one is not: a member may be asked for its

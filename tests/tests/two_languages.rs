@@ -179,8 +179,8 @@ async fn asyncio_python(scenario: Scenario) -> Result<()> {
 async fn python_records_data(scenario: Scenario) -> Result<()> {
     scenario.record_data()?;
     both_ways(&scenario, BLOCKING).await?;
-    let trace = scenario.trace().data();
-    let sent = trace.clone().verbs(&[Verb::Send]);
+    let trace = scenario.trace().with_data();
+    let sent = trace.clone().only_verbs(&[Verb::Send]);
     sent.assert(
         "
         γ:1 send α:1 4
@@ -193,6 +193,6 @@ async fn python_records_data(scenario: Scenario) -> Result<()> {
     let pong = trace.find("γ mark heard pong")?.ok_or("no pong")?;
     let received = trace.find("α:1 recv γ:1 4")?.ok_or("not received")?;
     assert!(trace.happens_before(ping, received) && trace.happens_before(received, pong));
-    trace.contains("γ:1 send α:1 4\nγ:1 recv α:1 4\nγ mark heard pong");
+    trace.assert_contains("γ:1 send α:1 4\nγ:1 recv α:1 4\nγ mark heard pong");
     Ok(())
 }

@@ -78,7 +78,7 @@ async fn main(scenario: Scenario) -> Result<()> {
         Verb::Pause,
         Verb::Resume,
     ];
-    let trace = scenario.trace().verbs(&decisions);
+    let trace = scenario.trace().only_verbs(&decisions);
     trace.assert(
         "
         α mark leader term=1
@@ -112,7 +112,7 @@ async fn main(scenario: Scenario) -> Result<()> {
         ",
     );
     // How γ came to lead: it asked β, and not before α was dead.
-    scenario.trace().contains(
+    scenario.trace().assert_contains(
         "
         ! kill   α
         γ:$c dial    β:10

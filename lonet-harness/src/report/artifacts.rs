@@ -113,7 +113,7 @@ pub(crate) fn write(
     let whole = Trace::whole(Arc::new(Graph::build(report.records.clone())));
     fs::write(
         place.join("trace.txt"),
-        whole.clone().lifecycle().to_string(),
+        whole.clone().with_lifecycle().to_string(),
     )?;
     fs::write(place.join("trace.jsonl"), whole.to_jsonl())?;
     fs::write(place.join("processes.txt"), processes(report))?;

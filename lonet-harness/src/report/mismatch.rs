@@ -448,7 +448,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             by_host,
         } => {
             let how = match by_host {
-                true => ".hosts(&[…])",
+                true => ".only_hosts(&[…])",
                 false => crate::trace::method_for(*verb),
             };
             format!("`{event}` did happen, but this view leaves it out; it is in trace(){how}")

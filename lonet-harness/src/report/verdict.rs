@@ -131,7 +131,7 @@ fn events(page: &mut String, report: &Report) {
     let skipped = latest.len().saturating_sub(EVENTS);
     let latest: BTreeSet<EventId> = latest[skipped..].iter().map(|event| event.id()).collect();
     let _ = writeln!(page, "\nthe last events{of}:");
-    let trace = Trace::whole(Arc::new(Graph::build(report.records.clone()))).lifecycle();
+    let trace = Trace::whole(Arc::new(Graph::build(report.records.clone()))).with_lifecycle();
     for event in trace
         .events()
         .iter()

@@ -40,9 +40,9 @@ impl View {
     /// What a user writes to have this verb shown, if there is a shorter way than naming verbs.
     pub(crate) fn method_for(verb: Verb) -> &'static str {
         match verb {
-            Verb::Up | Verb::Down | Verb::Exit | Verb::Spawn => ".lifecycle()",
-            Verb::Shutdown | Verb::Send | Verb::Recv => ".data()",
-            _ => ".verbs(&[…])",
+            Verb::Up | Verb::Down | Verb::Exit | Verb::Spawn => ".with_lifecycle()",
+            Verb::Shutdown | Verb::Send | Verb::Recv => ".with_data()",
+            _ => ".only_verbs(&[…])",
         }
     }
 }

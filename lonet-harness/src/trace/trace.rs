@@ -121,7 +121,7 @@ impl Trace {
 
     /// Only events with these verbs.
     #[must_use]
-    pub fn verbs(self, verbs: &[Verb]) -> Trace {
+    pub fn only_verbs(self, verbs: &[Verb]) -> Trace {
         self.with_view(|view| view.verbs = verbs.iter().copied().collect())
     }
 
@@ -135,17 +135,17 @@ impl Trace {
     /// # async fn main(scenario: Scenario) -> Result<()> {
     /// scenario.host("α").await?.mark("one");
     /// scenario.host("β").await?.mark("two");
-    /// scenario.trace().hosts(&["β"]).assert("β mark two");
+    /// scenario.trace().only_hosts(&["β"]).assert("β mark two");
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn hosts(self, hosts: &[&str]) -> Trace {
+    pub fn only_hosts(self, hosts: &[&str]) -> Trace {
         self.with_view(|view| view.hosts = Some(hosts.iter().map(|&h| h.to_owned()).collect()))
     }
 
     /// With `spawn`, `up`, `down` and `exit`, too.
     #[must_use]
-    pub fn lifecycle(self) -> Trace {
+    pub fn with_lifecycle(self) -> Trace {
         use Verb::{Down, Exit, Spawn, Up};
         self.with_view(|view| view.verbs.extend([Spawn, Up, Down, Exit]))
     }
@@ -153,7 +153,7 @@ impl Trace {
     /// With `shutdown`, `send` and `recv`, too. Sent and received data is only in the trace if the
     /// scenario [records it](crate::Scenario::record_data).
     #[must_use]
-    pub fn data(self) -> Trace {
+    pub fn with_data(self) -> Trace {
         use Verb::{Recv, Send, Shutdown};
         self.with_view(|view| view.verbs.extend([Shutdown, Send, Recv]))
     }
@@ -280,11 +280,11 @@ impl Trace {
     /// let alpha = scenario.host("α").await?;
     /// alpha.mark("one");
     /// alpha.mark("two");
-    /// scenario.trace().contains("α mark two");
+    /// scenario.trace().assert_contains("α mark two");
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn contains(&self, expected: impl Expected) {
+    pub fn assert_contains(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check_contains(expected) {
             panic!("{}", self.tell(&mismatch));
         }

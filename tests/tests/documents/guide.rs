@@ -94,13 +94,13 @@ async fn views(scenario: Scenario) -> Result<()> {
     b.join().await?;
 
     let trace = scenario.trace();
-    trace.clone().verbs(&[Verb::Mark]).assert(
+    trace.clone().only_verbs(&[Verb::Mark]).assert(
         "
         b mark stored x=1
         c mark acknowledged x=1
         ",
     );
-    trace.clone().hosts(&["c"]).assert(
+    trace.clone().only_hosts(&["c"]).assert(
         "
         c:$p dial    p:10
         c:$p connect p:_
@@ -108,12 +108,16 @@ async fn views(scenario: Scenario) -> Result<()> {
         c    mark    acknowledged _
         ",
     );
-    trace.clone().hosts(&["b"]).lifecycle().contains(
-        "
+    trace
+        .clone()
+        .only_hosts(&["b"])
+        .with_lifecycle()
+        .assert_contains(
+            "
         b up
         b exit 0
         ",
-    );
+        );
     assert_eq!(trace.count("_ dial _")?, 2);
     println!("{}", trace.diagram());
     Ok(())
@@ -141,8 +145,8 @@ async fn a_value_survives_a_kill(scenario: Scenario) -> Result<()> {
     assert_eq!(c.join().await?, "ok");
     scenario
         .trace()
-        .hosts(&["b"])
-        .verbs(&[Verb::Kill, Verb::Restart, Verb::Mark])
+        .only_hosts(&["b"])
+        .only_verbs(&[Verb::Kill, Verb::Restart, Verb::Mark])
         .assert(
             "
         b mark stored x=1

@@ -31,8 +31,8 @@ async fn data_is_recorded_on_request(scenario: Scenario) -> Result<()> {
     conn.close().await?;
     beta.join().await?;
     // What is sent in one piece and read in one piece may still come in several.
-    let trace = scenario.trace().data();
-    trace.contains(
+    let trace = scenario.trace().with_data();
+    trace.assert_contains(
         "
         α:1 dial β:10
         α:1 connect β:1
@@ -47,12 +47,12 @@ async fn data_is_recorded_on_request(scenario: Scenario) -> Result<()> {
         ",
     );
     let message = refused(
-        &trace.verbs(&[Verb::Send]),
+        &trace.only_verbs(&[Verb::Send]),
         "β:1 send α:1 5\nα:1 send β:1 4",
     );
     names(&message, &["α:1 send β:1 4", "happens before"]);
     // Outside the default view they are never seen.
-    scenario.trace().hosts(&["α"]).assert(
+    scenario.trace().only_hosts(&["α"]).assert(
         "α:1 dial β:10
          α:1 connect β:1
          α:1 close β:1",
@@ -67,7 +67,7 @@ async fn data_is_not_recorded_unasked(scenario: Scenario) -> Result<()> {
     let beta = scenario.spawn("β", asks("α:10".into())).await?;
     beta.join().await?;
     alpha.join().await?;
-    let data = scenario.trace().data();
-    data.verbs(&[Verb::Send, Verb::Recv]).assert("");
+    let data = scenario.trace().with_data();
+    data.only_verbs(&[Verb::Send, Verb::Recv]).assert("");
     Ok(())
 }

@@ -119,7 +119,7 @@ async fn a_mark_is_words(scenario: Scenario) -> Result<()> {
         α mark $a → $b %
         ",
     );
-    refused(&trace.verbs(&[Verb::Dial]), "α mark leader term=3");
+    refused(&trace.only_verbs(&[Verb::Dial]), "α mark leader term=3");
     Ok(())
 }
 
@@ -166,14 +166,14 @@ async fn addresses_with_open_parts(scenario: Scenario) -> Result<()> {
         &trace,
         "α:10 listen\n$c:$p dial α:10\nα:1 accept $c:$q\n_ connect _\n_ close _\n_ close _\nα:$q close",
     );
-    trace.contains("β:1 dial α:10\nα:1 close β:1");
+    trace.assert_contains("β:1 dial α:10\nα:1 close β:1");
     assert!(
         trace
             .check_contains("α:1 close β:1\nβ:1 dial α:10")
             .is_err()
     );
     assert!(trace.check_contains("β:2 dial α:10").is_err());
-    trace.contains("");
+    trace.assert_contains("");
     refused(&trace, "");
     Ok(())
 }
@@ -186,23 +186,26 @@ async fn views(scenario: Scenario) -> Result<()> {
     beta.join().await?;
     alpha.join().await?;
     let trace = scenario.trace();
-    trace.clone().verbs(&[Verb::Listen, Verb::Close]).assert(
-        "α:10 listen
+    trace
+        .clone()
+        .only_verbs(&[Verb::Listen, Verb::Close])
+        .assert(
+            "α:10 listen
          α:1 close β:1
          α:10 close
          β:1 close α:1",
-    );
-    trace.clone().hosts(&["β"]).assert(
+        );
+    trace.clone().only_hosts(&["β"]).assert(
         "β:1 dial α:10
          β:1 connect α:1
          β:1 close α:1",
     );
     trace
         .clone()
-        .hosts(&["α"])
-        .verbs(&[Verb::Accept])
+        .only_hosts(&["α"])
+        .only_verbs(&[Verb::Accept])
         .assert("α:1 accept β:1");
-    trace.clone().lifecycle().hosts(&["α"]).assert(
+    trace.clone().with_lifecycle().only_hosts(&["α"]).assert(
         "! spawn α
          α up
          α:10 listen
@@ -213,7 +216,7 @@ async fn views(scenario: Scenario) -> Result<()> {
          α exit 0",
     );
     // A half-close is data; its effect is what the peer does after it read EOF.
-    trace.clone().data().assert(
+    trace.clone().with_data().assert(
         "α:10 listen
          β:1 dial α:10
          α:1 accept β:1
@@ -225,7 +228,7 @@ async fn views(scenario: Scenario) -> Result<()> {
     );
     names(
         &refused(
-            &trace.data(),
+            &trace.with_data(),
             "α:10 listen
              β:1 dial α:10
              α:1 accept β:1
@@ -372,12 +375,12 @@ async fn accepts_of_one_listener_in_either_order(scenario: Scenario) -> Result<(
     beta.join().await?;
     gamma.join().await?;
     alpha.join().await?;
-    let accepts = scenario.trace().verbs(&[Verb::Accept]);
+    let accepts = scenario.trace().only_verbs(&[Verb::Accept]);
     accepts.assert("α:$p accept β:1\nα:$q accept γ:1");
     accepts.assert("α:$q accept γ:1\nα:$p accept β:1");
     // Every close of the server comes after both accepts, whoever came first.
     let page = refused(
-        &scenario.trace().verbs(&[Verb::Accept, Verb::Close]),
+        &scenario.trace().only_verbs(&[Verb::Accept, Verb::Close]),
         "α:$p accept β:1
          α:$p close β:1
          α:$q accept γ:1
@@ -399,7 +402,7 @@ async fn ports_that_raced(scenario: Scenario) -> Result<()> {
     beta.join().await?;
     gamma.join().await?;
     alpha.join().await?;
-    let accepts = scenario.trace().verbs(&[Verb::Accept]);
+    let accepts = scenario.trace().only_verbs(&[Verb::Accept]);
     let text = |b: u16, c: u16| format!("α:{b} accept β:1\nα:{c} accept γ:1");
     let (happened, swapped) = match accepts.check(text(1, 2)) {
         Ok(()) => (text(1, 2), text(2, 1)),
@@ -438,7 +441,7 @@ async fn branches_of_a_task_do_not_order_each_other(scenario: Scenario) -> Resul
     let _gamma = scenario.spawn("γ", stays("go".into())).await?;
     alpha.join().await?;
     let trace = scenario.trace();
-    let of_alpha = trace.hosts(&["α"]);
+    let of_alpha = trace.only_hosts(&["α"]);
     of_alpha.assert("α mark one\nα mark two");
     of_alpha.assert("α mark two\nα mark one");
     Ok(())
@@ -499,7 +502,7 @@ async fn a_dial_that_is_cancelled_or_refused(scenario: Scenario) -> Result<()> {
     alpha.dial("α:010").await.unwrap_err();
     scenario
         .trace()
-        .verbs(&[Verb::Dial])
+        .only_verbs(&[Verb::Dial])
         .assert("β:1 dial α:10\nα:1 dial α:10");
     Ok(())
 }

@@ -85,7 +85,7 @@ async fn beside(scenario: Scenario) -> Result<()> {
     two_clients(&scenario).await?;
     scenario
         .trace()
-        .verbs(&[Verb::Listen, Verb::Dial, Verb::Accept])
+        .only_verbs(&[Verb::Listen, Verb::Dial, Verb::Accept])
         .check(expect_file!["two_clients.trace"])?;
     Ok(())
 }

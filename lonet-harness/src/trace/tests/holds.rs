@@ -90,9 +90,9 @@ fn wildcards_and_variables() {
 #[test]
 fn contains_takes_some_of_the_events() {
     let trace = ping_pong();
-    trace.contains("α:10 listen\nβ:1 connect _");
-    trace.contains("_ close _\n_ close\n_ close _");
-    trace.contains("");
+    trace.assert_contains("α:10 listen\nβ:1 connect _");
+    trace.assert_contains("_ close _\n_ close\n_ close _");
+    trace.assert_contains("");
     assert!(trace.check_contains("β:1 connect _\nα:10 listen").is_err());
     assert!(trace.check_contains("_ close\n_ close").is_err());
     assert!(
@@ -115,7 +115,7 @@ fn contains_looks_at_all_that_are_alike() {
     w.join(alpha);
     let trace = w.trace();
     for before in ["one", "two"] {
-        trace.contains(format!("α mark same\nα mark {before}"));
+        trace.assert_contains(format!("α mark same\nα mark {before}"));
     }
     let both = "α mark same\nα mark same\nα mark one";
     assert!(trace.check_contains(both).is_err());
@@ -171,15 +171,15 @@ fn a_look_from_an_unordered_task_misses_nothing() {
 fn views() {
     let trace = ping_pong();
     holds(
-        &trace.clone().hosts(&["β"]),
+        &trace.clone().only_hosts(&["β"]),
         "β:1 dial α:10\nβ:1 connect α:1\nβ:1 close α:1",
     );
     holds(
-        &trace.clone().verbs(&[crate::trace::Verb::Listen]),
+        &trace.clone().only_verbs(&[crate::trace::Verb::Listen]),
         "α:10 listen",
     );
-    let text = trace.lifecycle().to_string();
-    holds(&ping_pong().lifecycle(), &text);
+    let text = trace.with_lifecycle().to_string();
+    holds(&ping_pong().with_lifecycle(), &text);
     assert!(
         text.contains("! spawn α") || text.contains("!    spawn   α"),
         "{text}"
@@ -189,7 +189,7 @@ fn views() {
 
 #[test]
 fn a_trace_is_saved_and_loaded() {
-    let trace = ping_pong().hosts(&["α"]);
+    let trace = ping_pong().only_hosts(&["α"]);
     let saved = trace.to_jsonl();
     let loaded = Trace::from_jsonl(&saved).unwrap();
     assert_eq!(loaded.to_string(), trace.to_string());

@@ -264,7 +264,7 @@ fn one_port_twice_is_no_race() {
     w.join(beta);
     let expected =
         "β:1 dial α:10\nβ:1 connect _\nβ:1 close _\nβ:2 dial α:10\nβ:2 connect _\nβ:2 close _";
-    let mismatch = w.trace().hosts(&["β"]).check(expected).unwrap_err();
+    let mismatch = w.trace().only_hosts(&["β"]).check(expected).unwrap_err();
     assert!(!mismatch.to_string().contains("raced"), "{mismatch}");
 }
 
@@ -462,7 +462,7 @@ fn outside_the_view() {
                 + α:10 close
                 + β:1  close   α:1
 
-            hint: `α up` did happen, but this view leaves it out; it is in trace().lifecycle()
+            hint: `α up` did happen, but this view leaves it out; it is in trace().with_lifecycle()
 
             what happened (concurrent events stand in some order):
                      α                 β

@@ -121,7 +121,9 @@ fn a_send_is_as_long_as_what_was_written() {
         ("1", send, ""),
         ("1", CLOSE, ""),
     ];
-    trace(&[&dialer]).data().contains("β:1 send α:1 9");
+    trace(&[&dialer])
+        .with_data()
+        .assert_contains("β:1 send α:1 9");
 }
 
 /// A task that no longer orders its events has received what it says it has, all the same.
@@ -142,7 +144,7 @@ fn what_is_received_was_sent() {
             ("1", send, ""),
         ],
     ])
-    .data();
+    .with_data();
     assert!(ordered(&trace, "β:1 send _ 4", "α:1 recv _ 4"));
 }
 
@@ -159,7 +161,7 @@ fn a_reused_port_orders_lines_that_name_it() {
         ("2", r#"{"dial":{"a":"β:1","p":"α:20"}}"#, ""),
     ]]);
     let text = |port: &str| format!("β:{port} dial α:20\nβ:{port} fail α:10 connection refused");
-    trace.contains(text("_"));
+    trace.assert_contains(text("_"));
     assert!(trace.check_contains(text("1")).is_err());
 }
 
@@ -174,7 +176,7 @@ fn what_is_received_comes_in_sequence() {
         ("1u", recv(4).as_str(), ""),
         ("1u", recv(5).as_str(), ""),
     ]])
-    .data();
+    .with_data();
     assert!(ordered(&trace, "α:1 recv _ 4", "α:1 recv _ 5"));
 }
 

@@ -251,7 +251,7 @@ fn a_port_that_is_a_raced_ones_again_becomes_a_variable() {
         w.dial(tasks[0], "α:30");
         w.join(beta);
         w.join(alpha);
-        w.trace().hosts(&["β"]).to_string()
+        w.trace().only_hosts(&["β"]).to_string()
     };
     assert!(run(0).contains("β:$c dial    α:30"), "{}", run(0));
     assert_eq!(run(0), run(1));
@@ -279,7 +279,7 @@ fn a_port_that_races_with_a_close_becomes_a_variable() {
         }
         w.join(beta);
         w.join(alpha);
-        w.trace().hosts(&["β"]).to_string()
+        w.trace().only_hosts(&["β"]).to_string()
     };
     expect![[r#"
         β:1  dial    α:10
