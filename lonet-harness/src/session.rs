@@ -3,11 +3,8 @@
 //! Owns the directory, the threads, and the order in which they begin and end. What the test does
 //! meanwhile is `scenario`'s.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -40,8 +37,8 @@ impl Session {
         let directory = NetworkDir::random()?;
         let path = directory.path().to_owned();
         let doors = vec![
-            (Door::Trace, bind(&path, SOCKET_NAME)?),
-            (Door::Control, bind(&path, CONTROL_SOCKET)?),
+            (Door::Trace, bind(&directory, SOCKET_NAME)?),
+            (Door::Control, bind(&directory, CONTROL_SOCKET)?),
         ];
         let (reader, mailbox, heard) = Reader::new(doors)?;
         let reader = std::thread::Builder::new()
@@ -106,10 +103,10 @@ impl Session {
     }
 }
 
-/// Binds a socket in a directory whose path may be longer than a socket's address can hold.
-fn bind(directory: &Path, name: &str) -> io::Result<UnixListener> {
-    let opened = File::open(directory)?;
-    UnixListener::bind(format!("/proc/self/fd/{}/{name}", opened.as_raw_fd()))
+/// Binds a socket in a directory whose path may be longer than a socket's address can hold, and may
+/// lead elsewhere by now.
+fn bind(directory: &NetworkDir, name: &str) -> io::Result<UnixListener> {
+    UnixListener::bind(directory.reach().join(name))
 }
 
 /// Asks what still runs to finish, and kills what does not.

@@ -12,10 +12,21 @@ use crate::quote::{quote_bytes, unquote};
 pub fn handshake(data: &[u8]) {
     if let Ok(Request { src, dst }) = parse_request(data, "lonetx") {
         assert!(data.len() <= MAX_LINE, "an over-long line was read");
+        assert!(
+            data.starts_with(b"> "),
+            "a line that opens otherwise was read"
+        );
         let line = request("lonetx", &src, &dst);
         assert_eq!(parse_request(&line, "lonetx"), Ok(Request { src, dst }));
     }
-    match parse_reply(data, "lonetx") {
+    let reply = parse_reply(data, "lonetx");
+    if reply.is_ok() {
+        assert!(
+            data.starts_with(b"< "),
+            "a line that opens otherwise was read"
+        );
+    }
+    match reply {
         Ok(Reply::Connected(peer)) => {
             let line = reply_connected("lonetx", &peer);
             assert_eq!(parse_reply(&line, "lonetx"), Ok(Reply::Connected(peer)));

@@ -49,7 +49,7 @@ async fn answer_to(net: &SubNetwork, line: &[u8]) -> String {
 async fn a_request_may_come_in_pieces_and_with_more_behind_it() -> Result<()> {
     let net = lonet::join("").await?;
     let listener = net.new_host("α").await?.listen(":10").await?;
-    let request = format!("lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
+    let request = format!("> lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
 
     let mut slow = knock(&net, "α").await;
     slow.set_nodelay(true).unwrap();
@@ -59,9 +59,15 @@ async fn a_request_may_come_in_pieces_and_with_more_behind_it() -> Result<()> {
     }
     let accepted = listener.accept().await?;
     assert_eq!(accepted.peer_addr().to_string(), "β:7");
-    let mut reply = vec![0; format!("lonet \"{}\" connected \"α:1\"\n", net.network()).len()];
+    let connected = [
+        b"< lonet \"",
+        net.network().as_bytes(),
+        b"\" connected \"\xce\xb1:1\"\n",
+    ]
+    .concat();
+    let mut reply = vec![0; connected.len()];
     slow.read_exact(&mut reply).await.unwrap();
-    assert!(reply.ends_with("connected \"α:1\"\n".as_bytes()));
+    assert_eq!(reply, connected);
 
     let mut glued = knock(&net, "α").await;
     glued
@@ -81,11 +87,20 @@ async fn bad_requests_are_answered() -> Result<()> {
     let _listener = net.new_host("α").await?.listen(":10").await?;
     let full = net.network().to_owned();
     let request = |network: &str, src: &str, dst: &str| {
-        format!("lonet \"{network}\" dial \"{src}\" \"{dst}\"\n").into_bytes()
+        format!("> lonet \"{network}\" dial \"{src}\" \"{dst}\"\n").into_bytes()
     };
     for (line, text) in [
         (
             b"GET / HTTP/1.1\r\n".to_vec(),
+            "protocol error: invalid dial request",
+        ),
+        // The first two bytes of a request are part of it, and are not those of a reply.
+        (
+            request(&full, "β:1", "α:10")[2..].to_vec(),
+            "protocol error: invalid dial request",
+        ),
+        (
+            [b"< ", &request(&full, "β:1", "α:10")[2..]].concat(),
             "protocol error: invalid dial request",
         ),
         (vec![b'x'; 1024], "protocol error: invalid dial request"),
@@ -107,7 +122,7 @@ async fn bad_requests_are_answered() -> Result<()> {
     ] {
         assert_eq!(
             answer_to(&net, &line).await,
-            format!("lonet \"net\" E \"{text}\"\n")
+            format!("< lonet \"net\" E \"{text}\"\n")
         );
     }
     Ok(())
@@ -137,7 +152,7 @@ async fn silent_peers_are_in_nobodys_way() -> Result<()> {
 }
 
 fn request(net: &SubNetwork, src: &str) -> Vec<u8> {
-    format!("lonet \"{}\" dial \"{src}\" \"α:10\"\n", net.network()).into_bytes()
+    format!("> lonet \"{}\" dial \"{src}\" \"α:10\"\n", net.network()).into_bytes()
 }
 
 /// A peer whose request is in the queue of the listener of `α:10`.
@@ -191,7 +206,7 @@ async fn a_closed_listener_refuses_who_waits() -> Result<()> {
     listener.close().await?;
     let mut answer = String::new();
     waits.read_to_string(&mut answer).await.unwrap();
-    let expected = format!("lonet \"{}\" E \"connection refused\"\n", net.network());
+    let expected = format!("< lonet \"{}\" E \"connection refused\"\n", net.network());
     assert_eq!(answer, expected);
     Ok(())
 }
@@ -215,7 +230,7 @@ async fn a_silent_peer_is_hung_up_on_when_its_time_is_up() -> Result<()> {
     let net = lonet::join("").await?;
     let _alpha = net.new_host("α").await?;
     let mut silent = knock(&net, "α").await;
-    silent.write_all(b"lonet \"").await.unwrap();
+    silent.write_all(b"> lonet \"").await.unwrap();
     let end = tokio::time::timeout(Duration::from_secs(60), silent.read(&mut [0])).await;
     assert_eq!(end.expect("5 s are over").unwrap_or(0), 0);
     Ok(())
@@ -239,6 +254,9 @@ async fn dialed_into(behave: impl AsyncFnOnce(TcpStream, &str)) -> (String, Resu
         while !request.ends_with(b"\n") {
             request.push(stream.read_u8().await.unwrap());
         }
+        // As the originals read it: with two bytes before the word, and one blank between words.
+        let (before, behind) = (b"> lonet \"", b"\" dial \"\xce\xb2:1\" \"\xce\xb1:10\"\n");
+        assert_eq!(request, [before, network.as_bytes(), behind].concat());
         behave(stream, &network).await;
     };
     let (dialed, ()) = tokio::time::timeout(Duration::from_secs(20), async {
@@ -258,15 +276,45 @@ async fn what_answers_in_a_hosts_place() {
     assert_eq!(cause(resets), Cause::ConnectionRefused);
     let garbage = dialed_into(async |mut stream, _| stream.write_all(b"220 hi\r\n").await.unwrap());
     assert!(matches!(cause(garbage.await), Cause::Protocol(_)));
+    let invalid = Cause::Protocol("invalid reply".to_owned());
+    for begun in ["", "> "] {
+        let unmarked = dialed_into(async |mut stream, net| {
+            let line = format!("{begun}lonet \"{net}\" connected \"α:1\"\n");
+            stream.write_all(line.as_bytes()).await.unwrap();
+        });
+        assert_eq!(cause(unmarked.await), invalid);
+        let unmarked = dialed_into(async |mut stream, net| {
+            let line = format!("{begun}lonet \"{net}\" E \"connection refused\"\n");
+            stream.write_all(line.as_bytes()).await.unwrap();
+        });
+        assert_eq!(cause(unmarked.await), invalid);
+    }
+    for text in [
+        "network mismatch",
+        "invalid dial request",
+        "src address invalid",
+        "dst address invalid",
+    ] {
+        let refused = dialed_into(async |mut stream, net| {
+            let line = format!("< lonet \"{net}\" E \"protocol error: {text}\"\n");
+            stream.write_all(line.as_bytes()).await.unwrap();
+        });
+        assert_eq!(cause(refused.await), Cause::Protocol(text.to_owned()));
+    }
+    let refused = dialed_into(async |mut stream, net| {
+        let line = format!("< lonet \"{net}\" E \"connection refused\"\n");
+        stream.write_all(line.as_bytes()).await.unwrap();
+    });
+    assert_eq!(cause(refused.await), Cause::ConnectionRefused);
     let endless = dialed_into(async |mut stream, _| stream.write_all(&[b'x'; 4096]).await.unwrap());
     assert!(matches!(cause(endless.await), Cause::Protocol(_)));
     let original = dialed_into(async |mut stream, net| {
-        let line = format!("lonet \"{net}\" E \"dial: no such host\"\n");
+        let line = format!("< lonet \"{net}\" E \"dial: no such host\"\n");
         stream.write_all(line.as_bytes()).await.unwrap();
     });
     assert_eq!(cause(original.await), Cause::ConnectionRefused);
     let another = dialed_into(async |mut stream, net| {
-        let line = format!("lonet \"{net}\" connected \"π:1\"\n");
+        let line = format!("< lonet \"{net}\" connected \"π:1\"\n");
         stream.write_all(line.as_bytes()).await.unwrap();
     });
     let why = "π:1 answered, which is not α's";
@@ -295,7 +343,7 @@ async fn a_dial_does_not_wait_for_an_original_that_has_left() {
 #[tokio::test]
 async fn a_server_may_speak_first() {
     let (_, dialed) = dialed_into(async |mut stream, net| {
-        let glued = format!("lonet \"{net}\" connected \"α:3\"\nwelcome");
+        let glued = format!("< lonet \"{net}\" connected \"α:3\"\nwelcome");
         stream.write_all(glued.as_bytes()).await.unwrap();
     })
     .await;

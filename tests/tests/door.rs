@@ -72,7 +72,7 @@ fn served_at(net: &SubNetwork, host: &str) -> SocketAddrV4 {
 }
 
 fn reply(net: &SubNetwork) -> String {
-    format!("lonet \"{}\" connected \"α:1\"\n", net.network())
+    format!("< lonet \"{}\" connected \"α:1\"\n", net.network())
 }
 
 /// Is `α` of the network it is told, and accepts on `α:10`. It hangs up on nobody: the end that
@@ -240,7 +240,7 @@ async fn another_users_client_does_not_get_in(scenario: Scenario) -> lonet_harne
     let net = lonet::join(scenario.network().trim_start_matches("lonet")).await?;
     intruder.say(&served_at(&net, "α").to_string());
     intruder.say(&format!(
-        "lonet \"{}\" dial \"β:1\" \"α:10\"",
+        "> lonet \"{}\" dial \"β:1\" \"α:10\"",
         scenario.network()
     ));
     intruder.say(&size::of(1000).to_string());
@@ -335,7 +335,7 @@ async fn another_user_behind_an_address_that_dials_does_not_get_in() {
         .arg(source.to_string())
         .arg(served_at(&betas, "β").to_string())
         .arg(format!(
-            "lonet \"{}\" dial \"γ:1\" \"β:20\"",
+            "> lonet \"{}\" dial \"γ:1\" \"β:20\"",
             betas.network()
         ))
         .output();
@@ -491,7 +491,7 @@ async fn a_request_has_at_most_1024_bytes() {
     let alpha = net.new_host("α").await.unwrap();
     let listener = alpha.listen(":10").await.unwrap();
     let osladdr = served_at(&net, "α");
-    let request = format!("lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
+    let request = format!("> lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
     for length in [1023, 1024] {
         let mut peer = tokio::net::TcpStream::connect(osladdr).await.unwrap();
         let line = stretched(&request, length);
@@ -571,7 +571,7 @@ async fn what_follows_a_reply_is_the_users() {
     let error = error.unwrap_err();
     assert!(matches!(error.cause(), Cause::Protocol(_)), "{error}");
     // What turns a dial down may be shorter.
-    let refusal = format!("lonet \"{}\" E \"x\"\n", net.network());
+    let refusal = format!("< lonet \"{}\" E \"x\"\n", net.network());
     let error = dial_into(&net, &beta, refusal.as_bytes(), false).await;
     assert_eq!(error.unwrap_err().cause(), &Cause::Protocol("x".into()));
 }

@@ -28,7 +28,7 @@ def knock(net: lonet.SubNetwork, data: bytes = b"") -> socket.socket:
 
 
 def request(net: lonet.SubNetwork, dst: str = "α:10", src: str = "γ:7") -> bytes:
-    return f'lonet "{net.network}" dial "{src}" "{dst}"\n'.encode()
+    return f'> lonet "{net.network}" dial "{src}" "{dst}"\n'.encode()
 
 
 def answer(sock: socket.socket) -> bytes:
@@ -37,17 +37,20 @@ def answer(sock: socket.socket) -> bytes:
 
 
 def error(net: lonet.SubNetwork, text: str) -> bytes:
-    return f'lonet "{net.network}" E "{text}"\n'.encode()
+    return f'< lonet "{net.network}" E "{text}"\n'.encode()
 
 
 def test_requests_that_are_turned_down(net: Any, listener: Any) -> None:
     for line, text in [
         (b"GET / HTTP/1.0\n", "protocol error: invalid dial request"),
-        (b'lonet "lonety" dial "a:1" "b:1"\n', "protocol error: network mismatch"),
+        (b'> lonet "lonety" dial "a:1" "b:1"\n', "protocol error: network mismatch"),
         (request(net, src="γ:0"), "protocol error: src address invalid"),
         (request(net, dst="nowhere"), "protocol error: dst address invalid"),
         (request(net, dst="α:11"), "connection refused"),
         (request(net, dst="ω:10"), "connection refused"),
+        # The first two bytes of a request are part of it, and are not those of a reply.
+        (request(net)[2:], "protocol error: invalid dial request"),
+        (b"< " + request(net)[2:], "protocol error: invalid dial request"),
         (b"x" * 1024, "protocol error: invalid dial request"),
     ]:
         assert answer(knock(net, line)) == error(net, text), line
@@ -60,7 +63,46 @@ def test_one_byte_at_a_time(net: Any, listener: Any) -> None:
         sock.send(bytes([byte]))
     with listener.accept() as accepted:
         assert str(accepted.peer_addr) == "γ:7"
-    assert answer(sock) == f'lonet "{net.network}" connected "α:1"\n'.encode()
+    assert answer(sock) == f'< lonet "{net.network}" connected "α:1"\n'.encode()
+
+
+@pytest.mark.parametrize("size", [1023, 1024, 1025])
+def test_a_line_has_at_most_1024_bytes(size: int, net: Any, listener: Any, beta: Any, aside: Any) -> None:
+    """The two bytes before the first word and the newline are counted."""
+    line = request(net)[:-1].ljust(size - 1) + b"\n"
+    assert len(line) == size
+    sock = knock(net, line)
+    if size > 1024:
+        assert answer(sock) == error(net, "protocol error: invalid dial request")
+    else:
+        with listener.accept() as accepted:
+            assert str(accepted.peer_addr) == "γ:7"
+        sock.close()
+
+    from lonet.registry import Registry
+
+    with socket.socket() as server:
+        server.bind(("127.9.9.9", 0))
+        server.listen()
+        registry = Registry(net._net._directory, server.getsockname())
+        registry.announce("server")
+
+        def serve() -> None:
+            sock, _ = server.accept()
+            with sock, sock.makefile("rb") as file:
+                file.readline()
+                reply = b'< lonet "%s" connected "server:1"' % net.network.encode()
+                sock.sendall(reply.ljust(size - 1) + b"\nbanner")
+
+        serving = aside(serve)
+        if size > 1024:
+            with pytest.raises(lonet.ProtocolError):
+                beta.dial("server:10")
+        else:
+            with beta.dial("server:10") as connection:
+                assert connection.makefile("rb").read() == b"banner"
+        serving.result()
+        registry.close()
 
 
 def test_what_is_glued_to_the_request_is_the_users(net: Any, listener: Any) -> None:
@@ -83,7 +125,7 @@ def test_what_is_glued_to_the_reply_is_the_users(net: Any, beta: Any, aside: Any
             sock, _ = server.accept()
             with sock, sock.makefile("rb") as file:
                 line = file.readline()
-                reply = f'lonet "{net.network}" connected "server:1"\n'
+                reply = f'< lonet "{net.network}" connected "server:1"\n'
                 sock.sendall(reply.encode() + b"banner")
                 return line
 
@@ -99,16 +141,22 @@ def test_what_is_glued_to_the_reply_is_the_users(net: Any, beta: Any, aside: Any
     ("reply", "why"),
     [
         (b"", "connection refused"),
-        (b'lonet "%s" E "no such host"\n', "connection refused"),
-        (b'lonet "%s" E "connection refused"\n', "connection refused"),
-        (b'lonet "%s" E "protocol error: dst address invalid"\n', "protocol error: dst address invalid"),
-        (b'lonet "lonety" connected "server:1"\n', "protocol error: network mismatch"),
-        (b'lonet "%s" connected "server:0"\n', "protocol error: peer address invalid"),
-        (b'lonet "%s" connected "other:1"\n', "protocol error: other:1 answered, which is not server's"),
-        (b'lonet "%s" E ""\n', "protocol error: refused without a reason"),
+        (b'< lonet "%s" E "no such host"\n', "connection refused"),
+        (b'< lonet "%s" E "connection refused"\n', "connection refused"),
+        (b'< lonet "%s" E "protocol error: network mismatch"\n', "protocol error: network mismatch"),
+        (b'< lonet "%s" E "protocol error: invalid dial request"\n', "protocol error: invalid dial request"),
+        (b'< lonet "%s" E "protocol error: src address invalid"\n', "protocol error: src address invalid"),
+        (b'< lonet "%s" E "protocol error: dst address invalid"\n', "protocol error: dst address invalid"),
+        (b'lonet "%s" connected "server:1"\n', "protocol error: invalid reply"),
+        (b'lonet "%s" E "connection refused"\n', "protocol error: invalid reply"),
+        (b'> lonet "%s" connected "server:1"\n', "protocol error: invalid reply"),
+        (b'< lonet "lonety" connected "server:1"\n', "protocol error: network mismatch"),
+        (b'< lonet "%s" connected "server:0"\n', "protocol error: peer address invalid"),
+        (b'< lonet "%s" connected "other:1"\n', "protocol error: other:1 answered, which is not server's"),
+        (b'< lonet "%s" E ""\n', "protocol error: refused without a reason"),
         (b"SSH-2.0-server\r\n", "protocol error: invalid reply"),
         (b"x" * 2000, "protocol error: the reply has no end"),
-        (b'lonet "%s" E "\\x1b[2J"\n', 'protocol error: "\\x1b[2J"'),
+        (b'< lonet "%s" E "\\x1b[2J"\n', 'protocol error: "\\x1b[2J"'),
     ],
 )
 def test_replies_that_are_no_connection(
@@ -150,7 +198,7 @@ def test_a_queued_peer_that_hangs_up_is_nobody(net: Any, listener: Any, beta: An
 
 def test_who_says_nothing_is_dropped(net: Any, listener: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(acceptor_module, "REQUEST_DEADLINE", 0.05)
-    silent, slow = knock(net), knock(net, b"lonet")
+    silent, slow = knock(net), knock(net, b"> lonet")
     assert answer(silent) == b"" and answer(slow) == b""
 
 
@@ -161,7 +209,7 @@ def test_a_waiting_dial_has_no_deadline(net: Any, listener: Any, monkeypatch: An
     assert answer(knock(net)) == b""  # One that came later was dropped.
     with listener.accept():
         pass
-    assert answer(waiting).startswith(b"lonet")
+    assert answer(waiting).startswith(b"< lonet")
 
 
 def test_the_silent_are_bounded(

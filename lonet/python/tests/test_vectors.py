@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -28,6 +30,10 @@ HANDSHAKE = json.loads((VECTORS / "handshake.json").read_text("utf-8"))
 
 def line_of(case: dict[str, Any]) -> bytes:
     return case["line"].encode() if "line" in case else bytes.fromhex(case["line_hex"])
+
+
+def test_the_vectors_are_those_of_their_rules() -> None:
+    subprocess.run([sys.executable, VECTORS / "generate.py", "--check"], check=True)
 
 
 def test_quoting() -> None:
@@ -75,6 +81,26 @@ def test_replies() -> None:
             assert str(error_of_reply(case["error"])) == case["cause"], case
         else:
             assert reply == Addr.parse(case["peer"]), case
+
+
+def test_the_first_two_bytes_are_part_of_a_line() -> None:
+    """The three lines, as the originals send them."""
+    src, dst, peer = Addr.parse("β:1"), Addr.parse("α:10"), Addr.parse("α:1")
+    asked = b'> lonet "lonetx" dial "\xce\xb2:1" "\xce\xb1:10"\n'
+    assert Request("lonetx", src, dst).line() == asked
+    assert parse_request(asked, "lonetx") == Request("lonetx", src, dst)
+    connected = b'< lonet "lonetx" connected "\xce\xb1:1"\n'
+    assert reply_connected("lonetx", peer) == connected
+    assert parse_reply(connected, "lonetx") == peer
+    refused = b'< lonet "lonetx" E "connection refused"\n'
+    assert reply_error("lonetx", "connection refused") == refused
+    assert parse_reply(refused, "lonetx") == "connection refused"
+    for line in (asked[2:], connected[2:], refused[2:], connected, refused):
+        with pytest.raises(Refusal, match="^protocol error: invalid dial request$"):
+            parse_request(line, "lonetx")
+    for line in (asked[2:], connected[2:], refused[2:], asked):
+        with pytest.raises(ProtocolError, match="invalid reply"):
+            parse_reply(line, "lonetx")
 
 
 def test_printed_lines() -> None:

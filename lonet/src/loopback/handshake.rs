@@ -9,8 +9,9 @@
 //! < lonet "<network>" E "<error>"
 //! ```
 //!
-//! We print one blank between words. As the originals do, we read any run of blanks there and
-//! before the newline.
+//! The mark that opens a line, `> ` or `< `, is part of it and counts towards its length. We print
+//! one blank between words. As the originals do, we read any run of blanks there and before the
+//! newline.
 
 use std::borrow::Cow;
 
@@ -20,6 +21,12 @@ use crate::quote::{quote, unquote};
 
 /// The most bytes a line may have, its newline included.
 pub(crate) const MAX_LINE: usize = 1024;
+
+/// The first two bytes of a request.
+const REQUEST: &[u8; 2] = b"> ";
+
+/// The first two bytes of a reply.
+const REPLY: &[u8; 2] = b"< ";
 
 /// What a dialer asks for.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,12 +94,12 @@ pub(crate) fn parse_request(line: &[u8], full_network: &str) -> Result<Request, 
 /// The line that asks for a connection, newline included. Legal names never make it longer than
 /// [`MAX_LINE`], and hold nothing that `%q` prints otherwise than it is.
 pub(crate) fn request(full_network: &str, src: &Addr, dst: &Addr) -> Vec<u8> {
-    format!("lonet \"{full_network}\" dial \"{src}\" \"{dst}\"\n").into_bytes()
+    format!("> lonet \"{full_network}\" dial \"{src}\" \"{dst}\"\n").into_bytes()
 }
 
 /// The line that tells the dialer its peer, newline included.
 pub(crate) fn reply_connected(full_network: &str, addr: &Addr) -> Vec<u8> {
-    format!("lonet \"{full_network}\" connected \"{addr}\"\n").into_bytes()
+    format!("< lonet \"{full_network}\" connected \"{addr}\"\n").into_bytes()
 }
 
 /// The line that tells the dialer why not, newline included. Of a text too long for a line, as
@@ -102,7 +109,7 @@ pub(crate) fn reply_error(full_network: &str, text: &str) -> Vec<u8> {
     let mut ends = text.char_indices().map(|(at, c)| at + c.len_utf8()).rev();
     let mut end = text.len();
     loop {
-        let line = format!("lonet {network} E {}\n", quote(&text[..end]));
+        let line = format!("< lonet {network} E {}\n", quote(&text[..end]));
         if line.len() <= MAX_LINE || end == 0 {
             return line.into_bytes();
         }
@@ -135,7 +142,7 @@ pub(crate) fn parse_reply(line: &[u8], full_network: &str) -> Result<Reply, Caus
 ///
 /// A reply that turns the dial down may be shorter, but nothing that matters follows it.
 pub(crate) fn sure_of_reply(full_network: &str, host: &str, begun: &[u8]) -> usize {
-    let shortest = r#"lonet "" connected ":1""#.len() + full_network.len() + host.len() + 1;
+    let shortest = r#"< lonet "" connected ":1""#.len() + full_network.len() + host.len() + 1;
     match begun.last() {
         _ if begun.len() < shortest => shortest - begun.len(),
         Some(b'"') => 1,
@@ -168,7 +175,7 @@ pub(crate) fn cause_of_error_reply(text: &str) -> Cause {
 type Text<'a> = Cow<'a, [u8]>;
 
 fn dial_words(line: &[u8]) -> Option<(Text<'_>, Text<'_>, Text<'_>)> {
-    let mut words = Words::of(line)?;
+    let mut words = Words::of(line, REQUEST)?;
     words.literal(b"lonet")?;
     let network = words.quoted()?;
     words.literal(b"dial")?;
@@ -183,7 +190,7 @@ enum ReplyWord {
 }
 
 fn reply_words(line: &[u8]) -> Option<(Text<'_>, ReplyWord, Text<'_>)> {
-    let mut words = Words::of(line)?;
+    let mut words = Words::of(line, REPLY)?;
     words.literal(b"lonet")?;
     let network = words.quoted()?;
     let word = if words.literal(b"connected").is_some() {
@@ -199,24 +206,20 @@ fn reply_words(line: &[u8]) -> Option<(Text<'_>, ReplyWord, Text<'_>)> {
 /// What is left of a line, read word by word.
 struct Words<'a> {
     rest: &'a [u8],
-    /// Whether a blank must come before the next word: true after the first one.
-    inside: bool,
 }
 
 impl<'a> Words<'a> {
-    fn of(line: &'a [u8]) -> Option<Words<'a>> {
-        let rest = line.strip_suffix(b"\n").unwrap_or(line);
-        let fits = rest.len() < MAX_LINE && !rest.contains(&b'\n');
-        fits.then_some(Words {
-            rest,
-            inside: false,
-        })
+    /// What follows the mark of such a line, from the mark's own blank on.
+    fn of(line: &'a [u8], mark: &[u8; 2]) -> Option<Words<'a>> {
+        let text = line.strip_suffix(b"\n").unwrap_or(line);
+        let fits = text.len() < MAX_LINE && !text.contains(&b'\n');
+        (fits && text.starts_with(mark)).then(|| Words { rest: &text[1..] })
     }
 
     /// Takes this very word. That it ends here is seen when the next one needs a blank before it.
     fn literal(&mut self, word: &[u8]) -> Option<()> {
         let rest = self.after_blanks()?.strip_prefix(word)?;
-        self.advance(rest);
+        self.rest = rest;
         Some(())
     }
 
@@ -224,7 +227,7 @@ impl<'a> Words<'a> {
     fn quoted(&mut self) -> Option<Text<'a>> {
         let rest = self.after_blanks()?;
         let (text, taken) = unquote(rest).ok()?;
-        self.advance(&rest[taken..]);
+        self.rest = &rest[taken..];
         Some(text)
     }
 
@@ -232,14 +235,10 @@ impl<'a> Words<'a> {
         self.rest.iter().all(|&b| is_blank(b))
     }
 
+    /// A blank must come before every word.
     fn after_blanks(&self) -> Option<&'a [u8]> {
         let blanks = self.rest.iter().take_while(|&&b| is_blank(b)).count();
-        (self.inside == (blanks > 0)).then_some(&self.rest[blanks..])
-    }
-
-    fn advance(&mut self, rest: &'a [u8]) {
-        self.rest = rest;
-        self.inside = true;
+        (blanks > 0).then_some(&self.rest[blanks..])
     }
 }
 
@@ -331,6 +330,34 @@ mod tests {
         }
     }
 
+    /// The three lines, as the originals send them.
+    #[test]
+    fn the_first_two_bytes_are_part_of_a_line() {
+        let (src, dst) = ("β:1".parse().unwrap(), "α:10".parse().unwrap());
+        let asked = b"> lonet \"lonetx\" dial \"\xce\xb2:1\" \"\xce\xb1:10\"\n";
+        assert_eq!(request("lonetx", &src, &dst), asked);
+        assert_eq!(parse_request(asked, "lonetx"), Ok(Request { src, dst }));
+        let peer: Addr = "α:1".parse().unwrap();
+        let connected = b"< lonet \"lonetx\" connected \"\xce\xb1:1\"\n";
+        assert_eq!(reply_connected("lonetx", &peer), connected);
+        assert_eq!(parse_reply(connected, "lonetx"), Ok(Reply::Connected(peer)));
+        let refused = b"< lonet \"lonetx\" E \"connection refused\"\n";
+        assert_eq!(reply_error("lonetx", "connection refused"), refused);
+        let why = Reply::Error("connection refused".to_owned());
+        assert_eq!(parse_reply(refused, "lonetx"), Ok(why));
+
+        let invalid = Cause::Protocol("invalid reply".to_owned());
+        for line in [&asked[..], connected, refused] {
+            let bare = &line[2..];
+            assert_eq!(parse_request(bare, "lonetx"), Err(Refusal::InvalidRequest));
+            assert_eq!(parse_reply(bare, "lonetx"), Err(invalid.clone()));
+        }
+        for line in [&connected[..], refused] {
+            assert_eq!(parse_request(line, "lonetx"), Err(Refusal::InvalidRequest));
+        }
+        assert_eq!(parse_reply(asked, "lonetx"), Err(invalid));
+    }
+
     #[test]
     fn an_error_never_outgrows_its_line() {
         for text in ["x".repeat(5000), "\u{1}".repeat(5000), "東".repeat(5000)] {
@@ -381,6 +408,7 @@ mod tests {
             let port = peer.port() % 10u16.pow(digits) + 1;
             let peer = Addr::new(peer.host().into(), port);
             let line = String::from_utf8(reply_connected(&network, &peer)).unwrap();
+            // The mark's blank is one of them: others may follow it.
             let line = line.replace(' ', &format!(" {blanks}")).replace('\n', &format!("{blanks}\n"));
             let line = if raw { line.replace('"', "`") } else { line };
             prop_assert_eq!(parse_reply(line.as_bytes(), &network), Ok(Reply::Connected(peer.clone())));
@@ -394,8 +422,8 @@ mod tests {
         fn arbitrary_lines_never_panic(bytes: Vec<u8>, tail in "[\"`\\\\ dialEconnected\n]*") {
             let _ = parse_request(&bytes, "lonetx");
             let _ = parse_reply(&bytes, "lonetx");
-            let _ = parse_request(format!("lonet \"lonetx\" dial {tail}").as_bytes(), "lonetx");
-            let _ = parse_reply(format!("lonet \"lonetx\" {tail}").as_bytes(), "lonetx");
+            let _ = parse_request(format!("> lonet \"lonetx\" dial {tail}").as_bytes(), "lonetx");
+            let _ = parse_reply(format!("< lonet \"lonetx\" {tail}").as_bytes(), "lonetx");
             let _ = cause_of_error_reply(&tail);
         }
     }

@@ -6,10 +6,11 @@
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::unistd::{Uid, User, geteuid};
 
+use super::opened::OpenDir;
 use super::random;
 use crate::error::Cause;
 
@@ -17,28 +18,45 @@ use crate::error::Cause;
 const MODE: u32 = 0o1777;
 
 /// The base directory in this directory for temporary files, made if it is not there.
-pub(super) fn prepare(tmp: &Path) -> Result<PathBuf, Cause> {
-    let base = tmp.join("lonet");
+pub(super) fn prepare(tmp: &Path) -> Result<OpenDir, Cause> {
+    let path = tmp.join("lonet");
     loop {
-        match fs::symlink_metadata(&base) {
-            Ok(found) => {
-                check(&base, &found)?;
+        match OpenDir::open(&path) {
+            Ok(base) => {
+                check(&base)?;
                 return Ok(base);
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => make(tmp, &base)?,
-            Err(error) => return Err(failed("look at", &base, &error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => make(tmp, &path)?,
+            Err(error) => return Err(not_opened(&path, &path, "it must be a directory", &error)),
         }
     }
 }
 
-fn check(base: &Path, found: &fs::Metadata) -> Result<(), Cause> {
-    let broken = |rule: String| Err(Cause::Directory(format!("{} {rule}", base.display())));
-    if found.is_symlink() {
-        return broken("is a symbolic link; it must be a directory".to_owned());
+/// Whether the base directory belongs to somebody else than us and root, who may at any moment
+/// rename what lies in it, or put something else in its place.
+pub(super) fn is_anothers(base: &OpenDir) -> Result<bool, Cause> {
+    match base.metadata() {
+        Ok(found) => Ok(![0, geteuid().as_raw()].contains(&found.uid())),
+        Err(error) => Err(failed("look at", base.shown(), &error)),
     }
-    if !found.is_dir() {
-        return broken("is no directory".to_owned());
+}
+
+/// Why the directory at `path`, which users know as `shown`, could not be opened.
+pub(super) fn not_opened(path: &Path, shown: &Path, rule: &str, error: &io::Error) -> Cause {
+    let broken = |what: &str| Cause::Directory(format!("{} {what}", shown.display()));
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => broken(&format!("is a symbolic link; {rule}")),
+        Ok(found) if !found.is_dir() => broken("is no directory"),
+        _ => failed("open", shown, error),
     }
+}
+
+fn check(base: &OpenDir) -> Result<(), Cause> {
+    let shown = base.shown();
+    let found = base
+        .metadata()
+        .map_err(|error| failed("look at", shown, &error))?;
+    let broken = |rule: String| Err(Cause::Directory(format!("{} {rule}", shown.display())));
     if found.mode() & 0o7777 & MODE == MODE {
         return Ok(());
     }
@@ -48,8 +66,8 @@ fn check(base: &Path, found: &fs::Metadata) -> Result<(), Cause> {
             "belongs to {owner} and has mode {mode:04o}; its owner must make it {MODE:04o}, so that others can use it too"
         ));
     }
-    fs::set_permissions(base, Permissions::from_mode(MODE))
-        .map_err(|error| failed("repair the mode of", base, &error))
+    base.set_mode(MODE)
+        .map_err(|error| failed("repair the mode of", shown, &error))
 }
 
 /// Makes the base directory aside and moves it to its place once its mode is right, so that nobody
@@ -77,7 +95,7 @@ fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
 }
 
 #[cfg(target_env = "gnu")]
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     use nix::errno::Errno;
     use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 
@@ -91,7 +109,7 @@ fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
 /// Without the flag, a rename may replace an empty directory: one that nobody uses yet, and ours,
 /// because the directory for temporary files is sticky.
 #[cfg(not(target_env = "gnu"))]
-fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 

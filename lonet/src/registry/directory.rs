@@ -3,16 +3,18 @@
 //! Owns the layout of a network's directory, the rules it must keep to, and the presence lock by
 //! which the others know that somebody is there. What the files in it hold is others' business.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
 
 use super::base::{self, failed, user};
 use super::flock::{self, Kind};
+use super::opened::OpenDir;
 use super::{random, sweep};
 use crate::addr::check_name;
 use crate::error::Cause;
@@ -35,8 +37,10 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct NetworkDir {
     name: String,
-    path: PathBuf,
+    base: Arc<OpenDir>,
+    dir: Arc<OpenDir>,
     presence: File,
+    exposed: bool,
 }
 
 impl NetworkDir {
@@ -68,62 +72,81 @@ impl NetworkDir {
     /// As [`NetworkDir::open`], in this directory for temporary files, and without sweeping.
     pub(super) fn open_in(tmp: &Path, name: &str) -> Result<NetworkDir, Cause> {
         check_name(name)?;
-        let base = base::prepare(tmp)?;
-        loop {
-            let made = make(&base.join(name))?;
+        let base = Arc::new(base::prepare(tmp)?);
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            make(&base, name)?;
             // `None`: swept meanwhile.
-            if let Some(dir) = NetworkDir::enter(&base, name, made)? {
+            if let Some(dir) = NetworkDir::enter(&base, name)? {
                 return Ok(dir);
             }
         }
+        Err(unsteady(&base.shown_at(name)))
     }
 
     /// As [`NetworkDir::random`], in this directory for temporary files, and without sweeping.
     pub(super) fn random_in(tmp: &Path) -> Result<NetworkDir, Cause> {
-        let base = base::prepare(tmp)?;
-        loop {
+        let base = Arc::new(base::prepare(tmp)?);
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
             let name = random::network_name();
-            if make(&base.join(&name))?
-                && let Some(dir) = NetworkDir::enter(&base, &name, true)?
+            if make(&base, &name)?
+                && let Some(dir) = NetworkDir::enter(&base, &name)?
             {
                 return Ok(dir);
             }
         }
+        Err(unsteady(base.shown()))
     }
 
-    fn enter(base: &Path, name: &str, made: bool) -> Result<Option<NetworkDir>, Cause> {
-        let path = base.join(name);
-        if !check(&path)? {
+    fn enter(base: &Arc<OpenDir>, name: &str) -> Result<Option<NetworkDir>, Cause> {
+        let Some(dir) = open_ours(base, name)? else {
+            return Ok(None);
+        };
+        // First of all: what a SIGKILL leaves without the mark, nobody may remove. But only where
+        // there is nothing yet: it may be another network that was put in the place of ours.
+        if random::is_network_name(name) && !mark_if_empty(&dir)? {
             return Ok(None);
         }
-        // First of all: what a SIGKILL leaves without the mark, nobody may remove.
-        if made && random::is_network_name(name) && !put_mark(&path.join(MARK))? {
-            return Ok(None);
-        }
-        let lock = path.join(PRESENCE);
-        let presence = match flock::open_or_create(&lock) {
+        let failing = |doing| {
+            let lock = dir.shown_at(PRESENCE);
+            move |error: io::Error| failed(doing, &lock, &error)
+        };
+        let presence = match flock::open_or_create(&dir, PRESENCE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.map_err(|error| failed("open", &lock, &error))?,
+            opened => opened.map_err(failing("open"))?,
         };
         let presence = flock::lock_within(presence, Kind::Shared, PATIENCE)
-            .map_err(|error| failed("lock", &lock, &error))?
-            .ok_or_else(|| held(&lock))?;
+            .map_err(failing("lock"))?
+            .ok_or_else(|| held(&dir.shown_at(PRESENCE)))?;
         // It may have been removed while we waited, and even made anew by somebody else.
-        if !flock::is_at(&presence, &lock).map_err(|error| failed("look at", &lock, &error))? {
+        if !flock::is_at(&presence, &dir, PRESENCE).map_err(failing("look at"))?
+            || !dir.is_at(&base.at(name)).map_err(failing("find"))?
+        {
             return Ok(None);
         }
         Ok(Some(NetworkDir {
             name: name.to_owned(),
-            path,
+            exposed: base::is_anothers(base)?,
+            base: base.clone(),
+            dir: Arc::new(dir),
             presence,
         }))
     }
 
     /// Removes a few networks that others left behind, in nobody's way.
     fn sweep_others(&self) {
-        if let Some(base) = self.path.parent() {
-            sweep::sweep_aside(base);
-        }
+        sweep::sweep_aside(&self.base);
+    }
+
+    /// The directory itself, whatever its path leads to.
+    pub(super) fn opened(&self) -> &Arc<OpenDir> {
+        &self.dir
+    }
+
+    /// Whether another user may rename it, or put something else in its place, at any moment.
+    pub(super) fn is_exposed(&self) -> bool {
+        self.exposed
     }
 
     /// The network's name, without the prefix: what `join` takes.
@@ -133,7 +156,13 @@ impl NetworkDir {
 
     /// The directory.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.dir.shown()
+    }
+
+    /// A path to the directory that leads nowhere else, whatever is done to what it lies in, in this
+    /// process and as long as this lives.
+    pub fn reach(&self) -> PathBuf {
+        self.dir.path()
     }
 
     /// Leaves the directory where it is, for whoever wants to look into it: nobody removes it, also
@@ -143,10 +172,9 @@ impl NetworkDir {
     ///
     /// [`Cause::Io`] when the system fails; then it goes as any other.
     pub fn keep(self) -> Result<(), Cause> {
-        let mark = self.path.join(MARK);
-        match fs::remove_file(&mark) {
+        match fs::remove_file(self.dir.at(MARK)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(failed("remove", &mark, &error))
+                Err(failed("remove", &self.dir.shown_at(MARK), &error))
             }
             _ => Ok(()),
         }
@@ -155,8 +183,8 @@ impl NetworkDir {
 
 impl Drop for NetworkDir {
     fn drop(&mut self) {
-        if sweep::is_marked(&self.path) {
-            sweep::remove_if_alone(&self.path, &self.presence);
+        if sweep::is_marked(&self.dir) {
+            sweep::remove_if_alone(&self.base, self.name.as_ref(), &self.dir, &self.presence);
         } else {
             // Not left to the closing: a child between fork and exec may hold the same open file.
             let _ = self.presence.unlock();
@@ -171,14 +199,17 @@ pub(super) struct WriterLock(File);
 
 impl WriterLock {
     /// Takes it in the network's directory. Who has it is waited for until then.
-    pub(super) fn take(dir: &Path, until: Instant) -> Result<WriterLock, Cause> {
-        let path = dir.join(WRITER);
-        let file = flock::open_or_create(&path).map_err(|error| failed("open", &path, &error))?;
+    pub(super) fn take(dir: &OpenDir, until: Instant) -> Result<WriterLock, Cause> {
+        let failing = |doing| {
+            let shown = dir.shown_at(WRITER);
+            move |error: io::Error| failed(doing, &shown, &error)
+        };
+        let file = flock::open_or_create(dir, WRITER).map_err(failing("open"))?;
         let patience = until.saturating_duration_since(Instant::now());
         flock::lock_within(file, Kind::Exclusive, patience)
-            .map_err(|error| failed("lock", &path, &error))?
+            .map_err(failing("lock"))?
             .map(WriterLock)
-            .ok_or_else(|| held(&path))
+            .ok_or_else(|| held(&dir.shown_at(WRITER)))
     }
 }
 
@@ -200,38 +231,49 @@ fn tmp() -> Result<PathBuf, Cause> {
 }
 
 /// Makes a network's directory. Says whether it was not there yet.
-fn make(path: &Path) -> Result<bool, Cause> {
-    match DirBuilder::new().mode(0o700).create(path) {
+fn make(base: &OpenDir, name: &str) -> Result<bool, Cause> {
+    match DirBuilder::new().mode(0o700).create(base.at(name)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(failed("make", path, &error)),
+        Err(_) if !Path::new("/proc/self/fd").exists() => Err(Cause::Directory(format!(
+            "{} can't be reached without /proc, which is not mounted; mount it",
+            base.shown_at(name).display()
+        ))),
+        Err(error) => Err(failed("make", &base.shown_at(name), &error)),
     }
 }
 
-/// Marks a random network's directory. Says whether that is still there.
-fn put_mark(mark: &Path) -> Result<bool, Cause> {
+/// Marks the directory of a random network if nothing is in it. Says whether it is still there.
+fn mark_if_empty(dir: &OpenDir) -> Result<bool, Cause> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(0o600);
-    match options.open(mark) {
-        Ok(_) => Ok(true),
+    let marked = match dir.names() {
+        Ok(names) if names.is_empty() => options.open(dir.at(MARK)).map(drop),
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    };
+    match marked {
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("make", mark, &error)),
+        Err(error) => Err(failed("make", &dir.shown_at(MARK), &error)),
     }
 }
 
-/// Checks that a network's directory is ours alone. Says whether it is there.
-fn check(path: &Path) -> Result<bool, Cause> {
-    let found = match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        found => found.map_err(|error| failed("look at", path, &error))?,
+/// Opens a network's directory if it is ours alone. `None`: it is not there.
+fn open_ours(base: &OpenDir, name: &str) -> Result<Option<OpenDir>, Cause> {
+    let shown = base.shown_at(name);
+    let dir = match base.open_in(name) {
+        Ok(dir) => dir,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let rule = "a network's directory must be none";
+            return Err(base::not_opened(&base.at(name), &shown, rule, &error));
+        }
     };
-    let broken = |rule: String| Err(Cause::Directory(format!("{} {rule}", path.display())));
-    if found.is_symlink() {
-        return broken("is a symbolic link; a network's directory must be none".to_owned());
-    }
-    if !found.is_dir() {
-        return broken("is no directory".to_owned());
-    }
+    let found = dir
+        .metadata()
+        .map_err(|error| failed("look at", &shown, &error))?;
+    let broken = |rule: String| Err(Cause::Directory(format!("{} {rule}", shown.display())));
     let me = geteuid().as_raw();
     if found.uid() != me {
         let (owner, me) = (user(found.uid()), user(me));
@@ -247,10 +289,18 @@ fn check(path: &Path) -> Result<bool, Cause> {
     }
     if mode != 0o700 {
         // Made under an umask that takes rights from the owner, or where groups are inherited.
-        fs::set_permissions(path, Permissions::from_mode(0o700))
-            .map_err(|error| failed("repair the mode of", path, &error))?;
+        dir.set_mode(0o700)
+            .map_err(|error| failed("repair the mode of", &shown, &error))?;
     }
-    Ok(true)
+    Ok(Some(dir))
+}
+
+fn unsteady(path: &Path) -> Cause {
+    Cause::Directory(format!(
+        "{} was replaced again and again for {} s; end what does that, or set TMPDIR to another directory",
+        path.display(),
+        PATIENCE.as_secs()
+    ))
 }
 
 fn held(lock: &Path) -> Cause {

@@ -1,16 +1,19 @@
-//! Advisory locks on files, held by an open file: taken within bounds, and re-checked against the
-//! path, because a file may be unlinked while one waits for it.
+//! Advisory locks on files, held by an open file: taken within bounds, and re-checked against
+//! their name, because a file may be unlinked while one waits for it.
 //!
 //! Does not know what is locked, nor why.
 
-use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, Metadata, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::libc::{O_NOCTTY, O_NOFOLLOW, O_NONBLOCK};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{Mode, fstatat};
+
+use super::opened::OpenDir;
 
 /// How a file is locked: by many at once, or by one alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,9 +25,9 @@ pub(super) enum Kind {
 /// What the owner must be allowed, whatever the umask of who makes a file.
 const MODE: u32 = 0o600;
 
-/// Opens a file that is only there to be locked, or makes it.
-pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
-    let file = open_by(path, options().create(true).mode(MODE))?;
+/// Opens a file of this directory that is only there to be locked, or makes it.
+pub(super) fn open_or_create(dir: &OpenDir, name: &str) -> io::Result<File> {
+    let file = open_with(dir, name, OFlag::O_CREAT)?;
     if !is_permitted(&file.metadata()?) {
         file.set_permissions(Permissions::from_mode(MODE))?;
     }
@@ -32,20 +35,34 @@ pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
 }
 
 /// Opens a file that is only there to be locked.
-pub(super) fn open(path: &Path) -> io::Result<File> {
-    open_by(path, &options())
+pub(super) fn open(dir: &OpenDir, name: &str) -> io::Result<File> {
+    open_with(dir, name, OFlag::empty())
 }
 
-fn open_by(path: &Path, options: &OpenOptions) -> io::Result<File> {
-    match options.open(path) {
+fn open_with(dir: &OpenDir, name: &str, more: OFlag) -> io::Result<File> {
+    // Whatever somebody may have put there: no link is followed, no FIFO waited for.
+    let flags = more
+        | OFlag::O_RDWR
+        | OFlag::O_CLOEXEC
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY;
+    let open = || loop {
+        match openat(dir, name, flags, Mode::from_bits_truncate(MODE)) {
+            Err(Errno::EINTR) => {}
+            opened => return Ok(opened.map(File::from)?),
+        }
+    };
+    match open() {
         // Its maker has not put the mode right yet, or was killed before.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let found = fs::symlink_metadata(path)?;
-            // By its path, which is safe: nobody else can put a link into the network's directory.
+        Err(error) if io::Error::kind(&error) == io::ErrorKind::PermissionDenied => {
+            let path = dir.at(name);
+            let found = fs::symlink_metadata(&path)?;
+            // By its name, which is safe: nobody else can put a link into the network's directory.
             if found.is_file() && !is_permitted(&found) {
-                fs::set_permissions(path, Permissions::from_mode(MODE))?;
+                fs::set_permissions(&path, Permissions::from_mode(MODE))?;
             }
-            options.open(path)
+            open()
         }
         opened => opened,
     }
@@ -53,16 +70,6 @@ fn open_by(path: &Path, options: &OpenOptions) -> io::Result<File> {
 
 fn is_permitted(found: &Metadata) -> bool {
     found.mode() & MODE == MODE
-}
-
-fn options() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(true)
-        // Whatever somebody may have put there: no link is followed, no FIFO waited for.
-        .custom_flags(O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-    options
 }
 
 /// Locks the file unless that means waiting. Converts a lock of the other kind; when that fails,
@@ -102,13 +109,13 @@ pub(super) fn lock_within(file: File, kind: Kind, patience: Duration) -> io::Res
     Ok(Some(file))
 }
 
-/// Whether the path still leads to this open file.
-pub(super) fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+/// Whether the directory still has this open file under that name.
+pub(super) fn is_at(file: &File, dir: &OpenDir, name: &str) -> io::Result<bool> {
     let held = file.metadata()?;
-    match fs::symlink_metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (held.dev(), held.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    match fstatat(dir, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(there) => Ok((there.st_dev, there.st_ino) == (held.dev(), held.ino())),
+        Err(Errno::ENOENT) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -118,17 +125,17 @@ mod tests {
 
     use super::*;
 
-    /// Three open files of one path.
+    /// Three open files of one name.
     fn files() -> [File; 3] {
-        let path =
-            std::env::temp_dir().join(format!("lonet-test-{}", super::super::random::word()));
-        let files = [open_or_create, open, open].map(|open| open(&path).unwrap());
-        assert!(is_at(&files[0], &path).unwrap());
-        fs::remove_file(&path).unwrap();
-        assert!(!is_at(&files[0], &path).unwrap());
-        fs::write(&path, "").unwrap();
-        assert!(!is_at(&files[0], &path).unwrap());
-        fs::remove_file(&path).unwrap();
+        let dir = OpenDir::open(&std::env::temp_dir()).unwrap();
+        let name = format!("lonet-test-{}", super::super::random::word());
+        let files = [open_or_create, open, open].map(|open| open(&dir, &name).unwrap());
+        assert!(is_at(&files[0], &dir, &name).unwrap());
+        fs::remove_file(dir.at(&name)).unwrap();
+        assert!(!is_at(&files[0], &dir, &name).unwrap());
+        fs::write(dir.at(&name), "").unwrap();
+        assert!(!is_at(&files[0], &dir, &name).unwrap());
+        fs::remove_file(dir.at(&name)).unwrap();
         files
     }
 

@@ -7,13 +7,13 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::directory::{NetworkDir, PATIENCE, REGISTRY, WriterLock};
+use super::directory::{NetworkDir, PATIENCE, WriterLock};
 use super::lease::{self, Lease};
+use super::opened::OpenDir;
 use super::sqlite::{Database, is_osladdr};
 use super::{Liveness, Lookup};
 use crate::error::Cause;
@@ -37,7 +37,7 @@ pub(crate) struct Registry(Arc<Place>);
 #[derive(Debug)]
 struct Place {
     osladdr: SocketAddrV4,
-    dir: PathBuf,
+    dir: Arc<OpenDir>,
     open: Mutex<Option<Open>>,
     leaving: Mutex<Leaving>,
 }
@@ -72,29 +72,30 @@ impl Registry {
             )));
         }
         let until = Instant::now() + PATIENCE;
-        let mut database = Database::open(dir.path().join(REGISTRY), until)?;
+        let place = dir.opened();
+        let mut database = Database::open(place, dir.is_exposed(), until)?;
         // Looked at before the writer lock is taken, so that joining an old network is short.
         let complete = database.is_complete(dir.name(), until)?;
-        let dead = lease::some_dead(dir.path());
-        let writer = WriterLock::take(dir.path(), until)?;
+        let dead = lease::some_dead(place);
+        let writer = WriterLock::take(place, until)?;
         if !complete {
             database.complete(dir.name(), until)?;
         }
         // The lease of a dead process may have been left behind at this very address. From the
         // moment it is ours, that process's rows look alive; nobody may judge them until they are
         // gone, so both happen under the writer lock.
-        let lease = Lease::take(dir.path(), osladdr)?;
+        let lease = Lease::take(place.clone(), osladdr)?;
         database.forget(osladdr, until)?;
         // Nobody else would ever remove the lease of who was killed without a host.
         for dead in dead {
             if !database.names(dead, until)? {
-                lease::remove_dead(dir.path(), dead);
+                lease::remove_dead(place, dead);
             }
         }
         drop(writer);
         Ok(Registry(Arc::new(Place {
             osladdr,
-            dir: dir.path().to_owned(),
+            dir: place.clone(),
             open: Mutex::new(Some(Open {
                 database,
                 lease,

@@ -13,6 +13,7 @@ mod sweep;
 
 mod flock;
 mod lease;
+mod opened;
 
 #[cfg(test)]
 mod tests;

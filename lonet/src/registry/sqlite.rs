@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ use rusqlite::{
 
 use super::Lookup;
 use super::damage;
+use super::directory::REGISTRY;
+use super::opened::OpenDir;
 use crate::error::Cause;
 
 /// The version of the tables that are shared with the originals.
@@ -53,15 +56,26 @@ impl Until {
 }
 
 impl Database {
-    /// Opens the registry, or an empty one.
-    pub(super) fn open(path: PathBuf, until: Instant) -> Result<Database, Cause> {
-        check_file(&path)?;
+    /// Opens the registry in that directory, or an empty one. `exposed`: another user may at any
+    /// moment put something else in the directory's place.
+    pub(super) fn open(dir: &OpenDir, exposed: bool, until: Instant) -> Result<Database, Cause> {
+        let path = dir.shown_at(REGISTRY);
+        let file = dir.at(REGISTRY);
+        if fs::symlink_metadata(&file).is_ok_and(|found| !found.is_file()) {
+            return Err(damage::no_file(&path));
+        }
+        // What else is wrong with it, SQLite finds out.
         let until = Until(Arc::new(Mutex::new(until)));
-        let mut connected = connect(&path, &until);
+        let connect = || match exposed {
+            false => open_file(&file, OpenFlags::SQLITE_OPEN_CREATE)
+                .and_then(|connection| prepare(connection, &until)),
+            true => exposed::connect(dir, &until),
+        };
+        let mut connected = connect();
         let usable = matches!(&connected, Ok(c) if c.is_readonly(c"main") == Ok(false));
         // If it was not permitted, its maker may have put that right meanwhile.
-        if permit(&path) || !usable {
-            connected = connect(&path, &until);
+        if permit(&file) || !usable {
+            connected = connect();
         }
         match connected {
             Ok(connection) => Ok(Database {
@@ -261,14 +275,6 @@ impl From<Failure> for Cause {
     }
 }
 
-fn check_file(path: &Path) -> Result<(), Cause> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.is_file() => Err(damage::no_file(path)),
-        // What else is wrong with it, SQLite finds out.
-        _ => Ok(()),
-    }
-}
-
 /// SQLite makes the file as the umask has it, which may take rights from the owner. `true`: it did,
 /// and they are given back. A registry that holds something is as somebody wants it.
 fn permit(path: &Path) -> bool {
@@ -279,11 +285,13 @@ fn permit(path: &Path) -> bool {
     }) && fs::set_permissions(path, mode).is_ok()
 }
 
-fn connect(path: &Path, until: &Until) -> Sql<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags)?;
+/// Opens the file, and reads nothing of it.
+fn open_file(path: &Path, more: OpenFlags) -> Sql<Connection> {
+    let flags = more | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(path, flags)
+}
+
+fn prepare(mut connection: Connection, until: &Until) -> Sql<Connection> {
     let until = until.clone();
     connection.busy_handler(Some(move |count: i32| {
         if until.is_over() {
@@ -296,6 +304,64 @@ fn connect(path: &Path, until: &Until) -> Sql<Connection> {
     // journal mode stays what it is: an original may have chosen WAL, and is connected.
     connection.execute_batch("PRAGMA synchronous = OFF")?;
     Ok(connection)
+}
+
+/// A registry in a directory that another user may rename at any moment.
+///
+/// SQLite finds out what path an open directory has, and goes by that path from then on: for the
+/// registry once, for a journal each time. So here it makes no file: the registry is made before,
+/// and the journal is kept in memory. A process that is killed in the middle of a change, which is
+/// a few writes long, then leaves a damaged registry, which is an error that says what to do; a
+/// file in a directory of another user's choice would be worse.
+mod exposed {
+    use nix::sys::stat::{Mode, SFlag, mknodat};
+
+    use super::*;
+
+    pub(super) fn connect(dir: &OpenDir, until: &Until) -> Sql<Connection> {
+        // Only SQLite may open it. If it can't be made, it can't be opened, and SQLite says why.
+        let _ = mknodat(
+            dir,
+            REGISTRY,
+            SFlag::S_IFREG,
+            Mode::S_IRUSR | Mode::S_IWUSR,
+            0,
+        );
+        // Another thread that opens the same file at that moment would be taken for this one.
+        static OPENING: Mutex<()> = Mutex::new(());
+        let opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let before = times_open(dir);
+            let connection = open_file(&dir.at(REGISTRY), OpenFlags::empty())?;
+            // The path may have led elsewhere.
+            if times_open(dir) > before {
+                drop(opening);
+                let connection = prepare(connection, until)?;
+                // Where it is not possible, an original has the registry in WAL mode.
+                let _ = connection.execute_batch("PRAGMA journal_mode = MEMORY");
+                return Ok(connection);
+            }
+            if until.is_over() {
+                return Err(rusqlite::Error::InvalidPath(dir.shown_at(REGISTRY)));
+            }
+        }
+    }
+
+    /// How often this process has the registry open.
+    fn times_open(dir: &OpenDir) -> usize {
+        let Ok(held) = fs::symlink_metadata(dir.at(REGISTRY)) else {
+            return 0;
+        };
+        let same = |entry: io::Result<fs::DirEntry>| {
+            let there = fs::metadata(entry?.path())?;
+            Ok::<_, io::Error>((there.dev(), there.ino()) == (held.dev(), held.ino()))
+        };
+        fs::read_dir("/proc/self/fd").map_or(0, |open| {
+            open.filter_map(|entry| same(entry).ok())
+                .filter(|same| *same)
+                .count()
+        })
+    }
 }
 
 /// SQLite does not ask the busy handler everywhere: not when the journal mode changes, nor when

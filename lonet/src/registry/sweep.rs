@@ -1,21 +1,27 @@
 //! Removing networks that nobody uses any more: by the last one out, and, for what a SIGKILL left
 //! behind, by later joins.
 //!
-//! Only what carries the mark of a random network goes. Whoever removes a directory holds its
-//! presence lock alone, and moves it out of the way first: who comes by path meanwhile either
-//! finds nothing or finds the lock file at another place, and starts afresh.
+//! Only what carries the mark of a random network goes. What removes a directory holds its presence
+//! lock alone until that is done, and moves it out of the way first: who comes by name meanwhile
+//! either finds nothing or finds it at another place, and starts afresh. The owner of the base
+//! directory may rename what lies in it at any moment, so a name says nothing: all is judged, locked
+//! and emptied through the directory that is open.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use nix::unistd::geteuid;
 
+use super::base::rename_without_replacing;
 use super::directory::{MARK, PRESENCE};
 use super::flock::{self, Kind};
+use super::opened::OpenDir;
 use super::random;
 
 /// What is being removed has a name that no network can have.
@@ -26,12 +32,12 @@ const AT_MOST: usize = 8;
 const LOOKS: usize = 256;
 
 /// Removes a few dead random networks, on a thread of its own, unless this process is at it.
-pub(super) fn sweep_aside(base: &Path) {
+pub(super) fn sweep_aside(base: &Arc<OpenDir>) {
     static SWEEPING: AtomicBool = AtomicBool::new(false);
     if SWEEPING.swap(true, Ordering::Relaxed) {
         return;
     }
-    let base = base.to_owned();
+    let base = base.clone();
     let started = thread::Builder::new()
         .name("lonet-sweep".to_owned())
         .stack_size(128 * 1024)
@@ -46,88 +52,113 @@ pub(super) fn sweep_aside(base: &Path) {
 }
 
 /// Removes a few dead random networks. What can't be removed is left to others.
-pub(super) fn sweep(base: &Path) {
-    let Ok(entries) = fs::read_dir(base) else {
+pub(super) fn sweep(base: &OpenDir) {
+    let Ok(mut names) = base.names() else {
         return;
     };
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
     // Directories that stay must not hide the ones behind them for ever.
-    let begin = random::below(paths.len());
-    paths.rotate_left(begin);
-    paths
+    let begin = random::below(names.len());
+    names.rotate_left(begin);
+    names
         .iter()
         .take(LOOKS)
-        .filter(|path| remove_if_dead(path))
+        .filter(|name| remove_if_dead(base, name))
         .take(AT_MOST)
         .for_each(drop);
 }
 
-fn remove_if_dead(dir: &Path) -> bool {
-    let ours = fs::symlink_metadata(dir)
-        .is_ok_and(|found| found.is_dir() && found.uid() == geteuid().as_raw());
+fn remove_if_dead(base: &OpenDir, name: &OsStr) -> bool {
+    let Ok(dir) = base.open_in(name) else {
+        return false;
+    };
+    let ours = dir
+        .metadata()
+        .is_ok_and(|found| found.uid() == geteuid().as_raw());
     if !ours {
         return false;
     }
-    let put_aside = dir
-        .file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(GONE.as_bytes()));
-    if put_aside {
-        // Nobody can be in there: its remover was killed, or is at it, which does no harm.
-        return fs::remove_dir_all(dir).is_ok();
+    if !is_marked(&dir) {
+        // Its maker was killed before it could mark it, or is about to, and starts afresh; or its
+        // remover was killed at the end. Only what is empty can go this way.
+        let fresh = name
+            .to_str()
+            .is_some_and(|name| random::is_network_name(name) || name.starts_with(GONE));
+        return fresh && fs::remove_dir(base.at(name)).is_ok();
     }
-    if !is_marked(dir) {
-        // Its maker was killed before it could mark it, or is about to, and starts afresh. Only
-        // what is empty can go this way.
-        let fresh = dir
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(random::is_network_name);
-        return fresh && fs::remove_dir(dir).is_ok();
-    }
-    let lock = dir.join(PRESENCE);
-    let presence = match flock::open(&lock) {
-        // Its maker got no further than the mark. Where there is more, somebody may have removed
-        // the lock of those who live.
-        Err(error) if error.kind() == io::ErrorKind::NotFound && has_mark_only(dir) => {
-            flock::open_or_create(&lock)
+    let presence = match flock::open(&dir, PRESENCE) {
+        // Its maker got no further than the mark, or its remover did not. Where there is more,
+        // somebody may have removed the lock of those who live.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && has_mark_only(&dir) => {
+            flock::open_or_create(&dir, PRESENCE)
         }
         opened => opened,
     };
     let Ok(presence) = presence else {
         return false;
     };
-    remove_if_alone(dir, &presence)
+    remove_if_alone(base, name, &dir, &presence)
 }
 
-fn has_mark_only(dir: &Path) -> bool {
-    fs::read_dir(dir).is_ok_and(|mut entries| {
-        entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == MARK))
-    })
+fn has_mark_only(dir: &OpenDir) -> bool {
+    dir.names()
+        .is_ok_and(|names| names.iter().all(|name| name == MARK))
 }
 
 /// Whether the directory carries the mark of a random network.
-pub(super) fn is_marked(dir: &Path) -> bool {
-    fs::symlink_metadata(dir.join(MARK)).is_ok_and(|found| found.is_file())
+pub(super) fn is_marked(dir: &OpenDir) -> bool {
+    fs::symlink_metadata(dir.at(MARK)).is_ok_and(|found| found.is_file())
 }
 
-/// Removes a random network's directory if nobody else holds its presence lock, which is
-/// `presence`, open. In any case whatever lock `presence` held is given up.
-pub(super) fn remove_if_alone(dir: &Path, presence: &fs::File) -> bool {
+/// Removes a random network's directory, which is `dir`, and in the base directory has that name,
+/// if nobody else holds its presence lock, which is `presence`, open. In any case whatever lock
+/// `presence` held is given up.
+pub(super) fn remove_if_alone(
+    base: &OpenDir,
+    name: &OsStr,
+    dir: &OpenDir,
+    presence: &fs::File,
+) -> bool {
     let removed = flock::try_lock(presence, Kind::Exclusive).and_then(|alone| {
-        if !alone || !flock::is_at(presence, &dir.join(PRESENCE))? {
+        if !alone || !flock::is_at(presence, dir, PRESENCE)? || !dir.is_at(&base.at(name))? {
             return Ok(false);
         }
-        let Some(base) = dir.parent() else {
+        let gone = format!("{GONE}{}", random::word());
+        fs::rename(base.at(name), base.at(&gone))?;
+        if !dir.is_at(&base.at(&gone))? {
+            // The base's owner has just put it there in place of ours.
+            rename_without_replacing(&base.at(&gone), &base.at(name))?;
             return Ok(false);
-        };
-        let gone = base.join(format!("{GONE}{}", random::word()));
-        fs::rename(dir, &gone)?;
-        // From here on nobody finds it: those who wait for the lock may go on.
-        presence.unlock()?;
-        fs::remove_dir_all(&gone)?;
+        }
+        // From here on nobody finds it. Who has found it before waits for the lock.
+        empty(dir)?;
+        fs::remove_dir(base.at(&gone))?;
         Ok::<_, io::Error>(true)
     });
     // The explicit unlock matters: a child between fork and exec may hold the same open file.
     let _ = presence.unlock();
     removed.unwrap_or(false)
+}
+
+/// Removes what is in a directory that nobody else can change. What says that it may go goes last:
+/// if this is killed half way, others finish it.
+fn empty(dir: &OpenDir) -> io::Result<()> {
+    for name in dir.names()? {
+        if name != PRESENCE && name != MARK {
+            remove(&dir.at(name))?;
+        }
+    }
+    remove(&dir.at(PRESENCE))?;
+    remove(&dir.at(MARK))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(found) if found.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }

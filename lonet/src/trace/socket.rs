@@ -5,9 +5,10 @@
 //! collector is gone, tracing goes off and every operation goes on.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,11 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 
 use nix::errno::Errno;
+use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
 use nix::sys::socket::sockopt::SendTimeout;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, setsockopt, socket,
 };
 use nix::sys::time::{TimeVal, TimeValLike};
+use nix::unistd::geteuid;
 use tokio::sync::oneshot;
 
 use super::event::EventId;
@@ -315,10 +318,17 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
         _ => Err(error),
     };
     // A socket's address holds 108 bytes; the way through the descriptor is short.
-    let directory = match File::open(dir) {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(O_DIRECTORY | O_NOFOLLOW);
+    let directory = match options.open(dir) {
         Ok(directory) => directory,
         Err(error) => return absent(error),
     };
+    // Its path may lead elsewhere by now, if the directory that it lies in is another user's.
+    if directory.metadata()?.uid() != geteuid().as_raw() {
+        let what = format!("{} is another user's directory by now", dir.display());
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
+    }
     let path = format!("/proc/self/fd/{}/{SOCKET_NAME}", directory.as_raw_fd());
     let addr = UnixAddr::new(path.as_str())?;
     let fd = socket(

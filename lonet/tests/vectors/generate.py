@@ -162,12 +162,12 @@ def printed_cases():
     long = "α" * 64
     for network in ["lonetx", "lonet東京", "lonet" + "α" * 64, "lonet_-.9"]:
         for src, dst in [("β:1", "α:10"), ("a:65535", "b:1"), (long + ":65535", "東" * 42 + ":65535")]:
-            text = 'lonet "%s" dial "%s" "%s"\n' % (network, src, dst)
+            text = '> lonet "%s" dial "%s" "%s"\n' % (network, src, dst)
             cases.append({"kind": "dial", "network": network, "src": src, "dst": dst, **line(text)})
-            text = 'lonet "%s" connected "%s"\n' % (network, src)
+            text = '< lonet "%s" connected "%s"\n' % (network, src)
             cases.append({"kind": "connected", "network": network, "peer": src, **line(text)})
         for error in ["connection refused", "protocol error: network mismatch", 'say "hi" \\', "tab\tnul\0 del\x7f", "ünï\u2028 \u00a0😀"]:
-            text = 'lonet "%s" E %s\n' % (network, quote(error.encode()))
+            text = '< lonet "%s" E %s\n' % (network, quote(error.encode()))
             cases.append({"kind": "error", "network": network, "error": error, **line(text)})
     return cases
 
@@ -183,62 +183,65 @@ def request_cases():
     def no(refused, data, network="lonetx"):
         cases.append({"network": network, **line(data), "refused": refused})
 
-    good = 'lonet "lonetx" dial "β:1" "α:10"'
+    good = '> lonet "lonetx" dial "β:1" "α:10"'
     ok(good + "\n")
     ok(good)
     ok(good + "\r\n")
     ok(good + " \t \n")
-    ok('lonet  "lonetx"\tdial   "β:1" \t "α:10"\n')
-    ok("lonet `lonetx` dial `β:1` `α:10`\n")
-    ok(r'lonet "\x6c\157\u006e\U00000065tx" dial "\u03b2:1" "\xce\xb1:10"' + "\n")
-    ok('lonet "lonetx" dial "α:1" "α:1"\n', "α:1", "α:1")
-    ok('lonet "lonetx" dial "a:65535" "b:0"\n', "a:65535", "b:0")
-    ok('lonet "lonet東京" dial "東:1" "京:2"\n', "東:1", "京:2", "lonet東京")
-    ok('lonet "lonet" dial "a:1" "b:2"\n', "a:1", "b:2", "lonet")
+    ok('>  lonet  "lonetx"\tdial   "β:1" \t "α:10"\n')
+    ok("> lonet `lonetx` dial `β:1` `α:10`\n")
+    ok(r'> lonet "\x6c\157\u006e\U00000065tx" dial "\u03b2:1" "\xce\xb1:10"' + "\n")
+    ok('> lonet "lonetx" dial "α:1" "α:1"\n', "α:1", "α:1")
+    ok('> lonet "lonetx" dial "a:65535" "b:0"\n', "a:65535", "b:0")
+    ok('> lonet "lonet東京" dial "東:1" "京:2"\n', "東:1", "京:2", "lonet東京")
+    ok('> lonet "lonet" dial "a:1" "b:2"\n', "a:1", "b:2", "lonet")
     for size in (1000, 1023, 1024):
         ok(pad(good, size))
     ok(pad(good, 1024)[:-1])
-    full = 'lonet "lonetx" dial "%s:1" "b:2"' % (r"\U00000061" * 64)
+    full = '> lonet "lonetx" dial "%s:1" "b:2"' % (r"\U00000061" * 64)
     ok(pad(full, 1024), "a" * 64 + ":1", "b:2")
     for size in (1025, 1026, 2048):
         no(invalid, pad(good, size))
     no(invalid, pad(good, 1025)[:-1])
-    no(invalid, "lonet" + "x" * 1019)
-    no(invalid, "lonet" + "x" * 1018 + "\n")
+    no(invalid, "> lonet" + "x" * 1017)
+    no(invalid, "> lonet" + "x" * 1016 + "\n")
 
     # Another network: judged first, whatever the addresses are.
-    for name in ["lonety", "lonet", "x", "", "LONETX", "lonetx ", "lonetx\\x00", "lonetx\\xff"]:
-        no(mismatch, 'lonet "%s" dial "β:1" "α:10"\n' % name)
-        no(mismatch, 'lonet "%s" dial "β" "α"\n' % name)
+    for name in ["lonety", "lonet", "> lonetx", "x", "", "LONETX", "lonetx ", "lonetx\\x00", "lonetx\\xff"]:
+        no(mismatch, '> lonet "%s" dial "β:1" "α:10"\n' % name)
+        no(mismatch, '> lonet "%s" dial "β" "α"\n' % name)
 
     # Addresses: the source is judged before the destination.
     wrong = ["", ":", ":10", "α", "α:", "α:x", "α:-1", "α:+1", "α:01", "α:00", "α:65536", "α:100000", "α:1 ", " α:1", "α:1:2", "α::1", "α b:1",
              "_:1", ".:1", "..:1", ".a:1", "a/b:1", "../x:1", "a\\x00:1", "a\\n:1", "\\xff:1", "½:1", "²:1", "a\\u2028:1", "a😀:1", "α:１", "α:٣",
              "a\\\"b:1", "a`b:1", "x" * 65 + ":1", "東" * 43 + ":1"]
     for text in wrong:
-        no(src_bad, 'lonet "lonetx" dial "%s" "α:10"\n' % text)
-        no(dst_bad, 'lonet "lonetx" dial "β:1" "%s"\n' % text)
-        no(src_bad, 'lonet "lonetx" dial "%s" "%s"\n' % (text, text))
-    no(src_bad, 'lonet "lonetx" dial "β:0" "α:10"\n')
+        no(src_bad, '> lonet "lonetx" dial "%s" "α:10"\n' % text)
+        no(dst_bad, '> lonet "lonetx" dial "β:1" "%s"\n' % text)
+        no(src_bad, '> lonet "lonetx" dial "%s" "%s"\n' % (text, text))
+    no(src_bad, '> lonet "lonetx" dial "β:0" "α:10"\n')
 
     # No request at all.
-    for text in ["", "\n", " \n", "\r\n", "GET / HTTP/1.1\r\n", "lonet\n", "lonet \n", 'lonet "lonetx"\n', 'lonet "lonetx" dial\n',
-                 'lonet "lonetx" dial "β:1"\n', good + ' "γ:1"\n', good + " x\n", good + "\n\n", good + "\n" + good + "\n", "\n" + good + "\n",
-                 " " + good + "\n", "\t" + good + "\n", "\ufeff" + good + "\n", "LONET" + good[5:] + "\n", "lone" + good[5:] + "\n",
-                 'lonetx "lonetx" dial "β:1" "α:10"\n', 'lonet"lonetx" dial "β:1" "α:10"\n', 'lonet "lonetx"dial "β:1" "α:10"\n',
-                 'lonet "lonetx" dial"β:1" "α:10"\n', 'lonet "lonetx" dial "β:1""α:10"\n', 'lonet "lonetx" Dial "β:1" "α:10"\n',
-                 'lonet "lonetx" dialx "β:1" "α:10"\n', 'lonet "lonetx" connected "α:1"\n', 'lonet "lonetx" E "x"\n', 'lonet lonetx dial β:1 α:10\n',
-                 "lonet 'lonetx' dial 'β:1' 'α:10'\n", 'lonet "lonetx dial "β:1" "α:10"\n', 'lonet "lonetx" dial "β:1" "α:10\n',
-                 'lonet "lonetx" dial "β:1" "α:10\\"\n', 'lonet "lonetx" dial "β:1" "α:10\\q"\n', 'lonet "lonetx" dial "β:1" `α:10\n',
-                 'lonet "lonetx" dial "β\n:1" "α:10"\n', "lonet `lonetx\n` dial `β:1` `α:10`\n", 'lonet\u00a0"lonetx" dial "β:1" "α:10"\n',
-                 'lonet "lonetx" dial "β:1", "α:10"\n', 'lonet "lonetx" dial "\\ud800:1" "α:10"\n', good + "\0\n", good + "\v\n", "\0" * 40 + "\n"]:
+    for text in ["", "\n", " \n", "\r\n", "GET / HTTP/1.1\r\n", "> lonet\n", "> lonet \n", '> lonet "lonetx"\n', '> lonet "lonetx" dial\n',
+                 '> lonet "lonetx" dial "β:1"\n', good + ' "γ:1"\n', good + " x\n", good + "\n\n", good + "\n" + good + "\n", "\n" + good + "\n",
+                 " " + good + "\n", "\t" + good + "\n", "\ufeff" + good + "\n", "> LONET" + good[7:] + "\n", "> lone" + good[7:] + "\n",
+                 '> lonetx "lonetx" dial "β:1" "α:10"\n', '> lonet"lonetx" dial "β:1" "α:10"\n', '> lonet "lonetx"dial "β:1" "α:10"\n',
+                 '> lonet "lonetx" dial"β:1" "α:10"\n', '> lonet "lonetx" dial "β:1""α:10"\n', '> lonet "lonetx" Dial "β:1" "α:10"\n',
+                 '> lonet "lonetx" dialx "β:1" "α:10"\n', '> lonet "lonetx" connected "α:1"\n', '> lonet "lonetx" E "x"\n', '> lonet lonetx dial β:1 α:10\n',
+                 "> lonet 'lonetx' dial 'β:1' 'α:10'\n", '> lonet "lonetx dial "β:1" "α:10"\n', '> lonet "lonetx" dial "β:1" "α:10\n',
+                 '> lonet "lonetx" dial "β:1" "α:10\\"\n', '> lonet "lonetx" dial "β:1" "α:10\\q"\n', '> lonet "lonetx" dial "β:1" `α:10\n',
+                 '> lonet "lonetx" dial "β\n:1" "α:10"\n', "> lonet `lonetx\n` dial `β:1` `α:10`\n", '> lonet\u00a0"lonetx" dial "β:1" "α:10"\n',
+                 '> lonet "lonetx" dial "β:1", "α:10"\n', '> lonet "lonetx" dial "\\ud800:1" "α:10"\n', good + "\0\n", good + "\v\n", "\0" * 40 + "\n"]:
         no(invalid, text)
     for raw in [b"\xff\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\n", good.encode() + b"\xff\n"]:
         no(invalid, raw)
+    # The first two bytes are those of a request: no others, and not none.
+    for begun in ["", ">", ">>", ">> ", ">\t", ">\n", "<", "< ", " > ", "> > ", "\u2192 ", "\u203a ", "\uff1e ", "\x00 ", "= ", "# ", "$ "]:
+        no(invalid, begun + 'lonet "lonetx" dial "β:1" "α:10"\n')
     # Bytes that are no UTF-8 stand for U+FFFD each, which no name holds.
-    no(mismatch, b'lonet "lonetx\xff" dial "a:1" "b:2"\n')
-    no(src_bad, b'lonet "lonetx" dial "a\xff:1" "b:2"\n')
-    no(dst_bad, b'lonet "lonetx" dial "a:1" "b\xff:2"\n')
+    no(mismatch, b'> lonet "lonetx\xff" dial "a:1" "b:2"\n')
+    no(src_bad, b'> lonet "lonetx" dial "a\xff:1" "b:2"\n')
+    no(dst_bad, b'> lonet "lonetx" dial "a:1" "b\xff:2"\n')
     # Every prefix of a good line is refused.
     raw = (good + "\n").encode()
     for end in range(len(raw) - 2):
@@ -259,42 +262,46 @@ def reply_cases():
     def no(fails, data, network="lonetx"):
         cases.append({"network": network, **line(data), "fails": fails})
 
-    good = 'lonet "lonetx" connected "α:1"'
+    good = '< lonet "lonetx" connected "α:1"'
     peer(good + "\n")
     peer(good)
     peer(good + "\r\n")
-    peer("lonet `lonetx`  connected\t`α:1` \n")
-    peer(r'lonet "lone\164x" connected "\u03b1:1"' + "\n")
-    peer('lonet "lonet東京" connected "東:65535"\n', "東:65535", "lonet東京")
+    peer("<  lonet `lonetx`  connected\t`α:1` \n")
+    peer(r'< lonet "lone\164x" connected "\u03b1:1"' + "\n")
+    peer('< lonet "lonet東京" connected "東:65535"\n', "東:65535", "lonet東京")
     for size in (1023, 1024):
         peer(pad(good, size))
     for size in (1025, 1026, 4096):
         no(invalid, pad(good, size))
 
     refused = "connection refused"
-    error('lonet "lonetx" E "connection refused"\n', refused, refused)
-    error("lonet `lonetx` E `connection refused`\n", refused, refused)
-    error('lonet "lonetx" E "no such host"\n', "no such host", refused)
-    error('lonet "lonetx" E "dial lonetx β:1->α:10: no such host"\n', "dial lonetx β:1->α:10: no such host", refused)
-    error('lonet "lonetx" E "dial lonetx β:1->α:10: connection refused"\n', "dial lonetx β:1->α:10: connection refused", refused)
+    error('< lonet "lonetx" E "connection refused"\n', refused, refused)
+    error("< lonet `lonetx` E `connection refused`\n", refused, refused)
+    error('< lonet "lonetx" E "no such host"\n', "no such host", refused)
+    error('< lonet "lonetx" E "dial lonetx β:1->α:10: no such host"\n', "dial lonetx β:1->α:10: no such host", refused)
+    error('< lonet "lonetx" E "dial lonetx β:1->α:10: connection refused"\n', "dial lonetx β:1->α:10: connection refused", refused)
     for what in ["network mismatch", "invalid dial request", "src address invalid", "dst address invalid"]:
-        error('lonet "lonetx" E "protocol error: %s"\n' % what, "protocol error: " + what, "protocol error: " + what)
-    error('lonet "lonetx" E "out of cheese"\n', "out of cheese", "protocol error: out of cheese")
-    error('lonet "lonetx" E ""\n', "", "protocol error: ")
-    error(r'lonet "lonetx" E "say \"hi\""' + "\n", 'say "hi"', 'protocol error: say "hi"')
-    error(r'lonet "lonetx" E "two\nlines"' + "\n", "two\nlines", r'protocol error: "two\nlines"')
-    error(r'lonet "lonetx" E "\xff"' + "\n", "\ufffd", "protocol error: \ufffd")
+        error('< lonet "lonetx" E "protocol error: %s"\n' % what, "protocol error: " + what, "protocol error: " + what)
+    error('< lonet "lonetx" E "out of cheese"\n', "out of cheese", "protocol error: out of cheese")
+    error('< lonet "lonetx" E ""\n', "", "protocol error: refused without a reason")
+    error(r'< lonet "lonetx" E "say \"hi\""' + "\n", 'say "hi"', 'protocol error: say "hi"')
+    error(r'< lonet "lonetx" E "two\nlines"' + "\n", "two\nlines", r'protocol error: "two\nlines"')
+    error(r'< lonet "lonetx" E "\xff"' + "\n", "\ufffd", "protocol error: \ufffd")
 
-    for name in ["lonety", "", "lonet", "LONETX", "lonetx\\n"]:
-        no(mismatch, 'lonet "%s" connected "α:1"\n' % name)
-        no(mismatch, 'lonet "%s" E "connection refused"\n' % name)
+    for name in ["lonety", "", "lonet", "< lonetx", "LONETX", "lonetx\\n"]:
+        no(mismatch, '< lonet "%s" connected "α:1"\n' % name)
+        no(mismatch, '< lonet "%s" E "connection refused"\n' % name)
     for addr in ["", "α", ":1", "α:0", "α:65536", "_:1", "α:01", "a b:1", "a\\n:1", "\\xff:1", "../x:1"]:
-        no("protocol error: peer address invalid", 'lonet "lonetx" connected "%s"\n' % addr)
-    for text in ["", "\n", "lonet\n", 'lonet "lonetx"\n', 'lonet "lonetx" connected\n', 'lonet "lonetx" E\n', 'lonet "lonetx" e "x"\n',
-                 'lonet "lonetx" E x\n', 'lonet "lonetx" connected α:1\n', good + " x\n", good + ' "x"\n', good + "\nhello", good + "\n\n", " " + good + "\n",
-                 'lonet "lonetx" connectedx "α:1"\n', 'lonet "lonetx" connected"α:1"\n', 'lonet "lonetx" E"x"\n', 'lonet "lonetx" EE "x"\n',
-                 'lonet "lonetx" dial "β:1" "α:10"\n', "HTTP/1.1 400 Bad Request\r\n", "220 smtp.example ESMTP\r\n", "\0\n"]:
+        no("protocol error: peer address invalid", '< lonet "lonetx" connected "%s"\n' % addr)
+    for text in ["", "\n", "< lonet\n", '< lonet "lonetx"\n', '< lonet "lonetx" connected\n', '< lonet "lonetx" E\n', '< lonet "lonetx" e "x"\n',
+                 '< lonet "lonetx" E x\n', '< lonet "lonetx" connected α:1\n', good + " x\n", good + ' "x"\n', good + "\nhello", good + "\n\n", " " + good + "\n",
+                 '< lonet "lonetx" connectedx "α:1"\n', '< lonet "lonetx" connected"α:1"\n', '< lonet "lonetx" E"x"\n', '< lonet "lonetx" EE "x"\n',
+                 '< lonet "lonetx" dial "β:1" "α:10"\n', "HTTP/1.1 400 Bad Request\r\n", "220 smtp.example ESMTP\r\n", "\0\n"]:
         no(invalid, text)
+    # The first two bytes are those of a reply: no others, and not none.
+    for begun in ["", "<", "<<", "<< ", "<\t", "<\n", ">", "> ", " < ", "< < ", "\u2190 ", "\u2039 ", "\uff1c ", "\x00 ", "= "]:
+        no(invalid, begun + 'lonet "lonetx" connected "α:1"\n')
+        no(invalid, begun + 'lonet "lonetx" E "connection refused"\n')
     for raw in [b"\xff\xfe\n", b"\x15\x03\x03\x00\x02\x02\x46\n"]:
         no(invalid, raw)
     return cases

@@ -7,8 +7,8 @@ and writes nothing, and knows nothing of which addresses lead anywhere::
     < lonet "<network>" connected "<α:1>"
     < lonet "<network>" E "<error>"
 
-We print one blank between words. As the originals do, we read any run of blanks there and before
-the newline.
+The mark that opens a line, ``> `` or ``< ``, is part of it and counts towards its length. We print
+one blank between words. As the originals do, we read any run of blanks there and before the newline.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ INVALID_SRC = "protocol error: src address invalid"
 INVALID_DST = "protocol error: dst address invalid"
 CONNECTION_REFUSED = "connection refused"
 
+#: The first two bytes of a request, and of a reply.
+_REQUEST, _REPLY = b"> ", b"< "
+
 _BLANKS = b" \t\r"
 
 
@@ -43,7 +46,7 @@ class Request(NamedTuple):
     def line(self) -> bytes:
         """The line, newline included. Legal names never make it longer than a line may be."""
         network, src, dst = quote(self.network), quote(str(self.src)), quote(str(self.dst))
-        return f"lonet {network} dial {src} {dst}\n".encode()
+        return f"> lonet {network} dial {src} {dst}\n".encode()
 
 
 class Refusal(Exception):
@@ -57,8 +60,8 @@ class Refusal(Exception):
 def parse_request(line: bytes, network: str) -> Request:
     """Reads a request line, with or without its newline. The whole line is read before its parts
     are judged: the network first, then the source, then the destination."""
-    words = _Words(line)
     try:
+        words = _Words(line, _REQUEST)
         words.literal(b"lonet")
         named = words.quoted()
         words.literal(b"dial")
@@ -79,7 +82,7 @@ def parse_request(line: bytes, network: str) -> Request:
 
 def reply_connected(network: str, addr: Addr) -> bytes:
     """The line that tells the dialer its peer, newline included."""
-    return f"lonet {quote(network)} connected {quote(str(addr))}\n".encode()
+    return f"< lonet {quote(network)} connected {quote(str(addr))}\n".encode()
 
 
 def reply_error(network: str, text: str) -> bytes:
@@ -87,7 +90,7 @@ def reply_error(network: str, text: str) -> bytes:
     much as fits."""
     text = text[:MAX_LINE]
     while True:
-        line = f"lonet {quote(network)} E {quote(text)}\n".encode()
+        line = f"< lonet {quote(network)} E {quote(text)}\n".encode()
         if len(line) <= MAX_LINE or not text:
             return line
         text = text[:-1]
@@ -96,8 +99,8 @@ def reply_error(network: str, text: str) -> bytes:
 def parse_reply(line: bytes, network: str) -> Union[Addr, str]:
     """Reads a reply line: the accepting end's address, or the peer's words for why there is none.
     Raises :class:`ProtocolError` when it is no reply, or one of another network."""
-    words = _Words(line)
     try:
+        words = _Words(line, _REPLY)
         words.literal(b"lonet")
         named = words.quoted()
         connected = words.either(b"connected", b"E") == b"connected"
@@ -140,10 +143,12 @@ class _Malformed(Exception):
 class _Words:
     """What is left of a line, read word by word."""
 
-    def __init__(self, line: bytes) -> None:
-        self.rest = line[:-1] if line.endswith(b"\n") else line
-        self.first = True
-        self.legal = len(self.rest) < MAX_LINE and b"\n" not in self.rest
+    def __init__(self, line: bytes, mark: bytes) -> None:
+        text = line[:-1] if line.endswith(b"\n") else line
+        if len(text) >= MAX_LINE or b"\n" in text or not text.startswith(mark):
+            raise _Malformed
+        # From the mark's own blank on.
+        self.rest = text[1:]
 
     def either(self, *words: bytes) -> bytes:
         """Takes one of these words."""
@@ -176,11 +181,9 @@ class _Words:
 
     def _after_blanks(self) -> bytes:
         start = self.rest.lstrip(_BLANKS)
-        blank = len(start) < len(self.rest)
-        # A blank must come before every word but the first.
-        if not self.legal or blank == self.first:
+        # A blank must come before every word.
+        if len(start) == len(self.rest):
             raise _Malformed
-        self.first = False
         return start
 
 

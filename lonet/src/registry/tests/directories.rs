@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::{geteuid, mkfifo};
 
 use super::super::flock::{self, Kind};
+use super::super::opened::OpenDir;
 use super::super::{NetworkDir, sweep};
 use super::{Member, Tmp, entries};
 use crate::error::Cause;
@@ -265,10 +266,17 @@ fn a_sweep_removes_what_is_marked_and_dead() {
     fs::write(tmp.base().join("r-00000000000b/random"), "").unwrap();
     // A remover that was killed half way.
     fs::create_dir_all(tmp.base().join(".gone-abc/deep")).unwrap();
+    fs::write(tmp.base().join(".gone-abc/random"), "").unwrap();
+    fs::write(tmp.base().join(".gone-abc/here"), "").unwrap();
+    fs::create_dir(tmp.base().join(".gone-abd")).unwrap();
+    fs::write(tmp.base().join(".gone-abd/random"), "").unwrap();
+    fs::create_dir(tmp.base().join(".gone-abe")).unwrap();
     fs::write(tmp.base().join("file"), "").unwrap();
     symlink(live.path(), tmp.base().join("link")).unwrap();
 
-    sweep::sweep(&tmp.base());
+    for _ in 0..2 {
+        sweep::sweep(&OpenDir::open(&tmp.base()).unwrap());
+    }
     let mut expected = [
         "empty",
         "file",
@@ -298,7 +306,7 @@ fn a_sweep_leaves_links_and_what_belongs_to_others() {
         chown(tmp.base().join("r-000000000002"), Some(54321), None).unwrap();
         expected.push("r-000000000002");
     }
-    sweep::sweep(&tmp.base());
+    sweep::sweep(&OpenDir::open(&tmp.base()).unwrap());
     assert_eq!(entries(&tmp.base()), expected);
 }
 
@@ -308,7 +316,7 @@ fn what_is_kept_is_not_swept() {
     let dir = NetworkDir::random_in(&tmp.0).unwrap();
     let name = dir.name().to_owned();
     dir.keep().unwrap();
-    sweep::sweep(&tmp.base());
+    sweep::sweep(&OpenDir::open(&tmp.base()).unwrap());
     assert_eq!(entries(&tmp.base()), [name]);
 }
 
@@ -319,10 +327,10 @@ fn a_sweep_removes_a_few_at_a_time_and_in_the_end_all() {
     for i in 10..40 {
         leftover(&tmp, &format!("r-0000000000{i}"));
     }
-    sweep::sweep(&tmp.base());
+    sweep::sweep(&OpenDir::open(&tmp.base()).unwrap());
     assert_eq!(entries(&tmp.base()).len(), 1 + 30 - 8);
     for _ in 0..3 {
-        sweep::sweep(&tmp.base());
+        sweep::sweep(&OpenDir::open(&tmp.base()).unwrap());
     }
     assert_eq!(entries(&tmp.base()), ["named"]);
 }
@@ -337,7 +345,9 @@ fn joining_and_sweeping_at_once_is_safe() {
     thread::scope(|scope| {
         let sweeper = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                sweep::sweep(&tmp.base());
+                if let Ok(base) = OpenDir::open(&tmp.base()) {
+                    sweep::sweep(&base);
+                }
             }
         });
         let joiners: Vec<_> = (0..4)
@@ -382,7 +392,7 @@ fn who_waits_while_a_network_is_removed_makes_it_anew() {
     leftover(&tmp, "r-abcdefabcdef");
     let dir = tmp.base().join("r-abcdefabcdef");
     let presence = dir.join("here");
-    let remover = flock::open(&presence).unwrap();
+    let remover = flock::open(&OpenDir::open(&dir).unwrap(), "here").unwrap();
     assert!(flock::try_lock(&remover, Kind::Exclusive).unwrap());
     thread::scope(|scope| {
         let joiner = scope.spawn(|| tmp.join("r-abcdefabcdef"));

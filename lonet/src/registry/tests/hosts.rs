@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::super::directory::PATIENCE;
 use super::super::flock::{self, Kind};
+use super::super::opened::OpenDir;
 use super::super::{Liveness, Lookup, Registry};
 use super::{Member, Tmp, entries, nobody};
 use crate::error::Cause;
@@ -241,7 +242,8 @@ fn a_look_up_never_waits_for_a_writer() {
     assert_eq!(a.registry.try_lookup("α"), Some(Ok(Lookup::At(a.osladdr))));
 
     // Another of our own that is about to change something is no reason to wait at all.
-    let writer = flock::open_or_create(&tmp.base().join("x/writer")).unwrap();
+    let writer =
+        flock::open_or_create(&OpenDir::open(&tmp.base().join("x")).unwrap(), "writer").unwrap();
     assert!(flock::try_lock(&writer, Kind::Exclusive).unwrap());
     assert_eq!(a.registry.lookup("α"), Ok(Lookup::At(a.osladdr)));
 }

@@ -1,6 +1,7 @@
 //! Tests of the registry: what others leave behind, what they race for, what they wrote.
 
 mod directories;
+mod exposed;
 mod hosts;
 mod originals;
 
