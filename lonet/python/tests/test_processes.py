@@ -141,6 +141,52 @@ def test_a_fork_has_its_connections_but_not_the_network(
         net.new_host("α")
 
 
+def test_a_fork_while_threads_dial_returns_in_the_child(program: Any) -> None:
+    """Whatever lock they hold at that moment. A child has the package, too: it joins anew."""
+    rounds = 1000 if os.environ.get("LONET_FULL") == "1" else 100
+    child = program(
+        """
+        import lonet, os, signal, sys, threading
+        net = lonet.join("")
+        alpha, beta = net.new_host("α"), net.new_host("β")
+        listener = alpha.listen(":10")
+
+        def accept():
+            while True:
+                listener.accept().close()
+
+        def dial():
+            while True:
+                try:
+                    beta.dial("α:10").close()
+                except lonet.Error:
+                    pass
+
+        def join():
+            while True:
+                with lonet.join("x"):
+                    pass
+
+        for work in [accept, accept] + 8 * [dial] + [join]:
+            threading.Thread(target=work, daemon=True).start()
+        hung = 0
+        for round in range(int(sys.argv[1])):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                if round % 10 == 0:
+                    with lonet.join("") as own:
+                        own.new_host("γ").close()
+                os._exit(0)
+            hung += os.waitpid(child, 0)[1] != 0
+        print(hung, flush=True)
+        os._exit(0)
+        """,
+        str(rounds),
+    )
+    assert child.says() == "0"
+
+
 def test_a_fork_does_not_keep_its_parent_alive(program: Any) -> None:
     """The lease goes with the process that took it, whatever it has forked."""
     child = program(

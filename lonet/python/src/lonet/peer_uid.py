@@ -104,6 +104,11 @@ class PeerCheck:
                 self._netlink.close()
                 self._netlink = None
 
+    def forget(self) -> None:
+        """Closes what a fork has inherited, whoever holds the lock in the parent."""
+        self._lock = threading.Lock()
+        self.close()
+
     def _owner_of(self, local: SocketAddr, remote: SocketAddr, state: int) -> Owner:
         try:
             with self._lock:

@@ -12,12 +12,12 @@ import os
 import re
 import sqlite3
 import stat
-import threading
 import time
 from pathlib import Path
 from typing import Callable, Optional, TypeVar, Union
 
 from ..errors import Error, HostExists, RegistryError
+from ..lock import lock_of_the_process
 from ..peer_uid import SocketAddr
 from ..quote import debug
 from .opened import OpenDir
@@ -238,7 +238,7 @@ def _connect(path: str, uri: bool = False) -> sqlite3.Connection:
 
 
 #: Another thread that opens the same file at that moment would be taken for this one.
-_opening = threading.Lock()
+_opening = lock_of_the_process()
 
 
 def _connect_exposed(directory: OpenDir) -> sqlite3.Connection:

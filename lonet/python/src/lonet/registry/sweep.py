@@ -17,6 +17,7 @@ import shutil
 import stat
 import threading
 
+from ..lock import lock_of_the_process
 from . import flock, names
 from .opened import OpenDir
 
@@ -31,7 +32,7 @@ _GONE = ".gone-"
 _AT_MOST = 8
 _LOOKS = 256
 
-_sweeping = threading.Lock()
+_sweeping = lock_of_the_process()
 
 
 def sweep_aside(base: OpenDir) -> None:
