@@ -14,6 +14,9 @@ from ..errors import DirectoryError, Error, of_system
 from . import names
 from .opened import OpenDir
 
+#: What every user reads as who is not mapped into this user namespace; we may be one.
+_UNMAPPED = 65534
+
 #: Anybody may make an entry, only its owner remove it.
 _MODE = 0o1777
 
@@ -42,7 +45,8 @@ def prepare(tmp_dir: str) -> OpenDir:
 def is_anothers(base: OpenDir) -> bool:
     """Whether the base directory belongs to somebody else than us and root, who may at any moment
     rename what lies in it, or put something else in its place."""
-    return base.stat().st_uid not in (0, os.geteuid())
+    owner = base.stat().st_uid
+    return owner != 0 and (owner != os.geteuid() or owner == _UNMAPPED)
 
 
 def not_opened(path: str, shown: str, rule: str, error: OSError) -> Error:
