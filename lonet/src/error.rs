@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::addr::Addr;
+use crate::quote::is_print;
 
 /// The result of an operation on a lonet network.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -240,14 +241,14 @@ impl fmt::Display for Error {
     }
 }
 
-/// A network's name, as a literal if it holds what would move a cursor or end the line: any text may
-/// have been asked for.
+/// A network's name, as a literal if it holds what would move a cursor, turn text round, or end the
+/// line: any text may have been asked for.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Shown(name) = self;
-        if name.chars().any(char::is_control) {
+        if !name.chars().all(is_print) {
             write!(f, "{name:?}")
         } else {
             f.write_str(name)

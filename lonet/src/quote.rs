@@ -86,7 +86,7 @@ fn push_hex(quoted: &mut String, letter: char, value: u32, digits: u32) {
 
 /// Go's `unicode.IsPrint`: letters, marks, numbers, punctuation, symbols, and of the blanks only
 /// the ASCII one.
-fn is_print(c: char) -> bool {
+pub(crate) fn is_print(c: char) -> bool {
     use GeneralCategory as G;
     if c.is_ascii() {
         return matches!(c, ' '..='~');
@@ -243,11 +243,12 @@ pub fn unquote_text(text: &str) -> Result<(String, usize), (usize, String)> {
 }
 
 /// A word as a trace prints it: as it is, or quoted where the grammar would read something else
-/// into it: it begins with `$`, `_`, `#` or `"`, holds a quote or a control character, or has a
-/// wildcard or a variable after its `=`.
+/// into it: it begins with `$`, `_`, `#` or `"`, is `…`, holds a quote, or has a wildcard or a
+/// variable after its `=`; or where it holds what `%q` escapes, which a source file or a terminal
+/// may not show as it is.
 pub fn word(text: &str) -> Cow<'_, str> {
-    let special = |text: &str| text.starts_with(['$', '_', '#', '"']);
-    let held = |c: char| matches!(c, '"' | '`' | '\'') || c.is_control();
+    let special = |text: &str| text == "…" || text.starts_with(['$', '_', '#', '"']);
+    let held = |c: char| matches!(c, '"' | '`' | '\'' | '\\') || !is_print(c);
     let value = text.rsplit_once('=').map_or("", |(_, value)| value);
     if special(text) || value == "_" || value.starts_with('$') || text.chars().any(held) {
         Cow::Owned(quote(text))
@@ -316,8 +317,70 @@ mod tests {
             ("it's", "\"it's\""),
             ("a\u{1b}[0m", r#""a\x1b[0m""#),
             ("a\u{85}b", r#""a\u0085b""#),
+            ("…", "\"…\""),
+            ("x=_", "\"x=_\""),
+            ("x=$y", "\"x=$y\""),
         ] {
             assert_eq!(word(special), printed);
+        }
+    }
+
+    /// One of each general category, and what else a source file can't hold or does not show.
+    #[test]
+    fn words_are_quoted_where_a_source_file_would_hide_something() {
+        for (category, plain) in [
+            ("Lu", 'Ä'),
+            ("Ll", 'ä'),
+            ("Lt", 'ǅ'),
+            ("Lm", 'ʰ'),
+            ("Lo", 'א'),
+            ("Mn", '\u{301}'),
+            ("Mc", '\u{903}'),
+            ("Me", '\u{20dd}'),
+            ("Nd", '٣'),
+            ("Nl", 'Ⅷ'),
+            ("No", '½'),
+            ("Pc", '‿'),
+            ("Pd", '–'),
+            ("Ps", '('),
+            ("Pe", ')'),
+            ("Pi", '«'),
+            ("Pf", '»'),
+            ("Po", '…'),
+            ("Sm", '±'),
+            ("Sc", '€'),
+            ("Sk", '´'),
+            ("So", '😀'),
+        ]
+        .map(|(category, c)| (category, format!("a{c}b")))
+        {
+            assert_eq!(word(&plain), plain, "{category}");
+        }
+        for (category, text, printed) in [
+            ("Zs", "a\u{a0}b", r#""a\u00a0b""#),
+            ("Zs", "a\u{3000}b", r#""a\u3000b""#),
+            ("Zl", "a\u{2028}b", r#""a\u2028b""#),
+            ("Zp", "a\u{2029}b", r#""a\u2029b""#),
+            ("Cc", "a\u{7}b", r#""a\ab""#),
+            ("Cc", "a\u{7f}b", r#""a\x7fb""#),
+            (
+                "Cf: a bidirectional override",
+                "a\u{202e}b",
+                r#""a\u202eb""#,
+            ),
+            ("Cf: a bidirectional isolate", "a\u{2066}b", r#""a\u2066b""#),
+            ("Cf: a bidirectional mark", "a\u{200f}b", r#""a\u200fb""#),
+            ("Cf: a soft hyphen", "a\u{ad}b", r#""a\u00adb""#),
+            ("Cf: no space, no joiner", "a\u{200b}b", r#""a\u200bb""#),
+            ("Cf: a byte order mark", "\u{feff}ab", r#""\ufeffab""#),
+            ("Cf: a tag", "a\u{e0041}b", r#""a\U000e0041b""#),
+            ("Co", "a\u{e000}b", r#""a\ue000b""#),
+            ("Co", "a\u{10fffd}b", r#""a\U0010fffdb""#),
+            ("Cn", "a\u{378}b", r#""a\u0378b""#),
+            ("Cn: never a character", "a\u{ffff}b", r#""a\uffffb""#),
+            ("Po: what begins an escape", r"a\b", r#""a\\b""#),
+        ] {
+            assert_eq!(word(text), printed, "{category}");
         }
     }
 

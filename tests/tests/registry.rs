@@ -40,6 +40,7 @@ fn child() {
     match child::part().as_deref() {
         None => {}
         Some("member") => runtime().block_on(Member::default().play()),
+        Some("unmapped") => unmapped(),
         Some("victim") => runtime().block_on(victim()),
         Some(other) => panic!("no part is called {other}"),
     }
@@ -74,6 +75,14 @@ impl Member {
                 let net = self.net.as_ref().unwrap();
                 let opened = net.new_host(host).await?;
                 self.hosts.insert(host.to_owned(), opened);
+            }
+            ["accept", host] => {
+                let listener = self.hosts[host].listen(":10").await?;
+                tell("listening");
+                listener.accept().await?;
+            }
+            ["dial", host, to] => {
+                self.hosts[host].dial(to).await?;
             }
             ["close", host] => self.hosts.remove(host).unwrap().close().await?,
             ["leave"] => {
@@ -387,6 +396,52 @@ fn two_users_have_networks_side_by_side() {
     assert_eq!(ours.ask("join x α"), "ok");
     assert_eq!(fs::metadata(tmp.base()).unwrap().uid(), NOBODY);
     assert_eq!(fs::metadata(tmp.base()).unwrap().mode() & 0o7777, 0o1777);
+}
+
+/// Two processes in a user namespace into which no uid is mapped: all uids read as 65534 there.
+fn unmapped() {
+    let tmp = Tmp::new().unwrap();
+    let (mut alpha, mut beta) = (member(&tmp), member(&tmp));
+    assert_eq!(alpha.ask("join x α"), "ok");
+    assert_eq!(beta.ask("join x β"), "ok");
+    alpha.say("accept α");
+    assert_eq!(alpha.hear(), "listening");
+    assert_eq!(beta.ask("dial β α:10"), "ok");
+    assert_eq!(alpha.hear(), "ok");
+    // Before this process is killed, which kills none of its own.
+    drop((alpha, beta));
+    tell(&geteuid().to_string());
+    told();
+}
+
+#[test]
+fn processes_whose_uid_is_not_mapped_are_on_one_network() {
+    for ordinary in [false, true] {
+        let tmp = Tmp::new().unwrap();
+        let unshare = |program: &Path| {
+            let mut command = std::process::Command::new("unshare");
+            command.arg("-U").arg(program);
+            if ordinary && geteuid().is_root() {
+                command.uid(NOBODY - 1).gid(NOBODY - 1);
+            }
+            command
+        };
+        let works = unshare(Path::new("true")).status();
+        if !works.is_ok_and(|status| status.success()) {
+            println!("not shown: no user namespaces here");
+            return;
+        }
+        // Where this binary lies may be out of reach for another user.
+        let exe = tmp.path().join("exe");
+        fs::copy("/proc/self/exe", &exe).unwrap();
+        let part = child::command("unmapped");
+        let mut command = unshare(&exe);
+        command.args(part.get_args()).env("TMPDIR", tmp.path());
+        for (name, value) in part.get_envs() {
+            command.env(name, value.unwrap());
+        }
+        assert_eq!(Child::start(command).hear(), "65534");
+    }
 }
 
 /// A process that may do only what a file's mode lets it do.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import select
+import shutil
 import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any, Iterator
 
 import pytest
-from conftest import wait_for_callers
+from conftest import SOURCE, wait_for_callers
 
 import lonet
 from lonet import acceptor as acceptor_module
@@ -327,3 +332,60 @@ def test_whom_to_trust() -> None:
     assert [Trust(1000, None).includes(uid) for uid in (0, 1000, 1001, 65534)] == [True, True, False, False]
     assert not Trust(65534, 65534).includes(65534)
     assert Trust(0, 65534).includes(0)
+    assert Trust(65534, 65534).is_blind
+    assert not Trust(65534, None).is_blind and not Trust(1000, 65534).is_blind
+
+
+def test_where_everybody_reads_as_we_do_our_sockets_are_those_we_may_look_at() -> None:
+    check = PeerCheck()
+    check._trust = Trust(65534, 65534)
+    with socket.socket() as server:
+        server.bind(("127.1.2.3", 0))
+        server.listen()
+        assert check.listener(server.getsockname()) is Owner.TRUSTED
+    check.close()
+
+
+@pytest.mark.parametrize("user", ["this user", "an ordinary user"])
+def test_processes_whose_uid_is_not_mapped_are_on_one_network(user: str) -> None:
+    """As every process in a user namespace into which no uid is mapped."""
+    prefix = ["unshare", "-U"]
+    if user == "an ordinary user" and os.geteuid() == 0:
+        prefix[:0] = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+    pythons = [sys.executable, "/usr/bin/python3"]
+    reachable = [p for p in pythons if _works([*prefix, p, "-c", ""])]
+    if not reachable:
+        pytest.skip("no user namespaces here, or no Python that another user can reach")
+    code = """if True:
+        import os, subprocess, sys
+        import lonet
+        assert os.geteuid() == 65534
+        if len(sys.argv) > 1:
+            lonet.join("x").new_host("β").dial("α:10").close()
+            sys.exit()
+        host = lonet.join("x").new_host("α")
+        with host.listen(":10") as listener:
+            child = subprocess.Popen([sys.executable, "-B", __file__, "β"])
+            print(listener.accept(timeout=20).peer_addr, child.wait())
+    """
+    # Every directory on its way is open to all; that of the tests may not be.
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        os.chmod(directory, 0o1777)
+        source = shutil.copytree(SOURCE, directory + "/src")
+        program = Path(directory, "program.py")
+        program.write_text(code, "utf-8")
+        said = subprocess.run(
+            [*prefix, reachable[0], "-B", program],
+            env={**os.environ, "TMPDIR": directory, "PYTHONPATH": source},
+            check=True,
+            capture_output=True,
+            encoding="utf-8",
+        )
+    assert said.stdout == "β:1 0\n"
+
+
+def _works(command: list[str]) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False

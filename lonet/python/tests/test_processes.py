@@ -141,6 +141,53 @@ def test_a_fork_has_its_connections_but_not_the_network(
         net.new_host("α")
 
 
+def test_a_fork_while_threads_dial_returns_in_the_child(program: Any) -> None:
+    """Whatever lock of ours they hold at that moment."""
+    rounds = 1000 if os.environ.get("LONET_FULL") == "1" else 100
+    child = program(
+        """
+        import lonet, os, signal, sys, threading
+        net = lonet.join("")
+        alpha, beta = net.new_host("α"), net.new_host("β")
+        listener = alpha.listen(":10")
+        waiting = threading.Thread(target=listener.accept)
+        waiting.start()
+        ours = beta.dial("α:10")
+        waiting.join()
+
+        def accept():
+            while True:
+                listener.accept().close()
+
+        def dial():
+            while True:
+                try:
+                    beta.dial("α:10").close()
+                except lonet.Error:
+                    pass
+
+        for work in [accept, accept] + 8 * [dial]:
+            threading.Thread(target=work, daemon=True).start()
+        hung = 0
+        for round in range(int(sys.argv[1])):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                ours.close()
+                try:
+                    net.new_host("γ")
+                except lonet.NetworkDown:
+                    os._exit(0)
+                os._exit(1)
+            hung += os.waitpid(child, 0)[1] != 0
+        print(hung, flush=True)
+        os._exit(0)
+        """,
+        str(rounds),
+    )
+    assert child.says() == "0"
+
+
 def test_a_fork_does_not_keep_its_parent_alive(program: Any) -> None:
     """The lease goes with the process that took it, whatever it has forked."""
     child = program(

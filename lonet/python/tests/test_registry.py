@@ -15,6 +15,7 @@ from conftest import VECTORS
 
 import lonet
 from lonet.registry import Liveness, NetworkDir
+from lonet.registry.opened import OpenDir
 from lonet.registry.sweep import sweep
 
 ROOT = os.geteuid() == 0
@@ -249,10 +250,10 @@ def test_what_a_kill_left_is_swept(program: Any, tmp: Path) -> None:
     )
     path = tmp / "lonet" / child.says()
     with lonet.join("") as living:
-        sweep(str(tmp / "lonet"))
+        sweep(OpenDir.open(str(tmp / "lonet")))
         assert path.exists()
         child.kill()
-        sweep(str(tmp / "lonet"))
+        sweep(OpenDir.open(str(tmp / "lonet")))
         assert not path.exists()
         assert (tmp / "lonet" / living.name).exists()
         living.new_host("α")

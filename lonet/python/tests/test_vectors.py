@@ -132,5 +132,48 @@ def test_words_are_quoted_where_the_grammar_would_stumble() -> None:
         ("it's", '"it\'s"'),
         ("a\x1b[0m", r'"a\x1b[0m"'),
         ("a\x85b", r'"a\u0085b"'),
+        ("…", '"…"'),
+        ("x=_", '"x=_"'),
+        ("x=$y", '"x=$y"'),
     ]:
         assert word(special) == printed
+
+
+@pytest.mark.parametrize(
+    ("category", "char"),
+    [
+        *zip(
+            "Lu Ll Lt Lm Lo Mn Mc Me Nd Nl No Pc Pd Ps Pe Pi Pf Po Sm Sc Sk So".split(),
+            "Ä ä ǅ ʰ א \u0301 \u0903 \u20dd ٣ Ⅷ ½ ‿ – ( ) « » … ± € ´ 😀".split(" "),
+        )
+    ],
+)
+def test_words_are_plain_where_all_of_them_shows(category: str, char: str) -> None:
+    assert word(f"a{char}b") == f"a{char}b"
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("a\u00a0b", r'"a\u00a0b"'),  # Zs
+        ("a\u3000b", r'"a\u3000b"'),
+        ("a\u2028b", r'"a\u2028b"'),  # Zl
+        ("a\u2029b", r'"a\u2029b"'),  # Zp
+        ("a\x07b", r'"a\ab"'),  # Cc
+        ("a\x7fb", r'"a\x7fb"'),
+        ("a\u202eb", r'"a\u202eb"'),  # Cf: bidirectional override, isolate, mark
+        ("a\u2066b", r'"a\u2066b"'),
+        ("a\u200fb", r'"a\u200fb"'),
+        ("a\u00adb", r'"a\u00adb"'),  # Cf: soft hyphen, no space, byte order mark, tag
+        ("a\u200bb", r'"a\u200bb"'),
+        ("\ufeffab", r'"\ufeffab"'),
+        ("a\U000e0041b", r'"a\U000e0041b"'),
+        ("a\ue000b", r'"a\ue000b"'),  # Co
+        ("a\U0010fffdb", r'"a\U0010fffdb"'),
+        ("a\u0378b", r'"a\u0378b"'),  # Cn
+        ("a\uffffb", r'"a\uffffb"'),
+        (r"a\b", r'"a\\b"'),  # What begins an escape.
+    ],
+)
+def test_words_are_quoted_where_a_source_file_would_hide_something(text: str, printed: str) -> None:
+    assert word(text) == printed

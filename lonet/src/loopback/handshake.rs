@@ -17,7 +17,7 @@ use std::borrow::Cow;
 
 use crate::addr::Addr;
 use crate::error::Cause;
-use crate::quote::{quote, unquote};
+use crate::quote::{is_print, quote, unquote};
 
 /// The most bytes a line may have, its newline included.
 pub(crate) const MAX_LINE: usize = 1024;
@@ -163,8 +163,8 @@ pub(crate) fn cause_of_error_reply(text: &str) -> Cause {
         "" => "refused without a reason",
         what => what,
     };
-    // These are the peer's words: they must not move a terminal's cursor.
-    if what.chars().any(char::is_control) {
+    // These are the peer's words: they must not move a terminal's cursor, nor turn its text round.
+    if !what.chars().all(is_print) {
         Cause::Protocol(quote(what))
     } else {
         Cause::Protocol(what.to_owned())
@@ -374,6 +374,8 @@ mod tests {
     fn a_peer_cannot_write_to_the_terminal() {
         let cause = cause_of_error_reply("protocol error: \u{1b}[2J");
         assert_eq!(cause.to_string(), r#"protocol error: "\x1b[2J""#);
+        let cause = cause_of_error_reply("protocol error: \u{202e}x");
+        assert_eq!(cause.to_string(), r#"protocol error: "\u202ex""#);
     }
 
     fn addrs() -> impl Strategy<Value = Addr> {

@@ -9,7 +9,9 @@
 //!   it uid 0, or its maker's, so its uid means nothing. A dialer therefore learns who the acceptor
 //!   is only after its reply, and nothing at all if the acceptor has closed by then.
 //! - Uids are those of our user namespace. One that is not mapped into it reads as the overflow uid
-//!   (65534): real root, seen from inside; and everybody, if our own uid is not mapped either.
+//!   (65534): real root, seen from inside; and everybody, if our own uid is not mapped either. Then
+//!   a socket is ours if it is among the descriptors of a process that we may look into: the kernel
+//!   lets us do that with processes of our user only, and compares the real uids.
 
 use std::fs;
 use std::io;
@@ -94,7 +96,9 @@ impl PeerCheck {
         };
         match found {
             Ok(Some(found)) if found.state == pair.state && found.inode != 0 => {
-                if self.trust.includes(found.uid) {
+                let ours = self.trust.includes(found.uid)
+                    || self.trust.is_blind() && is_of_our_processes(found.inode);
+                if ours {
                     Owner::Trusted
                 } else {
                     Owner::Stranger
@@ -154,9 +158,37 @@ impl Trust {
         }
     }
 
+    /// Whether everybody reads as we do.
+    fn is_blind(self) -> bool {
+        Some(self.me) == self.overflow
+    }
+
     fn includes(self, uid: u32) -> bool {
         (uid == self.me || uid == 0) && Some(uid) != self.overflow
     }
+}
+
+/// Whether a process that we may look into has this socket. Slow: it looks through all of them.
+fn is_of_our_processes(inode: u32) -> bool {
+    let wanted = format!("socket:[{inode}]");
+    let is_wanted = |fd: io::Result<fs::DirEntry>| {
+        fd.and_then(|fd| fs::read_link(fd.path()))
+            .is_ok_and(|open| open.as_os_str() == wanted.as_str())
+    };
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return false;
+    };
+    processes
+        .flatten()
+        .filter(|process| {
+            process
+                .file_name()
+                .as_encoded_bytes()
+                .iter()
+                .all(u8::is_ascii_digit)
+        })
+        .filter_map(|process| fs::read_dir(process.path().join("fd")).ok())
+        .any(|fds| fds.into_iter().any(is_wanted))
 }
 
 /// A netlink socket for exact look-ups of TCP sockets.
@@ -388,7 +420,22 @@ mod tests {
             me: 65534,
             overflow: Some(65534),
         };
-        assert!(!unmapped.includes(65534));
+        assert!(!unmapped.includes(65534) && unmapped.is_blind());
+        assert!(!all_mapped.is_blind() && !in_namespace.is_blind());
+    }
+
+    #[test]
+    fn where_everybody_reads_as_we_do_our_sockets_are_those_we_may_look_at() {
+        for mut check in ways() {
+            check.trust = Trust {
+                me: 65534,
+                overflow: Some(65534),
+            };
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let osladdr = v4(listener.local_addr());
+            assert_eq!(check.listener(osladdr), Owner::Trusted);
+        }
+        assert!(!is_of_our_processes(0));
     }
 
     #[test]

@@ -35,8 +35,11 @@ pub(super) fn prepare(tmp: &Path) -> Result<OpenDir, Cause> {
 /// Whether the base directory belongs to somebody else than us and root, who may at any moment
 /// rename what lies in it, or put something else in its place.
 pub(super) fn is_anothers(base: &OpenDir) -> Result<bool, Cause> {
+    /// What every user reads as who is not mapped into this user namespace; we may be one.
+    const UNMAPPED: u32 = 65534;
+    let me = geteuid().as_raw();
     match base.metadata() {
-        Ok(found) => Ok(![0, geteuid().as_raw()].contains(&found.uid())),
+        Ok(found) => Ok(found.uid() != 0 && (found.uid() != me || me == UNMAPPED)),
         Err(error) => Err(failed("look at", base.shown(), &error)),
     }
 }

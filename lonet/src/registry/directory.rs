@@ -72,23 +72,23 @@ impl NetworkDir {
     /// As [`NetworkDir::open`], in this directory for temporary files, and without sweeping.
     pub(super) fn open_in(tmp: &Path, name: &str) -> Result<NetworkDir, Cause> {
         check_name(name)?;
-        let base = Arc::new(base::prepare(tmp)?);
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
+            let base = Arc::new(base::prepare(tmp)?);
             make(&base, name)?;
             // `None`: swept meanwhile.
             if let Some(dir) = NetworkDir::enter(&base, name)? {
                 return Ok(dir);
             }
         }
-        Err(unsteady(&base.shown_at(name)))
+        Err(unsteady(&tmp.join("lonet").join(name)))
     }
 
     /// As [`NetworkDir::random`], in this directory for temporary files, and without sweeping.
     pub(super) fn random_in(tmp: &Path) -> Result<NetworkDir, Cause> {
-        let base = Arc::new(base::prepare(tmp)?);
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
+            let base = Arc::new(base::prepare(tmp)?);
             let name = random::network_name();
             if make(&base, &name)?
                 && let Some(dir) = NetworkDir::enter(&base, &name)?
@@ -96,7 +96,7 @@ impl NetworkDir {
                 return Ok(dir);
             }
         }
-        Err(unsteady(base.shown()))
+        Err(unsteady(&tmp.join("lonet")))
     }
 
     fn enter(base: &Arc<OpenDir>, name: &str) -> Result<Option<NetworkDir>, Cause> {
@@ -235,12 +235,19 @@ fn make(base: &OpenDir, name: &str) -> Result<bool, Cause> {
     match DirBuilder::new().mode(0o700).create(base.at(name)) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(_) if !Path::new("/proc/self/fd").exists() => Err(Cause::Directory(format!(
+        // Where a rename can't be told to replace nothing, the base may have been replaced by
+        // another's while it was empty.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_proc_there() => Ok(false),
+        Err(_) if !is_proc_there() => Err(Cause::Directory(format!(
             "{} can't be reached without /proc, which is not mounted; mount it",
             base.shown_at(name).display()
         ))),
         Err(error) => Err(failed("make", &base.shown_at(name), &error)),
     }
+}
+
+fn is_proc_there() -> bool {
+    Path::new("/proc/self/fd").exists()
 }
 
 /// Marks the directory of a random network if nothing is in it. Says whether it is still there.

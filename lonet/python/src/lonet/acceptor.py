@@ -165,6 +165,7 @@ class Acceptor:
     def forget(self) -> None:
         """Closes what a fork has inherited. The thread was not."""
         self._stopping = True
+        self._peers.forget()
         self._release()
 
     def is_current(self) -> bool:

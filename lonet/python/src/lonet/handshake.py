@@ -13,12 +13,11 @@ one blank between words. As the originals do, we read any run of blanks there an
 
 from __future__ import annotations
 
-import unicodedata
 from typing import NamedTuple, Optional, Union
 
 from .addr import Addr
 from .errors import ConnectionRefused, Error, InvalidAddr, ProtocolError
-from .quote import QuoteError, quote, unquote
+from .quote import QuoteError, is_print, quote, unquote
 
 #: The most bytes a line may have, its newline included.
 MAX_LINE = 1024
@@ -130,8 +129,8 @@ def error_of_reply(text: str) -> Error:
     what = text[len(prefix) :] if text.startswith(prefix) else text
     if not what:
         what = "refused without a reason"
-    # These are the peer's words: they must not move a terminal's cursor.
-    if any(unicodedata.category(char) == "Cc" for char in what):
+    # These are the peer's words: they must not move a terminal's cursor, nor turn its text round.
+    if not all(map(is_print, what)):
         what = quote(what)
     return ProtocolError(what)
 

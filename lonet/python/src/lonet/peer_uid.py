@@ -2,6 +2,10 @@
 
 Owns the two ways to ask, a NETLINK_SOCK_DIAG lookup and ``/proc/net/tcp`` where that is missing.
 Decides who is let in; what follows from it is decided elsewhere.
+
+Where our own uid is not mapped into our user namespace, everybody reads as we do (65534). Then a
+socket is ours if it is among the descriptors of a process that we may look into: the kernel lets us do
+that with processes of our user only, and compares the real uids.
 """
 
 from __future__ import annotations
@@ -64,6 +68,11 @@ class Trust:
             return cls(os.geteuid(), None)
         return cls(os.geteuid(), int(_text_of("/proc/sys/kernel/overflowuid") or "65534"))
 
+    @property
+    def is_blind(self) -> bool:
+        """Whether everybody reads as we do."""
+        return self._me == self._overflow
+
     def includes(self, uid: int) -> bool:
         """Whether a process of this uid may come in."""
         return uid in (self._me, 0) and uid != self._overflow
@@ -104,6 +113,11 @@ class PeerCheck:
                 self._netlink.close()
                 self._netlink = None
 
+    def forget(self) -> None:
+        """Closes what a fork has inherited, whoever holds the lock in the parent."""
+        self._lock = threading.Lock()
+        self.close()
+
     def _owner_of(self, local: SocketAddr, remote: SocketAddr, state: int) -> Owner:
         try:
             with self._lock:
@@ -115,7 +129,10 @@ class PeerCheck:
             return Owner.UNKNOWN
         if found is None or found.state != state or found.inode == 0:
             return Owner.UNKNOWN
-        return Owner.TRUSTED if self._trust.includes(found.uid) else Owner.STRANGER
+        ours = self._trust.includes(found.uid) or (
+            self._trust.is_blind and is_of_our_processes(found.inode)
+        )
+        return Owner.TRUSTED if ours else Owner.STRANGER
 
     def _probe(self) -> None:
         """Looks a listener of our own up: where the kernel lacks the part that answers, it says
@@ -165,6 +182,23 @@ def from_proc(local: SocketAddr, remote: SocketAddr) -> Optional[Found]:
             if fields[1:3] == wanted:
                 return Found(int(fields[3], 16), int(fields[7]), int(fields[9]))
     return None
+
+
+def is_of_our_processes(inode: int) -> bool:
+    """Whether a process that we may look into has this socket. Slow: it looks through all of them."""
+    wanted = f"socket:[{inode}]"
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            fds = os.listdir(f"/proc/{process}/fd")
+        except OSError:
+            continue
+        for fd in fds:
+            try:
+                if os.readlink(f"/proc/{process}/fd/{fd}") == wanted:
+                    return True
+            except OSError:
+                pass
+    return False
 
 
 def _proc_form(addr: SocketAddr) -> str:

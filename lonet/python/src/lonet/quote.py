@@ -131,9 +131,12 @@ def _replace_invalid(data: bytes) -> bytes:
 
 def word(text: str) -> str:
     """A word as a trace prints it: as it is, or quoted where the grammar would read something else
-    into it."""
-    special = text[:1] in ("$", "_", "#", '"') and text != ""
-    if special or any(c in "\"`'" or unicodedata.category(c) == "Cc" for c in text):
+    into it, or where it holds what ``%q`` escapes, which a source file or a terminal may not show as
+    it is."""
+    special = text == "…" or text.startswith(("$", "_", "#", '"'))
+    value = text.rpartition("=")[2] if "=" in text else ""
+    special = special or value == "_" or value.startswith("$")
+    if special or any(c in "\"`'\\" or not is_print(c) for c in text):
         return quote(text)
     return text
 

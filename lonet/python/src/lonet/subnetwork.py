@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import threading
 from typing import Optional
 
 from .errors import InvalidName
 from .host import Host
-from .lock import STATE
+from .lock import STATE, lock_of_the_process
 from .loopback import LoopbackNet
 from .virtnet import Keeper
 
@@ -79,10 +78,7 @@ def join(name: str) -> SubNetwork:
 
 
 _of_env: Optional[tuple[int, str, str, Host]] = None
-_finding = threading.Lock()
-os.register_at_fork(
-    before=_finding.acquire, after_in_parent=_finding.release, after_in_child=_finding.release
-)
+_finding = lock_of_the_process()
 
 
 def from_env() -> Host:

@@ -12,6 +12,10 @@ import stat
 
 from ..errors import DirectoryError, Error, of_system
 from . import names
+from .opened import OpenDir
+
+#: What every user reads as who is not mapped into this user namespace; we may be one.
+_UNMAPPED = 65534
 
 #: Anybody may make an entry, only its owner remove it.
 _MODE = 0o1777
@@ -23,38 +27,55 @@ def tmp() -> str:
     return os.path.abspath(os.environ.get("TMPDIR") or "/tmp")
 
 
-def prepare(tmp_dir: str) -> str:
+def prepare(tmp_dir: str) -> OpenDir:
     """The base directory in this directory for temporary files, made if it is not there."""
-    base = os.path.join(tmp_dir, "lonet")
+    path = os.path.join(tmp_dir, "lonet")
     while True:
         try:
-            found = os.lstat(base)
+            base = OpenDir.open(path)
         except FileNotFoundError:
-            _make(tmp_dir, base)
+            _make(tmp_dir, path)
         except OSError as error:
-            raise failed("look at", base, error) from error
+            raise not_opened(path, path, "it must be a directory", error) from error
         else:
-            _check(base, found)
+            _check(base)
             return base
 
 
-def _check(base: str, found: os.stat_result) -> None:
-    if stat.S_ISLNK(found.st_mode):
-        raise DirectoryError(f"{base} is a symbolic link; it must be a directory")
-    if not stat.S_ISDIR(found.st_mode):
-        raise DirectoryError(f"{base} is no directory")
+def is_anothers(base: OpenDir) -> bool:
+    """Whether the base directory belongs to somebody else than us and root, who may at any moment
+    rename what lies in it, or put something else in its place."""
+    owner = base.stat().st_uid
+    return owner != 0 and (owner != os.geteuid() or owner == _UNMAPPED)
+
+
+def not_opened(path: str, shown: str, rule: str, error: OSError) -> Error:
+    """Why the directory at ``path``, which users know as ``shown``, could not be opened."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return failed("open", shown, error)
+    if stat.S_ISLNK(mode):
+        return DirectoryError(f"{shown} is a symbolic link; {rule}")
+    if not stat.S_ISDIR(mode):
+        return DirectoryError(f"{shown} is no directory")
+    return failed("open", shown, error)
+
+
+def _check(base: OpenDir) -> None:
+    found = base.stat()
     mode = stat.S_IMODE(found.st_mode)
     if mode & _MODE == _MODE:
         return
     if found.st_uid != os.geteuid():
         raise DirectoryError(
-            f"{base} belongs to {user(found.st_uid)} and has mode {mode:04o}; its owner must make "
+            f"{base.shown} belongs to {user(found.st_uid)} and has mode {mode:04o}; its owner must make "
             f"it {_MODE:04o}, so that others can use it too"
         )
     try:
-        os.chmod(base, _MODE)
+        os.chmod(base.path, _MODE)
     except OSError as error:
-        raise failed("repair the mode of", base, error) from error
+        raise failed("repair the mode of", base.shown, error) from error
 
 
 def _make(tmp_dir: str, base: str) -> None:

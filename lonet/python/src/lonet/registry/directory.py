@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from contextlib import contextmanager
 from typing import Iterator, Optional
 
 from ..addr import check_name
 from ..errors import DirectoryError, RegistryError
 from . import base, flock, names, sweep
+from .opened import OpenDir
 
 #: The file that whoever changes the registry holds an exclusive lock of.
 WRITER = "writer"
-#: The registry. Only SQLite opens it.
-REGISTRY = "registry.db"
 
 #: How long a lock is waited for, in seconds. They are held for microseconds, unless the holder is
 #: stopped.
@@ -31,10 +31,14 @@ class NetworkDir:
     When the last one of a random network is closed, in whatever process, the directory goes.
     """
 
-    def __init__(self, name: str, path: str, presence: int) -> None:
+    def __init__(self, name: str, base_dir: OpenDir, opened: OpenDir, presence: int) -> None:
         #: The network's name, without the prefix.
         self.name = name
-        self.path = path
+        self._base = base_dir
+        #: The directory itself, whatever its path leads to.
+        self.opened = opened
+        #: Whether another user may rename it, or put something else in its place, at any moment.
+        self.is_exposed = base.is_anothers(base_dir)
         self._presence: Optional[int] = presence
 
     @classmethod
@@ -43,24 +47,35 @@ class NetworkDir:
         fresh one with a random unique name."""
         if name:
             check_name(name)
-        base_dir = base.prepare(base.tmp())
-        sweep.sweep_aside(base_dir)
+        deadline = time.monotonic() + _PATIENCE
         while True:
+            base_dir = base.prepare(base.tmp())
             chosen = name or names.network_name()
-            made = _make(os.path.join(base_dir, chosen))
-            if made or name:
+            if _make(base_dir, chosen) or name:
                 # `None`: swept meanwhile.
-                entered = cls._enter(os.path.join(base_dir, chosen), chosen, made)
+                entered = cls._enter(base_dir, chosen)
                 if entered is not None:
+                    sweep.sweep_aside(base_dir)
                     return entered
+            if time.monotonic() > deadline:
+                raise DirectoryError(
+                    f"{base_dir.shown_at(chosen)} was replaced again and again for {_PATIENCE} s; "
+                    "end what does that, or set TMPDIR to another directory"
+                )
 
     @classmethod
-    def _enter(cls, path: str, name: str, made: bool) -> Optional[NetworkDir]:
-        if not _check(path):
+    def _enter(cls, base_dir: OpenDir, name: str) -> Optional[NetworkDir]:
+        opened = _open_ours(base_dir, name)
+        if opened is None:
             return None
-        lock = os.path.join(path, sweep.PRESENCE)
+        lock = opened.shown_at(sweep.PRESENCE)
         try:
-            presence = flock.open_or_create(lock)
+            # First of all: what a SIGKILL leaves without the mark, nobody may remove. But only where
+            # there is nothing yet: it may be another network that was put in the place of ours.
+            if names.is_network_name(name) and not opened.names():
+                flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+                os.close(os.open(sweep.MARK, flags, 0o600, dir_fd=opened.fd))
+            presence = flock.open_or_create(opened, sweep.PRESENCE)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -69,23 +84,25 @@ class NetworkDir:
             if not flock.lock_within(presence, flock.SHARED, _PATIENCE):
                 raise _held(lock)
             # It may have been removed while we waited, and even made anew by somebody else.
-            if not flock.is_at(presence, lock):
+            if not opened.has(presence, sweep.PRESENCE) or not base_dir.has(opened.fd, name):
                 os.close(presence)
                 return None
-            if made and names.is_network_name(name):
-                mark = os.path.join(path, sweep.MARK)
-                os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except BaseException:
             os.close(presence)
             raise
-        return cls(name, path, presence)
+        return cls(name, base_dir, opened, presence)
+
+    @property
+    def path(self) -> str:
+        """The directory."""
+        return self.opened.shown
 
     @contextmanager
     def writer(self) -> Iterator[None]:
         """The right to change the registry, held meanwhile."""
-        path = os.path.join(self.path, WRITER)
+        path = self.opened.shown_at(WRITER)
         try:
-            fd = flock.open_or_create(path)
+            fd = flock.open_or_create(self.opened, WRITER)
         except OSError as error:
             raise base.failed("open", path, error) from error
         try:
@@ -103,8 +120,8 @@ class NetworkDir:
         presence, self._presence = self._presence, None
         if presence is None:
             return
-        if sweep.is_marked(self.path):
-            sweep.remove_if_alone(self.path, presence)
+        if sweep.is_marked(self.opened):
+            sweep.remove_if_alone(self._base, self.name, self.opened, presence)
         else:
             flock.unlock(presence)
         os.close(presence)
@@ -116,44 +133,44 @@ class NetworkDir:
             os.close(presence)
 
 
-def _make(path: str) -> bool:
+def _make(base_dir: OpenDir, name: str) -> bool:
     """Makes a network's directory. Says whether it was not there yet."""
     try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
+        os.mkdir(name, 0o700, dir_fd=base_dir.fd)
+    except (FileExistsError, FileNotFoundError):
+        # It is there; or the base, which was empty, was replaced by another's.
         return False
     except OSError as error:
-        raise base.failed("make", path, error) from error
+        raise base.failed("make", base_dir.shown_at(name), error) from error
     return True
 
 
-def _check(path: str) -> bool:
-    """Checks that a network's directory is ours alone. Says whether it is there."""
+def _open_ours(base_dir: OpenDir, name: str) -> Optional[OpenDir]:
+    """Opens a network's directory if it is ours alone. ``None``: it is not there."""
+    shown = base_dir.shown_at(name)
     try:
-        found = os.lstat(path)
+        opened = base_dir.open_in(name)
     except FileNotFoundError:
-        return False
+        return None
     except OSError as error:
-        raise base.failed("look at", path, error) from error
-    if stat.S_ISLNK(found.st_mode):
-        raise DirectoryError(f"{path} is a symbolic link; a network's directory must be none")
-    if not stat.S_ISDIR(found.st_mode):
-        raise DirectoryError(f"{path} is no directory")
+        rule = "a network's directory must be none"
+        raise base.not_opened(base_dir.at(name), shown, rule, error) from error
+    found = opened.stat()
     if found.st_uid != os.geteuid():
         owner, me = base.user(found.st_uid), base.user(os.geteuid())
         raise DirectoryError(
-            f"{path} belongs to {owner}; the directory of a network that {me} joins must be theirs"
+            f"{shown} belongs to {owner}; the directory of a network that {me} joins must be theirs"
         )
     mode = stat.S_IMODE(found.st_mode)
     if mode & 0o077:
-        raise DirectoryError(f"{path} is open to other users (mode {mode:04o}); it must be 0700")
+        raise DirectoryError(f"{shown} is open to other users (mode {mode:04o}); it must be 0700")
     if mode != 0o700:
         # Made under an umask that takes rights from the owner, or where groups are inherited.
         try:
-            os.chmod(path, 0o700)
+            os.chmod(opened.path, 0o700)
         except OSError as error:
-            raise base.failed("repair the mode of", path, error) from error
-    return True
+            raise base.failed("repair the mode of", shown, error) from error
+    return opened
 
 
 def _held(lock: str) -> RegistryError:

@@ -1,5 +1,5 @@
-"""Advisory locks on files, held by an open descriptor: taken within bounds, and re-checked against
-the path, because a file may be unlinked while one waits for it.
+"""Advisory locks on files, held by an open descriptor: taken within bounds, and re-checked
+against their name, because a file may be unlinked while one waits for it.
 
 Does not know what is locked, nor why.
 """
@@ -10,6 +10,8 @@ import fcntl
 import os
 import stat
 import time
+
+from .opened import OpenDir
 
 SHARED = fcntl.LOCK_SH
 EXCLUSIVE = fcntl.LOCK_EX
@@ -22,29 +24,30 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _MODE = 0o600
 
 
-def open_or_create(path: str) -> int:
-    """Opens a file that is only there to be locked, or makes it."""
-    fd = _open(path, _FLAGS | os.O_CREAT)
+def open_or_create(directory: OpenDir, name: str) -> int:
+    """Opens a file of this directory that is only there to be locked, or makes it."""
+    fd = _open(directory, name, _FLAGS | os.O_CREAT)
     if os.fstat(fd).st_mode & _MODE != _MODE:
         os.fchmod(fd, _MODE)
     return fd
 
 
-def open_existing(path: str) -> int:
+def open_existing(directory: OpenDir, name: str) -> int:
     """Opens a file that is only there to be locked."""
-    return _open(path, _FLAGS)
+    return _open(directory, name, _FLAGS)
 
 
-def _open(path: str, flags: int) -> int:
+def _open(directory: OpenDir, name: str, flags: int) -> int:
     try:
-        return os.open(path, flags, _MODE)
+        return os.open(name, flags, _MODE, dir_fd=directory.fd)
     except PermissionError:
         # Its maker has not put the mode right yet, or was killed before.
+        path = directory.at(name)
         found = os.lstat(path)
-        # By its path, which is safe: nobody else can put a link into the network's directory.
+        # By its name, which is safe: nobody else can put a link into the network's directory.
         if stat.S_ISREG(found.st_mode) and found.st_mode & _MODE != _MODE:
             os.chmod(path, _MODE)
-        return os.open(path, flags, _MODE)
+        return os.open(name, flags, _MODE, dir_fd=directory.fd)
 
 
 def try_lock(fd: int, kind: int) -> bool:
@@ -76,13 +79,3 @@ def lock_within(fd: int, kind: int, patience: float) -> bool:
 def unlock(fd: int) -> None:
     """Gives the lock up. Not left to the closing: a forked child may hold the same open file."""
     fcntl.flock(fd, fcntl.LOCK_UN)
-
-
-def is_at(fd: int, path: str) -> bool:
-    """Whether the path still leads to this open file."""
-    held = os.fstat(fd)
-    try:
-        there = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return (there.st_dev, there.st_ino) == (held.st_dev, held.st_ino)

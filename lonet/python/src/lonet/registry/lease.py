@@ -1,7 +1,7 @@
 """Who is alive: a subnetwork holds the lock of a file named after its OS address for as long as its
 process lives, and the kernel gives the lock up however that ends.
 
-A lease file is only ever unlinked by who holds its lock and has seen that the path still leads to
+A lease file is only ever unlinked by who holds its lock and has seen that its name still leads to
 it: otherwise two processes could each hold "the" lease. Knows no hosts.
 """
 
@@ -14,6 +14,7 @@ from typing import Optional
 
 from ..errors import RegistryError
 from . import base, flock
+from .opened import OpenDir
 
 #: How long a lease that is probed by others is tried for, in seconds; a probe takes a microsecond.
 _PATIENCE = 1
@@ -39,27 +40,29 @@ class Liveness(enum.Enum):
 class Lease:
     """The lease of the subnetwork at one OS address."""
 
-    def __init__(self, path: str, fd: int) -> None:
-        self._path = path
+    def __init__(self, directory: OpenDir, name: str, fd: int) -> None:
+        self._directory = directory
+        self._name = name
         self._fd: Optional[int] = fd
 
     @classmethod
-    def take(cls, directory: str, osladdr: str) -> Lease:
+    def take(cls, directory: OpenDir, osladdr: str) -> Lease:
         """Takes the lease of this address, which we listen at."""
-        path = _path_of(directory, osladdr)
+        name = _PREFIX + osladdr
+        path = directory.shown_at(name)
         while True:
             try:
-                fd = flock.open_or_create(path)
+                fd = flock.open_or_create(directory, name)
             except OSError as error:
                 raise base.failed("open", path, error) from error
             if not flock.lock_within(fd, flock.EXCLUSIVE, _PATIENCE):
                 os.close(fd)
                 raise RegistryError(
                     f"{path} is held by another process, although this one listens at {osladdr}: do"
-                    f" they share {directory} but not the kernel's network (containers)?"
+                    f" they share {directory.shown} but not the kernel's network (containers)?"
                 )
-            if flock.is_at(fd, path):
-                return cls(path, fd)
+            if directory.has(fd, name):
+                return cls(directory, name, fd)
             os.close(fd)
 
     def give_up(self, remove: bool) -> None:
@@ -68,7 +71,7 @@ class Lease:
         if fd is None:
             return
         if remove:
-            _remove_if_held(self._path, fd)
+            _remove_if_held(self._directory, self._name, fd)
         flock.unlock(fd)
         os.close(fd)
 
@@ -79,10 +82,10 @@ class Lease:
             os.close(fd)
 
 
-def probe(directory: str, osladdr: str) -> Liveness:
+def probe(directory: OpenDir, osladdr: str) -> Liveness:
     """Whether the subnetwork at this address lives."""
     try:
-        fd = flock.open_existing(_path_of(directory, osladdr))
+        fd = flock.open_existing(directory, _PREFIX + osladdr)
     except FileNotFoundError:
         return Liveness.UNLEASED
     except OSError:
@@ -99,11 +102,11 @@ def probe(directory: str, osladdr: str) -> Liveness:
         os.close(fd)
 
 
-def some_dead(directory: str) -> list[str]:
+def some_dead(directory: OpenDir) -> list[str]:
     """The addresses of leases that were left behind, of a few that are looked at: others each
     time, as those of the living must not hide the ones behind them for ever."""
     try:
-        files = [name for name in os.listdir(directory) if name.startswith(_PREFIX)]
+        files = [name for name in directory.names() if name.startswith(_PREFIX)]
     except OSError:
         return []
     looks = random.SystemRandom().sample(files, min(_LOOKS, len(files)))
@@ -111,16 +114,16 @@ def some_dead(directory: str) -> list[str]:
     return [osladdr for osladdr in leases if probe(directory, osladdr) is Liveness.DEAD]
 
 
-def remove_dead(directory: str, osladdr: str) -> None:
+def remove_dead(directory: OpenDir, osladdr: str) -> None:
     """Removes the file of a lease that was left behind. Nothing in the registry may need it."""
-    path = _path_of(directory, osladdr)
+    name = _PREFIX + osladdr
     try:
-        fd = flock.open_existing(path)
+        fd = flock.open_existing(directory, name)
     except OSError:
         return
     try:
         if flock.try_lock(fd, flock.EXCLUSIVE):
-            _remove_if_held(path, fd)
+            _remove_if_held(directory, name, fd)
             flock.unlock(fd)
     except OSError:
         pass  # If it stays, it says "dead", which is true.
@@ -128,13 +131,9 @@ def remove_dead(directory: str, osladdr: str) -> None:
         os.close(fd)
 
 
-def _remove_if_held(path: str, fd: int) -> None:
+def _remove_if_held(directory: OpenDir, name: str, fd: int) -> None:
     try:
-        if flock.is_at(fd, path):
-            os.unlink(path)
+        if directory.has(fd, name):
+            os.unlink(name, dir_fd=directory.fd)
     except OSError:
         pass  # If it stays, it says "dead", which is true.
-
-
-def _path_of(directory: str, osladdr: str) -> str:
-    return os.path.join(directory, f"{_PREFIX}{osladdr}")

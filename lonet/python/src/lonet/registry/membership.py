@@ -7,7 +7,6 @@ microseconds as a rule, but for seconds when a process of the network is stopped
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 import time
@@ -16,7 +15,7 @@ from typing import Optional, Union
 from ..errors import Error, NetworkDown
 from ..peer_uid import SocketAddr
 from . import lease
-from .directory import REGISTRY, NetworkDir
+from .directory import NetworkDir
 from .lease import Lease, Liveness
 from .sqlite import Database, Lookup, parse_osladdr
 
@@ -47,20 +46,21 @@ class Registry:
         self._leaving: set[str] = set()
         self._retrying = threading.Lock()
         self._database: Optional[Database]
-        left_behind = lease.some_dead(directory.path)
+        self._place = place = directory.opened
+        left_behind = lease.some_dead(place)
         # The lease of a dead process may have been left behind at this very address. From the
         # moment it is ours, that process's rows look alive; nobody may judge them until they are
         # gone, so all of this happens under the writer lock.
         with directory.writer():
-            database = Database(os.path.join(directory.path, REGISTRY), directory.name)
+            database = Database(place, directory.is_exposed, directory.name)
             try:
-                self._lease = Lease.take(directory.path, self._osladdr)
+                self._lease = Lease.take(place, self._osladdr)
                 try:
                     database.forget(self._osladdr)
                     # Nobody else would ever remove the lease of who was killed without a host.
                     for dead in filter(parse_osladdr, left_behind):
                         if not database.names(dead):
-                            lease.remove_dead(directory.path, dead)
+                            lease.remove_dead(place, dead)
                 except BaseException:
                     self._lease.give_up(remove=False)
                     raise
@@ -78,7 +78,7 @@ class Registry:
                 self._withdraw_leaving()
                 dead = self._open().announce(host, self._osladdr, self._is_alive)
             if dead is not None:
-                lease.remove_dead(self._directory.path, dead)
+                lease.remove_dead(self._place, dead)
 
     def withdraw(self, host: str) -> None:
         """Makes this host's name free again. If that can't be done now, it is tried again on a
@@ -131,7 +131,7 @@ class Registry:
 
     def alive(self, osladdr: SocketAddr) -> Liveness:
         """Whether the subnetwork at this OS address lives. Never waits."""
-        return lease.probe(self._directory.path, _text(osladdr))
+        return lease.probe(self._place, _text(osladdr))
 
     def close(self) -> None:
         """Forgets this subnetwork's hosts and gives its lease up. If the registry can't be

@@ -17,10 +17,15 @@ from pathlib import Path
 from typing import Callable, Optional, TypeVar, Union
 
 from ..errors import Error, HostExists, RegistryError
+from ..lock import lock_of_the_process
 from ..peer_uid import SocketAddr
 from ..quote import debug
+from .opened import OpenDir
 
 _T = TypeVar("_T")
+
+#: The registry. Only SQLite opens it.
+REGISTRY = "registry.db"
 
 #: The version of the tables that are shared with the originals.
 _SCHEMA_VERSION = "lonet.1"
@@ -46,20 +51,26 @@ class Lookup(enum.Enum):
 class Database:
     """An open registry. Not to be used by two threads at once."""
 
-    def __init__(self, path: str, network: str) -> None:
-        """Opens the registry of the network of that name, and makes its tables if they are
-        missing. The caller holds the writer lock."""
-        self._path = path
-        _check_file(path)
+    def __init__(self, directory: OpenDir, exposed: bool, network: str) -> None:
+        """Opens the registry of the network of that name in its directory, and makes its tables if
+        they are missing. The caller holds the writer lock. ``exposed``: another user may at any
+        moment put something else in the directory's place."""
+        self._path = path = directory.shown_at(REGISTRY)
+        file = directory.at(REGISTRY)
+        _check_file(file, path)
+
+        def connect() -> sqlite3.Connection:
+            return _connect_exposed(directory) if exposed else _connect(file)
+
         try:
             try:
-                self._connection = _connect(path)
+                self._connection = connect()
             except sqlite3.OperationalError:
-                _permit(path)
-                self._connection = _connect(path)
-            if _permit(path):
+                _permit(file)
+                self._connection = connect()
+            if _permit(file):
                 self._connection.close()
-                self._connection = _connect(path)
+                self._connection = connect()
         except sqlite3.Error as error:
             raise _explained(path, error) from error
         try:
@@ -211,17 +222,72 @@ def parse_osladdr(text: str) -> Optional[SocketAddr]:
     return (ip, port) if legal else None
 
 
-def _check_file(path: str) -> None:
+def _check_file(file: str, path: str) -> None:
     try:
-        found = os.lstat(path)
+        found = os.lstat(file)
     except OSError:
         return  # What is wrong with it, SQLite finds out.
     if not stat.S_ISREG(found.st_mode):
         raise RegistryError(f"registry {path} is no regular file; remove it")
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+def _connect(path: str, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=uri
+    )
+
+
+#: Another thread that opens the same file at that moment would be taken for this one.
+_opening = lock_of_the_process()
+
+
+def _connect_exposed(directory: OpenDir) -> sqlite3.Connection:
+    """A registry in a directory that another user may rename at any moment.
+
+    SQLite finds out what path an open directory has, and goes by that path from then on: for the
+    registry once, for a journal each time. So here it makes no file: the registry is made before,
+    and the journal is kept in memory. A process that is killed in the middle of a change, which is
+    a few writes long, then leaves a damaged registry, which is an error that says what to do; a
+    file in a directory of another user's choice would be worse.
+    """
+    try:
+        # Only SQLite may open it. If it can't be made, it can't be opened, and SQLite says why.
+        os.mknod(REGISTRY, stat.S_IFREG | 0o600, dir_fd=directory.fd)
+    except OSError:
+        pass
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        with _opening:
+            before = _times_open(directory)
+            connection = _connect(f"file:{directory.at(REGISTRY)}?mode=rw", uri=True)
+            # The path may have led elsewhere.
+            if _times_open(directory) > before:
+                break
+        connection.close()
+        if time.monotonic() > deadline:
+            raise sqlite3.OperationalError("unable to open it: its path leads elsewhere")
+    try:
+        connection.execute("PRAGMA journal_mode = MEMORY").close()
+    except sqlite3.Error:
+        pass  # An original has the registry in WAL mode.
+    return connection
+
+
+def _times_open(directory: OpenDir) -> int:
+    """How often this process has the registry open."""
+
+    def identity(path: str) -> Optional[tuple[int, int]]:
+        try:
+            found = os.stat(path)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    held = identity(directory.at(REGISTRY))
+    if held is None:
+        return 0
+    fds = os.listdir("/proc/self/fd")
+    return sum(identity(f"/proc/self/fd/{fd}") == held for fd in fds)
 
 
 def _permit(path: str) -> bool:

@@ -6,14 +6,13 @@ Records are numbered under the lock under which the port changes, and written on
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from contextlib import contextmanager
 from typing import Any, Iterator, Optional
 
 from ..addr import Addr
-from ..lock import STATE
+from ..lock import STATE, lock_of_the_process
 from .task import Task, Tasks
 from .wire import TraceSocket, encode, wants_data
 
@@ -22,7 +21,7 @@ class Reporter:
     """Numbers the records of one process on one network."""
 
     _open: weakref.WeakValueDictionary[str, Reporter] = weakref.WeakValueDictionary()
-    _opening = threading.Lock()
+    _opening = lock_of_the_process()
 
     def __init__(self, wire: TraceSocket, data: bool = False) -> None:
         self.wire = wire

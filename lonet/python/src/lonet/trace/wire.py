@@ -6,6 +6,7 @@ operation goes on. After a fork the child opens a connection of its own.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -110,9 +111,13 @@ class TraceSocket:
 def _dial(directory: str) -> Optional[socket.socket]:
     # A socket's address holds 108 bytes; the way through the descriptor is short.
     try:
-        held = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+        held = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     except FileNotFoundError:
         return None
+    # Its path may lead elsewhere by now, if the directory that it lies in is another user's.
+    if os.fstat(held).st_uid != os.geteuid():
+        os.close(held)
+        raise PermissionError(errno.EACCES, "it is another user's directory by now", directory)
     connection = _Socket(socket.AF_UNIX)
     try:
         # A connect waits for room in the listener's queue, and has no bound but this one.
