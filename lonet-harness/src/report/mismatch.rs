@@ -38,6 +38,7 @@ pub struct Surroundings {
 pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
+        advice: mismatch.advice(),
         diverged: mismatch.diverged(),
         around,
         text: String::new(),
@@ -54,6 +55,7 @@ enum Paint {
 
 struct Page<'a> {
     parts: &'a Parts,
+    advice: Option<&'a Advice>,
     diverged: Option<lonet::trace::EventId>,
     around: &'a Surroundings,
     text: String,
@@ -363,7 +365,7 @@ impl Page<'_> {
         if self.parts.mode == Mode::Some {
             return;
         }
-        match &self.parts.advice {
+        match self.advice {
             Some(Advice::Ask) => self.line(
                 "\nto take what happened for what is expected, run the test with UPDATE_EXPECT=1",
             ),

@@ -43,7 +43,7 @@ pub(crate) fn difference(
     of: &Expectation,
     deepest: &[u32],
     complete: bool,
-) -> Vec<Difference> {
+) -> (Vec<Difference>, usize) {
     let mut repair = Repair {
         lines: (0..of.lines.len()).collect(),
         out: Vec::new(),
@@ -60,7 +60,7 @@ pub(crate) fn difference(
             .min_by_key(|tried| (Reverse(tried.reach(of)), tried.changes(trace, of)));
         repair = best.expect("a line can always be left out");
     }
-    Weaver::new(trace, of, &repair).weave(repair.reach(of))
+    (Weaver::new(trace, of, &repair).weave(repair.reach(of)), 0)
 }
 
 /// Part of the expectation that holds of part of the events.
