@@ -324,7 +324,12 @@ impl Page<'_> {
             self.line(&line);
         }
         let differ = left_out.iter().filter(|line| changed(line)).count();
-        if differ > 0 {
+        if self.parts.not_compared > 0 {
+            self.line(&format!(
+                "      … the other {} lines and events were not compared: too much differs",
+                left_out.len() + self.parts.not_compared
+            ));
+        } else if differ > 0 {
             let place = match self.around.artifacts {
                 Some(_) => "; all that happened is in trace.txt, among the artifacts",
                 None => "",

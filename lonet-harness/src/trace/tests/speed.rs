@@ -1,12 +1,16 @@
 //! What a rejected expectation costs: finding out that it does not hold, and the page. Time is this
 //! thread's own, so that other programs' work is not in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::{World, ping_pong};
+use lonet::trace::{Record, What};
+
+use super::ping_pong;
 use crate::trace::Trace;
+use crate::trace::happened::graph::{Graph, Process};
 
 fn cpu_time() -> Duration {
     let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
@@ -21,42 +25,102 @@ fn took(work: impl FnOnce()) -> Duration {
     cpu_time() - start
 }
 
-/// Two processes that know nothing of each other, with `n` marks each.
-fn marks(n: usize, text: impl Fn(usize) -> String) -> Trace {
-    let mut w = World::new();
-    for host in ["a", "b"] {
-        let task = w.spawn(host);
-        for i in 0..n {
-            w.mark(task, &text(i));
-        }
-        w.join(task);
+fn addr(host: &str, port: u16) -> lonet::Addr {
+    format!("{host}:{port}").parse().expect("a legal address")
+}
+
+fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
+    let n = process.records.len() as u64 + 1;
+    process.records.push(Record {
+        n,
+        t: n,
+        k: Some(1),
+        u: false,
+        r: r.iter().map(|&credit| credit.into()).collect(),
+        l: Vec::new(),
+        e,
+    });
+    n
+}
+
+fn process(pid: u32) -> Process {
+    Process {
+        pid,
+        node: None,
+        records: Vec::new(),
     }
-    w.trace()
+}
+
+fn mark(host: &str, text: String) -> What {
+    What::Mark {
+        h: host.to_owned(),
+        x: text,
+    }
+}
+
+/// Two processes that know nothing of each other, with `n` marks each, each after the one before.
+fn marks(n: usize) -> Trace {
+    let processes = ["a", "b"].map(|host| {
+        let mut one = process(1);
+        for i in 0..n {
+            push(&mut one, &[], mark(host, format!("step {i}")));
+        }
+        one
+    });
+    Trace::whole(Arc::new(Graph::build(processes.into())))
 }
 
 /// So many clients, one after the other, of one server: seven events each.
 fn clients(n: usize) -> Trace {
-    let mut w = World::new();
-    let server = w.spawn("s");
-    let listener = w.listen(server, 10);
-    let listening = w.latest(server);
-    w.until(super::TEST, listening);
-    let client = w.spawn("c");
-    for _ in 0..n {
-        let dial = w.dial(client, "s:10");
-        let end = w.accept(server, listener, dial);
-        let conn = w.connect(client, dial);
-        w.mark(client, "sends");
-        w.write(client, conn, 4);
-        w.read(server, end, 4);
-        w.mark(server, "has read");
-        w.close(client, conn);
-        w.read(server, end, 0);
-        w.close(server, end);
+    let (mut server, mut client) = (process(1), process(2));
+    let (at, auto) = (addr("s", 10), false);
+    push(
+        &mut server,
+        &[],
+        What::Listen {
+            a: at.clone(),
+            s: 1,
+            auto,
+        },
+    );
+    for turn in 0..n {
+        let (s, key) = (turn as u64 + 2, format!("#{turn}"));
+        let (a, p) = (addr("c", 1), addr("s", 1));
+        let dial = What::Dial {
+            a: a.clone(),
+            p: at.clone(),
+        };
+        let d = push(&mut client, &[], dial);
+        push(&mut client, &[], What::Link { d, c: key.clone() });
+        let accept = What::Accept {
+            a: p.clone(),
+            p: a.clone(),
+            l: 1,
+            s,
+            c: key.clone(),
+        };
+        push(&mut server, &[], accept);
+        let connect = What::Connect {
+            a: a.clone(),
+            p: p.clone(),
+            d,
+            s,
+            c: key,
+        };
+        push(&mut client, &[], connect);
+        push(&mut client, &[], mark("c", "sends".to_owned()));
+        push(&mut client, &[], What::Note { s, w: 0 });
+        push(&mut server, &[(s, 1, 4)], mark("s", "has read".to_owned()));
+        let close = |a: &lonet::Addr, p: &lonet::Addr, w| What::Close {
+            a: a.clone(),
+            p: Some(p.clone()),
+            s,
+            w,
+        };
+        push(&mut client, &[], close(&a, &p, 4));
+        push(&mut server, &[(s, 5, 4)], close(&p, &a, 0));
     }
-    w.join(client);
-    w.join(server);
-    w.trace()
+    Trace::whole(Arc::new(Graph::build(vec![server, client])))
 }
 
 /// The ways in which an expectation of the events may be wrong, each with its name.
@@ -99,6 +163,16 @@ fn wrong(trace: &Trace) -> Vec<(&'static str, String)> {
         .flat_map(|pair| pair.iter().rev().cloned())
         .collect();
     let opened: Vec<String> = lines.iter().map(open).collect();
+    let any_host = |lines: &[String]| {
+        let lines = lines.iter().map(|line| {
+            let (host, rest) = line.split_once(' ').expect("a host and a verb");
+            match host.contains(':') {
+                true => line.clone(),
+                false => format!("$h{} {rest}", host.len()),
+            }
+        });
+        lines.collect::<Vec<_>>()
+    };
     let anything = |lines: &[String]| lines.iter().map(open).collect::<Vec<_>>();
     vec![
         ("halves", halves(&lines).join("\n")),
@@ -117,34 +191,28 @@ fn wrong(trace: &Trace) -> Vec<(&'static str, String)> {
         ("many extra", extra.join("\n")),
         ("many extra, wildcards", anything(&extra).join("\n")),
         ("twice", [lines.clone(), lines.clone()].concat().join("\n")),
+        ("any host", any_host(&halves(&lines)).join("\n")),
+        ("any host, any order", any_host(&reversed).join("\n")),
         ("none of it", "a mark never\n".repeat(n)),
     ]
 }
 
-fn traces(n: usize) -> [(&'static str, Trace); 3] {
-    [
-        ("equal marks", marks(n / 2, |_| "x".to_owned())),
-        ("marks", marks(n / 2, |i| format!("step {i}"))),
-        ("clients", clients(n / 7)),
-    ]
+fn traces(n: usize) -> [(&'static str, Trace); 2] {
+    [("marks", marks(n / 2)), ("clients", clients(n / 7))]
 }
 
 /// Whatever is wrong with it: what a reader waits for is bounded.
 #[test]
 fn a_mismatch_of_5000_events_is_told_within_two_seconds() {
     let mut slow = Vec::new();
-    for (what, trace) in traces(std::env::var("N").map_or(5000, |n| n.parse().unwrap())) {
+    for (what, trace) in traces(5000) {
         for (how, text) in wrong(&trace) {
-            let mut check = Duration::ZERO;
+            // Some of it holds: where processes know nothing of each other.
             let whole = took(|| {
-                let start = cpu_time();
-                let checked = trace.check(text.as_str());
-                check = cpu_time() - start;
-                if let Err(mismatch) = checked {
+                if let Err(mismatch) = trace.check(text.as_str()) {
                     assert!(!mismatch.to_string().is_empty());
                 }
             });
-            println!("{what}, {how}: {check:?} {whole:?}");
             if whole > Duration::from_secs(2) {
                 slow.push(format!("{what}, {how}: {whole:?}"));
             }
@@ -162,5 +230,5 @@ fn a_rejected_check_costs_no_page() {
     let text = lines[1..].join("\n");
     let check = || took(|| assert!(trace.check(text.as_str()).is_err()));
     let fastest = (0..20).map(|_| check()).min();
-    assert!({println!("{fastest:?}"); fastest} < Some(Duration::from_millis(2)), "{fastest:?}");
+    assert!(fastest < Some(Duration::from_millis(2)), "{fastest:?}");
 }
