@@ -16,6 +16,8 @@ use nix::time::{ClockId, clock_gettime};
 const ROUNDS: usize = 5;
 /// Servers and clients, half of each.
 const PROCESSES: usize = 8;
+/// The sizes of the traces whose mismatches are told.
+const MISMATCHES: [usize; 4] = [10, 100, 1000, 5000];
 /// Events of one connection: dial, accept, connect, two marks, two closes.
 const EVENTS: usize = 7;
 
@@ -182,6 +184,43 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
+/// What a rejected check takes, and what its page does: a line is missing, or the lines stand in
+/// the opposite order.
+fn mismatches() {
+    println!(
+        "mismatches, ms:\n{:>9} {:>18} {:>10} {:>10} {:>8}",
+        "events", "", "check", "page", "growth"
+    );
+    for how in ["a line is missing", "in reverse"] {
+        let mut before: Option<f64> = None;
+        for events in MISMATCHES {
+            let rounds = (0..ROUNDS).map(|_| {
+                let graph = Graph::build(execution(events.max(EVENTS * PROCESSES / 2), true));
+                let trace = Trace::whole(Arc::new(graph));
+                let mut lines: Vec<String> =
+                    trace.events().iter().map(ToString::to_string).collect();
+                match how {
+                    "in reverse" => lines.reverse(),
+                    _ => drop(lines.remove(lines.len() / 2)),
+                }
+                let text = lines.join("\n");
+                let (checked, check) = timed(|| trace.check(text.as_str()));
+                let mismatch = checked.expect_err("it must not hold");
+                let (_, page) = timed(|| mismatch.to_string());
+                [check, page].map(|took| took.as_secs_f64() * 1000.0)
+            });
+            let rounds: Vec<[f64; 2]> = rounds.collect();
+            let [check, page] =
+                [0, 1].map(|part| median(rounds.iter().map(|round| round[part]).collect()));
+            print!("{events:>9} {how:>18} {check:>10.2} {page:>10.2}");
+            match before.replace(check + page) {
+                Some(before) => println!("    ×{:.1}", (check + page) / before),
+                None => println!(),
+            }
+        }
+    }
+}
+
 fn main() {
     let sizes = sizes();
     let largest = *sizes.iter().max().expect("there are usual ones");
@@ -217,4 +256,5 @@ fn main() {
             }
         }
     }
+    mismatches();
 }

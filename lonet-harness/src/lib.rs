@@ -62,7 +62,7 @@
 //! | `LONET_KEEP=1` | a test that passes leaves its artifacts and its network, too |
 //! | `LONET_ARTIFACTS=dir` | where artifacts are put, instead of `target/lonet` |
 //! | `LONET_DEBUG=α` | α's node waits for a debugger at its start; no deadline passes meanwhile |
-//! | `LONET_BACKTRACES=0` | a verdict asks no debugger where the processes are |
+//! | `LONET_BACKTRACES=10` | for how many seconds a verdict asks a debugger where the processes are (5); `0`: not at all |
 //! | `LONET_NAMESPACE=0` | does without a PID namespace; set-uid programs need that |
 //! | `UPDATE_EXPECT=1` | `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` are rewritten with what happened |
 //!

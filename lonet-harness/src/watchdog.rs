@@ -166,9 +166,13 @@ impl Watched {
     fn give_verdict(&self, reason: &Reason, report: &Report) {
         let Watched { test, scenario, .. } = self;
         let place = artifacts::place(test);
-        let what = format!("{test} failed: {}", reason.text());
         let adds = scenario.adds_artifacts();
-        let written = artifacts::write(&place, test, &what, false, report, None, adds).is_ok();
+        let became = artifacts::Became {
+            verdict: &verdict::page(test, reason, report, Some(&place)),
+            passed: false,
+            deadline: Some(report.at),
+        };
+        let written = artifacts::write(&place, test, &became, report, None, adds).is_ok();
         let place = written.then_some(place.as_path());
         say(&verdict::page(test, reason, report, place));
         for node in report.nodes.iter().filter(|node| node.ended.is_none()) {

@@ -9,17 +9,14 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-/// The variable that says, by `0`, that no backtraces are to be taken.
+/// The variable that says how many seconds backtraces may take; by `0`, that none are to be taken.
 const VARIABLE: &str = "LONET_BACKTRACES";
 
-/// How long all of them may take together.
+/// How long all of them may take together, unless the variable says so. Scaled as all deadlines.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long it may take to read what is in the pipes of a debugger that is gone.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-
-/// How many debuggers run at once: each reads all symbols of the binary.
-const AT_ONCE: usize = 4;
 
 /// How many frames of one process are worth a line in a page.
 const FRAMES: usize = 6;
@@ -36,30 +33,37 @@ pub(crate) enum Backtraces {
 }
 
 impl Backtraces {
-    /// Those of these processes, each with its host and its pid, in at most five seconds.
+    /// Those of these processes, each with its host and its pid; all at once, within one patience.
     pub(crate) fn take(processes: &[(String, u32)]) -> Backtraces {
-        let off = std::env::var_os(VARIABLE).is_some_and(|value| value == "0");
-        if off || processes.is_empty() {
+        let wanted = std::env::var(VARIABLE).unwrap_or_default();
+        let Some(patience) = patience(&wanted).filter(|_| !processes.is_empty()) else {
             return Backtraces::NotTaken;
-        }
-        let until = Instant::now() + PATIENCE;
+        };
+        let until = Instant::now() + crate::deadline::scaled(patience).unwrap_or(patience);
         let mut taken = Vec::new();
-        for some in processes.chunks(AT_ONCE) {
-            let mut running = Vec::new();
-            for (host, pid) in some {
-                match debugger(*pid) {
-                    Ok(child) => running.push((host, child)),
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                        return Backtraces::NoDebugger;
-                    }
-                    Err(error) => taken.push((host.clone(), Err(error.to_string()))),
+        let mut running = Vec::new();
+        for (host, pid) in processes {
+            match debugger(*pid) {
+                Ok(child) => running.push((host, child)),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    return Backtraces::NoDebugger;
                 }
+                Err(error) => taken.push((host.clone(), Err(error.to_string()))),
             }
-            for (host, child) in running {
-                taken.push((host.clone(), finish(child, until)));
-            }
+        }
+        for (host, child) in running {
+            taken.push((host.clone(), finish(child, until)));
         }
         Backtraces::Taken(taken)
+    }
+}
+
+/// How long they may take, as the variable says; nothing if none are wanted.
+fn patience(variable: &str) -> Option<Duration> {
+    match variable.trim().parse().map(Duration::try_from_secs_f64) {
+        Ok(Ok(Duration::ZERO)) => None,
+        Ok(Ok(seconds)) => Some(seconds),
+        _ => Some(PATIENCE),
     }
 }
 
@@ -164,6 +168,14 @@ fn is_users(place: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_variable_is_a_patience() {
+        assert_eq!(patience("0"), None);
+        assert_eq!(patience("2.5"), Some(Duration::from_millis(2500)));
+        assert_eq!(patience(""), Some(PATIENCE));
+        assert_eq!(patience("-1"), Some(PATIENCE));
+    }
 
     #[test]
     fn the_users_frames_are_told_from_all_others() {

@@ -16,7 +16,7 @@ use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
 use crate::report::{doing, html};
 use crate::trace::happened::graph::Graph;
-use crate::trace::{EventId, Mismatch, Trace};
+use crate::trace::{Event, EventId, Mismatch, Trace, columns};
 
 /// Where the artifacts of that test of this binary belong.
 pub(crate) fn place(test: &str) -> PathBuf {
@@ -25,7 +25,33 @@ pub(crate) fn place(test: &str) -> PathBuf {
         Some(root) if !root.is_empty() => PathBuf::from(root),
         _ => target(&exe).join("lonet"),
     };
-    root.join(binary(&exe)).join(test.replace("::", "__"))
+    root.join(binary(&exe)).join(directory(test))
+}
+
+/// A file's name has at most so many bytes.
+const LONGEST_NAME: usize = 255;
+
+/// The test's name as a directory's: one that is too long ends in a hash of the whole.
+fn directory(test: &str) -> String {
+    let name = test.replace("::", "__");
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    // FNV-1a: the same for every build, so that the next run finds it.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mut end = LONGEST_NAME - 17;
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}-{hash:016x}", &name[..end])
+}
+
+/// Removes what an earlier run of a test that has passed now left there.
+pub(crate) fn clear(place: &Path) {
+    // What can't be removed does not fail a test that passed.
+    let _ = remove(place);
 }
 
 /// Cargo's target directory.
@@ -58,7 +84,8 @@ fn binary(exe: &Path) -> String {
 
 /// An expected trace that did not hold.
 pub(crate) struct Refused {
-    page: String,
+    /// Without colours.
+    pub(crate) page: String,
     expected: String,
     diverged: Option<EventId>,
     /// What the assertion looked at.
@@ -86,8 +113,19 @@ pub(crate) fn make(place: &Path) -> io::Result<()> {
     fs::create_dir_all(place)
 }
 
-/// Writes all there is to say of a test: `message` is what became of it, `passed` in a word. With
-/// `adds`, the place holds what the test has put there.
+/// What became of a test.
+pub(crate) struct Became<'a> {
+    /// The whole verdict, without colours.
+    pub(crate) verdict: &'a str,
+    pub(crate) passed: bool,
+    /// When its deadline passed, if it did (CLOCK_MONOTONIC in nanoseconds).
+    pub(crate) deadline: Option<u64>,
+}
+
+/// What parts a hang from what stopping its processes causes.
+const TEARDOWN: &str = "deadline: what follows is teardown";
+
+/// Writes all there is to say of a test. With `adds`, the place holds what the test has put there.
 ///
 /// # Errors
 ///
@@ -95,8 +133,7 @@ pub(crate) fn make(place: &Path) -> io::Result<()> {
 pub(crate) fn write(
     place: &Path,
     test: &str,
-    message: &str,
-    passed: bool,
+    became: &Became<'_>,
     report: &Report,
     refused: Option<&Refused>,
     adds: bool,
@@ -111,10 +148,9 @@ pub(crate) fn write(
     }
     fs::create_dir_all(&logs)?;
     let whole = Trace::whole(Arc::new(Graph::build(report.records.clone())));
-    fs::write(
-        place.join("trace.txt"),
-        whole.clone().with_lifecycle().to_string(),
-    )?;
+    let all = whole.clone().with_lifecycle();
+    fs::write(place.join("trace.txt"), text(&all, became.deadline))?;
+    fs::write(place.join("verdict.txt"), became.verdict.trim_start())?;
     fs::write(place.join("trace.jsonl"), whole.to_jsonl())?;
     fs::write(place.join("processes.txt"), processes(report))?;
     for node in &report.nodes {
@@ -134,20 +170,27 @@ pub(crate) fn write(
     }
     // The page shows what the assertion looked at, or else everything.
     let trace = refused.map_or(&whole, |refused| &refused.trace);
-    let drawing = trace.drawing();
+    let mut drawing = trace.drawing();
+    let teardown = became
+        .deadline
+        .and_then(|deadline| drawing.parted(deadline));
+    // Those that did nothing, too.
+    let hosts: Vec<&str> = report.nodes.iter().map(|node| node.host.as_str()).collect();
     let logs: Vec<(String, String)> = doing::whose(&report.nodes)
         .zip(&report.nodes)
         .map(|(whose, node)| (whose, node.log.clone()))
         .collect();
     let page = html::Page {
         test,
-        message: refused.map_or(message, |refused| &refused.page),
-        passed,
+        message: became.verdict.trim(),
+        passed: became.passed,
         events: &drawing.events,
         causes: &drawing.causes,
         diverged: refused.and_then(|refused| refused.diverged),
         expected: refused.map(|refused| refused.expected.as_str()),
         logs: &logs,
+        hosts: &hosts,
+        teardown: teardown.map(|place| (place, TEARDOWN)),
     };
     fs::write(place.join("report.html"), html::page(&page))?;
     Ok(())
@@ -158,6 +201,25 @@ fn remove(directory: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// All events, in canonical order; those after the deadline stand apart.
+fn text(trace: &Trace, deadline: Option<u64>) -> String {
+    let Some(deadline) = deadline else {
+        return trace.to_string();
+    };
+    let (before, after): (Vec<&Event>, Vec<&Event>) = trace
+        .events()
+        .iter()
+        .partition(|event| event.time_ns() <= deadline);
+    let words = |event: &Event| event.words().into_iter().map(Into::into).collect();
+    let mut lines: Vec<Result<Vec<String>, String>> =
+        before.into_iter().map(words).map(Ok).collect();
+    if !after.is_empty() {
+        lines.push(Err(format!("# {TEARDOWN}")));
+    }
+    lines.extend(after.into_iter().map(words).map(Ok));
+    columns::aligned(&lines)
 }
 
 fn processes(report: &Report) -> String {
@@ -188,6 +250,16 @@ fn processes(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_name_keeps_its_artifacts() {
+        assert_eq!(directory("a::b"), "a__b");
+        let fits = "α".repeat(127);
+        assert_eq!(directory(&fits), fits);
+        let (one, other) = ("α".repeat(128), format!("{}β", "α".repeat(127)));
+        assert!(directory(&one).len() <= 255);
+        assert_ne!(directory(&one), directory(&other));
+    }
 
     #[test]
     fn a_binary_is_known_by_its_name() {

@@ -2,16 +2,18 @@
 //!
 //! Owns when that is claimed: only where it is certain, as far as waits on the network tell. A process
 //! has many tasks, and one of them that goes on may free all others, so it is stuck only if each of
-//! its waits is for somebody who is. What it computes, or sleeps through, is not known here. What a
+//! its waits is for somebody who is, and if somebody owes it something: a server that reads the next
+//! request of a connection on which the client is to write next waits for nothing that it is owed,
+//! and may well be busy with another task. What it computes, or sleeps through, is not known here. What a
 //! process waits for is found out elsewhere, and worded by `doing`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use lonet::Addr;
-use lonet::trace::{Pending, Waits, What};
+use lonet::trace::{Pending, Record, Waits, What};
 
 use super::doing::Sockets;
-use crate::collector::query::{Report, TestReport};
+use crate::collector::query::Report;
 use crate::trace::happened::graph::Process;
 
 /// Hosts of which each waits for the next, and the last for the first, if there are such: those in
@@ -42,6 +44,8 @@ struct Living<'a> {
 enum Wait<'a> {
     /// Whoever plays the second host; the first is who waits.
     Peer(&'a str, &'a str),
+    /// This host, which owes nothing: the last to write on the connection was it.
+    Idle(&'a str),
     /// This process, by its end.
     End(u64),
     /// Whoever can dial.
@@ -54,7 +58,7 @@ fn living(report: &Report) -> Vec<Living<'_>> {
     let mut living = vec![Living {
         node: None,
         hosts: hosts(report.records.first(), None),
-        waits: Some(of_test(&report.test, report.records.first())),
+        waits: Some(of_test(report)),
     }];
     for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
         let records = report
@@ -65,7 +69,7 @@ fn living(report: &Report) -> Vec<Living<'_>> {
         living.push(Living {
             node: Some(node.process),
             hosts: hosts(records, Some(&node.host)),
-            waits: said.map(|said| of_network(&Sockets::of(records), said).collect()),
+            waits: said.map(|said| of_network(report, records, said)),
         });
     }
     for other in &report.others {
@@ -74,7 +78,7 @@ fn living(report: &Report) -> Vec<Living<'_>> {
         living.push(Living {
             node: None,
             hosts: hosts(records, other.host.as_deref()),
-            waits: said.map(|said| of_network(&Sockets::of(records), said).collect()),
+            waits: said.map(|said| of_network(report, records, said)),
         });
     }
     living
@@ -94,12 +98,13 @@ fn hosts<'a>(process: Option<&'a Process>, started: Option<&'a str>) -> BTreeSet
     hosts
 }
 
-fn of_test<'a>(test: &TestReport, records: Option<&'a Process>) -> Vec<Wait<'a>> {
+fn of_test(report: &Report) -> Vec<Wait<'_>> {
+    let test = &report.test;
     let (requests, of_hosts): (Vec<Pending>, Vec<Pending>) = test
         .pending
         .iter()
         .partition(|pending| pending.on == Waits::Other);
-    let mut waits: Vec<Wait<'a>> = of_network(&Sockets::of(records), &of_hosts).collect();
+    let mut waits = of_network(report, report.records.first(), &of_hosts);
     // The operations don't say what they ask for.
     if requests.len() == test.joins.len() {
         waits.extend(test.joins.iter().map(|&process| Wait::End(process)));
@@ -110,38 +115,79 @@ fn of_test<'a>(test: &TestReport, records: Option<&'a Process>) -> Vec<Wait<'a>>
 }
 
 fn of_network<'a>(
-    sockets: &Sockets<'a>,
+    report: &'a Report,
+    process: Option<&'a Process>,
     pending: &[Pending],
-) -> impl Iterator<Item = Wait<'a>> + use<'a> {
+) -> Vec<Wait<'a>> {
+    let sockets = Sockets::of(process);
     let wait = |(own, peer): (&'a Addr, &'a Addr)| Wait::Peer(own.host(), peer.host());
     let dials = sockets.dials.values().map(|&(own, peer, _)| (own, peer));
-    let dials: Vec<Wait<'a>> = dials.map(wait).collect();
-    let others = pending.iter().filter_map(|pending| match pending.on {
+    let mut waits: Vec<Wait<'a>> = dials.map(wait).collect();
+    waits.extend(pending.iter().filter_map(|pending| match pending.on {
         // The records tell of them.
         Waits::Dial => None,
         Waits::Read(s) | Waits::Write(s) => {
-            let end = sockets.ends.get(&s).copied();
-            Some(end.map_or(Wait::Unknown, wait))
+            let Some(&end) = sockets.ends.get(&s) else {
+                return Some(Wait::Unknown);
+            };
+            let reads = matches!(pending.on, Waits::Read(_));
+            let idle = reads && !process.is_none_or(|process| is_owed(report, process, s));
+            Some(if idle {
+                Wait::Idle(end.1.host())
+            } else {
+                wait(end)
+            })
         }
         Waits::Accept(_) => Some(Wait::Anybody),
         _ => Some(Wait::Unknown),
+    }));
+    waits
+}
+
+/// Whether whoever reads that socket is owed something: it wrote last on the connection, or nobody
+/// has written on it yet. A task notes its first write after it has learned something.
+fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
+    let key = |record: &'_ Record| match &record.e {
+        What::Accept { s, c, .. } | What::Connect { s, c, .. } => Some((*s, c.clone())),
+        _ => None,
+    };
+    let own = process.records.iter().filter_map(key);
+    let Some((_, connection)) = own.filter(|(s, _)| *s == socket).last() else {
+        return true;
+    };
+    let peers = report.records.iter().flat_map(|other| {
+        let ends = other.records.iter().filter_map(key);
+        ends.map(move |(s, c)| (other, s, c))
     });
-    let others: Vec<Wait<'a>> = others.collect();
-    dials.into_iter().chain(others)
+    let peers = peers.filter(|(other, s, c)| {
+        *c == connection && (!std::ptr::eq(*other, process) || *s != socket)
+    });
+    let theirs = peers.filter_map(|(other, s, _)| last_write(other, s)).max();
+    last_write(process, socket) >= theirs
+}
+
+/// When a process began, as far as its records tell, to write what it last wrote there.
+fn last_write(process: &Process, socket: u64) -> Option<u64> {
+    let writes = process.records.iter().filter(|record| match record.e {
+        What::Note { s, .. } | What::Send { s, .. } => s == socket,
+        _ => false,
+    });
+    writes.map(|record| record.t).max()
 }
 
 /// Those of which each waits for something, and for nobody but those: the most there are.
 fn stuck(living: Vec<Living<'_>>) -> Vec<Living<'_>> {
     let waits = |process: &Living| {
-        process
-            .waits
-            .as_ref()
-            .is_some_and(|waits| !waits.is_empty())
+        process.waits.as_ref().is_some_and(|waits| {
+            waits
+                .iter()
+                .any(|wait| matches!(wait, Wait::Peer(..) | Wait::End(_)))
+        })
     };
     let mut stuck: Vec<bool> = living.iter().map(waits).collect();
     loop {
         let by_stuck = |wait: &Wait| match *wait {
-            Wait::Peer(_, host) => {
+            Wait::Peer(_, host) | Wait::Idle(host) => {
                 let mut players = (0..living.len())
                     .filter(|&at| living[at].hosts.contains(host))
                     .peekable();
@@ -194,8 +240,6 @@ fn shortest<'a>(waits_for: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Option<Vec<
 
 #[cfg(test)]
 mod tests {
-    use lonet::trace::Record;
-
     use super::*;
     use crate::collector::query::{NodeReport, WaitsFor};
 
@@ -326,6 +370,48 @@ mod tests {
             on: Waits::Until,
         }]);
         assert_eq!(cycle(&report), None);
+    }
+
+    /// That process wrote on its first connection, which has this key, at that time.
+    fn writes(report: &mut Report, host: &str, key: &str, t: Option<u64>) {
+        let node = report.nodes.iter().find(|node| node.host == host).unwrap();
+        let node = Some(node.process);
+        let process = report.records.iter_mut().find(|p| p.node == node).unwrap();
+        for record in &mut process.records {
+            if let What::Accept { s: 0, c, .. } = &mut record.e {
+                key.clone_into(c);
+            }
+        }
+        let n = process.records.len() as u64 + 1;
+        let (k, u, r, l) = (None, false, Vec::new(), Vec::new());
+        let e = What::Note { s: 0, w: 0 };
+        process.records.extend(t.map(|t| Record {
+            n,
+            t,
+            k,
+            u,
+            r,
+            l,
+            e,
+        }));
+    }
+
+    #[test]
+    fn a_reader_that_owes_the_answer_is_in_no_cycle() {
+        let check = |of_alpha, of_beta, expected: Option<Vec<&str>>| {
+            let mut report = world();
+            node(&mut report, "α", &["β"], READS);
+            node(&mut report, "β", &["α"], READS);
+            writes(&mut report, "α", "one", of_alpha);
+            writes(&mut report, "β", "one", of_beta);
+            assert_eq!(cycle(&report), expected);
+        };
+        // The client has asked; the server, which reads the next request, has not answered.
+        check(Some(5), None, None);
+        check(Some(5), Some(3), None);
+        check(None, Some(3), None);
+        // Each waits for the other to begin.
+        check(None, None, Some(vec!["α", "β"]));
     }
 
     #[test]

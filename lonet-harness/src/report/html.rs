@@ -28,6 +28,10 @@ pub struct Page<'a> {
     pub diverged: Option<EventId>,
     /// The expected trace, if one was asserted.
     pub expected: Option<&'a str>,
+    /// Hosts that have a column though nothing may have happened there.
+    pub hosts: &'a [&'a str],
+    /// The place among the events before which a line stands that says so.
+    pub teardown: Option<(usize, &'a str)>,
     /// What each process printed, and which it is: its host, at least.
     pub logs: &'a [(String, String)],
 }
@@ -104,6 +108,15 @@ fn columns(page: &Page<'_>) -> (Vec<(String, usize)>, usize) {
         match widths.iter_mut().find(|(host, _)| *host == event.host()) {
             Some((_, widest)) => *widest = label.max(*widest),
             None => widths.push((event.host(), label.max(columns_of(event.host()) + 3))),
+        }
+    }
+    let peers = page.events.iter().filter_map(|event| event.peer());
+    let silent = peers
+        .map(lonet::Addr::host)
+        .chain(page.hosts.iter().copied());
+    for host in silent {
+        if !widths.iter().any(|(known, _)| *known == host) {
+            widths.push((host, columns_of(host) + 3));
         }
     }
     let mut left = 0;
@@ -198,7 +211,18 @@ fn diagram(out: &mut String, page: &Page<'_>) {
             label = escape(&label),
         );
     }
+    if let Some((row, text)) = page.teardown {
+        let y = (y(row) - ROW / 2).saturating_sub(1);
+        let _ = writeln!(
+            out,
+            "<g class=\"teardown\"><line x1=\"0\" y1=\"{y}\" x2=\"{width}\" y2=\"{y}\"/>\
+             <title>{text}</title></g>",
+        );
+    }
     out.push_str("</svg></div>\n");
+    if let Some((_, text)) = page.teardown {
+        let _ = writeln!(out, "<p class=\"hint\">The red line: {}.</p>", escape(text));
+    }
 }
 
 /// The class by which the style knows an event.
@@ -262,6 +286,7 @@ svg text{font:13px ui-monospace,monospace;fill:var(--ink)}svg .host{font-size:15
 .event text{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 .event tspan{fill:var(--bad);font-weight:600}
 .life{stroke:var(--line);stroke-width:2}.arrow{stroke:var(--arrow);stroke-width:1.2}marker path{fill:var(--arrow)}
+.teardown line{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:6 4}
 .event rect{fill:transparent}.event circle{fill:var(--net)}.mark circle{fill:var(--mark)}
 .fail circle,.fault circle{fill:var(--bad)}.fault text{fill:var(--bad);font-weight:600}
 .diverged rect{fill:none;stroke:var(--bad);stroke-width:2;rx:4}
@@ -301,6 +326,8 @@ mod tests {
             causes: &[],
             diverged: None,
             expected: None,
+            hosts: &[],
+            teardown: None,
             logs: &[],
         });
         let mut lines = text.lines();

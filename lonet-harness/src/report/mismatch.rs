@@ -38,6 +38,7 @@ pub struct Surroundings {
 pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
+        advice: mismatch.advice(),
         diverged: mismatch.diverged(),
         around,
         text: String::new(),
@@ -54,6 +55,7 @@ enum Paint {
 
 struct Page<'a> {
     parts: &'a Parts,
+    advice: Option<&'a Advice>,
     diverged: Option<lonet::trace::EventId>,
     around: &'a Surroundings,
     text: String,
@@ -322,7 +324,12 @@ impl Page<'_> {
             self.line(&line);
         }
         let differ = left_out.iter().filter(|line| changed(line)).count();
-        if differ > 0 {
+        if self.parts.not_compared > 0 {
+            self.line(&format!(
+                "      … the other {} lines and events were not compared: too much differs",
+                left_out.len() + self.parts.not_compared
+            ));
+        } else if differ > 0 {
             let place = match self.around.artifacts {
                 Some(_) => "; all that happened is in trace.txt, among the artifacts",
                 None => "",
@@ -363,7 +370,7 @@ impl Page<'_> {
         if self.parts.mode == Mode::Some {
             return;
         }
-        match &self.parts.advice {
+        match self.advice {
             Some(Advice::Ask) => self.line(
                 "\nto take what happened for what is expected, run the test with UPDATE_EXPECT=1",
             ),

@@ -108,8 +108,9 @@ where
     let reason = reason.or_else(|| of_others(&report));
     if reason.is_none() && !keeps {
         // It stays with what the test has put there; one that merely asked leaves nothing.
-        if adds {
-            let _ = std::fs::remove_dir(artifacts::place(test));
+        match adds {
+            true => drop(std::fs::remove_dir(artifacts::place(test))),
+            false => artifacts::clear(&artifacts::place(test)),
         }
         return Ok(());
     }
@@ -186,23 +187,33 @@ fn conclude(
     adds: bool,
 ) -> std::result::Result<(), Failed> {
     let place = artifacts::place(test);
-    let what_became = match &reason {
-        Some(reason) => format!("{test} failed: {}", reason.text()),
-        None => format!("{test} passed"),
-    };
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
-    let passed = reason.is_none();
-    let written = artifacts::write(
-        &place,
-        test,
-        &what_became,
-        passed,
-        report,
-        refused.as_ref(),
-        adds,
-    );
+    // A verdict is about the moment of the deadline, not about what the stopping made of it.
+    let (shown, deadline) = match &ended {
+        Ended::TimedOut(Some(then)) => (&**then, Some(then.at)),
+        _ => (report, None),
+    };
+    // In files nothing is coloured, and what was refused is told whole.
+    let whole = match (&reason, &refused) {
+        (None, _) => format!("{test} passed"),
+        (Some(Reason::Trace(_)), Some(refused)) => {
+            let plain = Reason::Trace(refused.page.clone());
+            verdict::page(test, &plain, shown, Some(&place))
+        }
+        (Some(reason), refused) => {
+            let page = refused.as_ref().map(|refused| refused.page.as_str());
+            let verdict = verdict::page(test, reason, shown, Some(&place));
+            format!("{}{verdict}", page.unwrap_or_default())
+        }
+    };
+    let became = artifacts::Became {
+        verdict: &whole,
+        passed: reason.is_none(),
+        deadline,
+    };
+    let written = artifacts::write(&place, test, &became, report, refused.as_ref(), adds);
     let lost = written.err().map(|error| {
         let place = place.display();
         format!("the artifacts can't be written to {place}: {error}\n")
@@ -212,11 +223,6 @@ fn conclude(
             eprint!("{lost}");
         }
         return Ok(());
-    };
-    // A verdict is about the moment of the deadline, not about what the stopping made of it.
-    let shown = match &ended {
-        Ended::TimedOut(Some(then)) => then,
-        _ => report,
     };
     let kept = lost.is_none().then_some(place.as_path());
     let mut page = verdict::page(test, &reason, shown, kept);

@@ -47,6 +47,29 @@ impl Trace {
     }
 }
 
+impl Drawing {
+    /// Moves what happened after that moment below all else; where it begins, if there is any. An
+    /// effect is never earlier than its cause.
+    pub(crate) fn parted(&mut self, moment: u64) -> Option<usize> {
+        let mut order: Vec<usize> = (0..self.events.len()).collect();
+        // Stable: both parts stay in canonical order.
+        order.sort_by_key(|&place| self.events[place].time_ns() > moment);
+        let mut place_of = vec![0; order.len()];
+        for (place, &old) in order.iter().enumerate() {
+            place_of[old] = place;
+        }
+        let moved = |causes: &Vec<usize>| {
+            let mut causes: Vec<usize> = causes.iter().map(|&cause| place_of[cause]).collect();
+            causes.sort_unstable();
+            causes
+        };
+        self.causes = order.iter().map(|&old| moved(&self.causes[old])).collect();
+        self.events = order.iter().map(|&old| self.events[old].clone()).collect();
+        let after = |event: &Event| event.time_ns() > moment;
+        self.events.iter().position(after)
+    }
+}
+
 /// The shown nodes from which hidden ones alone lead to this node; the likely relation counts.
 fn direct(graph: &Graph, scope: &Scope, node: u32) -> Vec<u32> {
     let mut found = Vec::new();

@@ -48,6 +48,25 @@ pub(crate) fn all(
     search.run(most, holds, states)
 }
 
+/// As [`all`] with as many lines as there are, and with so many looks, the first descent's among
+/// them, of which those that it took are gone then.
+pub(crate) fn within(
+    graph: &Graph,
+    scope: &Scope,
+    of: &Expectation,
+    states: usize,
+    looks: &mut usize,
+) -> Outcome {
+    let mut search = Search::new(graph, scope, of);
+    search.most_looks = *looks;
+    search.counts_all = true;
+    search.start();
+    let holds = of.lines.len() == scope.events.len();
+    let found = search.run(of.lines.len(), holds, states);
+    *looks = looks.saturating_sub(search.looks);
+    found
+}
+
 /// Searches an assignment of all lines to some of the events; of the first `most` lines, if no
 /// more can have one.
 pub(crate) fn some(
@@ -96,6 +115,9 @@ struct Search<'a> {
     /// The next events of an event, for telling which are interchangeable.
     nexts: Nexts,
     looks: usize,
+    most_looks: usize,
+    /// Whether those of the first descent count.
+    counts_all: bool,
     partial: Option<Partial>,
 }
 
@@ -183,6 +205,8 @@ impl<'a> Search<'a> {
             failed: std::collections::HashSet::new(),
             nexts: Nexts::default(),
             looks: 0,
+            most_looks: MOST_LOOKS,
+            counts_all: false,
             partial: None,
         }
     }
@@ -260,8 +284,11 @@ impl<'a> Search<'a> {
                     }
                 }
             };
-            if budget == 0 || self.looks > MOST_LOOKS {
-                let deepest = deepest.unwrap_or_default();
+            if budget == 0 || self.looks > self.most_looks {
+                let by_now = stack.iter().map(|choice| choice.node);
+                let deepest = deepest
+                    .filter(|deepest| deepest.len() > stack.len())
+                    .unwrap_or_else(|| by_now.collect());
                 return match holds {
                     true => Outcome::Undecided(deepest),
                     false => Outcome::Fails(deepest),
@@ -312,7 +339,7 @@ impl<'a> Search<'a> {
 
     fn matching(&mut self, shape: &Shape, mut among: Vec<u32>) -> Vec<u32> {
         let (graph, of) = (self.graph, self.of);
-        if !self.failed.is_empty() {
+        if self.counts_all || !self.failed.is_empty() {
             self.looks += among.len();
         }
         among.retain(|&node| {

@@ -5,6 +5,7 @@
 //! is `report`'s.
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use lonet::trace::EventId;
 
@@ -20,7 +21,30 @@ use crate::trace::update::source::Advice;
 use crate::trace::write::text;
 
 /// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
-pub struct Mismatch(Box<Parts>);
+pub struct Mismatch(Box<Found>);
+
+/// What was found when the expectation was checked. The page's parts are worked out when somebody
+/// asks for them: a test that checks until something holds never does.
+struct Found {
+    trace: Trace,
+    mode: Mode,
+    what: What,
+    /// What to do to have it rewritten, if that is known.
+    advice: Option<Advice>,
+    parts: OnceLock<Parts>,
+}
+
+enum What {
+    Syntax(SyntaxError),
+    Unusable(String),
+    Fails {
+        of: Expectation,
+        /// The longest beginning that could happen, by line.
+        deepest: Vec<u32>,
+        /// Whether that is certain.
+        complete: bool,
+    },
+}
 
 pub(crate) struct Parts {
     pub(crate) trace: Trace,
@@ -28,9 +52,9 @@ pub(crate) struct Parts {
     pub(crate) problem: Problem,
     /// Old and new lines, in the order in which a reader wants them.
     pub(crate) diff: Vec<Difference>,
+    /// So many lines and events were not compared: it would have taken too long.
+    pub(crate) not_compared: usize,
     pub(crate) hints: Vec<Hint>,
-    /// What to do to have it rewritten, if that is known.
-    pub(crate) advice: Option<Advice>,
 }
 
 /// A line of the expectation, as it was written, and its number in the text.
@@ -78,28 +102,50 @@ pub(crate) enum Problem {
 }
 
 impl Mismatch {
+    /// What the page is made of.
     pub(crate) fn parts(&self) -> &Parts {
-        &self.0
+        self.0.parts.get_or_init(|| self.0.explain())
+    }
+
+    /// What to do to have the expectation rewritten, if that is known.
+    pub(crate) fn advice(&self) -> Option<&Advice> {
+        self.0.advice.as_ref()
     }
 
     /// The text is no expected trace.
     pub(crate) fn syntax(trace: &Trace, error: SyntaxError) -> Mismatch {
-        Mismatch::undiagnosed(trace, Problem::Syntax(error))
+        Mismatch::found(trace, Mode::All, What::Syntax(error))
     }
 
     /// There is no text, or it can't be rewritten.
     pub(crate) fn unusable(trace: &Trace, why: String) -> Mismatch {
-        Mismatch::undiagnosed(trace, Problem::Unusable(why))
+        Mismatch::found(trace, Mode::All, What::Unusable(why))
     }
 
-    fn undiagnosed(trace: &Trace, problem: Problem) -> Mismatch {
-        Mismatch(Box::new(Parts {
+    /// It does not hold. `deepest` is the longest beginning that could happen, by line; `complete`,
+    /// whether that is certain.
+    pub(crate) fn diagnose(
+        trace: &Trace,
+        of: &Expectation,
+        mode: Mode,
+        deepest: &[u32],
+        complete: bool,
+    ) -> Mismatch {
+        let what = What::Fails {
+            of: of.clone(),
+            deepest: deepest.to_vec(),
+            complete,
+        };
+        Mismatch::found(trace, mode, what)
+    }
+
+    fn found(trace: &Trace, mode: Mode, what: What) -> Mismatch {
+        Mismatch(Box::new(Found {
             trace: trace.clone(),
-            mode: Mode::All,
-            problem,
-            diff: Vec::new(),
-            hints: Vec::new(),
+            mode,
+            what,
             advice: None,
+            parts: OnceLock::new(),
         }))
     }
 
@@ -122,7 +168,7 @@ impl Mismatch {
     /// The event at which what happened first differs from what was expected.
     pub(crate) fn diverged(&self) -> Option<EventId> {
         let graph = &self.0.trace.graph;
-        let node = match &self.0.problem {
+        let node = match &self.parts().problem {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
             Problem::Untold { events } => events.first().copied(),
@@ -134,35 +180,61 @@ impl Mismatch {
 
     /// The expected lines, as they were written.
     pub(crate) fn expected(&self) -> String {
-        let lines = self.0.diff.iter().filter_map(|line| match line {
-            Difference::Same(words) | Difference::Expected(words) => Some(Ok(words.clone())),
-            Difference::Happened(_) => None,
-        });
+        let What::Fails { of, .. } = &self.0.what else {
+            return String::new();
+        };
+        let lines = (0..of.lines.len()).map(|line| Ok(text::split_words(of.text(line))));
         crate::trace::columns::aligned(&lines.collect::<Vec<_>>())
     }
 
     /// The line, counted from 1 in the expectation's text, that could not happen; none when every
     /// line has its event, but there are more events.
     pub fn line(&self) -> Option<usize> {
-        match &self.0.problem {
-            Problem::Syntax(error) => Some(error.line),
-            Problem::AboveCause { line, .. }
-            | Problem::NotHappened { line, .. }
-            | Problem::Undecided { line, .. } => Some(line.number as usize),
-            Problem::Unusable(_) | Problem::Untold { .. } => None,
+        match &self.0.what {
+            What::Syntax(error) => Some(error.line),
+            What::Unusable(_) => None,
+            What::Fails {
+                of,
+                deepest,
+                complete,
+            } => {
+                let last = of.lines.len().checked_sub(1).filter(|_| !complete);
+                let line = of.lines.get(deepest.len());
+                let line = line.or_else(|| of.lines.get(last?))?;
+                Some(line.number as usize)
+            }
         }
     }
+}
 
-    /// Finds out why. `deepest` is the longest beginning that could happen, by line.
-    pub(crate) fn diagnose(
-        trace: &Trace,
-        of: &Expectation,
-        mode: Mode,
-        deepest: &[u32],
-        complete: bool,
-    ) -> Mismatch {
+impl Found {
+    fn explain(&self) -> Parts {
+        let (trace, mode) = (&self.trace, self.mode);
+        let mut parts = Parts {
+            trace: trace.clone(),
+            mode,
+            problem: Problem::Unusable(String::new()),
+            diff: Vec::new(),
+            not_compared: 0,
+            hints: Vec::new(),
+        };
+        let (of, deepest, complete) = match &self.what {
+            What::Syntax(error) => {
+                parts.problem = Problem::Syntax(error.clone());
+                return parts;
+            }
+            What::Unusable(why) => {
+                parts.problem = Problem::Unusable(why.clone());
+                return parts;
+            }
+            What::Fails {
+                of,
+                deepest,
+                complete,
+            } => (of, deepest, *complete),
+        };
         let mut look = Look::new(trace, of, deepest);
-        let problem = if !complete {
+        parts.problem = if !complete {
             look.undecided()
         } else if deepest.len() == of.lines.len() {
             let events = look.next_events();
@@ -170,19 +242,11 @@ impl Mismatch {
         } else {
             look.line_fails(mode, deepest)
         };
-        let diff = match mode {
-            Mode::All => nearest::difference(trace, of, deepest, complete),
-            Mode::Some => Vec::new(),
-        };
-        let hints = hints::find(trace, of, deepest, &problem, mode);
-        Mismatch(Box::new(Parts {
-            trace: trace.clone(),
-            mode,
-            problem,
-            diff,
-            hints,
-            advice: None,
-        }))
+        if mode == Mode::All {
+            (parts.diff, parts.not_compared) = nearest::difference(trace, of, deepest, complete);
+        }
+        parts.hints = hints::find(trace, of, deepest, &parts.problem, mode);
+        parts
     }
 }
 

@@ -25,6 +25,11 @@ use crate::trace::write::text;
 const MOST_STATES: usize = 200;
 /// The most nodes and lines that all tries look at together.
 const MOST_WORK: usize = 150_000;
+/// The most nodes that are looked at to put lines and events into one order. A difference that
+/// breaks off says so.
+const MOST_WOVEN: usize = 400_000;
+/// How many events all tries compare with lines.
+const MOST_LOOKS: usize = 1_000_000;
 /// So many events are looked at that a line may tell of, or that happened instead.
 const MOST_ALIKE: usize = 16;
 
@@ -35,7 +40,8 @@ pub(crate) enum Difference {
     Happened(Vec<String>),
 }
 
-/// The expectation beside the nearest order that could happen. `deepest` is its longest beginning
+/// The expectation beside the nearest order that could happen, and how many lines and events were
+/// not compared any more. `deepest` is its longest beginning
 /// that could, by line; `complete`, whether that is certain: where a search was given up, no other is
 /// begun.
 pub(crate) fn difference(
@@ -43,7 +49,7 @@ pub(crate) fn difference(
     of: &Expectation,
     deepest: &[u32],
     complete: bool,
-) -> Vec<Difference> {
+) -> (Vec<Difference>, usize) {
     let mut repair = Repair {
         lines: (0..of.lines.len()).collect(),
         out: Vec::new(),
@@ -52,8 +58,9 @@ pub(crate) fn difference(
     // What is known of an expectation that breaks off early is as much as is worth knowing.
     let cost = trace.graph.label_of.len() + of.lines.len();
     let mut work = MOST_WORK.max(3 * cost);
-    while complete && repair.told.len() < repair.lines.len() && work >= cost {
-        let tries = repair.tries(trace, of);
+    let mut looks = MOST_LOOKS;
+    while complete && repair.told.len() < repair.lines.len() && work >= cost && looks > 0 {
+        let tries = repair.tries(trace, of, &mut looks);
         work = work.saturating_sub(cost * tries.len());
         let best = tries
             .into_iter()
@@ -91,7 +98,7 @@ impl Repair {
 
     /// What may be wrong at the line that could not happen: the line; that no line tells of what
     /// comes before its event; or where it stands.
-    fn tries(&self, trace: &Trace, of: &Expectation) -> Vec<Repair> {
+    fn tries(&self, trace: &Trace, of: &Expectation, looks: &mut usize) -> Vec<Repair> {
         let part = self.part(of);
         let mut look = Look::new(trace, &part, &self.told);
         for &node in &self.out {
@@ -111,17 +118,24 @@ impl Repair {
         let blocked = blocked.min_by_key(|(_, causes)| causes.len());
         let mut lines = self.lines.clone();
         lines.remove(line);
-        let mut tries = vec![self.tried(trace, of, lines.clone(), &[])];
+        let mut tries = vec![self.tried(trace, of, lines.clone(), &[], looks)];
         if let Some((event, causes)) = blocked {
             if !causes.is_empty() {
-                tries.push(self.tried(trace, of, self.lines.clone(), &causes));
+                tries.push(self.tried(trace, of, self.lines.clone(), &causes, looks));
             }
-            tries.push(self.tried(trace, of, lines, &[event]));
+            tries.push(self.tried(trace, of, lines, &[event], looks));
         }
         tries
     }
 
-    fn tried(&self, trace: &Trace, of: &Expectation, lines: Vec<usize>, out: &[u32]) -> Repair {
+    fn tried(
+        &self,
+        trace: &Trace,
+        of: &Expectation,
+        lines: Vec<usize>,
+        out: &[u32],
+        looks: &mut usize,
+    ) -> Repair {
         let mut tried = Repair {
             lines,
             out: [&self.out, out].concat(),
@@ -139,8 +153,7 @@ impl Repair {
         let events = whole.events.iter().copied();
         scope.events = events.filter(|&n| scope.shown[n as usize]).collect();
         let part = tried.part(of);
-        let most = part.lines.len();
-        let found = search::all(&trace.graph, &scope, &part, most, MOST_STATES);
+        let found = search::within(&trace.graph, &scope, &part, MOST_STATES, looks);
         let (Outcome::Holds(told) | Outcome::Fails(told) | Outcome::Undecided(told)) = found;
         tried.told = told;
         tried
@@ -175,6 +188,8 @@ struct Weaver<'a> {
     told: Vec<bool>,
     /// Events without a line, in canonical order.
     spare: BTreeMap<(Verb, &'a str), Vec<u32>>,
+    /// How many nodes may still be looked at.
+    work: usize,
     difference: Vec<Difference>,
 }
 
@@ -210,22 +225,32 @@ impl<'a> Weaver<'a> {
             place: in_order.into_iter().zip(0..).collect(),
             told: vec![false; graph.label_of.len()],
             spare,
+            work: MOST_WOVEN.max(20 * graph.label_of.len()),
             difference: Vec::new(),
         }
     }
 
-    /// The difference. From that line on, which line tells of which event is a guess.
-    fn weave(mut self, guessed: usize) -> Vec<Difference> {
+    /// The difference, and how many lines and events it leaves out. From that line on, which line
+    /// tells of which event is a guess.
+    fn weave(mut self, guessed: usize) -> (Vec<Difference>, usize) {
         for line in 0..self.of.lines.len() {
+            if self.work == 0 {
+                let told = self.scope.events.iter().filter(|&&n| self.told[n as usize]);
+                let untold = self.scope.events.len() - told.count();
+                return (self.difference, self.of.lines.len() - line + untold);
+            }
             let words = text::split_words(self.of.text(line));
             let event = self.event[line].filter(|&node| !self.told[node as usize]);
-            let causes = event.map(|node| (node, self.untold_causes(node)));
             // A guess that has much of what is told below stand above is none.
-            let fits = |causes: &[u32]| {
-                let lines = causes.iter().filter(|cause| self.line.contains_key(cause));
-                line < guessed || lines.count() <= 1
-            };
-            match causes.filter(|(_, causes)| fits(causes)) {
+            let most = if line < guessed { usize::MAX } else { 1 };
+            let causes = event.and_then(|node| {
+                let causes = self.untold_causes(node, |found, weaver| {
+                    let lines = found.iter().filter(|cause| weaver.line.contains_key(cause));
+                    most < usize::MAX && lines.count() > most
+                });
+                Some((node, causes?))
+            });
+            match causes {
                 Some((node, causes)) => {
                     self.happened(&causes);
                     self.told[node as usize] = true;
@@ -249,7 +274,7 @@ impl<'a> Weaver<'a> {
         let mut rest: Vec<u32> = rest.filter(|&node| !told[node as usize]).collect();
         rest.sort_unstable_by_key(|node| self.place.get(node));
         self.happened(&rest);
-        self.difference
+        (self.difference, 0)
     }
 
     fn happened(&mut self, events: &[u32]) {
@@ -265,26 +290,37 @@ impl<'a> Weaver<'a> {
         text::words(self.graph, self.graph.labels.label(label))
     }
 
-    /// What has to stand above the event and does not, in canonical order. What is not shown of it
-    /// counts as told from now on.
-    fn untold_causes(&mut self, of: u32) -> Vec<u32> {
+    /// What has to stand above the event and does not, in canonical order; nothing once what was
+    /// found so far is `too_much`.
+    fn untold_causes(
+        &mut self,
+        of: u32,
+        too_much: impl Fn(&[u32], &Self) -> bool,
+    ) -> Option<Vec<u32>> {
         let mut causes = Vec::new();
         let mut seen: FastMap<u32, ()> = FastMap::default();
         let mut todo = vec![of];
+        let mut looks = 0;
         while let Some(node) = todo.pop() {
             for (cause, why) in self.graph.before(node) {
+                looks += 1;
                 let index = cause as usize;
                 let untold = self.scope.members[index] && !self.told[index];
                 if untold && self.orders(node, why) && seen.insert(cause, ()).is_none() {
                     todo.push(cause);
                     if self.scope.shown[index] {
                         causes.push(cause);
+                        if too_much(&causes, self) {
+                            self.work = self.work.saturating_sub(looks);
+                            return None;
+                        }
                     }
                 }
             }
         }
+        self.work = self.work.saturating_sub(looks);
         causes.sort_unstable_by_key(|cause| self.place.get(cause));
-        causes
+        Some(causes)
     }
 
     /// Whether an edge counts. Which port an event took that no line tells of is written only
@@ -310,8 +346,11 @@ impl<'a> Weaver<'a> {
             _ => None,
         });
         let spare = self.spare.get_mut(&key)?;
-        spare.retain(|&node| !self.told[node as usize]);
-        let mut near: Vec<u32> = spare.iter().copied().take(MOST_ALIKE).collect();
+        let told = &self.told;
+        let untold = spare.iter().position(|&node| !told[node as usize]);
+        spare.drain(..untold.unwrap_or(spare.len()));
+        let near = spare.iter().copied().filter(|&node| !told[node as usize]);
+        let mut near: Vec<u32> = near.take(MOST_ALIKE).collect();
         near.sort_by_key(|&node| {
             let of_other = fields(self.graph, node).peer.map(|(peer, _)| peer) != peer;
             (of_other, self.place.get(&node).copied())
@@ -322,7 +361,7 @@ impl<'a> Weaver<'a> {
             if is_told {
                 self.line.insert(node, line as u32);
             }
-            let fits = self.untold_causes(node).is_empty();
+            let fits = self.untold_causes(node, |_, _| true).is_some();
             if is_told && !fits {
                 self.line.remove(&node);
             }
@@ -348,10 +387,10 @@ fn guess_rest(trace: &Trace, of: &Expectation, repair: &Repair, event: &mut [Opt
             continue;
         };
         // Not further than one cares to look: this is for what is wrong throughout.
-        let near = untold.iter().rev().take(200);
-        let found = near.copied().find(|&node| look.matches(line, node));
-        if let Some(node) = found {
-            untold.retain(|&other| other != node);
+        let mut near = untold.iter().enumerate().rev().take(200);
+        let found = near.find(|&(_, &node)| look.matches(line, node));
+        if let Some((at, &node)) = found {
+            untold.remove(at);
             look.bind(line, node);
             event[repair.lines[line]] = Some(node);
         }

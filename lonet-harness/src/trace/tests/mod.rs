@@ -14,6 +14,7 @@ mod raced;
 mod records;
 mod relation;
 mod simulation;
+mod speed;
 mod updates;
 mod world;
 
