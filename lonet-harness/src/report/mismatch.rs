@@ -10,7 +10,7 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::columns::{aligned, shortened};
 use crate::trace::explain::diagnosis::{Parts, Problem, Told, line_of};
-use crate::trace::explain::hints::Hint;
+use crate::trace::explain::hints::{Forgivable, Hint};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
 use crate::trace::update::source::Advice;
@@ -442,6 +442,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             }
             text
         }
+        Hint::Blocks(blocks) => blocks.iter().map(forgivable).collect::<Vec<_>>().join("\n"),
         Hint::OutsideView {
             event,
             verb,
@@ -467,6 +468,26 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         },
         Hint::Reported { problem } => format!("a report made no sense: {problem}"),
     }
+}
+
+/// The block that would forgive an order.
+fn forgivable(block: &Forgivable) -> String {
+    let (first, then) = (&block.first, &block.then);
+    let marked = |line: &str| {
+        let (host, text) = line.split_once(" mark ")?;
+        Some((host.to_owned(), text.to_owned()))
+    };
+    let happened = match (marked(first), marked(then)) {
+        (Some((host, first)), Some((other, then))) if host == other => {
+            format!("{host} did `{first}` before `{then}` in this run")
+        }
+        _ => format!("`{first}` happened before `{then}` in this run"),
+    };
+    let lines = match block.count {
+        2 => "both".to_owned(),
+        _ => format!("lines {} to {}", block.lines.0, block.lines.1),
+    };
+    format!("{happened}; if both orders are right, put `| ` before {lines}")
 }
 
 /// The Rust code that waits for that line.

@@ -77,9 +77,12 @@ pub(crate) enum Text {
 pub(crate) struct Line {
     /// Its number in the text, from 1.
     pub(crate) number: u32,
-    /// Where it stands in the text, without the white space around it, in bytes.
+    /// Where it stands in the text, without the white space around it and the `|` of a block, in
+    /// bytes.
     pub(crate) start: u32,
     pub(crate) end: u32,
+    /// The block that it belongs to, if any: its lines stand in no order among themselves.
+    pub(crate) block: Option<u32>,
     pub(crate) shape: Shape,
 }
 
@@ -141,6 +144,8 @@ const AFTER_ADDRESS: &[Verb] = &[
     Verb::Send,
     Verb::Recv,
 ];
+const NOTHING_IN_BLOCK: &str =
+    "`|` begins a line of a block: the line of an event follows it, as in `| α mark ready`";
 /// To dial port 0 is possible, and fails: as the other side's port it is legal.
 const NO_PORT_ZERO: &str =
     "no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p";
@@ -156,7 +161,8 @@ const AFTER_BANG: &[Verb] = &[
 
 impl Expectation {
     /// Parses an expected trace: one event a line; blank lines and lines whose first character is
-    /// `#` are ignored.
+    /// `#` are ignored. Consecutive lines that begin with `| ` form a block, which a comment does
+    /// not end and a blank line does.
     ///
     /// # Errors
     ///
@@ -171,10 +177,32 @@ impl Expectation {
         };
         parsed.symbols.intern("");
         let mut offset = 0;
+        let mut blocks = 0;
+        let mut block = None;
         for (index, raw) in text.split('\n').enumerate() {
             let line = raw.trim_end();
-            let indent = line.len() - line.trim_start().len();
-            if !line[indent..].is_empty() && !line[indent..].starts_with('#') {
+            let mut indent = line.len() - line.trim_start().len();
+            if line[indent..].is_empty() {
+                block = None;
+            } else if !line[indent..].starts_with('#') {
+                block = match in_block(&line[indent..]) {
+                    true => Some(block.unwrap_or_else(|| {
+                        blocks += 1;
+                        blocks - 1
+                    })),
+                    false => None,
+                };
+                if block.is_some() {
+                    let rest = &line[indent + 1..];
+                    indent = line.len() - rest.trim_start().len();
+                    if rest.is_empty() {
+                        return Err(SyntaxError {
+                            line: index + 1,
+                            column: line.chars().count() + 1,
+                            message: NOTHING_IN_BLOCK.to_owned(),
+                        });
+                    }
+                }
                 let shape = LineParser {
                     line,
                     rest: indent,
@@ -190,12 +218,31 @@ impl Expectation {
                     number: index as u32 + 1,
                     start: (offset + indent) as u32,
                     end: (offset + line.len()) as u32,
+                    block,
                     shape,
                 });
             }
             offset += raw.len() + 1;
         }
         Ok(parsed)
+    }
+
+    /// Refuses blocks, where they mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first line of a block.
+    pub(crate) fn without_blocks(&self, what: &str) -> Result<(), SyntaxError> {
+        match self.lines.iter().find(|line| line.block.is_some()) {
+            None => Ok(()),
+            Some(line) => Err(SyntaxError {
+                line: line.number as usize,
+                column: 1,
+                message: format!(
+                    "{what} has no blocks; a line that begins with `| ` can stand in assert_trace and assert_contains"
+                ),
+            }),
+        }
     }
 
     /// How many events the text tells of.
@@ -225,6 +272,12 @@ impl Expectation {
         self.variables[index as usize].is_host |= is_host;
         index
     }
+}
+
+/// Whether a line, without the white space around it, begins with the mark of a block.
+fn in_block(line: &str) -> bool {
+    let after = line.strip_prefix('|');
+    after.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
 /// What is wrong, and the byte of the line where.

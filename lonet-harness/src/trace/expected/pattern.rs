@@ -159,6 +159,7 @@ impl Pattern {
     /// What is wrong, where, and what is legal there.
     pub fn parse(text: &str) -> Result<Pattern, SyntaxError> {
         let parsed = Expectation::parse(text)?;
+        parsed.without_blocks("a pattern")?;
         match parsed.lines.as_slice() {
             [_] => Ok(Pattern(parsed)),
             [] => Err(SyntaxError {

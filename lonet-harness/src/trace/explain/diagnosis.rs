@@ -8,6 +8,7 @@ use std::fmt;
 
 use lonet::trace::EventId;
 
+use crate::trace::check::blocks::Kept;
 use crate::trace::check::decide::{Mode, counts, names_port};
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
@@ -315,7 +316,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
+    /// Why the line that fails does.
+    pub(crate) fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
         let scope = self.trace.scope();
         let line = self.line_told(self.line);
         let mut told_above = 0;
@@ -332,7 +334,11 @@ impl<'a> Look<'a> {
         }
         if let Some(event) = blocked {
             let found = match mode {
-                Mode::All => self.untold_causes(event).first().map(|&c| (c, event)),
+                Mode::All => {
+                    let causes = self.untold_causes(event);
+                    let decides = causes.iter().find(|&&cause| !self.forgiven(cause, event));
+                    decides.or(causes.first()).map(|&cause| (cause, event))
+                }
                 // Here it is the other way round: a line above tells of an effect of this event.
                 Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
             };
@@ -383,6 +389,18 @@ impl<'a> Look<'a> {
             }
         }
         causes
+    }
+
+    /// Whether a block forgives that the cause stands below the line that fails, which tells of
+    /// the event.
+    fn forgiven(&mut self, cause: u32, event: u32) -> bool {
+        let lines = &self.of.lines;
+        let block = lines[self.line].block;
+        let mut below = self.line + 1..lines.len();
+        let has_line = block.is_some()
+            && below.any(|line| lines[line].block == block && self.matches(line, cause));
+        let scope = self.trace.scope();
+        has_line && !Kept::find(self.graph).orders(self.graph, scope, cause, event)
     }
 
     fn told_effect(&self, event: u32) -> Option<u32> {

@@ -219,7 +219,11 @@ impl<'a> Weaver<'a> {
         for line in 0..self.of.lines.len() {
             let words = text::split_words(self.of.text(line));
             let event = self.event[line].filter(|&node| !self.told[node as usize]);
-            let causes = event.map(|node| (node, self.untold_causes(node)));
+            let causes = event.map(|node| {
+                let mut causes = self.untold_causes(node);
+                causes.retain(|&cause| !self.forgiven(cause, line));
+                (node, causes)
+            });
             // A guess that has much of what is told below stand above is none.
             let fits = |causes: &[u32]| {
                 let lines = causes.iter().filter(|cause| self.line.contains_key(cause));
@@ -229,15 +233,18 @@ impl<'a> Weaver<'a> {
                 Some((node, causes)) => {
                     self.happened(&causes);
                     self.told[node as usize] = true;
-                    self.difference.push(Difference::Same(words));
+                    self.difference
+                        .push(Difference::Same(self.barred(line, words)));
                 }
                 None => match self.instead(line) {
                     // It was struck when what it comes after was not told yet.
                     Some(node) if self.words(node) == words => {
                         self.told[node as usize] = true;
-                        self.difference.push(Difference::Same(words));
+                        self.difference
+                            .push(Difference::Same(self.barred(line, words)));
                     }
                     instead => {
+                        let words = self.barred(line, words);
                         self.difference.push(Difference::Expected(words));
                         self.happened(instead.as_slice());
                     }
@@ -250,6 +257,21 @@ impl<'a> Weaver<'a> {
         rest.sort_unstable_by_key(|node| self.place.get(node));
         self.happened(&rest);
         self.difference
+    }
+
+    /// Whether the cause may stand below that line: it has a line of the same block.
+    fn forgiven(&self, cause: u32, line: usize) -> bool {
+        let lines = &self.of.lines;
+        let of_cause = self.line.get(&cause).map(|&line| &lines[line as usize]);
+        lines[line].block.is_some() && of_cause.is_some_and(|of| of.block == lines[line].block)
+    }
+
+    /// A line's words, with the bar of its block.
+    fn barred(&self, line: usize, words: Vec<String>) -> Vec<String> {
+        match self.of.lines[line].block {
+            Some(_) => text::barred(words),
+            None => words,
+        }
     }
 
     fn happened(&mut self, events: &[u32]) {

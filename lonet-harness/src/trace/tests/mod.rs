@@ -1,5 +1,6 @@
 //! Tests of traces, by topic. `world` simulates executions for all of them.
 
+mod blocks;
 mod counting;
 mod diagrams;
 mod hints;
