@@ -290,6 +290,44 @@ impl Scenario {
         self.trace().check(expected)
     }
 
+    /// Asserts that these events happened in this order; see [`Trace::assert_order`].
+    ///
+    /// # Panics
+    ///
+    /// When they didn't: the message says which two, or which line means no event or several.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let task = tokio::spawn({
+    ///     let alpha = alpha.clone();
+    ///     async move { alpha.mark("stored") }
+    /// });
+    /// task.await?;
+    /// alpha.mark("acknowledged");
+    /// scenario.assert_order("α mark stored\nα mark acknowledged");
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn assert_order(&self, lines: &str) {
+        if let Err(mismatch) = self.check_order(lines) {
+            panic!("{}", self.page_of(&mismatch));
+        }
+    }
+
+    /// Whether these events happened in this order; see [`Trace::check_order`].
+    ///
+    /// # Errors
+    ///
+    /// What is out of order, or which line means no event or several.
+    pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
+        self.trace().check_order(lines)
+    }
+
     /// Records what is sent and received, too, which [`Trace::data`] shows: of processes that join
     /// the network from now on, and of connections that the test's own process opens from now on.
     ///

@@ -174,6 +174,40 @@ impl Page<'_> {
                 self.line(&heading);
                 self.instead(events);
             }
+            Problem::NotOne {
+                line,
+                matching,
+                candidates,
+            } => self.not_one(line, *matching, candidates),
+            Problem::OutOfOrder {
+                above,
+                below,
+                events,
+                chain,
+            } => {
+                let title = format!(
+                    "not in this order: line {} did not happen after line {}",
+                    below.number, above.number
+                );
+                let title = self.paint(Paint::Strong, &title);
+                self.line(&title);
+                self.line("");
+                for told in [above, below] {
+                    self.line(&format!("    line {}: {}", told.number, told.text));
+                }
+                self.line("");
+                let (first, then) = (self.event(events.1), self.event(events.0));
+                if events.0 == events.1 {
+                    self.line(&format!("both lines mean the same event: `{first}`"));
+                } else if chain.is_empty() {
+                    self.line(&format!(
+                        "by the clock, `{first}` was first; no cause orders it and `{then}`"
+                    ));
+                } else {
+                    self.line(&format!("`{first}` happens before `{then}`:"));
+                    self.chain(chain);
+                }
+            }
             Problem::Undecided { line, alike } => {
                 let heading = "whether the expected trace holds could not be found out: too many assignments of its lines to events are possible";
                 let heading = self.paint(Paint::Strong, heading);
@@ -190,6 +224,31 @@ impl Page<'_> {
                     self.line(&format!("    … and {} more", alike.len() - 20));
                 }
             }
+        }
+    }
+
+    /// A line of an order that means no event, or several.
+    fn not_one(&mut self, line: &Told, matching: usize, candidates: &[u32]) {
+        let title = match matching {
+            0 => format!("not in this order: line {} matches no event", line.number),
+            _ => format!(
+                "not in this order: line {} matches {matching} events and has to match one",
+                line.number
+            ),
+        };
+        let title = self.paint(Paint::Strong, &title);
+        self.line(&title);
+        self.line(&format!("\n    line {}: {}\n", line.number, line.text));
+        match (matching, candidates) {
+            (0, []) => self.line("no event of the past is like it"),
+            (0, _) => self.line("these events of the past are like it:"),
+            _ => self.line("it matches:"),
+        }
+        for &event in candidates {
+            self.line(&format!("    {}", self.event(event)));
+        }
+        if matching > candidates.len() {
+            self.line(&format!("    … and {} more", matching - candidates.len()));
         }
     }
 

@@ -11,6 +11,7 @@ use std::sync::{Arc, OnceLock};
 use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
+use crate::trace::check::in_order::in_order;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::Mismatch;
@@ -300,6 +301,51 @@ impl Trace {
         let text = source.text_as_it_is();
         let text = text.map_err(|why| Mismatch::unusable(self, why))?;
         self.check_parsed(&self.parsed(&text)?, Mode::Some)
+    }
+
+    /// Asserts that these events happened in this order. An expected trace only rejects what can't
+    /// be; this demands an order, also where nothing that lonet sees makes it.
+    ///
+    /// # Panics
+    ///
+    /// When they didn't, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// alpha.mark("stored x=1");
+    /// beta.mark("acknowledged x=1");
+    /// scenario.trace().assert_order(
+    ///     "α mark stored x=1
+    ///      β mark acknowledged x=1",
+    /// );
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn assert_order(&self, lines: &str) {
+        if let Err(mismatch) = self.check_order(lines) {
+            panic!("{}", self.tell(&mismatch));
+        }
+    }
+
+    /// Whether these events happened in this order: each line matches exactly one event of the past,
+    /// in all views, and each happened after that of the line above, by this run's causes or, where
+    /// there are none (a channel, a mutex, another task), by the clock that all processes share.
+    ///
+    /// # Errors
+    ///
+    /// Which line matches no event or several, and which; or which two happened the other way round.
+    pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
+        let parsed = self.parsed(lines)?;
+        parsed
+            .without_blocks("an order")
+            .map_err(|error| Mismatch::syntax(self, error))?;
+        in_order(self, &parsed)
+            .map_err(|(problem, hints)| Mismatch::out_of_order(self, problem, hints))
     }
 
     /// Whether a parsed expectation holds.

@@ -71,6 +71,23 @@ pub(crate) enum Problem {
     Untold {
         events: Vec<u32>,
     },
+    /// A line of an order that is demanded means no event of the past, or several.
+    NotOne {
+        line: Told,
+        /// How many it means.
+        matching: usize,
+        /// Some of those; if there are none, what is like it.
+        candidates: Vec<u32>,
+    },
+    /// What a demanded order has below did not happen after what it has above.
+    OutOfOrder {
+        above: Told,
+        below: Told,
+        events: (u32, u32),
+        /// From the event of the line below to the other, if that is a cause of it; else the clock
+        /// decided.
+        chain: Vec<(u32, Why)>,
+    },
     /// The search was given up.
     Undecided {
         line: Told,
@@ -91,6 +108,14 @@ impl Mismatch {
     /// There is no text, or it can't be rewritten.
     pub(crate) fn unusable(trace: &Trace, why: String) -> Mismatch {
         Mismatch::undiagnosed(trace, Problem::Unusable(why))
+    }
+
+    /// An order that was demanded is not the one that was.
+    pub(crate) fn out_of_order(trace: &Trace, problem: Problem, hints: Vec<Hint>) -> Mismatch {
+        let mut mismatch = Mismatch::undiagnosed(trace, problem);
+        mismatch.0.mode = Mode::Some;
+        mismatch.0.hints = hints;
+        mismatch
     }
 
     fn undiagnosed(trace: &Trace, problem: Problem) -> Mismatch {
@@ -127,6 +152,8 @@ impl Mismatch {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
             Problem::Untold { events } => events.first().copied(),
+            Problem::OutOfOrder { events, .. } => Some(events.1),
+            Problem::NotOne { .. } => None,
             Problem::Syntax(_) | Problem::Unusable(_) | Problem::Undecided { .. } => None,
         };
         node.and_then(|node| graph.event(node))
@@ -149,6 +176,8 @@ impl Mismatch {
             Problem::Syntax(error) => Some(error.line),
             Problem::AboveCause { line, .. }
             | Problem::NotHappened { line, .. }
+            | Problem::NotOne { line, .. }
+            | Problem::OutOfOrder { below: line, .. }
             | Problem::Undecided { line, .. } => Some(line.number as usize),
             Problem::Unusable(_) | Problem::Untold { .. } => None,
         }

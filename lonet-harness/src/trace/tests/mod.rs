@@ -5,6 +5,7 @@ mod counting;
 mod diagrams;
 mod hints;
 mod holds;
+mod in_order;
 mod lines;
 mod literals;
 mod messages;
