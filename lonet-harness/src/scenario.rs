@@ -242,7 +242,9 @@ impl Scenario {
             Some(inner) => Scenario { inner }.page_of(mismatch),
             None => mismatch.to_string(),
         };
-        Trace::past(Arc::new(Graph::build(records)), here).told_by(Arc::new(tell))
+        Trace::past(Arc::new(Graph::build(records)), here)
+            .told_by(Arc::new(tell))
+            .learned_by(self.inner.learning.get().cloned())
     }
 
     /// Asserts that the expected trace holds of what happens before this moment.

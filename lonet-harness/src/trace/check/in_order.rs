@@ -4,7 +4,7 @@
 //! there are none, by the clock that all processes share.
 
 use crate::trace::expected::grammar::Expectation;
-use crate::trace::explain::diagnosis::{Look, Problem, fields, line_of};
+use crate::trace::explain::diagnosis::{Look, Mismatch, Problem, fields, line_of};
 use crate::trace::explain::hints::Hint;
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::trace::Trace;
@@ -18,7 +18,7 @@ const MOST_SHOWN: usize = 20;
 /// # Errors
 ///
 /// What is wrong, with what there is to do about it.
-pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), (Problem, Vec<Hint>)> {
+pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), Mismatch> {
     let mut look = Look::new(trace, of, &[]);
     let mut above: Option<u32> = None;
     for line in 0..of.lines.len() {
@@ -34,7 +34,7 @@ pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), (Problem, 
                 events: (earlier, event),
                 chain: chain.unwrap_or_default(),
             };
-            return Err((problem, Vec::new()));
+            return Err(Mismatch::out_of_order(trace, problem, Vec::new()));
         }
         look.bind(line, event);
         above = Some(event);
@@ -42,7 +42,7 @@ pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), (Problem, 
     Ok(())
 }
 
-fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, (Problem, Vec<Hint>)> {
+fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
     let graph = look.graph;
     let members = &look.trace.members;
     let events = (0..graph.len() as u32).filter(|&node| graph.label_of[node as usize] != NONE);
@@ -76,7 +76,8 @@ fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, (Problem, Vec<Hin
         matching,
         candidates: inside,
     };
-    Err((problem, hints.into_iter().collect()))
+    let hints = hints.into_iter().collect();
+    Err(Mismatch::out_of_order(look.trace, problem, hints))
 }
 
 /// What of the past is like a line that nothing matches: the same verb.

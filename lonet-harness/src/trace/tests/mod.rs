@@ -16,6 +16,7 @@ mod raced;
 mod records;
 mod relation;
 mod simulation;
+mod turns;
 mod updates;
 mod world;
 

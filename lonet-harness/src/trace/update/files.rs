@@ -95,25 +95,12 @@ pub(crate) fn rewrite_literal(
     if alike(expect.data, new) {
         return Ok(Taken::Written);
     }
-    let path = found(expect.position.file, Path::new(expect.position.file));
-    let failed = |error: io::Error| cannot("be rewritten", &path, &error);
-    let mut file = File::options();
-    let mut file = file.read(true).write(true).open(&path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    let current = text_of(&mut file, &path)?;
-    let build = Build::of_this_process().map_err(failed)?;
-
-    let remembered = settled.sources.remove(&path);
-    let known = remembered.filter(|known| known.now() == current);
-    let known = known.or_else(|| {
-        // Whatever else was done to it since, is the user's.
-        Journal::of(build, &path).filter(|known| known.now() == current)
-    });
-    let mut known = match known {
-        Some(known) => known,
-        None if build.is_as_new_as(&file).map_err(failed)? => Known::new(current),
-        None => return Err(changed(expect)),
-    };
+    let Literal {
+        path,
+        file,
+        build,
+        mut known,
+    } = Literal::open(settled, expect)?;
     let untouched = known.is_untouched();
     let place = (expect.position.line, expect.position.column);
     let taken = known
@@ -130,11 +117,84 @@ pub(crate) fn rewrite_literal(
         } else {
             println!("updating: {}", expect.position);
         }
-        write(&file, &known.now()).map_err(failed)?;
+        let written = write(&file, &known.now());
+        written.map_err(|error| cannot("be rewritten", &path, &error))?;
         let _ = Journal::note(build, &path, &known);
     }
     settled.sources.insert(path, known);
     Ok(taken)
+}
+
+/// Whether a literal could be made to say another text. Nothing is touched.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn could_rewrite(settled: &Settled, expect: &Expect, new: &str) -> Result<(), String> {
+    if alike(expect.data, new) {
+        return Ok(());
+    }
+    let mut known = Literal::open(settled, expect)?.known;
+    let place = (expect.position.line, expect.position.column);
+    let taken = known.rewrite(place, expect.data, new);
+    taken.map(drop).map_err(|_| not_there(expect))
+}
+
+/// Whether a source file is as it was compiled, but for what lonet has written to it; and one that
+/// can't be found. An `expect!` of another assertion that is out of date is written as soon as it is
+/// asked: written twice, it spoils the file.
+pub(crate) fn is_as_compiled(source: &str) -> bool {
+    let path = found(source, Path::new(source));
+    match File::open(&path) {
+        Ok(file) => Known::of(&settled(), &path, &file).is_ok_and(|known| known.is_some()),
+        Err(_) => true,
+    }
+}
+
+impl Known {
+    /// What is known of a source: nothing if it has changed since it was compiled.
+    fn of(settled: &Settled, path: &Path, mut file: &File) -> Result<Option<Known>, String> {
+        let failed = |error: io::Error| cannot("be read", path, &error);
+        let build = Build::of_this_process().map_err(failed)?;
+        let current = text_of(&mut file, path)?;
+        let remembered = settled.sources.get(path).cloned();
+        let known = remembered.filter(|known| known.now() == current);
+        let known = known.or_else(|| {
+            // Whatever else was done to it since, is the user's.
+            Journal::of(build, path).filter(|known| known.now() == current)
+        });
+        Ok(match known {
+            Some(known) => Some(known),
+            None if build.is_as_new_as(file).map_err(failed)? => Some(Known::new(current)),
+            None => None,
+        })
+    }
+}
+
+/// The source file of a literal, open and locked.
+struct Literal {
+    path: PathBuf,
+    file: File,
+    build: Build,
+    known: Known,
+}
+
+impl Literal {
+    fn open(settled: &Settled, expect: &Expect) -> Result<Literal, String> {
+        let path = found(expect.position.file, Path::new(expect.position.file));
+        let failed = |error: io::Error| cannot("be rewritten", &path, &error);
+        let mut file = File::options();
+        let file = file.read(true).write(true).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let build = Build::of_this_process().map_err(failed)?;
+        let known = Known::of(settled, &path, &file)?.ok_or_else(|| changed(expect))?;
+        Ok(Literal {
+            path,
+            file,
+            build,
+            known,
+        })
+    }
 }
 
 /// A file that is named relative to the directory of a source file.
@@ -255,7 +315,7 @@ fn alike(old: &str, new: &str) -> bool {
     old.map(str::trim).eq(new.map(str::trim))
 }
 
-fn text_of(file: &mut File, path: &Path) -> Result<String, String> {
+fn text_of(file: &mut impl Read, path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
         .map_err(|error| cannot("be read", path, &error))?;
