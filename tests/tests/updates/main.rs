@@ -316,6 +316,101 @@ fn the_number_of_turns() {
 }
 
 #[test]
+fn brackets_comments_and_headers() {
+    let copy = Copy::new("odd");
+    copy.update("oddly_written");
+    let source = copy.read(SOURCE);
+    let (_, tail) = source.split_once("async fn oddly_written(").unwrap();
+    let (body, _) = tail.split_once("    Ok(())").unwrap();
+    let text = "\n        α mark one\n        α mark two\n    \"#";
+    let with_header = text.replacen("        ", "        # a header\n        ", 1);
+    assert_eq!(
+        body,
+        format!(
+            "scenario: Scenario) -> Result<()> {{
+    marks(&scenario, &[\"one\", \"two\"]).await?;
+    scenario.assert_trace(expect![[r#\"{text}]]);
+    #[rustfmt::skip]
+    scenario.assert_trace(expect![[ // why
+        r#\"{text} /* and no more */
+    ]]);
+    scenario.assert_trace(expect![[r#\"{with_header}]]);
+"
+        )
+    );
+}
+
+/// In a documentation test the compiler names a source in a directory of rustdoc's, and with
+/// `--remap-path-prefix` one that is nowhere.
+#[test]
+fn nothing_is_made_outside_the_package() {
+    let copy = Copy::new("outside");
+    let outside = std::env::temp_dir().join(format!("lonet-outside-{}", std::process::id()));
+    fs::create_dir_all(&outside).unwrap();
+    let bundle = outside.join("doctest_bundle_2024.rs");
+    fs::write(&bundle, "expect![\"\"]").unwrap();
+    File::options()
+        .write(true)
+        .open(&bundle)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let inside = copy.0.join("tests/../../escaped.rs");
+    for source in [
+        bundle.to_str().unwrap(),
+        "/remapped/tests/x.rs",
+        "remapped/x.rs",
+        inside.to_str().unwrap(),
+    ] {
+        for victim in ["literal_elsewhere", "file_elsewhere"] {
+            let mut command = copy.command(victim, true);
+            let output = command.env("LONET_TESTS_SOURCE", source).output().unwrap();
+            let page = String::from_utf8(output.stdout).unwrap();
+            assert!(!output.status.success(), "{page}");
+            assert!(page.contains("it is not in "), "{source} {page}");
+            assert!(
+                page.contains("--remap-path-prefix") && page.contains("documentation test"),
+                "{page}"
+            );
+        }
+    }
+    assert_eq!(fs::read_to_string(&bundle).unwrap(), "expect![\"\"]");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    for made in ["/remapped", copy.0.join("remapped").to_str().unwrap()] {
+        assert!(!Path::new(made).exists(), "{made}");
+    }
+    fs::remove_dir_all(&outside).unwrap();
+}
+
+/// Two binaries that were compiled with one source: what the first has written is not the second's.
+#[test]
+fn a_literal_shared_by_two_binaries_is_refused_to_the_second() {
+    let copy = Copy::new("shared");
+    let other = copy.0.join("another");
+    fs::copy(std::env::current_exe().unwrap(), &other).unwrap();
+    copy.update("thrice");
+    let after = copy.read(SOURCE);
+    let mut command = copy.command("thrice", true);
+    let mut second = Command::new(&other);
+    second.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => second.env(name, value),
+            None => second.env_remove(name),
+        };
+    }
+    let output = second.output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success(), "{page}");
+    assert!(
+        page.contains("by another test binary that shares it; run the test again"),
+        "{page}"
+    );
+    assert_eq!(copy.read(SOURCE), after);
+    assert!(command.output().unwrap().status.success());
+}
+
+#[test]
 fn an_update_that_fails_touches_nothing() {
     let copy = Copy::new("untouched");
     let before = copy.read(SOURCE);

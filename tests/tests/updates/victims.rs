@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use expect_test::{expect, expect_file};
+use expect_test::{Expect, ExpectFile, Position, expect, expect_file};
 use lonet::trace::Verb;
 use lonet::{Host, Stream};
 use lonet_harness::{Result, Scenario, until};
@@ -299,4 +299,51 @@ async fn fails_later(scenario: Scenario) -> Result<()> {
         3 => Err("the fourth turn fails".into()),
         _ => Ok(()),
     }
+}
+
+#[lonet::test]
+#[ignore = "its expectations are rewritten"]
+async fn oddly_written(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one", "two"]).await?;
+    scenario.assert_trace(expect![[]]);
+    #[rustfmt::skip]
+    scenario.assert_trace(expect![[ // why
+        r#"α mark one"# /* and no more */
+    ]]);
+    scenario.assert_trace(expect![[r#"
+        # a header
+    "#]]);
+    Ok(())
+}
+
+/// Where the compiler says that the source is: in a documentation test, or remapped.
+fn elsewhere() -> &'static str {
+    std::env::var("LONET_TESTS_SOURCE").unwrap().leak()
+}
+
+#[lonet::test]
+#[ignore = "its update is refused"]
+async fn literal_elsewhere(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one"]).await?;
+    scenario.assert_trace(Expect {
+        position: Position {
+            file: elsewhere(),
+            line: 1,
+            column: 1,
+        },
+        data: "",
+        indent: true,
+    });
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its update is refused"]
+async fn file_elsewhere(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one"]).await?;
+    scenario.assert_trace(ExpectFile {
+        path: "deeper/x.trace".into(),
+        position: elsewhere(),
+    });
+    Ok(())
 }

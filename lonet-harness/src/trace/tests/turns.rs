@@ -94,6 +94,20 @@ fn blocks_beside_each_other_and_comments() {
     );
 }
 
+#[test]
+fn a_text_of_comments_alone_stands_above_what_is_new() {
+    learns(
+        "\n    # why\n\n    # and how\n  ",
+        &[in_sequence(&["a"])],
+        expect![[r#"
+        # why
+
+        # and how
+        α mark a
+    "#]],
+    );
+}
+
 /// Three orders, of which no two contradict each other: only all of them together do.
 #[test]
 fn orders_are_taken_together() {

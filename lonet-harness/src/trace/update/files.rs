@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use expect_test::Expect;
@@ -65,6 +65,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
 ///
 /// It can't be written, or what is there is no text: then it stays.
 pub(crate) fn rewrite_file(path: &Path, text: &str) -> Result<(), String> {
+    check_is_in_package(path)?;
     let failed = |error: io::Error| cannot("be written", path, &error);
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
@@ -111,7 +112,8 @@ pub(crate) fn rewrite_literal(
         // the text that it has read first, so it has to hear of everything. It writes the file,
         // too, but knows neither `\r\n` nor tabs.
         let same = expect_tests_root().is_some_and(|root| root.join(expect.position.file) == path);
-        if same && (untouched || settled.told.contains(&path)) {
+        let told = untouched || settled.told.contains(&path);
+        if same && told && known.is_plain(place) {
             settled.told.insert(path.clone());
             expect.assert_eq(new);
         } else {
@@ -182,6 +184,7 @@ struct Literal {
 impl Literal {
     fn open(settled: &Settled, expect: &Expect) -> Result<Literal, String> {
         let path = found(expect.position.file, Path::new(expect.position.file));
+        check_is_in_package(&path).map_err(|why| format!("{}: {why}", expect.position))?;
         let failed = |error: io::Error| cannot("be rewritten", &path, &error);
         let mut file = File::options();
         let file = file.read(true).write(true).open(&path).map_err(failed)?;
@@ -203,19 +206,62 @@ pub(crate) fn beside(source: &str, path: &Path) -> PathBuf {
 }
 
 /// Where a file is that is named as rustc names sources: relative to the workspace, which is not
-/// where cargo runs tests. A file that is not there yet is looked for where its source is.
+/// where cargo runs tests. A file that is not there yet is looked for where its source is; if that is
+/// nowhere, it stays without a root: nobody knows where it is.
 fn found(source: &str, wanted: &Path) -> PathBuf {
-    if std::env::var_os("CARGO_WORKSPACE_DIR").is_none() {
-        let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let here = package.or_else(|| std::env::current_dir().ok());
-        let here = here.unwrap_or_default();
-        for name in [wanted, Path::new(source)] {
-            if let Some(root) = here.ancestors().find(|dir| dir.join(name).exists()) {
-                return root.join(wanted);
-            }
+    let roots: Vec<PathBuf> = match std::env::var_os("CARGO_WORKSPACE_DIR") {
+        Some(root) => vec![root.into()],
+        None => {
+            let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+            let here = package.or_else(|| std::env::current_dir().ok());
+            let here = here.unwrap_or_default();
+            here.ancestors().map(Path::to_owned).collect()
+        }
+    };
+    for name in [wanted, Path::new(source)] {
+        if let Some(root) = roots.iter().find(|dir| dir.join(name).exists()) {
+            return root.join(wanted);
         }
     }
-    expect_tests_root().unwrap_or_default().join(wanted)
+    wanted.to_owned()
+}
+
+/// Refuses what is not in the package: the compiler may give a source a name that means another
+/// file, or none.
+///
+/// # Errors
+///
+/// The path is outside, or nobody knows where it is.
+pub(crate) fn check_is_in_package(path: &Path) -> Result<(), String> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = || std::env::current_dir().ok();
+    let root = expect_tests_root()
+        .or_else(|| package.clone())
+        .or_else(here);
+    let mut roots = root.iter().chain(&package);
+    if path.is_absolute() && roots.any(|root| plain(path).starts_with(plain(root))) {
+        return Ok(());
+    }
+    let root = root.unwrap_or_default();
+    Err(format!(
+        "{} was not written: it is not in {}; the compiler names a source otherwise in a documentation test, \
+         and with --remap-path-prefix: use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
+        path.display(),
+        root.display()
+    ))
+}
+
+/// The path without `.` and `..`, which may lead outside.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// What `expect_test` takes for the root of the workspace.
@@ -337,7 +383,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
 
 fn changed(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since; run the test again",
+        "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since, by hand or by another test binary that shares it; run the test again",
         expect.position
     )
 }
@@ -345,7 +391,7 @@ fn changed(expect: &Expect) -> String {
 /// As far as one can tell the file is as it was compiled, but something else stands at that place.
 fn not_there(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, or use expect_file![…]",
+        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, and if it stands in a documentation test, use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
         expect.position
     )
 }

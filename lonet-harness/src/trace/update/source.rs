@@ -143,7 +143,8 @@ impl Source<'_> {
     pub(crate) fn could_settle(&self, new: &str) -> Result<(), String> {
         match self {
             Source::Literal(expect) => files::could_rewrite(&files::settled(), expect, new),
-            Source::Text(_) | Source::Attribute(_) | Source::File(_) => Ok(()),
+            Source::File(path) => files::check_is_in_package(path),
+            Source::Text(_) | Source::Attribute(_) => Ok(()),
         }
     }
 

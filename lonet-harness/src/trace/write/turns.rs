@@ -67,7 +67,11 @@ pub(crate) fn agreed(old: &Expectation, seen: &[Seen<'_>]) -> Result<Option<Stri
         orders.add(run, seen, &base, events);
     }
     let places = orders.sorted(&base)?;
-    let text = written(&base, &places);
+    let text = match old.lines.is_empty() {
+        // All of the old text stands above the first line.
+        true => aligned(&comments(&old.source)) + &written(&base, &places),
+        false => written(&base, &places),
+    };
     let parsed = Expectation::parse(&text).expect("lines of a text are lines of a text");
     let fails = |run: &Seen<'_>| !holds(run, &parsed);
     if let Some(run) = seen.iter().position(fails) {
@@ -93,6 +97,9 @@ fn common_lines(
     seen: &[Seen<'_>],
 ) -> Result<(Expectation, Vec<Vec<u32>>), Differ> {
     let mut base = old.clone();
+    if old.lines.is_empty() {
+        base = Expectation::parse("").expect("nothing is a legal text");
+    }
     for (run, here) in seen.iter().enumerate() {
         let fits = by_clock(here, &base).is_some();
         let Some(new) = text::updated(here.graph, here.scope, &base) else {
@@ -430,6 +437,12 @@ fn sorted(
         }
     }
     (order.len() == waits.len()).then_some(order)
+}
+
+/// The comments of a text that is nothing else.
+fn comments(text: &str) -> Vec<Result<Vec<String>, String>> {
+    let lines = text.trim().lines().map(|line| Err(line.trim().to_owned()));
+    lines.collect()
 }
 
 /// The text, lines where they have their place, each with the comments above it.
