@@ -243,13 +243,18 @@ pub fn unquote_text(text: &str) -> Result<(String, usize), (usize, String)> {
 }
 
 /// A word as a trace prints it: as it is, or quoted where the grammar would read something else
-/// into it: it begins with `$`, `_`, `#` or `"`, holds a quote or a control character, or has a
-/// wildcard or a variable after its `=`.
+/// into it: it begins with `$`, `_`, `#` or `"`, is `…`, holds a quote or a control character, or has
+/// a wildcard or a variable after its `=`.
 pub fn word(text: &str) -> Cow<'_, str> {
     let special = |text: &str| text.starts_with(['$', '_', '#', '"']);
     let held = |c: char| matches!(c, '"' | '`' | '\'') || c.is_control();
     let value = text.rsplit_once('=').map_or("", |(_, value)| value);
-    if special(text) || value == "_" || value.starts_with('$') || text.chars().any(held) {
+    if special(text)
+        || text == "…"
+        || value == "_"
+        || value.starts_with('$')
+        || text.chars().any(held)
+    {
         Cow::Owned(quote(text))
     } else {
         Cow::Borrowed(text)
@@ -305,7 +310,7 @@ mod tests {
 
     #[test]
     fn words_are_quoted_where_the_grammar_would_stumble() {
-        for plain in ["leader", "term=3", "α:10", "a_b", "ü", "-", "x$"] {
+        for plain in ["leader", "term=3", "α:10", "a_b", "ü", "-", "x$", "a…"] {
             assert_eq!(word(plain), plain);
         }
         for (special, printed) in [
@@ -314,6 +319,7 @@ mod tests {
             ("#1", "\"#1\""),
             ("a\"b", r#""a\"b""#),
             ("it's", "\"it's\""),
+            ("…", "\"…\""),
             ("a\u{1b}[0m", r#""a\x1b[0m""#),
             ("a\u{85}b", r#""a\u0085b""#),
         ] {

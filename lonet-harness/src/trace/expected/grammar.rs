@@ -3,9 +3,10 @@
 //! Pure. Owns what is legal in an expected trace and the message for what is not; which events a
 //! line matches is `pattern`'s business.
 
+mod words;
+
 use std::fmt;
 
-use lonet::__private::unquote_text;
 use lonet::trace::Verb;
 use lonet::{check_name, parse_port};
 
@@ -62,6 +63,8 @@ pub(crate) enum Port {
 pub(crate) enum Word {
     Whole(Term),
     After(Symbol, Term),
+    /// All that follows: the last word.
+    Rest,
 }
 
 /// What follows subject, verb and object.
@@ -338,7 +341,7 @@ impl<'a> LineParser<'a> {
             _ => None,
         };
         let text = match verb {
-            Verb::Mark => self.text()?,
+            Verb::Mark => self.mark()?,
             Verb::Fail => self.some_text("the cause, as in `connection refused` or `cancelled`")?,
             Verb::Exit => self.some_text("the status, as in `0` or `signal 9`")?,
             Verb::Send | Verb::Recv => self.bytes(verb)?,
@@ -477,115 +480,6 @@ impl<'a> LineParser<'a> {
             return Err((at, message));
         }
         Ok(self.into.variable(name, is_host))
-    }
-
-    /// A number of bytes, as events print it: one that could be no event's is a slip.
-    fn bytes(&mut self, verb: Verb) -> Result<Text, Wrong> {
-        let rest = &self.line[self.rest..];
-        let from = self.line.len() - rest.trim_start().len();
-        let text = self.some_text("the number of bytes, `_` (any) or a variable, as in $n")?;
-        let word = &self.line[from..];
-        let (word, surplus) = word
-            .split_once(char::is_whitespace)
-            .map_or((word, ""), |(word, rest)| (word, rest.trim_start()));
-        let legal = match &text {
-            Text::Is(symbol) => {
-                let text = self.into.symbols.text(*symbol);
-                text.parse::<u64>()
-                    .is_ok_and(|number| number.to_string() == text)
-                    || !surplus.is_empty()
-            }
-            Text::Words(words) => !matches!(words.first(), Some(Word::After(..))),
-        };
-        if !legal {
-            let message = format!(
-                "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
-            );
-            return Err((from, message));
-        }
-        if !surplus.is_empty() {
-            let at = self.line.len() - surplus.len();
-            return Err((at, format!("`{verb}` ends with one number of bytes")));
-        }
-        Ok(text)
-    }
-
-    fn some_text(&mut self, what: &str) -> Result<Text, Wrong> {
-        let text = self.text()?;
-        if text == Text::Is(0) {
-            return Err((self.line.len(), format!("what follows is missing: {what}")));
-        }
-        Ok(text)
-    }
-
-    /// The rest of the line, as words.
-    fn text(&mut self) -> Result<Text, Wrong> {
-        let mut words = Vec::new();
-        loop {
-            let rest = &self.line[self.rest..];
-            let text = rest.trim_start();
-            let at = self.line.len() - text.len();
-            if text.is_empty() {
-                break;
-            }
-            if text.starts_with('"') {
-                let (content, length) =
-                    unquote_text(text).map_err(|(offset, why)| (at + offset, why))?;
-                self.rest = at + length;
-                if !self.line[self.rest..].is_empty()
-                    && !self.line[self.rest..].starts_with(char::is_whitespace)
-                {
-                    let message = "white space must follow a closing quote".to_owned();
-                    return Err((self.rest, message));
-                }
-                for word in content.split_whitespace() {
-                    words.push(Word::Whole(Term::Is(self.into.symbols.intern(word))));
-                }
-                continue;
-            }
-            let token = self.token().expect("what is left is not blank");
-            words.push(self.word(token)?);
-        }
-        let mut literal = Vec::with_capacity(words.len());
-        for word in &words {
-            match word {
-                Word::Whole(Term::Is(symbol)) => literal.push(self.into.symbols.text(*symbol)),
-                _ => return Ok(Text::Words(words)),
-            }
-        }
-        let literal = literal.join(" ");
-        Ok(Text::Is(self.into.symbols.intern(&literal)))
-    }
-
-    fn word(&mut self, token: Token<'_>) -> Result<Word, Wrong> {
-        let Token { at, text } = token;
-        if text.starts_with('#') {
-            let message = format!(
-                "a comment has a line of its own; a word that begins with `#` is written quoted: \"{text}\""
-            );
-            return Err((at, message));
-        }
-        if text == "_" {
-            return Ok(Word::Whole(Term::Any));
-        }
-        if text.starts_with('$') {
-            return Ok(Word::Whole(Term::Variable(self.named(text, at, false)?)));
-        }
-        if let Some((before, value)) = text.rsplit_once('=') {
-            let term = match value {
-                "_" => Some(Term::Any),
-                // What is no variable there is text: only words that begin with `$` are quoted.
-                _ if value.strip_prefix('$').is_some_and(is_name) => {
-                    Some(Term::Variable(self.into.variable(&value[1..], false)))
-                }
-                _ => None,
-            };
-            if let Some(term) = term {
-                let prefix = self.into.symbols.intern(&text[..=before.len()]);
-                return Ok(Word::After(prefix, term));
-            }
-        }
-        Ok(Word::Whole(Term::Is(self.into.symbols.intern(text))))
     }
 }
 

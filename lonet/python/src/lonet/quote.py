@@ -132,7 +132,7 @@ def _replace_invalid(data: bytes) -> bytes:
 def word(text: str) -> str:
     """A word as a trace prints it: as it is, or quoted where the grammar would read something else
     into it."""
-    special = text[:1] in ("$", "_", "#", '"') and text != ""
+    special = text == "…" or (text[:1] in ("$", "_", "#", '"') and text != "")
     if special or any(c in "\"`'" or unicodedata.category(c) == "Cc" for c in text):
         return quote(text)
     return text
