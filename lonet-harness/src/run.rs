@@ -3,10 +3,12 @@
 //! Owns the ways in, and what a failure looks like to whoever called. A map of:
 //!
 //! - `turn`: one turn, from its network to its verdict;
+//! - `update`: the turns of a test whose expectations are rewritten;
 //! - `expected`: the expected trace that an attribute gives.
 
 mod expected;
 mod turn;
+mod update;
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -20,6 +22,7 @@ use crate::outcome::Outcome;
 use crate::process::launch::Entrance;
 use crate::scenario::Scenario;
 use crate::spec::{Place, Spec};
+use update::Update;
 
 /// What the function of a test may take: a [`Scenario`] or a [`lonet::SubNetwork`].
 #[diagnostic::on_unimplemented(
@@ -183,15 +186,26 @@ where
         let error = "a role can't run a scenario of its own: only the test's process starts others";
         return Err(Failed::early(test, &error.into()));
     }
+    let update = Update::of(spec, entrance).map_err(|error| Failed::early(test, &error))?;
+    let learning = update.as_ref().map(Update::learning);
+    let play = || turn::play::<A, F, Fut>(spec, entrance, learning, body);
+    let ended = |turn: usize| match &update {
+        Some(update) => update.end_turn(test, turn),
+        None => Ok(false),
+    };
     for turn in 1..=spec.repeat {
-        turn::play::<A, F, Fut>(spec, entrance, body).map_err(|mut failed| {
+        let played = play().and_then(|()| ended(turn as usize));
+        played.map_err(|mut failed| {
             if spec.repeat > 1 {
                 let _ = writeln!(failed.page, "it was repetition {turn} of {}", spec.repeat);
             }
             failed
         })?;
     }
-    Ok(())
+    match &update {
+        Some(update) => update.finish(test, spec.repeat as usize, play),
+        None => Ok(()),
+    }
 }
 
 /// CLOCK_MONOTONIC, in nanoseconds, as events have it.

@@ -242,7 +242,9 @@ impl Scenario {
             Some(inner) => Scenario { inner }.page_of(mismatch),
             None => mismatch.to_string(),
         };
-        Trace::past(Arc::new(Graph::build(records)), here).told_by(Arc::new(tell))
+        Trace::past(Arc::new(Graph::build(records)), here)
+            .told_by(Arc::new(tell))
+            .learned_by(self.inner.learning.get().cloned())
     }
 
     /// Asserts that the expected trace holds of what happens before this moment.
@@ -288,6 +290,44 @@ impl Scenario {
     #[track_caller]
     pub fn check_trace(&self, expected: impl Expected) -> Result<(), Mismatch> {
         self.trace().check(expected)
+    }
+
+    /// Asserts that these events happened in this order; see [`Trace::assert_order`].
+    ///
+    /// # Panics
+    ///
+    /// When they didn't: the message says which two, or which line means no event or several.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let task = tokio::spawn({
+    ///     let alpha = alpha.clone();
+    ///     async move { alpha.mark("stored") }
+    /// });
+    /// task.await?;
+    /// alpha.mark("acknowledged");
+    /// scenario.assert_order("α mark stored\nα mark acknowledged");
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn assert_order(&self, lines: &str) {
+        if let Err(mismatch) = self.check_order(lines) {
+            panic!("{}", self.page_of(&mismatch));
+        }
+    }
+
+    /// Whether these events happened in this order; see [`Trace::check_order`].
+    ///
+    /// # Errors
+    ///
+    /// What is out of order, or which line means no event or several.
+    pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
+        self.trace().check_order(lines)
     }
 
     /// Records what is sent and received, too, which [`Trace::data`] shows: of processes that join

@@ -306,7 +306,7 @@ mod tests {
 
     #[test]
     fn words_are_quoted_where_the_grammar_would_stumble() {
-        for plain in ["leader", "term=3", "α:10", "a_b", "ü", "-", "x$"] {
+        for plain in ["leader", "term=3", "α:10", "a_b", "ü", "-", "x$", "a…"] {
             assert_eq!(word(plain), plain);
         }
         for (special, printed) in [
@@ -315,6 +315,7 @@ mod tests {
             ("#1", "\"#1\""),
             ("a\"b", r#""a\"b""#),
             ("it's", "\"it's\""),
+            ("…", "\"…\""),
             ("a\u{1b}[0m", r#""a\x1b[0m""#),
             ("a\u{85}b", r#""a\u0085b""#),
             ("…", "\"…\""),

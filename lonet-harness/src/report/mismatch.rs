@@ -10,7 +10,7 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::columns::{aligned, shortened};
 use crate::trace::explain::diagnosis::{Parts, Problem, Told, line_of};
-use crate::trace::explain::hints::Hint;
+use crate::trace::explain::hints::{Forgivable, Hint};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
 use crate::trace::update::source::Advice;
@@ -176,6 +176,40 @@ impl Page<'_> {
                 self.line(&heading);
                 self.instead(events);
             }
+            Problem::NotOne {
+                line,
+                matching,
+                candidates,
+            } => self.not_one(line, *matching, candidates),
+            Problem::OutOfOrder {
+                above,
+                below,
+                events,
+                chain,
+            } => {
+                let title = format!(
+                    "not in this order: line {} did not happen after line {}",
+                    below.number, above.number
+                );
+                let title = self.paint(Paint::Strong, &title);
+                self.line(&title);
+                self.line("");
+                for told in [above, below] {
+                    self.line(&format!("    line {}: {}", told.number, told.text));
+                }
+                self.line("");
+                let (first, then) = (self.event(events.1), self.event(events.0));
+                if events.0 == events.1 {
+                    self.line(&format!("both lines mean the same event: `{first}`"));
+                } else if chain.is_empty() {
+                    self.line(&format!(
+                        "by the clock, `{first}` was first; no cause orders it and `{then}`"
+                    ));
+                } else {
+                    self.line(&format!("`{first}` happens before `{then}`:"));
+                    self.chain(chain);
+                }
+            }
             Problem::Undecided { line, alike } => {
                 let heading = "whether the expected trace holds could not be found out: too many assignments of its lines to events are possible";
                 let heading = self.paint(Paint::Strong, heading);
@@ -192,6 +226,31 @@ impl Page<'_> {
                     self.line(&format!("    … and {} more", alike.len() - 20));
                 }
             }
+        }
+    }
+
+    /// A line of an order that means no event, or several.
+    fn not_one(&mut self, line: &Told, matching: usize, candidates: &[u32]) {
+        let title = match matching {
+            0 => format!("not in this order: line {} matches no event", line.number),
+            _ => format!(
+                "not in this order: line {} matches {matching} events and has to match one",
+                line.number
+            ),
+        };
+        let title = self.paint(Paint::Strong, &title);
+        self.line(&title);
+        self.line(&format!("\n    line {}: {}\n", line.number, line.text));
+        match (matching, candidates) {
+            (0, []) => self.line("no event of the past is like it"),
+            (0, _) => self.line("these events of the past are like it:"),
+            _ => self.line("it matches:"),
+        }
+        for &event in candidates {
+            self.line(&format!("    {}", self.event(event)));
+        }
+        if matching > candidates.len() {
+            self.line(&format!("    … and {} more", matching - candidates.len()));
         }
     }
 
@@ -449,6 +508,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             }
             text
         }
+        Hint::Blocks(blocks) => blocks.iter().map(forgivable).collect::<Vec<_>>().join("\n"),
         Hint::OutsideView {
             event,
             verb,
@@ -474,6 +534,26 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         },
         Hint::Reported { problem } => format!("a report made no sense: {problem}"),
     }
+}
+
+/// The block that would forgive an order.
+fn forgivable(block: &Forgivable) -> String {
+    let (first, then) = (&block.first, &block.then);
+    let marked = |line: &str| {
+        let (host, text) = line.split_once(" mark ")?;
+        Some((host.to_owned(), text.to_owned()))
+    };
+    let happened = match (marked(first), marked(then)) {
+        (Some((host, first)), Some((other, then))) if host == other => {
+            format!("{host} did `{first}` before `{then}` in this run")
+        }
+        _ => format!("`{first}` happened before `{then}` in this run"),
+    };
+    let lines = match block.count {
+        2 => "both".to_owned(),
+        _ => format!("lines {} to {}", block.lines.0, block.lines.1),
+    };
+    format!("{happened}; if both orders are right, put `| ` before {lines}")
 }
 
 /// The Rust code that waits for that line.

@@ -7,6 +7,7 @@
 //! - [`sequence`]: a trace as a sequence diagram in text;
 //! - [`mermaid`]: the same for pull requests;
 //! - [`html`]: the page for a browser;
+//! - `update`: why an update wrote nothing;
 //! - `artifacts`: where all of it is kept.
 //!
 //! Decides nothing: what failed, and why, is the business of [`trace`](crate::trace) and of the run.
@@ -18,4 +19,5 @@ pub mod html;
 pub mod mermaid;
 pub mod mismatch;
 pub mod sequence;
+pub(crate) mod update;
 pub(crate) mod verdict;

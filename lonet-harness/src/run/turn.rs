@@ -24,6 +24,7 @@ use crate::scenario::Scenario;
 use crate::session::Session;
 use crate::spec::Spec;
 use crate::trace::Mismatch;
+use crate::trace::update::learning::Learning;
 use crate::watchdog::{Failing, Limits, Watchdog};
 
 /// How long what a body leaves may take to go: the tasks that it spawned, the values that they hold.
@@ -45,6 +46,7 @@ enum Ended {
 pub(super) fn play<A, F, Fut>(
     spec: &Spec,
     entrance: Entrance,
+    learning: Option<&Arc<Learning>>,
     body: &F,
 ) -> std::result::Result<(), Failed>
 where
@@ -65,6 +67,9 @@ where
     let leaving = runtime(None).map_err(|error| early(error.into()))?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
     let scenario = session.scenario();
+    if let Some(learning) = learning {
+        let _ = scenario.inner.learning.set(learning.clone());
+    }
 
     // Whoever debugs a node needs all the time there is.
     let limits = (!deadline::suspended()).then_some(Limits {

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 
 use lonet::SubNetwork;
 use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
@@ -18,6 +18,7 @@ use crate::collector::query::{Query, Refusal, Report, Wanted};
 use crate::process::launch::{Entrance, Inherited};
 use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
+use crate::trace::update::learning::Learning;
 
 /// What all handles of one scenario share.
 pub(crate) struct Inner {
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) keeps: AtomicBool,
     /// The latest expected trace that did not hold.
     pub(crate) refused: Mutex<Option<Refused>>,
+    /// Where an update takes note of expected traces, if the test's body runs several times.
+    pub(crate) learning: OnceLock<Arc<Learning>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
     /// What its processes inherit, unless they are told of a change.
@@ -66,6 +69,7 @@ impl Inner {
             entrance,
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
+            learning: OnceLock::new(),
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
             processes: AtomicU64::new(1),

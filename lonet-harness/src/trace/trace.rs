@@ -11,14 +11,17 @@ use std::sync::{Arc, OnceLock};
 use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
+use crate::trace::check::in_order::in_order;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::scope::View;
+use crate::trace::update::learning::Learning;
 use crate::trace::update::source::{Advice, Expected, Source};
 use crate::trace::write::text;
+use crate::trace::write::turns::{self, Seen};
 
 /// Events of a scenario with their happens-before order: the causal past of whoever asked for it,
 /// in the default view (listen, dial, accept, connect, fail, close, mark, and what the scenario
@@ -33,6 +36,8 @@ pub struct Trace {
     pub(crate) view: View,
     /// How a mismatch is told, if more is known than the trace.
     teller: Option<Teller>,
+    /// Where an update takes note of it, if more turns of the test follow.
+    learning: Option<Arc<Learning>>,
     scope: OnceLock<Arc<Scope>>,
     events: OnceLock<Arc<[Event]>>,
 }
@@ -64,6 +69,7 @@ impl Trace {
             at,
             view: View::default(),
             teller: None,
+            learning: None,
             scope: OnceLock::new(),
             events: OnceLock::new(),
         }
@@ -71,6 +77,11 @@ impl Trace {
 
     pub(crate) fn told_by(mut self, teller: Teller) -> Trace {
         self.teller = Some(teller);
+        self
+    }
+
+    pub(crate) fn learned_by(mut self, learning: Option<Arc<Learning>>) -> Trace {
+        self.learning = learning;
         self
     }
 
@@ -234,22 +245,42 @@ impl Trace {
     }
 
     /// The first run that asks a place settles what it says; it must hold of the others as it is.
+    /// Within a test whose body runs several times, the last turn does.
     fn update(&self, source: &Source<'_>) -> Result<(), Mismatch> {
-        let settled = match source.settled() {
-            Some(settled) => Some(settled),
-            None => {
-                let old = self.text_of(source)?;
-                let parsed = self.parsed(&old)?;
-                let new = text::updated(&self.graph, self.scope(), &parsed);
-                source
-                    .settle(&old, new.as_deref())
-                    .map_err(|why| Mismatch::unusable(self, why))?
-            }
-        };
+        let advice = || Advice::Part(source.place());
+        if let Some(settled) = source.settled() {
+            return self.check_text(&settled, advice());
+        }
+        let old = self.parsed(&self.text_of(source)?)?;
+        if let Some(learning) = &self.learning {
+            let trace = Trace {
+                learning: None,
+                ..self.clone()
+            };
+            learning.note(source, old, trace);
+            return Ok(());
+        }
+        let new = turns::agreed(&old, &[self.seen()])
+            .map_err(|_| Mismatch::unusable(self, "no text of it holds of it".to_owned()))?;
+        let settled = source
+            .settle(&old.source, new.as_deref())
+            .map_err(|why| Mismatch::unusable(self, why))?;
         match settled {
-            Some(settled) => self.check_text(&settled, Advice::Part(source.place())),
+            Some(settled) => self.check_text(&settled, advice()),
             None => Ok(()),
         }
+    }
+
+    pub(crate) fn seen(&self) -> Seen<'_> {
+        Seen {
+            graph: &self.graph,
+            scope: self.scope(),
+        }
+    }
+
+    /// Whether a text holds; what to do about it is not said.
+    pub(crate) fn check_as_it_is(&self, text: &str) -> Result<(), Mismatch> {
+        self.check_parsed(&self.parsed(text)?, Mode::All)
     }
 
     fn text_of<'s>(&self, source: &'s Source<'_>) -> Result<Cow<'s, str>, Mismatch> {
@@ -260,8 +291,8 @@ impl Trace {
         Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
     }
 
-    fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
-        self.check_parsed(&self.parsed(text)?, Mode::All)
+    pub(crate) fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
+        self.check_as_it_is(text)
             .map_err(|mismatch| mismatch.advised(advice))
     }
 
@@ -300,6 +331,50 @@ impl Trace {
         let text = source.text_as_it_is();
         let text = text.map_err(|why| Mismatch::unusable(self, why))?;
         self.check_parsed(&self.parsed(&text)?, Mode::Some)
+    }
+
+    /// Asserts that these events happened in this order. An expected trace only rejects what can't
+    /// be; this demands an order, also where nothing that lonet sees makes it.
+    ///
+    /// # Panics
+    ///
+    /// When they didn't, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// alpha.mark("stored x=1");
+    /// beta.mark("acknowledged x=1");
+    /// scenario.trace().assert_order(
+    ///     "α mark stored x=1
+    ///      β mark acknowledged x=1",
+    /// );
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn assert_order(&self, lines: &str) {
+        if let Err(mismatch) = self.check_order(lines) {
+            panic!("{}", self.tell(&mismatch));
+        }
+    }
+
+    /// Whether these events happened in this order: each line matches exactly one event of the past,
+    /// in all views, and each happened after that of the line above, by this run's causes or, where
+    /// there are none (a channel, a mutex, another task), by the clock that all processes share.
+    ///
+    /// # Errors
+    ///
+    /// Which line matches no event or several, and which; or which two happened the other way round.
+    pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
+        let parsed = self.parsed(lines)?;
+        parsed
+            .without_blocks("an order")
+            .map_err(|error| Mismatch::syntax(self, error))?;
+        in_order(self, &parsed)
     }
 
     /// Whether a parsed expectation holds.

@@ -130,6 +130,7 @@ def test_words_are_quoted_where_the_grammar_would_stumble() -> None:
         ("_", '"_"'),
         ('a"b', r'"a\"b"'),
         ("it's", '"it\'s"'),
+        ("…", '"…"'),
         ("a\x1b[0m", r'"a\x1b[0m"'),
         ("a\x85b", r'"a\u0085b"'),
         ("…", '"…"'),

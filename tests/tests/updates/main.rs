@@ -66,6 +66,13 @@ impl Copy {
     }
 
     fn run(&self, victim: &str, updates: bool) -> Output {
+        let mut command = self.command(victim, updates);
+        // A few are enough where nothing differs.
+        command.env("LONET_UPDATE_TURNS", "3");
+        command.output().unwrap()
+    }
+
+    fn command(&self, victim: &str, updates: bool) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command
             .args([&format!("victims::{victim}"), "--exact", "--ignored"])
@@ -75,7 +82,7 @@ impl Copy {
         if updates {
             command.env("UPDATE_EXPECT", "1");
         }
-        command.output().unwrap()
+        command
     }
 }
 
@@ -142,7 +149,6 @@ fn what_an_update_wrote_wants_no_other() {
 #[test]
 fn an_update_of_many_wants_no_other() {
     let copy = Copy::new("many");
-    let old = copy.read(MANY);
     copy.update("many");
     let text = copy.read(MANY);
     assert!(text.starts_with("# Everyone asks twice; the variables are their author's.\n"));
@@ -150,11 +156,6 @@ fn an_update_of_many_wants_no_other() {
     assert!(text.lines().count() > 80, "{text}");
     for turn in 1..times_of_many() {
         match turn % 5 {
-            // The same old text is rewritten in the same way, whatever this run was like.
-            0 => {
-                fs::write(copy.0.join(MANY), &old).unwrap();
-                copy.update("many");
-            }
             1 => copy.update("many"),
             _ => {
                 let output = copy.run("many", false);
@@ -206,6 +207,7 @@ fn with_literals(source: &str, literals: &[(&str, &str)]) -> String {
 }
 
 const THRICE: &str = "r#\"\n            α mark one\n            α mark two\n        \"#";
+const RACED: &str = "r#\"\n        # of all\n        α   mark one\n        | α mark bytes\n        | α mark command\n        # of the end\n        α   mark end\n    \"#";
 const BELOW: &str = "r#\"\n        α mark below\n    \"#";
 
 #[test]
@@ -219,21 +221,214 @@ fn several_runs_of_one_literal_write_it_once() {
 #[test]
 fn a_literal_of_two_runs_that_differ_is_refused() {
     let copy = Copy::new("differ");
-    let first = "r#\"\n            α mark ready\n        \"#";
-    let expected = with_literals(&copy.read(SOURCE), &[("of_two_runs", first)]);
-    // The first process writes; another finds it written.
-    for _ in 0..2 {
-        let page = copy.fails("of_two_runs");
-        assert!(
-            page.contains("at this point happened: β mark ready"),
-            "{page}"
-        );
-        assert!(
-            page.contains("one text can't say two runs that differ"),
-            "{page}"
-        );
-        assert_eq!(copy.read(SOURCE), expected);
+    let before = copy.read(SOURCE);
+    let page = copy.fails("of_two_runs");
+    let said = "updates/victims.rs";
+    assert!(
+        page.contains("failed: not updated: what is expected at"),
+        "{page}"
+    );
+    assert!(
+        page.contains("is shared by runs that differ; give each its own"),
+        "{page}"
+    );
+    assert!(
+        page.contains("at this point happened: β mark ready"),
+        "{page}"
+    );
+    assert!(page.contains(said), "{page}");
+    assert_eq!(copy.read(SOURCE), before);
+}
+
+/// What one run orders and another one otherwise becomes a block, wherever it is written.
+#[test]
+fn an_update_learns_from_turns() {
+    let copy = Copy::new("learns");
+    let before = copy.read(SOURCE);
+    copy.update("raced");
+    let expected = with_literals(&before, &[("raced", RACED)]);
+    assert_eq!(copy.read(SOURCE), expected);
+
+    copy.update("raced_in_a_file");
+    let text = "α   mark one\n| α mark bytes\n| α mark command\nα   mark end\n";
+    let file = "tests/tests/updates/new/raced_in_a_file.trace";
+    assert_eq!(copy.read(file), text);
+    for _ in 0..3 {
+        assert!(copy.run("raced_in_a_file", false).status.success());
     }
+    copy.update("raced_in_a_file");
+    assert_eq!(copy.read(file), text);
+
+    copy.restore(&before);
+    copy.update("raced_twice");
+    let after = copy.read(SOURCE);
+    let (_, tail) = after.split_once("async fn raced_twice(").unwrap();
+    assert!(tail.contains("assert_contains(expect![[\"\"]])"), "{tail}");
+    assert!(
+        tail.contains("            | α mark bytes\n            | α mark command\n"),
+        "{tail}"
+    );
+    let (before, after) = (before.lines().count(), after.lines().count());
+    assert_eq!(after, before + 3, "{tail}");
+}
+
+/// Turns are played until enough in a row teach nothing; none where nothing is rewritten.
+#[test]
+fn the_number_of_turns() {
+    let copy = Copy::new("turns");
+    let counts = copy.0.join("counts");
+    let turns = |victim: &str, turns: Option<&str>| {
+        let _ = fs::remove_file(&counts);
+        let mut command = copy.command(victim, true);
+        command.env("LONET_TESTS_COUNT", &counts);
+        match turns {
+            Some(turns) => command.env("LONET_UPDATE_TURNS", turns),
+            None => command.env_remove("LONET_UPDATE_TURNS"),
+        };
+        let output = command.output().unwrap();
+        let counted = fs::read(&counts).map_or(0, |counts| counts.len());
+        (counted, output)
+    };
+    let file = copy.0.join("tests/tests/updates/new/raced_in_a_file.trace");
+    // The second turn is the last that teaches anything.
+    for (given, played) in [
+        (None, 22),
+        (Some("3"), 5),
+        (Some("1"), 3),
+        (Some("0"), 1),
+        (Some("500"), 100),
+    ] {
+        let _ = fs::remove_file(&file);
+        assert_eq!(turns("raced_in_a_file", given).0, played, "{given:?}");
+    }
+    assert_eq!(
+        turns("raced_in_a_file", Some("3")).0,
+        1,
+        "nothing is to be learned"
+    );
+    let (played, output) = turns("raced_in_a_file", Some("many"));
+    assert_eq!(played, 0);
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        page.contains("LONET_UPDATE_TURNS") && page.contains("\"many\""),
+        "{page}"
+    );
+}
+
+#[test]
+fn brackets_comments_and_headers() {
+    let copy = Copy::new("odd");
+    copy.update("oddly_written");
+    let source = copy.read(SOURCE);
+    let (_, tail) = source.split_once("async fn oddly_written(").unwrap();
+    let (body, _) = tail.split_once("    Ok(())").unwrap();
+    let text = "\n        α mark one\n        α mark two\n    \"#";
+    let with_header = text.replacen("        ", "        # a header\n        ", 1);
+    assert_eq!(
+        body,
+        format!(
+            "scenario: Scenario) -> Result<()> {{
+    marks(&scenario, &[\"one\", \"two\"]).await?;
+    scenario.assert_trace(expect![[r#\"{text}]]);
+    #[rustfmt::skip]
+    scenario.assert_trace(expect![[ // why
+        r#\"{text} /* and no more */
+    ]]);
+    scenario.assert_trace(expect![[r#\"{with_header}]]);
+"
+        )
+    );
+}
+
+/// In a documentation test the compiler names a source in a directory of rustdoc's, and with
+/// `--remap-path-prefix` one that is nowhere.
+#[test]
+fn nothing_is_made_outside_the_package() {
+    let copy = Copy::new("outside");
+    let outside = std::env::temp_dir().join(format!("lonet-outside-{}", std::process::id()));
+    fs::create_dir_all(&outside).unwrap();
+    let bundle = outside.join("doctest_bundle_2024.rs");
+    fs::write(&bundle, "expect![\"\"]").unwrap();
+    File::options()
+        .write(true)
+        .open(&bundle)
+        .unwrap()
+        .set_modified(SystemTime::UNIX_EPOCH)
+        .unwrap();
+    let inside = copy.0.join("tests/../../escaped.rs");
+    for source in [
+        bundle.to_str().unwrap(),
+        "/remapped/tests/x.rs",
+        "remapped/x.rs",
+        inside.to_str().unwrap(),
+    ] {
+        for victim in ["literal_elsewhere", "file_elsewhere"] {
+            let mut command = copy.command(victim, true);
+            let output = command.env("LONET_TESTS_SOURCE", source).output().unwrap();
+            let page = String::from_utf8(output.stdout).unwrap();
+            assert!(!output.status.success(), "{page}");
+            assert!(page.contains("it is not in "), "{source} {page}");
+            assert!(
+                page.contains("--remap-path-prefix") && page.contains("documentation test"),
+                "{page}"
+            );
+        }
+    }
+    assert_eq!(fs::read_to_string(&bundle).unwrap(), "expect![\"\"]");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
+    for made in ["/remapped", copy.0.join("remapped").to_str().unwrap()] {
+        assert!(!Path::new(made).exists(), "{made}");
+    }
+    fs::remove_dir_all(&outside).unwrap();
+}
+
+/// Two binaries that were compiled with one source: what the first has written is not the second's.
+#[test]
+fn a_literal_shared_by_two_binaries_is_refused_to_the_second() {
+    let copy = Copy::new("shared");
+    let other = copy.0.join("another");
+    fs::copy(std::env::current_exe().unwrap(), &other).unwrap();
+    copy.update("thrice");
+    let after = copy.read(SOURCE);
+    let mut command = copy.command("thrice", true);
+    let mut second = Command::new(&other);
+    second.args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => second.env(name, value),
+            None => second.env_remove(name),
+        };
+    }
+    let output = second.output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    assert!(!output.status.success(), "{page}");
+    assert!(
+        page.contains("by another test binary that shares it; run the test again"),
+        "{page}"
+    );
+    assert_eq!(copy.read(SOURCE), after);
+    assert!(command.output().unwrap().status.success());
+}
+
+#[test]
+fn an_update_that_fails_touches_nothing() {
+    let copy = Copy::new("untouched");
+    let before = copy.read(SOURCE);
+    let page = copy.fails("differs");
+    for said in [
+        "not updated: in turn 3 of the body, something else happened",
+        "    - α mark two\n    + α mark three\n",
+        "`$x`",
+        "`until`",
+        "updates/victims.rs:",
+    ] {
+        assert!(page.contains(said), "{said:?} in\n{page}");
+    }
+    assert_eq!(copy.read(SOURCE), before);
+    let page = copy.fails("fails_later");
+    assert!(page.contains("the fourth turn fails"), "{page}");
+    assert!(page.contains("it was turn 4 of the body"), "{page}");
+    assert_eq!(copy.read(SOURCE), before);
 }
 
 /// Each process knows where its literal was compiled, and that others have written above.
@@ -287,16 +482,19 @@ fn a_source_that_has_changed_is_not_touched() {
     assert_eq!(copy.read(SOURCE), after);
 }
 
-/// `expect_test` patches the text that it read first: it has to know of what else is written.
+/// Played again, an `expect!` that is out of date would be written twice, which spoils the file: the
+/// update is made once it is up to date.
 #[test]
-fn literals_of_other_assertions_are_left_to_them() {
+fn literals_of_other_assertions_come_first() {
     let copy = Copy::new("others");
-    let trace = "r#\"\n        α mark one\n        α mark two\n    \"#";
-    let expected = with_literals(&copy.read(SOURCE), &[("with_others", trace)]);
-    let other = "r#\"\n        one\n        two\n    \"#";
-    let expected = expected.replace("expect![[\"?\"]]", &format!("expect![[{other}]]"));
-    copy.update("with_others");
-    assert_eq!(copy.read(SOURCE), expected);
+    let before = copy.read(SOURCE);
+    let other = "expect![[r#\"\n        one\n        two\n    \"#]]";
+    let page = copy.fails("with_others");
+    assert!(
+        page.contains("not updated") && page.contains("run the test again"),
+        "{page}"
+    );
+    assert_eq!(copy.read(SOURCE), before.replace("expect![[\"?\"]]", other));
 }
 
 #[test]

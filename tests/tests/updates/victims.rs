@@ -1,6 +1,10 @@
 //! Tests whose expectations are rewritten, in a copy of this file.
 
-use expect_test::{expect, expect_file};
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use expect_test::{Expect, ExpectFile, Position, expect, expect_file};
 use lonet::trace::Verb;
 use lonet::{Host, Stream};
 use lonet_harness::{Result, Scenario, until};
@@ -217,4 +221,129 @@ async fn in_a_file(scenario: Scenario) -> Result<()> {
 #[ignore = "its expectation is rewritten"]
 async fn of_the_attribute(scenario: Scenario) -> Result<()> {
     marks(&scenario, &["one"]).await
+}
+
+/// How often this process has run a body.
+static TURNS: AtomicUsize = AtomicUsize::new(0);
+
+/// Which turn this is, from 0. Whoever runs it is told of each.
+fn turn() -> usize {
+    if let Some(counts) = std::env::var_os("LONET_TESTS_COUNT") {
+        let mut counts = File::options()
+            .append(true)
+            .create(true)
+            .open(counts)
+            .unwrap();
+        counts.write_all(b"1").unwrap();
+    }
+    TURNS.fetch_add(1, Ordering::Relaxed)
+}
+
+/// A race that lonet can't see: which of two comes first differs from turn to turn.
+async fn races(scenario: &Scenario) -> Result<()> {
+    let order = match turn() % 3 {
+        1 => ["one", "command", "bytes", "end"],
+        _ => ["one", "bytes", "command", "end"],
+    };
+    marks(scenario, &order).await
+}
+
+#[lonet::test]
+#[ignore = "its expectation is rewritten"]
+async fn raced(scenario: Scenario) -> Result<()> {
+    races(&scenario).await?;
+    scenario.assert_trace(expect![[r#"
+        # of all
+        α mark one
+        # of the end
+        α mark end
+    "#]]);
+    Ok(())
+}
+
+#[lonet::test(trace_file = "new/raced_in_a_file.trace")]
+#[ignore = "its expectation is rewritten"]
+async fn raced_in_a_file(scenario: Scenario) -> Result<()> {
+    races(&scenario).await
+}
+
+/// An attribute's trace and an empty `assert_contains` are never written.
+#[lonet::test(trace = "α mark one\n| α mark bytes\n| α mark command\nα mark end")]
+#[ignore = "its expectations are rewritten"]
+async fn raced_twice(scenario: Scenario) -> Result<()> {
+    races(&scenario).await?;
+    scenario.trace().assert_contains(expect![[""]]);
+    for _ in 0..2 {
+        scenario.assert_trace(expect![[r#"
+            α mark one
+        "#]]);
+    }
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its update fails"]
+async fn differs(scenario: Scenario) -> Result<()> {
+    let other = if turn() == 2 { "three" } else { "two" };
+    marks(&scenario, &["one", other]).await?;
+    scenario.assert_trace(expect![[""]]);
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its update fails"]
+async fn fails_later(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one"]).await?;
+    scenario.assert_trace(expect![[""]]);
+    match turn() {
+        3 => Err("the fourth turn fails".into()),
+        _ => Ok(()),
+    }
+}
+
+#[lonet::test]
+#[ignore = "its expectations are rewritten"]
+async fn oddly_written(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one", "two"]).await?;
+    scenario.assert_trace(expect![[]]);
+    #[rustfmt::skip]
+    scenario.assert_trace(expect![[ // why
+        r#"α mark one"# /* and no more */
+    ]]);
+    scenario.assert_trace(expect![[r#"
+        # a header
+    "#]]);
+    Ok(())
+}
+
+/// Where the compiler says that the source is: in a documentation test, or remapped.
+fn elsewhere() -> &'static str {
+    std::env::var("LONET_TESTS_SOURCE").unwrap().leak()
+}
+
+#[lonet::test]
+#[ignore = "its update is refused"]
+async fn literal_elsewhere(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one"]).await?;
+    scenario.assert_trace(Expect {
+        position: Position {
+            file: elsewhere(),
+            line: 1,
+            column: 1,
+        },
+        data: "",
+        indent: true,
+    });
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "its update is refused"]
+async fn file_elsewhere(scenario: Scenario) -> Result<()> {
+    marks(&scenario, &["one"]).await?;
+    scenario.assert_trace(ExpectFile {
+        path: "deeper/x.trace".into(),
+        position: elsewhere(),
+    });
+    Ok(())
 }

@@ -77,5 +77,6 @@ fn mentions(shape: &Shape, variable: u32) -> bool {
         || shape.peer.is_some_and(|(host, _)| is(host))
         || words.iter().any(|word| match *word {
             Word::Whole(term) | Word::After(_, term) => is(term),
+            Word::Rest => false,
         })
 }

@@ -111,6 +111,7 @@ fn anonymous(shape: &Shape) -> Shape {
     let word = |word: &Word| match *word {
         Word::Whole(of) => Word::Whole(term(of)),
         Word::After(prefix, of) => Word::After(prefix, term(of)),
+        Word::Rest => Word::Rest,
     };
     Shape {
         verb: shape.verb,

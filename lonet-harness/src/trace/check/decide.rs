@@ -4,13 +4,14 @@
 //! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.
 
 use crate::trace::check::alone;
+use crate::trace::check::blocks::Kept;
 use crate::trace::check::counting;
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Port, Shape};
 use crate::trace::expected::lookup;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
-use crate::trace::intern::hash_index::NONE;
+use crate::trace::intern::hash_index::{FastMap, NONE};
 
 /// The most states that the search visits beyond its first descent.
 pub(crate) const MOST_STATES: usize = 200_000;
@@ -81,7 +82,8 @@ pub(crate) fn names_port(shape: &Shape) -> bool {
 }
 
 /// Takes the i-th of equal lines for the i-th of equal events, and checks the edges. Where equal
-/// events are ordered, this is the only possible assignment; where it holds, it is one.
+/// events are ordered, this is the only possible assignment; where it holds, it is one. All lines
+/// of a block stand at one place, that of its first.
 fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32>> {
     if of.lines.len() != scope.events.len() {
         return None;
@@ -98,7 +100,8 @@ fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32
         next[index + 1] = std::mem::replace(&mut first[label], index as u32 + 1);
     }
     let mut assignment = vec![0u32; of.lines.len()];
-    // By node: the lowest line that may stand below it.
+    let places = places(of);
+    // By node: the place of the lowest line among it and what comes before it.
     let mut line = vec![0u32; graph.label_of.len()];
     for &node in &graph.order {
         let index = node as usize;
@@ -112,15 +115,47 @@ fn by_position(graph: &Graph, scope: &Scope, of: &Expectation) -> Option<Vec<u32
         if shown {
             let label = graph.label_of[index] as usize;
             let position = first[label];
-            if position <= latest {
+            if position == 0 {
+                return None;
+            }
+            let in_block = of.lines[position as usize - 1].block.is_some();
+            let place = places[position as usize - 1];
+            if place < latest || (place == latest && !in_block) {
                 return None;
             }
             first[label] = next[position as usize];
             assignment[position as usize - 1] = node;
-            line[index] = position;
+            line[index] = place;
         } else {
             line[index] = latest;
         }
     }
-    Some(assignment)
+    within_blocks(graph, scope, of, &assignment).then_some(assignment)
+}
+
+/// By line: where it stands, from 1. Those of a block stand where its first does.
+fn places(of: &Expectation) -> Vec<u32> {
+    let mut places: Vec<u32> = Vec::with_capacity(of.lines.len());
+    for (index, line) in of.lines.iter().enumerate() {
+        let above = index.checked_sub(1);
+        let above =
+            above.filter(|&above| line.block.is_some() && of.lines[above].block == line.block);
+        places.push(above.map_or(index as u32 + 1, |above| places[above]));
+    }
+    places
+}
+
+/// Whether the orders hold that a block does not forgive.
+fn within_blocks(graph: &Graph, scope: &Scope, of: &Expectation, assignment: &[u32]) -> bool {
+    let Some(kept) = Kept::for_blocks(graph, of) else {
+        return true;
+    };
+    let lines = assignment.iter().zip(0u32..);
+    let line: FastMap<u32, u32> = lines.map(|(&node, line)| (node, line)).collect();
+    let blocks = (0u32..).zip(assignment);
+    let mut blocks = blocks.filter(|&(below, _)| of.lines[below as usize].block.is_some());
+    blocks.all(|(below, &node)| {
+        let above = kept.before(graph, scope, node);
+        above.iter().all(|cause| line[cause] < below)
+    })
 }

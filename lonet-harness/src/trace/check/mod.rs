@@ -1,6 +1,8 @@
 //! Whether an expectation holds. Pure.
 
 pub(crate) mod alone;
+pub(crate) mod blocks;
 pub(crate) mod counting;
 pub(crate) mod decide;
+pub(crate) mod in_order;
 pub(crate) mod search;

@@ -5,9 +5,16 @@
 //! their lines already. Memoised by what has been taken and what the variables stand for;
 //! interchangeable events are tried once. Complete within the bounds on states and on work. Where
 //! `counting` says that it can't hold, all that is searched is how far it goes.
+//!
+//! A line of a block may take an event before its causes have their lines, if those can still have
+//! lines of the same block; at the block's end none may be left. What a block does not forgive is
+//! `blocks`' business.
+
+mod within_block;
 
 use std::collections::BTreeSet;
 
+use crate::trace::check::blocks::Kept;
 use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
 use crate::trace::expected::grammar::{Expectation, Shape};
 use crate::trace::expected::lookup;
@@ -119,6 +126,21 @@ struct Search<'a> {
     /// Whether those of the first descent count.
     counts_all: bool,
     partial: Option<Partial>,
+    /// By line, as far as they have one: its event.
+    chosen: Vec<u32>,
+    /// By line, as far as they have an event: the state above it.
+    above: Vec<State>,
+    blocks: Option<Blocks>,
+}
+
+/// What the search keeps where there are blocks.
+struct Blocks {
+    kept: Kept,
+    /// By node: a line has it.
+    assigned: Vec<bool>,
+    /// How many events have a line and causes without one.
+    unmet: usize,
+    by_label: FastMap<u32, Vec<u32>>,
 }
 
 /// What the search for some of the events keeps.
@@ -171,16 +193,20 @@ impl Nexts {
 
 impl Partial {
     fn new(graph: &Graph, scope: &Scope) -> Partial {
-        let mut by_label: FastMap<u32, Vec<u32>> = FastMap::default();
-        for &event in &scope.events {
-            let label = graph.label_of[event as usize];
-            by_label.entry(label).or_default().push(event);
-        }
         Partial {
             covered: vec![false; graph.label_of.len()],
-            by_label,
+            by_label: by_label(graph, scope),
         }
     }
+}
+
+fn by_label(graph: &Graph, scope: &Scope) -> FastMap<u32, Vec<u32>> {
+    let mut by_label: FastMap<u32, Vec<u32>> = FastMap::default();
+    for &event in &scope.events {
+        let label = graph.label_of[event as usize];
+        by_label.entry(label).or_default().push(event);
+    }
+    by_label
 }
 
 impl<'a> Search<'a> {
@@ -208,6 +234,14 @@ impl<'a> Search<'a> {
             most_looks: MOST_LOOKS,
             counts_all: false,
             partial: None,
+            chosen: Vec::new(),
+            above: Vec::new(),
+            blocks: Kept::for_blocks(graph, of).map(|kept| Blocks {
+                kept,
+                assigned: vec![false; graph.label_of.len()],
+                unmet: 0,
+                by_label: by_label(graph, scope),
+            }),
         }
     }
 
@@ -246,14 +280,15 @@ impl<'a> Search<'a> {
         let mut branched = false;
         loop {
             let line = stack.len();
-            if line == most {
+            let closed = self.block_is_closed(line);
+            if line == most && closed {
                 let assignment = stack.iter().map(|choice| choice.node).collect();
                 return match holds {
                     true => Outcome::Holds(assignment),
                     false => Outcome::Fails(assignment),
                 };
             }
-            let mut candidates = match self.failed.contains(&self.state()) {
+            let mut candidates = match !closed || self.failed.contains(&self.state()) {
                 true => Vec::new(),
                 false => self.candidates(line),
             };
@@ -266,7 +301,9 @@ impl<'a> Search<'a> {
                         .as_ref()
                         .is_none_or(|deepest| stack.len() > deepest.len())
                     {
-                        deepest = Some(stack.iter().map(|choice| choice.node).collect());
+                        // What has its place too early has none yet.
+                        let fits = line - usize::from(!closed);
+                        deepest = Some(self.chosen[..fits].to_vec());
                     }
                     if !branched {
                         return Outcome::Fails(deepest.unwrap_or_default());
@@ -302,21 +339,29 @@ impl<'a> Search<'a> {
                 bound: self.bindings.mark(),
                 state: self.state(),
             };
-            let shape = &self.of.lines[stack.len()].shape;
-            self.take(node, shape);
+            self.take(node);
             stack.push(choice);
         }
     }
 
     fn state(&self) -> State {
         let bound = self.bindings.digest();
-        (self.state.0 ^ bound, self.state.1 ^ bound.rotate_left(32))
+        let state = (self.state.0 ^ bound, self.state.1 ^ bound.rotate_left(32));
+        // Of some of the events, it matters which were taken above the block: what comes before
+        // those is out of the question.
+        match self.partial.is_some() && self.blocks.is_some() {
+            true => self.with_block_above(state),
+            false => state,
+        }
     }
 
     /// The events that a line could tell of now, in a fixed order.
     fn candidates(&mut self, line: usize) -> Vec<u32> {
         let shape = &self.of.lines[line].shape;
         let label = self.labels[line];
+        if self.of.lines[line].block.is_some() {
+            return self.block_candidates(line);
+        }
         if self.partial.is_some() {
             return self.partial_candidates(shape, label);
         }
@@ -359,20 +404,42 @@ impl<'a> Search<'a> {
         candidates.retain(|&node| {
             let label = self.graph.label_of[node as usize];
             let nexts = self.nexts.of(node, self.graph, self.scope);
-            seen.insert((label, self.port_waits[node as usize], nexts))
+            // A block keeps the order of each connection, whichever comes next.
+            let connection = self.blocks.as_ref().map(|b| b.kept.connection(node));
+            let waiting = (self.waits[node as usize] > 0).then_some(node);
+            let alike = (label, self.port_waits[node as usize], nexts);
+            seen.insert((alike, connection, waiting))
         });
     }
 
-    fn take(&mut self, node: u32, shape: &Shape) {
+    fn take(&mut self, node: u32) {
+        let line = self.chosen.len();
+        let shape = &self.of.lines[line].shape;
+        self.above.push(self.state());
+        self.chosen.push(node);
         let label = self.graph.label_of[node as usize];
         let fields = Fields::of_label(self.graph.labels.label(label), &self.graph.hosts);
         let matches = unify(shape, self.of, &fields, &mut self.bindings);
         debug_assert!(matches, "a candidate matches its line");
         self.toggle(node);
-        if self.partial.is_some() {
-            return self.cover(node, names_port(shape));
+        if let Some(blocks) = &mut self.blocks {
+            blocks.assigned[node as usize] = true;
+            if self.partial.is_none() && self.waits[node as usize] > 0 {
+                blocks.unmet += 1;
+            }
         }
-        self.not_ready(node);
+        if self.partial.is_some() {
+            if self.ends_block(line) {
+                for line in self.block_start(line)..=line {
+                    let named = names_port(&self.of.lines[line].shape);
+                    self.cover(self.chosen[line], named);
+                }
+            }
+            return;
+        }
+        if self.waits[node as usize] == 0 {
+            self.not_ready(node);
+        }
         self.fire(node);
     }
 
@@ -392,7 +459,9 @@ impl<'a> Search<'a> {
                 }
                 self.waits[index] -= 1;
                 if self.waits[index] == 0 {
-                    if self.scope.shown[index] {
+                    if self.is_assigned(effect) {
+                        self.meet(effect, true);
+                    } else if self.scope.shown[index] {
                         self.is_ready(effect);
                     } else {
                         todo.push(effect);
@@ -413,10 +482,15 @@ impl<'a> Search<'a> {
     fn undo(&mut self, choice: &Choice) {
         self.bindings.undo_to(choice.bound);
         self.toggle(choice.node);
+        self.chosen.pop();
+        self.above.pop();
         let taken = self.taken.split_off(choice.taken);
         if let Some(partial) = &mut self.partial {
             for node in taken {
                 partial.covered[node as usize] = false;
+            }
+            if let Some(blocks) = &mut self.blocks {
+                blocks.assigned[choice.node as usize] = false;
             }
             return;
         }
@@ -430,13 +504,22 @@ impl<'a> Search<'a> {
                     self.port_waits[index] += 1;
                     continue;
                 }
-                if self.waits[index] == 0 && self.scope.shown[index] {
+                if self.waits[index] == 0 && self.is_assigned(effect) {
+                    self.meet(effect, false);
+                } else if self.waits[index] == 0 && self.scope.shown[index] {
                     self.not_ready(effect);
                 }
                 self.waits[index] += 1;
             }
         }
-        self.is_ready(choice.node);
+        let waits = self.waits[choice.node as usize] > 0;
+        if let Some(blocks) = &mut self.blocks {
+            blocks.assigned[choice.node as usize] = false;
+            blocks.unmet -= usize::from(waits);
+        }
+        if !waits {
+            self.is_ready(choice.node);
+        }
     }
 
     fn is_ready(&mut self, node: u32) {

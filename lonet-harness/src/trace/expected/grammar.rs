@@ -3,9 +3,10 @@
 //! Pure. Owns what is legal in an expected trace and the message for what is not; which events a
 //! line matches is `pattern`'s business.
 
+mod words;
+
 use std::fmt;
 
-use lonet::__private::unquote_text;
 use lonet::trace::Verb;
 use lonet::{check_name, parse_port};
 
@@ -62,6 +63,8 @@ pub(crate) enum Port {
 pub(crate) enum Word {
     Whole(Term),
     After(Symbol, Term),
+    /// All that follows: the last word.
+    Rest,
 }
 
 /// What follows subject, verb and object.
@@ -77,9 +80,12 @@ pub(crate) enum Text {
 pub(crate) struct Line {
     /// Its number in the text, from 1.
     pub(crate) number: u32,
-    /// Where it stands in the text, without the white space around it, in bytes.
+    /// Where it stands in the text, without the white space around it and the `|` of a block, in
+    /// bytes.
     pub(crate) start: u32,
     pub(crate) end: u32,
+    /// The block that it belongs to, if any: its lines stand in no order among themselves.
+    pub(crate) block: Option<u32>,
     pub(crate) shape: Shape,
 }
 
@@ -141,6 +147,8 @@ const AFTER_ADDRESS: &[Verb] = &[
     Verb::Send,
     Verb::Recv,
 ];
+const NOTHING_IN_BLOCK: &str =
+    "`|` begins a line of a block: the line of an event follows it, as in `| α mark ready`";
 /// To dial port 0 is possible, and fails: as the other side's port it is legal.
 const NO_PORT_ZERO: &str =
     "no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p";
@@ -156,7 +164,8 @@ const AFTER_BANG: &[Verb] = &[
 
 impl Expectation {
     /// Parses an expected trace: one event a line; blank lines and lines whose first character is
-    /// `#` are ignored.
+    /// `#` are ignored. Consecutive lines that begin with `| ` form a block, which a comment does
+    /// not end and a blank line does.
     ///
     /// # Errors
     ///
@@ -171,10 +180,32 @@ impl Expectation {
         };
         parsed.symbols.intern("");
         let mut offset = 0;
+        let mut blocks = 0;
+        let mut block = None;
         for (index, raw) in text.split('\n').enumerate() {
             let line = raw.trim_end();
-            let indent = line.len() - line.trim_start().len();
-            if !line[indent..].is_empty() && !line[indent..].starts_with('#') {
+            let mut indent = line.len() - line.trim_start().len();
+            if line[indent..].is_empty() {
+                block = None;
+            } else if !line[indent..].starts_with('#') {
+                block = match in_block(&line[indent..]) {
+                    true => Some(block.unwrap_or_else(|| {
+                        blocks += 1;
+                        blocks - 1
+                    })),
+                    false => None,
+                };
+                if block.is_some() {
+                    let rest = &line[indent + 1..];
+                    indent = line.len() - rest.trim_start().len();
+                    if rest.is_empty() {
+                        return Err(SyntaxError {
+                            line: index + 1,
+                            column: line.chars().count() + 1,
+                            message: NOTHING_IN_BLOCK.to_owned(),
+                        });
+                    }
+                }
                 let shape = LineParser {
                     line,
                     rest: indent,
@@ -190,12 +221,31 @@ impl Expectation {
                     number: index as u32 + 1,
                     start: (offset + indent) as u32,
                     end: (offset + line.len()) as u32,
+                    block,
                     shape,
                 });
             }
             offset += raw.len() + 1;
         }
         Ok(parsed)
+    }
+
+    /// Refuses blocks, where they mean nothing.
+    ///
+    /// # Errors
+    ///
+    /// The first line of a block.
+    pub(crate) fn without_blocks(&self, what: &str) -> Result<(), SyntaxError> {
+        match self.lines.iter().find(|line| line.block.is_some()) {
+            None => Ok(()),
+            Some(line) => Err(SyntaxError {
+                line: line.number as usize,
+                column: 1,
+                message: format!(
+                    "{what} has no blocks; a line that begins with `| ` can stand in assert_trace and assert_contains"
+                ),
+            }),
+        }
     }
 
     /// How many events the text tells of.
@@ -225,6 +275,12 @@ impl Expectation {
         self.variables[index as usize].is_host |= is_host;
         index
     }
+}
+
+/// Whether a line, without the white space around it, begins with the mark of a block.
+fn in_block(line: &str) -> bool {
+    let after = line.strip_prefix('|');
+    after.is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
 }
 
 /// What is wrong, and the byte of the line where.
@@ -285,7 +341,7 @@ impl<'a> LineParser<'a> {
             _ => None,
         };
         let text = match verb {
-            Verb::Mark => self.text()?,
+            Verb::Mark => self.mark()?,
             Verb::Fail => self.some_text("the cause, as in `connection refused` or `cancelled`")?,
             Verb::Exit => self.some_text("the status, as in `0` or `signal 9`")?,
             Verb::Send | Verb::Recv => self.bytes(verb)?,
@@ -424,115 +480,6 @@ impl<'a> LineParser<'a> {
             return Err((at, message));
         }
         Ok(self.into.variable(name, is_host))
-    }
-
-    /// A number of bytes, as events print it: one that could be no event's is a slip.
-    fn bytes(&mut self, verb: Verb) -> Result<Text, Wrong> {
-        let rest = &self.line[self.rest..];
-        let from = self.line.len() - rest.trim_start().len();
-        let text = self.some_text("the number of bytes, `_` (any) or a variable, as in $n")?;
-        let word = &self.line[from..];
-        let (word, surplus) = word
-            .split_once(char::is_whitespace)
-            .map_or((word, ""), |(word, rest)| (word, rest.trim_start()));
-        let legal = match &text {
-            Text::Is(symbol) => {
-                let text = self.into.symbols.text(*symbol);
-                text.parse::<u64>()
-                    .is_ok_and(|number| number.to_string() == text)
-                    || !surplus.is_empty()
-            }
-            Text::Words(words) => !matches!(words.first(), Some(Word::After(..))),
-        };
-        if !legal {
-            let message = format!(
-                "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
-            );
-            return Err((from, message));
-        }
-        if !surplus.is_empty() {
-            let at = self.line.len() - surplus.len();
-            return Err((at, format!("`{verb}` ends with one number of bytes")));
-        }
-        Ok(text)
-    }
-
-    fn some_text(&mut self, what: &str) -> Result<Text, Wrong> {
-        let text = self.text()?;
-        if text == Text::Is(0) {
-            return Err((self.line.len(), format!("what follows is missing: {what}")));
-        }
-        Ok(text)
-    }
-
-    /// The rest of the line, as words.
-    fn text(&mut self) -> Result<Text, Wrong> {
-        let mut words = Vec::new();
-        loop {
-            let rest = &self.line[self.rest..];
-            let text = rest.trim_start();
-            let at = self.line.len() - text.len();
-            if text.is_empty() {
-                break;
-            }
-            if text.starts_with('"') {
-                let (content, length) =
-                    unquote_text(text).map_err(|(offset, why)| (at + offset, why))?;
-                self.rest = at + length;
-                if !self.line[self.rest..].is_empty()
-                    && !self.line[self.rest..].starts_with(char::is_whitespace)
-                {
-                    let message = "white space must follow a closing quote".to_owned();
-                    return Err((self.rest, message));
-                }
-                for word in content.split_whitespace() {
-                    words.push(Word::Whole(Term::Is(self.into.symbols.intern(word))));
-                }
-                continue;
-            }
-            let token = self.token().expect("what is left is not blank");
-            words.push(self.word(token)?);
-        }
-        let mut literal = Vec::with_capacity(words.len());
-        for word in &words {
-            match word {
-                Word::Whole(Term::Is(symbol)) => literal.push(self.into.symbols.text(*symbol)),
-                _ => return Ok(Text::Words(words)),
-            }
-        }
-        let literal = literal.join(" ");
-        Ok(Text::Is(self.into.symbols.intern(&literal)))
-    }
-
-    fn word(&mut self, token: Token<'_>) -> Result<Word, Wrong> {
-        let Token { at, text } = token;
-        if text.starts_with('#') {
-            let message = format!(
-                "a comment has a line of its own; a word that begins with `#` is written quoted: \"{text}\""
-            );
-            return Err((at, message));
-        }
-        if text == "_" {
-            return Ok(Word::Whole(Term::Any));
-        }
-        if text.starts_with('$') {
-            return Ok(Word::Whole(Term::Variable(self.named(text, at, false)?)));
-        }
-        if let Some((before, value)) = text.rsplit_once('=') {
-            let term = match value {
-                "_" => Some(Term::Any),
-                // What is no variable there is text: only words that begin with `$` are quoted.
-                _ if value.strip_prefix('$').is_some_and(is_name) => {
-                    Some(Term::Variable(self.into.variable(&value[1..], false)))
-                }
-                _ => None,
-            };
-            if let Some(term) = term {
-                let prefix = self.into.symbols.intern(&text[..=before.len()]);
-                return Ok(Word::After(prefix, term));
-            }
-        }
-        Ok(Word::Whole(Term::Is(self.into.symbols.intern(text))))
     }
 }
 

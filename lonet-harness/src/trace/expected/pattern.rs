@@ -132,16 +132,23 @@ pub(crate) fn unify(
         Text::Is(symbol) => of.symbols.text(*symbol) == fields.text,
         Text::Words(words) => {
             let mut values = fields.text.split_whitespace();
-            words.iter().all(|word| match (word, values.next()) {
-                (_, None) => false,
-                (Word::Whole(pattern), Some(value)) => term(*pattern, value, bindings),
-                (Word::After(prefix, pattern), Some(value)) => {
-                    match value.strip_prefix(of.symbols.text(*prefix)) {
-                        Some(value) if !value.is_empty() => term(*pattern, value, bindings),
-                        _ => false,
+            for word in words {
+                let matches = match (word, values.next()) {
+                    (Word::Rest, _) => return true,
+                    (_, None) => false,
+                    (Word::Whole(pattern), Some(value)) => term(*pattern, value, bindings),
+                    (Word::After(prefix, pattern), Some(value)) => {
+                        match value.strip_prefix(of.symbols.text(*prefix)) {
+                            Some(value) if !value.is_empty() => term(*pattern, value, bindings),
+                            _ => false,
+                        }
                     }
+                };
+                if !matches {
+                    return false;
                 }
-            }) && values.next().is_none()
+            }
+            values.next().is_none()
         }
     }
 }
@@ -159,6 +166,7 @@ impl Pattern {
     /// What is wrong, where, and what is legal there.
     pub fn parse(text: &str) -> Result<Pattern, SyntaxError> {
         let parsed = Expectation::parse(text)?;
+        parsed.without_blocks("a pattern")?;
         match parsed.lines.as_slice() {
             [_] => Ok(Pattern(parsed)),
             [] => Err(SyntaxError {

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use lonet::trace::EventId;
 
+use crate::trace::check::blocks::Kept;
 use crate::trace::check::decide::{Mode, counts, names_port};
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
@@ -37,6 +38,11 @@ struct Found {
 enum What {
     Syntax(SyntaxError),
     Unusable(String),
+    /// An order that was demanded is not the one that was.
+    Demanded {
+        problem: Problem,
+        hints: Vec<Hint>,
+    },
     Fails {
         of: Expectation,
         /// The longest beginning that could happen, by line.
@@ -94,6 +100,23 @@ pub(crate) enum Problem {
     Untold {
         events: Vec<u32>,
     },
+    /// A line of an order that is demanded means no event of the past, or several.
+    NotOne {
+        line: Told,
+        /// How many it means.
+        matching: usize,
+        /// Some of those; if there are none, what is like it.
+        candidates: Vec<u32>,
+    },
+    /// What a demanded order has below did not happen after what it has above.
+    OutOfOrder {
+        above: Told,
+        below: Told,
+        events: (u32, u32),
+        /// From the event of the line below to the other, if that is a cause of it; else the clock
+        /// decided.
+        chain: Vec<(u32, Why)>,
+    },
     /// The search was given up.
     Undecided {
         line: Told,
@@ -139,6 +162,11 @@ impl Mismatch {
         Mismatch::found(trace, mode, what)
     }
 
+    /// An order that was demanded is not the one that was.
+    pub(crate) fn out_of_order(trace: &Trace, problem: Problem, hints: Vec<Hint>) -> Mismatch {
+        Mismatch::found(trace, Mode::Some, What::Demanded { problem, hints })
+    }
+
     fn found(trace: &Trace, mode: Mode, what: What) -> Mismatch {
         Mismatch(Box::new(Found {
             trace: trace.clone(),
@@ -172,6 +200,8 @@ impl Mismatch {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
             Problem::Untold { events } => events.first().copied(),
+            Problem::OutOfOrder { events, .. } => Some(events.1),
+            Problem::NotOne { .. } => None,
             Problem::Syntax(_) | Problem::Unusable(_) | Problem::Undecided { .. } => None,
         };
         node.and_then(|node| graph.event(node))
@@ -203,6 +233,12 @@ impl Mismatch {
                 let line = line.or_else(|| of.lines.get(last?))?;
                 Some(line.number as usize)
             }
+            What::Demanded { problem, .. } => match problem {
+                Problem::NotOne { line, .. } | Problem::OutOfOrder { below: line, .. } => {
+                    Some(line.number as usize)
+                }
+                _ => None,
+            },
         }
     }
 }
@@ -225,6 +261,10 @@ impl Found {
             }
             What::Unusable(why) => {
                 parts.problem = Problem::Unusable(why.clone());
+                return parts;
+            }
+            What::Demanded { problem, hints } => {
+                (parts.problem, parts.hints) = (problem.clone(), hints.clone());
                 return parts;
             }
             What::Fails {
@@ -379,7 +419,8 @@ impl<'a> Look<'a> {
         }
     }
 
-    fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
+    /// Why the line that fails does.
+    pub(crate) fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
         let scope = self.trace.scope();
         let line = self.line_told(self.line);
         let mut told_above = 0;
@@ -396,7 +437,11 @@ impl<'a> Look<'a> {
         }
         if let Some(event) = blocked {
             let found = match mode {
-                Mode::All => self.untold_causes(event).first().map(|&c| (c, event)),
+                Mode::All => {
+                    let causes = self.untold_causes(event);
+                    let decides = causes.iter().find(|&&cause| !self.forgiven(cause, event));
+                    decides.or(causes.first()).map(|&cause| (cause, event))
+                }
                 // Here it is the other way round: a line above tells of an effect of this event.
                 Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
             };
@@ -447,6 +492,18 @@ impl<'a> Look<'a> {
             }
         }
         causes
+    }
+
+    /// Whether a block forgives that the cause stands below the line that fails, which tells of
+    /// the event.
+    fn forgiven(&mut self, cause: u32, event: u32) -> bool {
+        let lines = &self.of.lines;
+        let block = lines[self.line].block;
+        let mut below = self.line + 1..lines.len();
+        let has_line = block.is_some()
+            && below.any(|line| lines[line].block == block && self.matches(line, cause));
+        let scope = self.trace.scope();
+        has_line && !Kept::find(self.graph).orders(self.graph, scope, cause, event)
     }
 
     fn told_effect(&self, event: u32) -> Option<u32> {

@@ -17,6 +17,9 @@ use crate::trace::trace::Trace;
 
 /// Longer expectations are not tried with other ports.
 const MOST_LINES_RENAMED: usize = 5_000;
+/// So many blocks are offered, of so many lines each.
+const MOST_BLOCKS: u32 = 8;
+const MOST_LINES_OF_BLOCK: usize = 64;
 /// The most states that such a try visits.
 const MOST_STATES_RENAMED: usize = 5_000;
 
@@ -34,6 +37,8 @@ pub(crate) enum Hint {
     },
     /// The line's event exists, concurrent with the assertion.
     Concurrent { event: String, host: String },
+    /// The expectation would hold with blocks.
+    Blocks(Vec<Forgivable>),
     /// The line's event exists, but the view leaves it out.
     OutsideView {
         event: String,
@@ -54,6 +59,18 @@ pub(crate) enum Hint {
     Reported { problem: String },
 }
 
+/// The orders that a block would forgive, and nothing else is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Forgivable {
+    /// What this run did first, and what the expectation tells of first.
+    pub(crate) first: String,
+    pub(crate) then: String,
+    /// By number, the first and the last line of the block.
+    pub(crate) lines: (u32, u32),
+    /// How many lines it has.
+    pub(crate) count: usize,
+}
+
 /// The hints that apply.
 pub(crate) fn find(
     trace: &Trace,
@@ -70,6 +87,9 @@ pub(crate) fn find(
         finder.elsewhere();
     }
     finder.refused(problem);
+    if mode == Mode::All {
+        finder.forgivable(problem);
+    }
     if mode == Mode::All && !matches!(problem, Problem::Undecided { .. }) {
         finder.other_ports();
     }
@@ -236,6 +256,75 @@ impl Finder<'_> {
                 fail: line,
                 addr: format!("{host}:{port}"),
             }),
+        }
+    }
+
+    /// Whether it holds with a block wherever an effect stands above its cause.
+    fn forgivable(&mut self, problem: &Problem) {
+        let (graph, of) = (self.look.graph, self.look.of);
+        let scope = self.look.trace.scope();
+        if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
+            return;
+        }
+        let mut with = of.clone();
+        let known = with.lines.iter().filter_map(|line| line.block).max();
+        let fresh = known.map_or(0, |block| block + 1);
+        let mut problem = problem.clone();
+        let mut found = Vec::new();
+        for block in fresh..fresh + MOST_BLOCKS {
+            let Problem::AboveCause {
+                line,
+                event,
+                cause,
+                other: Some(other),
+                ..
+            } = &problem
+            else {
+                return;
+            };
+            let at = |number| with.lines.iter().position(|line| line.number == number);
+            let (Some(mut from), Some(mut to)) = (at(line.number), at(other.number)) else {
+                return;
+            };
+            let of = |line: usize| with.lines[line].block;
+            while from > 0 && of(from).is_some() && of(from - 1) == of(from) {
+                from -= 1;
+            }
+            while to + 1 < with.lines.len() && of(to).is_some() && of(to + 1) == of(to) {
+                to += 1;
+            }
+            if to + 1 - from > MOST_LINES_OF_BLOCK {
+                return;
+            }
+            let numbers = (with.lines[from].number, with.lines[to].number);
+            // A block that grows replaces what it was.
+            let inside =
+                |known: &Forgivable| numbers.0 <= known.lines.0 && known.lines.1 <= numbers.1;
+            let known = found.iter().position(inside).map(|at| found[at].clone());
+            found.retain(|known| !inside(known));
+            let (first, then) = match known {
+                Some(known) => (known.first, known.then),
+                None => (line_of(graph, *cause), line_of(graph, *event)),
+            };
+            found.push(Forgivable {
+                first,
+                then,
+                lines: numbers,
+                count: to + 1 - from,
+            });
+            for line in &mut with.lines[from..=to] {
+                line.block = Some(block);
+            }
+            let most = with.lines.len();
+            let deepest = match search::all(graph, scope, &with, most, MOST_STATES_RENAMED) {
+                Outcome::Holds(_) => {
+                    self.hints.push(Hint::Blocks(found));
+                    return;
+                }
+                Outcome::Fails(deepest) if deepest.len() < most => deepest,
+                Outcome::Fails(_) | Outcome::Undecided(_) => return,
+            };
+            problem = Look::new(self.look.trace, &with, &deepest).line_fails(Mode::All, &deepest);
         }
     }
 

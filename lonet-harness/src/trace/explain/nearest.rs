@@ -244,25 +244,32 @@ impl<'a> Weaver<'a> {
             // A guess that has much of what is told below stand above is none.
             let most = if line < guessed { usize::MAX } else { 1 };
             let causes = event.and_then(|node| {
-                let causes = self.untold_causes(node, |found, weaver| {
-                    let lines = found.iter().filter(|cause| weaver.line.contains_key(cause));
+                let counts = |&cause: &u32, weaver: &Self| {
+                    weaver.line.contains_key(&cause) && !weaver.forgiven(cause, line)
+                };
+                let mut causes = self.untold_causes(node, |found, weaver| {
+                    let lines = found.iter().filter(|cause| counts(cause, weaver));
                     most < usize::MAX && lines.count() > most
-                });
-                Some((node, causes?))
+                })?;
+                causes.retain(|&cause| !self.forgiven(cause, line));
+                Some((node, causes))
             });
             match causes {
                 Some((node, causes)) => {
                     self.happened(&causes);
                     self.told[node as usize] = true;
-                    self.difference.push(Difference::Same(words));
+                    self.difference
+                        .push(Difference::Same(self.barred(line, words)));
                 }
                 None => match self.instead(line) {
                     // It was struck when what it comes after was not told yet.
                     Some(node) if self.words(node) == words => {
                         self.told[node as usize] = true;
-                        self.difference.push(Difference::Same(words));
+                        self.difference
+                            .push(Difference::Same(self.barred(line, words)));
                     }
                     instead => {
+                        let words = self.barred(line, words);
                         self.difference.push(Difference::Expected(words));
                         self.happened(instead.as_slice());
                     }
@@ -275,6 +282,21 @@ impl<'a> Weaver<'a> {
         rest.sort_unstable_by_key(|node| self.place.get(node));
         self.happened(&rest);
         (self.difference, 0)
+    }
+
+    /// Whether the cause may stand below that line: it has a line of the same block.
+    fn forgiven(&self, cause: u32, line: usize) -> bool {
+        let lines = &self.of.lines;
+        let of_cause = self.line.get(&cause).map(|&line| &lines[line as usize]);
+        lines[line].block.is_some() && of_cause.is_some_and(|of| of.block == lines[line].block)
+    }
+
+    /// A line's words, with the bar of its block.
+    fn barred(&self, line: usize, words: Vec<String>) -> Vec<String> {
+        match self.of.lines[line].block {
+            Some(_) => text::barred(words),
+            None => words,
+        }
     }
 
     fn happened(&mut self, events: &[u32]) {

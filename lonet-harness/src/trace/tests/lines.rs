@@ -292,3 +292,57 @@ fn numbers() {
     // To dial it is possible, and fails.
     check_syntax("β:1 dial α:0\nβ:1 send α:1 _\nβ:1 recv α:1 $n").unwrap();
 }
+
+#[track_caller]
+fn matches(pattern: &str, text: &str, expected: bool) {
+    let mut w = super::world::World::new();
+    let a = w.spawn("α");
+    w.mark(a, text);
+    w.join(a);
+    let trace = w.trace();
+    let found = trace.check(pattern).is_ok();
+    assert_eq!(found, expected, "{pattern} of {text:?}");
+    let event = &trace.events()[0];
+    let pattern = Pattern::parse(pattern).unwrap();
+    assert_eq!(pattern.matches(event), expected, "{pattern} of {text:?}");
+}
+
+#[test]
+fn the_rest_of_a_marks_line() {
+    for (pattern, text, expected) in [
+        ("α mark …", "", true),
+        ("α mark …", "a b c", true),
+        ("α mark a …", "a", true),
+        ("α mark a …", "a b c", true),
+        ("α mark a …", "b a", false),
+        ("α mark _ x=$x …", "a x=1 y=2 z", true),
+        ("α mark _ …", "", false),
+        ("α mark \"a b\"   …  ", "a b c", true),
+        ("α mark a \"…\"", "a …", true),
+        ("α mark a \"…\"", "a b", false),
+        ("α mark a…", "a…", true),
+        ("α mark a…", "ab", false),
+        ("α mark x=…", "x=…", true),
+    ] {
+        matches(pattern, text, expected);
+    }
+    wrong(
+        "α mark a … b",
+        expect![[
+            r#"line 1, column 10: `…` is the rest of a mark's line: it can only be a mark's last word; as a word of the text it is written quoted: "…""#
+        ]],
+    );
+    wrong(
+        "β:1 fail α:10 …",
+        expect![[
+            r#"line 1, column 15: `…` is the rest of a mark's line: it can only be a mark's last word; as a word of the text it is written quoted: "…""#
+        ]],
+    );
+    // What a trace prints is read as it was.
+    let mut w = super::world::World::new();
+    let a = w.spawn("α");
+    w.mark(a, "more … and …");
+    w.join(a);
+    assert_eq!(w.trace().to_string(), "α mark more \"…\" and \"…\"\n");
+    w.trace().assert(w.trace().to_string());
+}

@@ -62,6 +62,45 @@ fn a_literal_is_laid_out_like_its_line() {
 }
 
 #[test]
+fn comments_around_a_literal_stay() {
+    check(
+        "    s.assert(expect![[\n    // \"why\" ]]\n    r#\"old\"# /* no /* more */ of it */\n    ]]);\n",
+        (1, 14),
+        "old",
+        "a\n",
+        "    s.assert(expect![[\n    // \"why\" ]]\n    r#\"\n        a\n    \"# /* no /* more */ of it */\n    ]]);\n",
+    );
+    check(
+        "expect![/* c */ \"old\"]",
+        (1, 1),
+        "old",
+        "x",
+        "expect![/* c */ \"x\"]",
+    );
+    check("expect![[]] // c", (1, 1), "", "x", "expect![[\"x\"]] // c");
+    check(
+        "expect!( [ ] /* ) */ )",
+        (1, 1),
+        "",
+        "x",
+        "expect!( [ \"x\"] /* ) */ )",
+    );
+    check(
+        "expect![[ // c\n]]",
+        (1, 1),
+        "",
+        "x",
+        "expect![[ // c\n\"x\"]]",
+    );
+    refused("expect![[ /* c ]]", (1, 1), "", "x");
+    let plain = |source: &str| Known::new(source.to_owned()).is_plain((1, 1));
+    assert!(plain("expect![[\"\"]]") && plain("expect![]") && plain("expect![r##\"\"##]"));
+    assert!(
+        !plain("expect![[]]") && !plain("expect![/**/ \"\"]") && !plain("expect![\"\" // c\n]")
+    );
+}
+
+#[test]
 fn what_a_literal_says_is_what_the_compiler_reads() {
     check(
         "expect![\"a\\n\\t\\x41\\u{3b1}\\\r\n   \\\"b\\0\"]",
@@ -100,7 +139,6 @@ fn what_stands_somewhere_else_is_not_touched() {
         "x\n",
     );
     refused("expect![[concat!(\"\")]]", (1, 1), "", "x\n");
-    refused("expect![[\"\" /* why */]]", (1, 1), "", "x\n");
     refused("expect![[\"\"", (1, 1), "", "x\n");
     refused("expect![[b\"\"]]", (1, 1), "", "x\n");
     refused("expect![[\"\\q\"]]", (1, 1), "", "x\n");

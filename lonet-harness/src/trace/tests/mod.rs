@@ -1,9 +1,11 @@
 //! Tests of traces, by topic. `world` simulates executions for all of them.
 
+mod blocks;
 mod counting;
 mod diagrams;
 mod hints;
 mod holds;
+mod in_order;
 mod lines;
 mod literals;
 mod messages;
@@ -15,6 +17,7 @@ mod records;
 mod relation;
 mod simulation;
 mod speed;
+mod turns;
 mod updates;
 mod world;
 

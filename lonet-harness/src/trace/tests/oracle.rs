@@ -12,18 +12,20 @@ use crate::trace::expected::grammar::Expectation;
 use crate::trace::{Event, Mode, Trace};
 
 /// A line of the small cases: host and word, `_`, or a variable by number.
-type Line = (String, String);
+pub(super) type Line = (String, String);
 
 /// Tries every assignment.
-struct Everything<'a> {
-    trace: &'a Trace,
-    events: &'a [Event],
-    lines: &'a [Line],
-    mode: Mode,
+pub(super) struct Everything<'a> {
+    pub(super) trace: &'a Trace,
+    pub(super) events: &'a [Event],
+    pub(super) lines: &'a [Line],
+    /// By line: the block that it belongs to.
+    pub(super) blocks: &'a [Option<usize>],
+    pub(super) mode: Mode,
 }
 
 impl Everything<'_> {
-    fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         let fits = self.mode == Mode::Some || self.lines.len() == self.events.len();
         fits && self.from(&mut Vec::new())
     }
@@ -73,6 +75,10 @@ impl Everything<'_> {
         }
         (0..chosen.len()).all(|above| {
             (above + 1..chosen.len()).all(|below| {
+                let block = self.blocks.get(above).copied().flatten();
+                if block.is_some() && block == self.blocks[below] {
+                    return true;
+                }
                 let (above, below) = (&self.events[chosen[above]], &self.events[chosen[below]]);
                 !self.trace.happens_before(below, above)
             })
@@ -81,7 +87,7 @@ impl Everything<'_> {
 }
 
 /// Marks of few texts by few tasks, some of which wait for one another.
-fn marks(steps: &[(u8, u8, u8)]) -> Trace {
+pub(super) fn marks(steps: &[(u8, u8, u8)]) -> Trace {
     let mut w = World::new();
     let (a, b) = (w.spawn("α"), w.spawn("β"));
     let tasks = [a, w.task(a), b, w.task(b)];
@@ -103,7 +109,7 @@ fn text(lines: &[Line]) -> String {
     lines.iter().map(line).collect()
 }
 
-fn a_line() -> impl Strategy<Value = Line> {
+pub(super) fn a_line() -> impl Strategy<Value = Line> {
     let host = prop::sample::select(vec!["α", "β", "_", "$h", "$i"]);
     let word = prop::sample::select(vec!["x", "y", "_", "$v", "$w"]);
     (host, word).prop_map(|(host, word)| (host.to_owned(), word.to_owned()))
@@ -153,6 +159,7 @@ fn check(trace: &Trace, lines: &[Line]) -> Result<(), TestCaseError> {
             trace,
             events,
             lines,
+            blocks: &[],
             mode,
         }
         .holds();
@@ -170,18 +177,18 @@ fn check(trace: &Trace, lines: &[Line]) -> Result<(), TestCaseError> {
 }
 
 /// The lines of a trace, every port as it was.
-fn plain(trace: &Trace) -> Vec<String> {
+pub(super) fn plain(trace: &Trace) -> Vec<String> {
     trace.events().iter().map(Event::to_string).collect()
 }
 
-fn holds(trace: &Trace, lines: &[String]) -> bool {
+pub(super) fn holds(trace: &Trace, lines: &[String]) -> bool {
     let parsed = Expectation::parse(&lines.join("\n")).unwrap();
     let outcome = decide(&trace.graph, trace.scope(), &parsed, Mode::All);
     matches!(outcome, Outcome::Holds(_))
 }
 
 #[track_caller]
-fn rejected(trace: &Trace, lines: &[String], what: &str) {
+pub(super) fn rejected(trace: &Trace, lines: &[String], what: &str) {
     let text = lines.join("\n");
     assert!(
         !holds(trace, lines),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use expect_test::Expect;
@@ -65,6 +65,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
 ///
 /// It can't be written, or what is there is no text: then it stays.
 pub(crate) fn rewrite_file(path: &Path, text: &str) -> Result<(), String> {
+    check_is_in_package(path)?;
     let failed = |error: io::Error| cannot("be written", path, &error);
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory).map_err(failed)?;
@@ -95,25 +96,12 @@ pub(crate) fn rewrite_literal(
     if alike(expect.data, new) {
         return Ok(Taken::Written);
     }
-    let path = found(expect.position.file, Path::new(expect.position.file));
-    let failed = |error: io::Error| cannot("be rewritten", &path, &error);
-    let mut file = File::options();
-    let mut file = file.read(true).write(true).open(&path).map_err(failed)?;
-    file.lock().map_err(failed)?;
-    let current = text_of(&mut file, &path)?;
-    let build = Build::of_this_process().map_err(failed)?;
-
-    let remembered = settled.sources.remove(&path);
-    let known = remembered.filter(|known| known.now() == current);
-    let known = known.or_else(|| {
-        // Whatever else was done to it since, is the user's.
-        Journal::of(build, &path).filter(|known| known.now() == current)
-    });
-    let mut known = match known {
-        Some(known) => known,
-        None if build.is_as_new_as(&file).map_err(failed)? => Known::new(current),
-        None => return Err(changed(expect)),
-    };
+    let Literal {
+        path,
+        file,
+        build,
+        mut known,
+    } = Literal::open(settled, expect)?;
     let untouched = known.is_untouched();
     let place = (expect.position.line, expect.position.column);
     let taken = known
@@ -124,17 +112,92 @@ pub(crate) fn rewrite_literal(
         // the text that it has read first, so it has to hear of everything. It writes the file,
         // too, but knows neither `\r\n` nor tabs.
         let same = expect_tests_root().is_some_and(|root| root.join(expect.position.file) == path);
-        if same && (untouched || settled.told.contains(&path)) {
+        let told = untouched || settled.told.contains(&path);
+        if same && told && known.is_plain(place) {
             settled.told.insert(path.clone());
             expect.assert_eq(new);
         } else {
             println!("updating: {}", expect.position);
         }
-        write(&file, &known.now()).map_err(failed)?;
+        let written = write(&file, &known.now());
+        written.map_err(|error| cannot("be rewritten", &path, &error))?;
         let _ = Journal::note(build, &path, &known);
     }
     settled.sources.insert(path, known);
     Ok(taken)
+}
+
+/// Whether a literal could be made to say another text. Nothing is touched.
+///
+/// # Errors
+///
+/// Why not.
+pub(crate) fn could_rewrite(settled: &Settled, expect: &Expect, new: &str) -> Result<(), String> {
+    if alike(expect.data, new) {
+        return Ok(());
+    }
+    let mut known = Literal::open(settled, expect)?.known;
+    let place = (expect.position.line, expect.position.column);
+    let taken = known.rewrite(place, expect.data, new);
+    taken.map(drop).map_err(|_| not_there(expect))
+}
+
+/// Whether a source file is as it was compiled, but for what lonet has written to it; and one that
+/// can't be found. An `expect!` of another assertion that is out of date is written as soon as it is
+/// asked: written twice, it spoils the file.
+pub(crate) fn is_as_compiled(source: &str) -> bool {
+    let path = found(source, Path::new(source));
+    match File::open(&path) {
+        Ok(file) => Known::of(&settled(), &path, &file).is_ok_and(|known| known.is_some()),
+        Err(_) => true,
+    }
+}
+
+impl Known {
+    /// What is known of a source: nothing if it has changed since it was compiled.
+    fn of(settled: &Settled, path: &Path, mut file: &File) -> Result<Option<Known>, String> {
+        let failed = |error: io::Error| cannot("be read", path, &error);
+        let build = Build::of_this_process().map_err(failed)?;
+        let current = text_of(&mut file, path)?;
+        let remembered = settled.sources.get(path).cloned();
+        let known = remembered.filter(|known| known.now() == current);
+        let known = known.or_else(|| {
+            // Whatever else was done to it since, is the user's.
+            Journal::of(build, path).filter(|known| known.now() == current)
+        });
+        Ok(match known {
+            Some(known) => Some(known),
+            None if build.is_as_new_as(file).map_err(failed)? => Some(Known::new(current)),
+            None => None,
+        })
+    }
+}
+
+/// The source file of a literal, open and locked.
+struct Literal {
+    path: PathBuf,
+    file: File,
+    build: Build,
+    known: Known,
+}
+
+impl Literal {
+    fn open(settled: &Settled, expect: &Expect) -> Result<Literal, String> {
+        let path = found(expect.position.file, Path::new(expect.position.file));
+        check_is_in_package(&path).map_err(|why| format!("{}: {why}", expect.position))?;
+        let failed = |error: io::Error| cannot("be rewritten", &path, &error);
+        let mut file = File::options();
+        let file = file.read(true).write(true).open(&path).map_err(failed)?;
+        file.lock().map_err(failed)?;
+        let build = Build::of_this_process().map_err(failed)?;
+        let known = Known::of(settled, &path, &file)?.ok_or_else(|| changed(expect))?;
+        Ok(Literal {
+            path,
+            file,
+            build,
+            known,
+        })
+    }
 }
 
 /// A file that is named relative to the directory of a source file.
@@ -143,19 +206,62 @@ pub(crate) fn beside(source: &str, path: &Path) -> PathBuf {
 }
 
 /// Where a file is that is named as rustc names sources: relative to the workspace, which is not
-/// where cargo runs tests. A file that is not there yet is looked for where its source is.
+/// where cargo runs tests. A file that is not there yet is looked for where its source is; if that is
+/// nowhere, it stays without a root: nobody knows where it is.
 fn found(source: &str, wanted: &Path) -> PathBuf {
-    if std::env::var_os("CARGO_WORKSPACE_DIR").is_none() {
-        let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
-        let here = package.or_else(|| std::env::current_dir().ok());
-        let here = here.unwrap_or_default();
-        for name in [wanted, Path::new(source)] {
-            if let Some(root) = here.ancestors().find(|dir| dir.join(name).exists()) {
-                return root.join(wanted);
-            }
+    let roots: Vec<PathBuf> = match std::env::var_os("CARGO_WORKSPACE_DIR") {
+        Some(root) => vec![root.into()],
+        None => {
+            let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+            let here = package.or_else(|| std::env::current_dir().ok());
+            let here = here.unwrap_or_default();
+            here.ancestors().map(Path::to_owned).collect()
+        }
+    };
+    for name in [wanted, Path::new(source)] {
+        if let Some(root) = roots.iter().find(|dir| dir.join(name).exists()) {
+            return root.join(wanted);
         }
     }
-    expect_tests_root().unwrap_or_default().join(wanted)
+    wanted.to_owned()
+}
+
+/// Refuses what is not in the package: the compiler may give a source a name that means another
+/// file, or none.
+///
+/// # Errors
+///
+/// The path is outside, or nobody knows where it is.
+pub(crate) fn check_is_in_package(path: &Path) -> Result<(), String> {
+    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = || std::env::current_dir().ok();
+    let root = expect_tests_root()
+        .or_else(|| package.clone())
+        .or_else(here);
+    let mut roots = root.iter().chain(&package);
+    if path.is_absolute() && roots.any(|root| plain(path).starts_with(plain(root))) {
+        return Ok(());
+    }
+    let root = root.unwrap_or_default();
+    Err(format!(
+        "{} was not written: it is not in {}; the compiler names a source otherwise in a documentation test, \
+         and with --remap-path-prefix: use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
+        path.display(),
+        root.display()
+    ))
+}
+
+/// The path without `.` and `..`, which may lead outside.
+fn plain(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            Component::CurDir => {}
+            part => plain.push(part),
+        }
+    }
+    plain
 }
 
 /// What `expect_test` takes for the root of the workspace.
@@ -255,7 +361,7 @@ fn alike(old: &str, new: &str) -> bool {
     old.map(str::trim).eq(new.map(str::trim))
 }
 
-fn text_of(file: &mut File, path: &Path) -> Result<String, String> {
+fn text_of(file: &mut impl Read, path: &Path) -> Result<String, String> {
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
         .map_err(|error| cannot("be read", path, &error))?;
@@ -277,7 +383,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
 
 fn changed(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since; run the test again",
+        "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since, by hand or by another test binary that shares it; run the test again",
         expect.position
     )
 }
@@ -285,7 +391,7 @@ fn changed(expect: &Expect) -> String {
 /// As far as one can tell the file is as it was compiled, but something else stands at that place.
 fn not_there(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, or use expect_file![…]",
+        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, and if it stands in a documentation test, use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
         expect.position
     )
 }

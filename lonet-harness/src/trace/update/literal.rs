@@ -81,16 +81,27 @@ impl Known {
         if found.value != old || new.contains('\r') {
             return Err(NotThere);
         }
-        if let Some(written) = self.written.get(&found.argument.start) {
+        let replaced = found.replaced();
+        if let Some(written) = self.written.get(&replaced.start) {
             return Ok(Taken::Before(written.text.clone()));
         }
         let written = Written {
-            end: found.argument.end,
+            end: replaced.end,
             literal: found.saying(new),
             text: new.to_owned(),
         };
-        self.written.insert(found.argument.start, written);
+        self.written.insert(replaced.start, written);
         Ok(Taken::Written)
+    }
+
+    /// Whether `expect_test` can find the literal at that place of the compiled text. It knows no
+    /// comments, and no pair of brackets without a literal.
+    pub(crate) fn is_plain(&self, (line, column): (u32, u32)) -> bool {
+        let found = find(&self.compiled, line, column);
+        found.is_some_and(|found| {
+            let is_empty = found.brackets && found.literal.is_empty();
+            !found.is_commented && !is_empty
+        })
     }
 }
 
@@ -98,6 +109,10 @@ impl Known {
 struct Found<'a> {
     /// With the inner brackets, where there are any.
     argument: Range<usize>,
+    /// The literal alone; nothing, at its place, where there is none.
+    literal: Range<usize>,
+    /// Whether comments stand around the literal. They stay.
+    is_commented: bool,
     value: String,
     brackets: bool,
     /// What the line of the macro begins with.
@@ -107,7 +122,15 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// The argument that says another text: laid out as `expect_test` does.
+    /// What is replaced.
+    fn replaced(&self) -> Range<usize> {
+        match self.is_commented {
+            true => self.literal.clone(),
+            false => self.argument.clone(),
+        }
+    }
+
+    /// The argument, or the literal alone, that says another text: laid out as `expect_test` does.
     fn saying(&self, text: &str) -> String {
         let raw = text.contains(['"', '\\', '\n']);
         let quotes = text.split('"').skip(1);
@@ -142,7 +165,7 @@ impl Found<'_> {
         if raw {
             literal.push_str(&hashes);
         }
-        match self.brackets || raw {
+        match !self.is_commented && (self.brackets || raw) {
             true => format!("[{literal}]"),
             false => literal,
         }
@@ -179,26 +202,32 @@ fn find(source: &str, line: u32, column: u32) -> Option<Found<'_>> {
         '{' => '}',
         _ => return None,
     };
-    cursor.skip_blanks();
+    let mut is_commented = cursor.skip_comments()?;
     let from = cursor.at;
     let brackets = cursor.expect('[').is_some();
     if brackets {
-        cursor.skip_blanks();
+        is_commented |= cursor.skip_comments()?;
     }
+    let literal = cursor.at;
     let value = match cursor.peek()? {
         ']' if brackets => String::new(),
         c if c == close => String::new(),
         _ => cursor.literal()?,
     };
+    let literal = literal..cursor.at;
+    let mut end = cursor.at;
     if brackets {
-        cursor.skip_blanks();
+        is_commented |= cursor.skip_comments()?;
         cursor.expect(']')?;
+        end = cursor.at;
     }
-    let argument = from..cursor.at;
-    cursor.skip_blanks();
+    let argument = from..end;
+    is_commented |= cursor.skip_comments()?;
     cursor.expect(close)?;
     Some(Found {
         argument,
+        literal,
+        is_commented,
         value,
         brackets,
         indent,
@@ -242,6 +271,35 @@ impl<'a> Cursor<'a> {
 
     fn skip_blanks(&mut self) {
         self.take_while(char::is_whitespace);
+    }
+
+    /// Skips blanks and comments. Whether there were comments; nothing if one does not end.
+    fn skip_comments(&mut self) -> Option<bool> {
+        let mut any = false;
+        loop {
+            self.skip_blanks();
+            if self.rest().starts_with("//") {
+                self.take_while(|c| c != '\n');
+            } else if self.rest().starts_with("/*") {
+                let mut open = 0;
+                loop {
+                    let rest = self.rest();
+                    if rest.starts_with("/*") {
+                        (open, self.at) = (open + 1, self.at + 2);
+                    } else if rest.starts_with("*/") {
+                        (open, self.at) = (open - 1, self.at + 2);
+                    } else {
+                        self.next()?;
+                    }
+                    if open == 0 {
+                        break;
+                    }
+                }
+            } else {
+                return Some(any);
+            }
+            any = true;
+        }
     }
 
     /// The value of a literal string, plain or raw. The compiler reads `\r\n` as `\n`.

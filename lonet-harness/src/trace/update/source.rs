@@ -1,13 +1,13 @@
 //! What an assertion takes as the expected trace: a text, or one that can be rewritten in place.
 //!
 //! Owns which of them `UPDATE_EXPECT=1` rewrites, and that a place is settled once: what it says
-//! from then on must hold of every later run that asks the same place. What is written is
-//! `canonical`'s business, how `rewriting`'s.
+//! from then on must hold of every later run that asks the same place. What is written is the business
+//! of `write`, when of `learning`, how of `files`.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-use expect_test::{Expect, ExpectFile};
+use expect_test::{Expect, ExpectFile, Position};
 
 use crate::trace::update::files;
 use crate::trace::update::literal::Taken;
@@ -32,7 +32,7 @@ pub enum Source<'a> {
     /// In an attribute: `trace = "…"`.
     Attribute(&'a str),
     /// `expect![[…]]`.
-    Literal(&'a Expect),
+    Literal(Expect),
     /// `expect_file![…]` or `trace_file = "…"`.
     File(PathBuf),
 }
@@ -135,6 +135,28 @@ impl Source<'_> {
         Ok(before)
     }
 
+    /// Whether a new text could be settled there, as far as one can tell without doing so.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub(crate) fn could_settle(&self, new: &str) -> Result<(), String> {
+        match self {
+            Source::Literal(expect) => files::could_rewrite(&files::settled(), expect, new),
+            Source::File(path) => files::check_is_in_package(path),
+            Source::Text(_) | Source::Attribute(_) => Ok(()),
+        }
+    }
+
+    /// The same, for longer than the assertion. Only what can be rewritten is kept.
+    pub(crate) fn kept(&self) -> Source<'static> {
+        match self {
+            Source::Text(_) | Source::Attribute(_) => Source::Text(""),
+            Source::Literal(expect) => Source::Literal(copied(expect)),
+            Source::File(path) => Source::File(path.clone()),
+        }
+    }
+
     /// As a message names it.
     pub(crate) fn place(&self) -> String {
         match self {
@@ -142,6 +164,19 @@ impl Source<'_> {
             Source::Literal(expect) => expect.position.to_string(),
             Source::File(path) => path.display().to_string(),
         }
+    }
+}
+
+/// The same literal: it is known by its place.
+fn copied(expect: &Expect) -> Expect {
+    Expect {
+        position: Position {
+            file: expect.position.file,
+            line: expect.position.line,
+            column: expect.position.column,
+        },
+        data: expect.data,
+        indent: expect.indent,
     }
 }
 
@@ -162,8 +197,8 @@ expected! {
     &str => |it| Source::Text(it);
     String => |it| Source::Text(it);
     &String => |it| Source::Text(it);
-    Expect => |it| Source::Literal(it);
-    &Expect => |it| Source::Literal(it);
+    Expect => |it| Source::Literal(copied(it));
+    &Expect => |it| Source::Literal(copied(it));
     ExpectFile => |it| Source::File(files::beside(it.position, &it.path));
     &ExpectFile => |it| Source::File(files::beside(it.position, &it.path));
 }

@@ -2,4 +2,5 @@
 
 pub(crate) mod order;
 pub(crate) mod text;
+pub(crate) mod turns;
 pub(crate) mod variables;

@@ -98,6 +98,14 @@ pub(crate) fn words(graph: &Graph, label: Label<'_>) -> Vec<String> {
     words_with(&fields, None, None)
 }
 
+/// The words of a line of a block.
+pub(crate) fn barred(mut words: Vec<String>) -> Vec<String> {
+    if let Some(first) = words.first_mut() {
+        first.insert_str(0, "| ");
+    }
+    words
+}
+
 fn words_with(fields: &Fields<'_>, port: Option<&str>, peer_port: Option<&str>) -> Vec<String> {
     let address = |host: &str, number: u16, name: Option<&str>| match name {
         Some(name) => format!("{host}:${name}"),

@@ -1,0 +1,134 @@
+//! The turns of a test whose expectations are rewritten: one run shows one order, and the program may
+//! do things in another one in the next.
+//!
+//! Owns how often the body runs, and what makes an update fail. What a turn teaches is
+//! `trace::update::learning`'s business, the words are `report::update`'s.
+
+use std::fmt::Write as _;
+use std::result::Result;
+use std::sync::Arc;
+
+use super::Failed;
+use crate::process::launch::Entrance;
+use crate::report;
+use crate::spec::Spec;
+use crate::trace::update::files;
+use crate::trace::update::learning::{Learning, Unlearned};
+
+/// The variable that says after how many turns in a row that taught nothing the text is written.
+const TURNS: &str = "LONET_UPDATE_TURNS";
+
+/// So many, where nobody says how many.
+const TURNS_BY_DEFAULT: usize = 20;
+
+/// More turns are never played, whatever they teach.
+const MOST_TURNS: usize = 100;
+
+/// An update of the expectations of one test.
+pub(super) struct Update {
+    learning: Arc<Learning>,
+    turns: usize,
+    /// The test's source, as the compiler names it.
+    source: &'static str,
+}
+
+impl Update {
+    /// One for a test, if it is asked for. What is not a test is written after its one run.
+    ///
+    /// # Errors
+    ///
+    /// The variable is no number.
+    pub(super) fn of(spec: &Spec, entrance: Entrance) -> crate::Result<Option<Update>> {
+        let is_test = matches!(entrance, Entrance::Libtest(_));
+        if !is_test || !files::is_asked_for() {
+            return Ok(None);
+        }
+        let turns = match std::env::var_os(TURNS) {
+            None => TURNS_BY_DEFAULT,
+            Some(value) => turns(&value.to_string_lossy())?,
+        };
+        Ok(Some(Update {
+            learning: Arc::default(),
+            turns,
+            source: spec.place.file,
+        }))
+    }
+
+    pub(super) fn learning(&self) -> &Arc<Learning> {
+        &self.learning
+    }
+
+    /// Learns from a turn. Whether it taught anything.
+    pub(super) fn end_turn(&self, test: &str, turn: usize) -> Result<bool, Failed> {
+        let taught = self.learning.end_turn();
+        taught.map_err(|why| failed(test, &why, turn))
+    }
+
+    /// Plays further turns until enough in a row taught nothing, and writes what was learned.
+    pub(super) fn finish(
+        &self,
+        test: &str,
+        played: usize,
+        play: impl Fn() -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let (mut quiet, mut turn) = (0, played);
+        while self.learning.is_news() && quiet < self.turns && turn < MOST_TURNS {
+            self.can_go_on().map_err(|why| failed(test, &why, turn))?;
+            turn += 1;
+            let taught = play().and_then(|()| self.end_turn(test, turn));
+            let taught = taught.map_err(|mut failed| {
+                let _ = writeln!(failed.page, "{}", report::update::turn(turn));
+                failed
+            })?;
+            quiet = if taught { 0 } else { quiet + 1 };
+        }
+        self.learning
+            .write()
+            .map_err(|why| failed(test, &why, turn))
+    }
+
+    /// Whether another turn does no harm, and its lessons could be written.
+    fn can_go_on(&self) -> Result<(), Unlearned> {
+        self.learning.could_write()?;
+        match files::is_as_compiled(self.source) {
+            true => Ok(()),
+            false => Err(Unlearned::Rewritten(self.source.to_owned())),
+        }
+    }
+}
+
+fn turns(value: &str) -> crate::Result<usize> {
+    value.trim().parse().map_err(|_| {
+        format!(
+            "{TURNS} is the number of turns in a row that have to teach an update nothing new, for \
+             instance {TURNS_BY_DEFAULT}; it is {value:?}"
+        )
+        .into()
+    })
+}
+
+fn failed(test: &str, why: &Unlearned, turns: usize) -> Failed {
+    let page = report::update::page(why, turns);
+    let headline = page.lines().next().unwrap_or_default().to_owned();
+    Failed {
+        page: format!("\n{test} failed: {page}"),
+        why: headline.clone(),
+        payload: Box::new(headline),
+        panicked: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::turns;
+
+    #[test]
+    fn a_number_of_turns() {
+        assert_eq!(turns(" 5 ").unwrap(), 5);
+        assert_eq!(turns("0").unwrap(), 0);
+        for wrong in ["", "-1", "many", "1.5"] {
+            let error = turns(wrong).unwrap_err().to_string();
+            assert!(error.contains("LONET_UPDATE_TURNS") && error.contains(&format!("{wrong:?}")));
+        }
+    }
+}

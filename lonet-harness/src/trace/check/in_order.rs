@@ -1,0 +1,108 @@
+//! Did these events happen in this order? What an expected trace never asks.
+//!
+//! Pure. Owns which event each line means, and which of two was first: by this run's causes or, where
+//! there are none, by the clock that all processes share.
+
+use crate::trace::expected::grammar::Expectation;
+use crate::trace::explain::diagnosis::{Look, Mismatch, Problem, fields, line_of};
+use crate::trace::explain::hints::Hint;
+use crate::trace::intern::hash_index::NONE;
+use crate::trace::trace::Trace;
+
+/// So many events are shown that a line may mean.
+const MOST_SHOWN: usize = 20;
+
+/// Whether each line means exactly one event of the past, in all views, and each happened after that
+/// of the line above.
+///
+/// # Errors
+///
+/// What is wrong, with what there is to do about it.
+pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), Mismatch> {
+    let mut look = Look::new(trace, of, &[]);
+    let mut above: Option<u32> = None;
+    for line in 0..of.lines.len() {
+        let event = only_event(&mut look, line)?;
+        if let Some(earlier) = above
+            && !happened_after(trace, earlier, event)
+        {
+            let caused = trace.graph.reaches(event, earlier);
+            let chain = caused.then(|| trace.graph.chain(event, earlier));
+            let problem = Problem::OutOfOrder {
+                above: look.line_told(line - 1),
+                below: look.line_told(line),
+                events: (earlier, event),
+                chain: chain.unwrap_or_default(),
+            };
+            return Err(Mismatch::out_of_order(trace, problem, Vec::new()));
+        }
+        look.bind(line, event);
+        above = Some(event);
+    }
+    Ok(())
+}
+
+fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
+    let graph = look.graph;
+    let members = &look.trace.members;
+    let events = (0..graph.len() as u32).filter(|&node| graph.label_of[node as usize] != NONE);
+    let (mut inside, mut outside) = (Vec::new(), None);
+    for node in events {
+        if !look.matches(line, node) {
+            continue;
+        }
+        match members[node as usize] {
+            true => inside.push(node),
+            false => outside = outside.or(Some(node)),
+        }
+    }
+    inside.sort_by_key(|&node| (time(look.trace, node), node));
+    if let [only] = inside[..] {
+        return Ok(only);
+    }
+    let hints = outside
+        .filter(|_| inside.is_empty())
+        .map(|node| Hint::Concurrent {
+            event: line_of(graph, node),
+            host: fields(graph, node).host.to_owned(),
+        });
+    let matching = inside.len();
+    if matching == 0 {
+        inside = nearest(look, line);
+    }
+    inside.truncate(MOST_SHOWN);
+    let problem = Problem::NotOne {
+        line: look.line_told(line),
+        matching,
+        candidates: inside,
+    };
+    let hints = hints.into_iter().collect();
+    Err(Mismatch::out_of_order(look.trace, problem, hints))
+}
+
+/// What of the past is like a line that nothing matches: the same verb.
+fn nearest(look: &Look<'_>, line: usize) -> Vec<u32> {
+    let graph = look.graph;
+    let verb = look.of.lines[line].shape.verb;
+    let alike = graph.order.iter().copied().filter(|&node| {
+        look.trace.members[node as usize]
+            && graph.label_of[node as usize] != NONE
+            && fields(graph, node).verb == verb
+    });
+    alike.collect()
+}
+
+fn happened_after(trace: &Trace, a: u32, b: u32) -> bool {
+    let (Some(one), Some(two)) = (trace.graph.event(a), trace.graph.event(b)) else {
+        return false;
+    };
+    if trace.happens_before(&one, &two) {
+        return true;
+    }
+    a != b && !trace.happens_before(&two, &one) && time(trace, a) < time(trace, b)
+}
+
+/// When it was recorded.
+fn time(trace: &Trace, node: u32) -> u64 {
+    trace.graph.record(node).map_or(0, |(_, record)| record.t)
+}
