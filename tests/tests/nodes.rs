@@ -59,6 +59,31 @@ async fn a_role_returns_a_value(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// Also one that is not UTF-8; for root, and for an ordinary user.
+#[test]
+fn a_directory_for_temporary_files_may_have_any_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+
+    let tmp = lonet_tests::tmp::Tmp::new().unwrap();
+    let odd = tmp.path().join(std::ffi::OsStr::from_bytes(b"odd \xff"));
+    std::fs::create_dir(&odd).unwrap();
+    std::fs::set_permissions(&odd, std::fs::Permissions::from_mode(0o1777)).unwrap();
+    for uid in [None, Some(65534)] {
+        // Not by its path: that may be out of reach for another user.
+        let mut copy = std::process::Command::new("/proc/self/exe");
+        copy.args(["--exact", "a_role_returns_a_value"])
+            .env("TMPDIR", &odd);
+        if let (Some(uid), true) = (uid, nix::unistd::geteuid().is_root()) {
+            copy.uid(uid).gid(uid).env("LONET_ARTIFACTS", tmp.path());
+        }
+        let output = copy.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+    }
+}
+
 #[lonet::test]
 async fn arguments_may_be_megabytes(scenario: Scenario) -> Result<()> {
     #[lonet::host]

@@ -9,8 +9,10 @@
 )]
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::hash::{BuildHasher, RandomState};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -396,6 +398,37 @@ fn two_users_have_networks_side_by_side() {
     assert_eq!(ours.ask("join x α"), "ok");
     assert_eq!(fs::metadata(tmp.base()).unwrap().uid(), NOBODY);
     assert_eq!(fs::metadata(tmp.base()).unwrap().mode() & 0o7777, 0o1777);
+}
+
+#[test]
+fn a_directory_for_temporary_files_may_have_any_name() {
+    let tmp = Tmp::new().unwrap();
+    let odd = tmp.path().join(OsStr::from_bytes(b"odd \xff?mode=ro#%41"));
+    fs::create_dir(&odd).unwrap();
+    fs::set_permissions(&odd, Permissions::from_mode(0o1777)).unwrap();
+    let start = |uid: Option<u32>| {
+        let mut command = child::command("member");
+        command.env("TMPDIR", &odd);
+        if let Some(uid) = uid {
+            command.uid(uid).gid(uid);
+        }
+        Child::start(command)
+    };
+    let ordinary = geteuid().is_root().then_some(NOBODY);
+    for (network, uid) in [("x", None), ("y", ordinary)] {
+        let (mut alpha, mut beta) = (start(uid), start(uid));
+        assert_eq!(alpha.ask(&format!("join {network} α")), "ok");
+        assert_eq!(beta.ask(&format!("join {network} β")), "ok");
+        alpha.say("accept α");
+        assert_eq!(alpha.hear(), "listening");
+        assert_eq!(beta.ask("dial β α:10"), "ok");
+        assert_eq!(alpha.hear(), "ok");
+        let path = odd.join("lonet").join(network);
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let refused = start(uid).ask(&format!("join {network} γ"));
+        let told = format!("odd \u{fffd}?mode=ro#%41/lonet/{network} is open to other users");
+        assert!(refused.contains(&told), "{refused}");
+    }
 }
 
 /// Two processes in a user namespace into which no uid is mapped: all uids read as 65534 there.

@@ -7,13 +7,13 @@
 //! the scenario's business.
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
@@ -188,7 +188,7 @@ impl Supervisor {
                     program,
                     output,
                 } => {
-                    let told = match self.start(process, program, &output) {
+                    let told = match self.start(process, program, &OsString::from(output)) {
                         Ok(pid) => FromSupervisor::Started { process, pid },
                         Err(error) => FromSupervisor::NotStarted {
                             process,
@@ -205,7 +205,7 @@ impl Supervisor {
         Ok(true)
     }
 
-    fn start(&mut self, process: u64, program: Program, output: &Path) -> io::Result<u32> {
+    fn start(&mut self, process: u64, program: Program, output: &OsStr) -> io::Result<u32> {
         // The reader is there before this is asked for, so that a writer must not wait.
         let output = OpenOptions::new()
             .write(true)

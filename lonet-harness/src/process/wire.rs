@@ -7,7 +7,6 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::PathBuf;
 
 use lonet::trace::Pending;
 use nix::errno::Errno;
@@ -66,7 +65,7 @@ pub(crate) enum ToSupervisor {
     Start {
         process: u64,
         program: Program,
-        output: PathBuf,
+        output: Text,
     },
     /// Send a signal to that process and its group.
     Signal { process: u64, signal: i32 },

@@ -128,6 +128,25 @@ def test_hostile_layouts_are_refused(layout: str, rule: str, tmp: Path) -> None:
     assert sorted(tmp.rglob("*")) == before
 
 
+def test_a_directory_for_temporary_files_may_have_any_name(
+    tmp: Path, monkeypatch: Any, aside: Any
+) -> None:
+    odd = os.fsdecode(os.fsencode(tmp) + b"/odd \xff?mode=ro#%41")
+    os.mkdir(odd)
+    monkeypatch.setenv("TMPDIR", odd)
+    with lonet.join("x") as net:
+        host = net.new_host("α")
+        with host.listen(":10") as listener:
+            accepted = aside(listener.accept)
+            host.dial("α:10").close()
+            accepted.result().close()
+    os.chmod(os.path.join(odd, "lonet", "x"), 0o755)
+    with pytest.raises(lonet.DirectoryError) as refused:
+        lonet.join("x")
+    shown = f"{tmp}/odd \ufffd?mode=ro#%41/lonet/x is open to other users (mode 0755)"
+    assert str(refused.value) == f"join lonetx: {shown}; it must be 0700"
+
+
 def test_the_schema_is_the_same_everywhere() -> None:
     ours = Path(lonet.__file__).with_name("registry") / "schema.sql"
     theirs = VECTORS.parents[1] / "src" / "registry" / "schema.sql"

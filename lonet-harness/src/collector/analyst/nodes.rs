@@ -20,7 +20,7 @@ use crate::collector::query::{Effect, End, Refusal};
 use crate::collector::reader::Conn;
 use crate::process::launch;
 use crate::process::output::Output;
-use crate::process::wire::{Ended, FromNode, FromSupervisor, ToNode, ToSupervisor, line};
+use crate::process::wire::{Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, line};
 
 impl Analyst {
     pub(super) fn supervise(&mut self) {
@@ -73,7 +73,7 @@ impl Analyst {
         let start = ToSupervisor::Start {
             process,
             program,
-            output: path,
+            output: Text::from(path.as_os_str()),
         };
         self.mailbox.write(conn, line(&start));
         self.nodes.insert(process, Node::new(launch, output));

@@ -38,7 +38,7 @@ class Error(OSError):
     addr: Optional[Addr] = None
 
     def __init__(self, detail: str = "", code: Optional[int] = None) -> None:
-        self.cause: str = self._prefix + (detail or self._text)
+        self.cause: str = self._prefix + _printable(detail or self._text)
         super().__init__(self._errno if code is None else code, self.cause)
         self._detail = detail
         self._subject: Optional[str] = None
@@ -75,6 +75,12 @@ class Error(OSError):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}: {self}>"
+
+
+def _printable(text: str) -> str:
+    """The text with U+FFFD for what can't be printed: the surrogates that stand in a path for bytes
+    that are not UTF-8."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class NetworkDown(Error):
