@@ -38,7 +38,7 @@ enum What {
     Syntax(SyntaxError),
     Unusable(String),
     Fails {
-        of: Expectation,
+        of: Box<Expectation>,
         /// The longest beginning that could happen, by line.
         deepest: Vec<u32>,
         /// Whether that is certain.
@@ -132,7 +132,7 @@ impl Mismatch {
         complete: bool,
     ) -> Mismatch {
         let what = What::Fails {
-            of: of.clone(),
+            of: Box::new(of.clone()),
             deepest: deepest.to_vec(),
             complete,
         };
