@@ -80,38 +80,22 @@ async fn an_event_is_missing(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 6 can't happen here
+            trace mismatch at line 6: `α mark welcome` did not happen
+            at this point happened: β mark connected
 
-            line 6: α mark welcome
+            the nearest order that could happen (- expected, + happened):
+                  α:10 listen
+                  β:1  dial    α:10
+                  α:1  accept  β:1
+                  β:1  connect α:1
+                - α    mark    welcome
+                  β    mark    connected
+                  β:1  close   α:1
+                  α:1  close   β:1
+                  α:10 close
 
-        no such event happened
-        at this point happened: β mark connected
-
-        the nearest order that could happen (- expected, + happened):
-              α:10 listen
-              β:1  dial    α:10
-              α:1  accept  β:1
-              β:1  connect α:1
-            - α    mark    welcome
-              β    mark    connected
-              β:1  close   α:1
-              α:1  close   β:1
-              α:10 close
-
-        what happened (concurrent events stand in some order):
-                  α                 β
-                  │                 │
-             :10 listen             │
-                  │◀─ :1 dial :10 ──│
-                  │─ :1 accept :1 ─▶│
-                  │          :1 connect α:1
-                  │            [connected]
-                  │◀─ :1 close :1 ──│
-            :1 close β:1            │
-              :10 close             │
-
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }
@@ -132,10 +116,7 @@ async fn an_event_is_not_told_of(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-            the trace is not the expected one: line 6 can't happen here
-
-                line 6: β:1 close α:1
-
+            trace mismatch at line 6: `β:1 close α:1` can't happen here
             at this point happened: β mark connected
 
             `β mark connected` happens before `β:1 close α:1`, and no line tells of it:
@@ -151,18 +132,6 @@ async fn an_event_is_not_told_of(scenario: Scenario) -> Result<()> {
                   β:1  close   α:1
                   α:1  close   β:1
                   α:10 close
-
-            what happened (concurrent events stand in some order):
-                      α                 β
-                      │                 │
-                 :10 listen             │
-                      │◀─ :1 dial :10 ──│
-                      │─ :1 accept :1 ─▶│
-                      │          :1 connect α:1
-                      │            [connected]
-                      │◀─ :1 close :1 ──│
-                :1 close β:1            │
-                  :10 close             │
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -187,11 +156,7 @@ async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-            the trace is not the expected one: line 6 can't happen here
-
-                line 6: α:1 close β:1
-                line 8: β:1 close α:1
-
+            trace mismatch at line 6: `α:1 close β:1` can't happen above line 8
             at this point happened: β mark connected
 
             `α:1 close β:1` stands above `β:1 close α:1`, which happens before it:
@@ -246,32 +211,21 @@ async fn a_dial_came_before_its_listener(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 2 can't happen here
+            trace mismatch at line 2: `α:10 listen` did not happen
+            at this point happened: β:1 dial α:10
 
-            line 2: α:10 listen
+            the nearest order that could happen (- expected, + happened):
+                - α:10 listen
+                  β:1  dial    α:10
+                - α:1  accept  β:1
+                - β:1  connect α:1
+                + β:1  fail    α:10 connection refused
+                + β    mark    gave up
 
-        no such event happened
-        at this point happened: β:1 dial α:10
+            hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
 
-        the nearest order that could happen (- expected, + happened):
-            - α:10 listen
-              β:1  dial    α:10
-            - α:1  accept  β:1
-            - β:1  connect α:1
-            + β:1  fail    α:10 connection refused
-            + β    mark    gave up
-
-        hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
-
-        what happened (concurrent events stand in some order):
-                           β                                α
-                           │                                │
-                           │───────── :1 dial :10 ─────────▶│
-            :1 fail α:10 connection refused                 │
-                       [gave up]                            │
-
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }
@@ -291,11 +245,7 @@ async fn ports_were_swapped_by_a_race(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-            the trace is not the expected one: line 2 can't happen here
-
-                line 2: β:2 dial α:10
-
-            no such event happened
+            trace mismatch at line 2: `β:2 dial α:10` did not happen
             at this point happened, in whichever order:
                 β:1 dial α:10
                 β:2 dial α:11
@@ -313,14 +263,6 @@ async fn ports_were_swapped_by_a_race(scenario: Scenario) -> Result<()> {
             hint: same order, ports swapped (β:1 ↔ β:2): these two raced; bind them (`$p`) or order them with `until`
 
             hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
-
-            what happened (concurrent events stand in some order):
-                               β                                α
-                               │                                │
-                               │───────── :1 dial :10 ─────────▶│
-                               │───────── :2 dial :11 ─────────▶│
-                :1 fail α:10 connection refused                 │
-                :2 fail α:11 connection refused                 │
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -344,30 +286,19 @@ async fn another_cause_than_expected(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 3 can't happen here
+            trace mismatch at line 3: `β:1 fail nobody:10 connection refused` did not happen
+            at this point happened: β:1 fail nobody:10 no such host
 
-            line 3: β:1 fail nobody:10 connection refused
+            the nearest order that could happen (- expected, + happened):
+                  β:1 dial nobody:10
+                - β:1 fail nobody:10 connection refused
+                + β:1 fail nobody:10 no such host
+                  β   mark gave up
 
-        no such event happened
-        at this point happened: β:1 fail nobody:10 no such host
+            hint: this happened, and differs only in what it says: β:1 fail nobody:10 no such host
 
-        the nearest order that could happen (- expected, + happened):
-              β:1 dial nobody:10
-            - β:1 fail nobody:10 connection refused
-            + β:1 fail nobody:10 no such host
-              β   mark gave up
-
-        hint: this happened, and differs only in what it says: β:1 fail nobody:10 no such host
-
-        what happened (concurrent events stand in some order):
-                           β                            nobody
-                           │                               │
-                           │───────── :1 dial :10 ────────▶│
-            :1 fail nobody:10 no such host                 │
-                       [gave up]                           │
-
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }
@@ -395,39 +326,23 @@ async fn a_role_died_half_way(scenario: Scenario) -> Result<()> {
         &scenario,
         expected,
         expect![[r##"
-        the trace is not the expected one: line 7 can't happen here
+            trace mismatch at line 7: `β mark all the way` did not happen
+            at this point happened: ! kill β
 
-            line 7: β mark all the way
+            the nearest order that could happen (- expected, + happened):
+                  …
+                  β:1  dial    α:10
+                  α:1  accept  β:1
+                  β:1  connect α:1
+                  β    mark    half way
+                - β    mark    all the way
+                - β:1  close   α:1
+                + !    kill    β
+                  α:1  close   β:1
+                  α:10 close
 
-        no such event happened
-        at this point happened: ! kill β
-
-        the nearest order that could happen (- expected, + happened):
-              …
-              β:1  dial    α:10
-              α:1  accept  β:1
-              β:1  connect α:1
-              β    mark    half way
-            - β    mark    all the way
-            - β:1  close   α:1
-            + !    kill    β
-              α:1  close   β:1
-              α:10 close
-
-        what happened (concurrent events stand in some order):
-                     α                 β
-                     │                 │
-                :10 listen             │
-                     │◀─ :1 dial :10 ──│
-                     │─ :1 accept :1 ─▶│
-                     │          :1 connect α:1
-                     │            [half way]
-            ═════════════ ! kill β ══════════════
-               :1 close β:1            │
-                 :10 close             │
-
-        to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
-    "##]],
+            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+        "##]],
     );
     Ok(())
 }

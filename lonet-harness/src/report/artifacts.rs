@@ -212,7 +212,7 @@ fn text(trace: &Trace, deadline: Option<u64>) -> String {
         .events()
         .iter()
         .partition(|event| event.time_ns() <= deadline);
-    let words = |event: &Event| event.words().into_iter().map(Into::into).collect();
+    let words = |event: &Event| event.words();
     let mut lines: Vec<Result<Vec<String>, String>> =
         before.into_iter().map(words).map(Ok).collect();
     if !after.is_empty() {

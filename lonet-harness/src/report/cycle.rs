@@ -152,7 +152,7 @@ fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
         _ => None,
     };
     let own = process.records.iter().filter_map(key);
-    let Some((_, connection)) = own.filter(|(s, _)| *s == socket).last() else {
+    let Some((_, connection)) = own.rev().find(|(s, _)| *s == socket) else {
         return true;
     };
     let peers = report.records.iter().flat_map(|other| {

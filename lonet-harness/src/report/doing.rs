@@ -45,6 +45,30 @@ pub(crate) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
         })
 }
 
+/// How many bytes each open connection's ends have sent and received, where data is recorded.
+pub(super) fn bytes(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for process in &report.records {
+        for (socket, (own, peer)) in Sockets::of(Some(process)).ends {
+            let (mut sent, mut received, mut known) = (0, 0, false);
+            for record in &process.records {
+                match record.e {
+                    What::Send { s, w, b, .. } if s == socket => sent = sent.max(w + b),
+                    What::Recv { s, b, .. } if s == socket => received += b,
+                    _ => continue,
+                }
+                known = true;
+            }
+            if known {
+                lines.push(format!(
+                    "bytes on {own}->{peer}: {sent} sent, {received} received"
+                ));
+            }
+        }
+    }
+    lines
+}
+
 /// The test's own process, if it waits for anything.
 fn of_test(test: &TestReport, report: &Report, now: u64) -> Option<String> {
     let sockets = Sockets::of(report.records.first());

@@ -76,7 +76,15 @@ impl Page<'_> {
             let word = self.paint(Paint::Strong, "hint:");
             self.line(&format!("\n{word} {hint}"));
         }
-        self.diagram();
+        if self.parts.trace.events().is_empty() {
+            self.heading("nothing happened that the assertion looks at");
+        } else if matches!(
+            self.parts.problem,
+            Problem::AboveCause { other: Some(_), .. }
+        ) {
+            // Of order alone: elsewhere the difference shows as much. The page has it, too.
+            self.diagram();
+        }
         self.logs();
         if let Some(artifacts) = &self.around.artifacts {
             self.line(&format!("\nartifacts: {}", artifacts.display()));
@@ -133,7 +141,12 @@ impl Page<'_> {
                 other,
                 instead,
             } => {
-                self.title(line, other.as_ref());
+                let place = match (other, self.parts.mode) {
+                    (Some(other), Mode::All) => format!("above line {}", other.number),
+                    (Some(other), Mode::Some) => format!("below line {}", other.number),
+                    (None, _) => "here".to_owned(),
+                };
+                self.title(line, &format!("can't happen {place}"));
                 if self.parts.mode == Mode::All {
                     self.instead(instead);
                     self.line("");
@@ -163,9 +176,8 @@ impl Page<'_> {
                 told_above,
                 instead,
             } => {
-                self.title(line, None);
                 let happened = self.happened(*told_above);
-                self.line(&happened);
+                self.title(line, &happened);
                 if self.parts.mode == Mode::All {
                     self.instead(instead);
                 }
@@ -263,34 +275,25 @@ impl Page<'_> {
         });
         let (times, tell) = match told_above {
             0 => ("not".to_owned(), ""),
-            1 => ("once".to_owned(), ", which a line above tells of"),
-            times => (format!("{times} times"), ", which lines above tell of"),
+            1 => ("once".to_owned(), ", for a line above"),
+            times => (format!("{times} times"), ", for lines above"),
         };
         match (elsewhere, told_above) {
-            (None, 0) => "no such event happened".to_owned(),
-            (None, _) => format!("it happened {times}{tell}"),
-            (Some((where_else, _)), 0) => format!("it happened, but {where_else}"),
+            (None, 0) => "did not happen".to_owned(),
+            (None, _) => format!("happened only {times}{tell}"),
+            (Some((where_else, _)), 0) => format!("happened, but {where_else}"),
             (Some((where_else, here)), _) => {
-                format!("it happened {where_else}, and {here} {times}{tell}")
+                format!("happened {where_else}, and {here} {times}{tell}")
             }
         }
     }
 
-    fn title(&mut self, line: &Told, other: Option<&Told>) {
-        let title = match self.parts.mode {
-            Mode::All => "the trace is not the expected one:",
-            Mode::Some => "the trace does not contain the expected lines:",
-        };
-        let title = self.paint(Paint::Strong, title);
-        self.line(&format!("{title} line {} can't happen here", line.number));
-        self.line("");
-        let mut lines = vec![(line, self.paint(Paint::Expected, &line.text))];
-        lines.extend(other.map(|other| (other, other.text.clone())));
-        lines.sort_by_key(|(told, _)| told.number);
-        for (told, text) in lines {
-            self.line(&format!("    line {}: {text}", told.number));
-        }
-        self.line("");
+    /// What is wrong, and where.
+    fn title(&mut self, line: &Told, what: &str) {
+        let title = format!("trace mismatch at line {}:", line.number);
+        let title = self.paint(Paint::Strong, &title);
+        let told = self.paint(Paint::Expected, &line.text);
+        self.line(&format!("{title} `{told}` {what}"));
     }
 
     fn instead(&mut self, events: &[u32]) {
@@ -403,10 +406,6 @@ impl Page<'_> {
     }
 
     fn diagram(&mut self) {
-        if self.parts.trace.events().is_empty() {
-            self.heading("nothing happened that the assertion looks at");
-            return;
-        }
         self.heading("what happened (concurrent events stand in some order):");
         let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM, self.diverged);
         for line in diagram.lines() {

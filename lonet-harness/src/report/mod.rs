@@ -3,6 +3,7 @@
 //! - [`mismatch`]: the page of an expectation that does not hold;
 //! - `verdict`: the page of a test that failed;
 //! - `doing`: what everybody waited for, a sentence a process;
+//! - `advice`: what to do about it;
 //! - `cycle`: who waits for whom in a circle;
 //! - [`sequence`]: a trace as a sequence diagram in text;
 //! - [`mermaid`]: the same for pull requests;
@@ -12,6 +13,7 @@
 //!
 //! Decides nothing: what failed, and why, is the business of [`trace`](crate::trace) and of the run.
 
+mod advice;
 pub(crate) mod artifacts;
 mod cycle;
 pub(crate) mod doing;

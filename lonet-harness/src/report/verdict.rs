@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
-use super::{cycle, doing};
+use super::{advice, cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
@@ -95,6 +95,11 @@ pub(crate) fn page(
                 "  `{event}` happened, but {host} has ended: `until` finds what those did that still run, marks, and what the scenario did"
             );
         }
+        if matches!(reason, Reason::TimedOut(_)) {
+            for line in doing::bytes(report) {
+                let _ = writeln!(page, "  {line}");
+            }
+        }
         if let Some(cycle) = cycle::cycle(report) {
             let first = cycle[0];
             let _ = writeln!(
@@ -111,6 +116,11 @@ pub(crate) fn page(
     backtraces(&mut page, &report.backtraces);
     if let Some(artifacts) = artifacts.filter(|_| !shown_by_mismatch) {
         let _ = writeln!(page, "\ntrace and logs are in {}", artifacts.display());
+    }
+    if !shown_by_mismatch {
+        for line in advice::advice(report, &reason.text()) {
+            let _ = writeln!(page, "\nhint: {line}");
+        }
     }
     page
 }

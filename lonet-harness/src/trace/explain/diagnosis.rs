@@ -44,7 +44,7 @@ enum What {
         hints: Vec<Hint>,
     },
     Fails {
-        of: Expectation,
+        of: Box<Expectation>,
         /// The longest beginning that could happen, by line.
         deepest: Vec<u32>,
         /// Whether that is certain.
@@ -155,7 +155,7 @@ impl Mismatch {
         complete: bool,
     ) -> Mismatch {
         let what = What::Fails {
-            of: of.clone(),
+            of: Box::new(of.clone()),
             deepest: deepest.to_vec(),
             complete,
         };

@@ -50,7 +50,7 @@ fn a_wrong_word_among_many_that_are_alike() {
     let mut lines = by_variables(20, MARKS);
     trace.assert(lines.join("\n"));
     lines[40] = lines[40].replace("mark b", "mark oops");
-    refused(&trace, &lines, Some(41), "no such event happened");
+    refused(&trace, &lines, Some(41), "did not happen");
     lines[40] = lines[40].replace("mark oops", "mark a");
     refused(&trace, &lines, Some(41), "$c13 mark a");
     let mismatch = trace.check_contains("$c mark a\n$d mark oops").unwrap_err();

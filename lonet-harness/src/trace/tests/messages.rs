@@ -25,11 +25,7 @@ fn an_effect_above_its_cause() {
         β:1  close   α:1
         ",
         expect![[r##"
-            the trace is not the expected one: line 4 can't happen here
-
-                line 4: β:1 connect α:1
-                line 5: α:1 accept β:1
-
+            trace mismatch at line 4: `β:1 connect α:1` can't happen above line 5
             at this point happened: α:1 accept β:1
 
             `β:1 connect α:1` stands above `α:1 accept β:1`, which happens before it:
@@ -77,11 +73,7 @@ fn an_event_is_missing() {
         β:1  close   α:1
         ",
         expect![[r##"
-            the trace is not the expected one: line 6 can't happen here
-
-                line 6: β mark done
-
-            no such event happened
+            trace mismatch at line 6: `β mark done` did not happen
             at this point happened: α:1 close β:1
 
             the nearest order that could happen (- expected, + happened):
@@ -93,17 +85,6 @@ fn an_event_is_missing() {
                   α:1  close   β:1
                   α:10 close
                   β:1  close   α:1
-
-            what happened (concurrent events stand in some order):
-                     α                 β
-                     │                 │
-                :10 listen             │
-                     │◀─ :1 dial :10 ──│
-                     │─ :1 accept :1 ─▶│
-                     │          :1 connect α:1
-                     │── :1 close :1 ─▶│
-                 :10 close             │
-                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -123,10 +104,7 @@ fn an_extra_event() {
         β:1  close   α:1
         ",
         expect![[r##"
-            the trace is not the expected one: line 4 can't happen here
-
-                line 4: β:1 connect α:1
-
+            trace mismatch at line 4: `β:1 connect α:1` can't happen here
             at this point happened: α:1 accept β:1
 
             `α:1 accept β:1` happens before `β:1 connect α:1`, and no line tells of it:
@@ -141,17 +119,6 @@ fn an_extra_event() {
                   α:1  close   β:1
                   α:10 close
                   β:1  close   α:1
-
-            what happened (concurrent events stand in some order):
-                     α                 β
-                     │                 │
-                :10 listen             │
-                     │◀─ :1 dial :10 ──│
-                     │─ :1 accept :1 ─▶│
-                     │          :1 connect α:1
-                     │── :1 close :1 ─▶│
-                 :10 close             │
-                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -184,17 +151,6 @@ fn more_happened_than_told() {
                 + α:10 close
                 + β:1  close   α:1
 
-            what happened (concurrent events stand in some order):
-                     α                 β
-                     │                 │
-                :10 listen             │
-                     │◀─ :1 dial :10 ──│
-                     │─ :1 accept :1 ─▶│
-                     │          :1 connect α:1
-                     │── :1 close :1 ─▶│
-                 :10 close             │
-                     │           :1 close α:1
-
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
     );
@@ -219,11 +175,7 @@ fn a_dial_refused_because_nothing_ordered_it() {
         β:1  connect α:1
         ",
         expect![[r##"
-            the trace is not the expected one: line 4 can't happen here
-
-                line 4: α:1 accept β:1
-
-            no such event happened
+            trace mismatch at line 4: `α:1 accept β:1` did not happen
             at this point happened: β:1 fail α:10 connection refused
 
             the nearest order that could happen (- expected, + happened):
@@ -235,14 +187,6 @@ fn a_dial_refused_because_nothing_ordered_it() {
                 + !    kill    α
 
             hint: `β:1 fail α:10 connection refused`: `α:10 listen` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until("α:10 listen").await?
-
-            what happened (concurrent events stand in some order):
-                                α                                β
-                                │                                │
-                           :10 listen                            │
-                                │◀──────── :1 dial :10 ──────────│
-                                │                 :1 fail α:10 connection refused
-                ════════════════════════════ ! kill α ═════════════════════════════
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -295,11 +239,7 @@ fn ports_swapped_by_a_race() {
         γ:1  connect α:2
         ",
         expect![[r##"
-            the trace is not the expected one: line 5 can't happen here
-
-                line 5: α:1 accept β:1
-
-            no such event happened
+            trace mismatch at line 5: `α:1 accept β:1` did not happen
             at this point happened, in whichever order:
                 α:1 accept γ:1
                 α:2 accept β:1
@@ -319,17 +259,6 @@ fn ports_swapped_by_a_race() {
 
             hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
 
-            what happened (concurrent events stand in some order):
-                     α                 β                 γ
-                     │                 │                 │
-                :10 listen             │                 │
-                     │◀─ :1 dial :10 ──│                 │
-                     │─ :2 accept :1 ─▶│                 │
-                     │          :1 connect α:2           │
-                     │◀────────── :1 dial :10 ───────────│
-                     │────────── :1 accept :1 ──────────▶│
-                     │                 │          :1 connect α:1
-
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
     );
@@ -346,11 +275,7 @@ fn a_wrong_cause_text() {
         &w.trace(),
         "β:1 dial α:10\nβ:1 fail α:10 connection refused",
         expect![[r##"
-            the trace is not the expected one: line 2 can't happen here
-
-                line 2: β:1 fail α:10 connection refused
-
-            no such event happened
+            trace mismatch at line 2: `β:1 fail α:10 connection refused` did not happen
             at this point happened: β:1 fail α:10 no such host
 
             the nearest order that could happen (- expected, + happened):
@@ -359,12 +284,6 @@ fn a_wrong_cause_text() {
                 + β:1 fail α:10 no such host
 
             hint: this happened, and differs only in what it says: β:1 fail α:10 no such host
-
-            what happened (concurrent events stand in some order):
-                            β                          α
-                            │                          │
-                            │────── :1 dial :10 ──────▶│
-                :1 fail α:10 no such host              │
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -382,11 +301,7 @@ fn concurrent_with_the_assertion() {
         &w.trace(),
         "α mark one\nα mark two",
         expect![[r##"
-            the trace is not the expected one: line 2 can't happen here
-
-                line 2: α mark two
-
-            it happened, but concurrent with the assertion
+            trace mismatch at line 2: `α mark two` happened, but concurrent with the assertion
             at this point, nothing more happened
 
             the nearest order that could happen (- expected, + happened):
@@ -394,11 +309,6 @@ fn concurrent_with_the_assertion() {
                 - α mark two
 
             hint: `α mark two` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until("α mark two").await?, or by ending α first: its node's join(), terminate() or kill()
-
-            what happened (concurrent events stand in some order):
-                  α
-                  │
-                [one]
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -416,11 +326,7 @@ fn a_role_that_died_half_way() {
         &w.trace(),
         "α mark one\nα mark two",
         expect![[r##"
-            the trace is not the expected one: line 2 can't happen here
-
-                line 2: α mark two
-
-            no such event happened
+            trace mismatch at line 2: `α mark two` did not happen
             at this point, nothing more happened
 
             the nearest order that could happen (- expected, + happened):
@@ -428,11 +334,6 @@ fn a_role_that_died_half_way() {
                 - α mark two
 
             hint: α's process ended with status 101
-
-            what happened (concurrent events stand in some order):
-                  α
-                  │
-                [one]
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -445,11 +346,7 @@ fn outside_the_view() {
         &ping_pong(),
         "α up",
         expect![[r##"
-            the trace is not the expected one: line 1 can't happen here
-
-                line 1: α up
-
-            it happened, but outside this view
+            trace mismatch at line 1: `α up` happened, but outside this view
             at this point happened: α:10 listen
 
             the nearest order that could happen (- expected, + happened):
@@ -463,17 +360,6 @@ fn outside_the_view() {
                 + β:1  close   α:1
 
             hint: `α up` did happen, but this view leaves it out; it is in trace().with_lifecycle()
-
-            what happened (concurrent events stand in some order):
-                     α                 β
-                     │                 │
-                :10 listen             │
-                     │◀─ :1 dial :10 ──│
-                     │─ :1 accept :1 ─▶│
-                     │          :1 connect α:1
-                     │── :1 close :1 ─▶│
-                 :10 close             │
-                     │           :1 close α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -491,11 +377,7 @@ fn a_variable_that_stands_for_something_else() {
         &w.trace(),
         "α mark term=$t\nα mark term=$t",
         expect![[r##"
-            the trace is not the expected one: line 2 can't happen here
-
-                line 2: α mark term=$t
-
-            it happened once, which a line above tells of
+            trace mismatch at line 2: `α mark term=$t` happened only once, for a line above
             at this point happened: α mark term=2
 
             the nearest order that could happen (- expected, + happened):
@@ -504,12 +386,6 @@ fn a_variable_that_stands_for_something_else() {
                 + α mark term=2
 
             hint: `α mark term=2` would do, but `$t` stands for 1 since a line above
-
-            what happened (concurrent events stand in some order):
-                    α
-                    │
-                [term=1]
-                [term=2]
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
         "##]],
@@ -523,14 +399,14 @@ fn contains_names_the_line_above_that_tells_of_the_effect() {
     let page = mismatch.to_string();
     let head: Vec<&str> = page.lines().take(8).collect();
     expect![[r#"
-        the trace does not contain the expected lines: line 3 can't happen here
-
-            line 2: α:1 close β:1
-            line 3: α:1 accept β:1
-
+        trace mismatch at line 3: `α:1 accept β:1` can't happen below line 2
         `α:1 accept β:1` happens before `α:1 close β:1`, which a line above tells of:
             α:1 accept β:1
-            → α:1 close β:1    (the same socket)"#]]
+            → α:1 close β:1    (the same socket)
+
+        what happened (concurrent events stand in some order):
+                 α                 β
+                 │                 │"#]]
     .assert_eq(&head.join("\n"));
 }
 

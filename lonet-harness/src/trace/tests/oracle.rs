@@ -230,7 +230,7 @@ fn mutations_are_rejected_and_legal_orders_are_not() {
             doubled.insert(index, lines[index].clone());
             rejected(&trace, &doubled, "a doubled line");
             if index == told {
-                reason(&trace, &doubled, "which a line above tells of");
+                reason(&trace, &doubled, "for a line above");
             }
             let mut relabelled = lines.clone();
             relabelled[index] = lines[index].replace(events[index].host(), "ω");

@@ -1,0 +1,201 @@
+//! What a reader may do about a test that failed: the `until` that was missing before a dial, and
+//! the events that an `until` at its deadline nearly matched.
+//!
+//! Pure. Owns when that is said, and its words. An expectation that does not hold has hints of its
+//! own, in `trace::explain`.
+
+use lonet::trace::{Event, Verb};
+
+use super::verdict::age;
+use crate::collector::query::Report;
+
+/// So many events that differ by one word are shown for each `until`.
+const MOST_NEAR: usize = 3;
+
+/// The advice, a line each.
+pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
+    let mut lines = missing_untils(report, failure);
+    let untils = report.test.asks.iter().filter_map(|ask| {
+        let pattern = ask.strip_prefix("until `")?;
+        Some(pattern.split_once('`')?.0)
+    });
+    let of_roles = report.nodes.iter().flat_map(|node| &node.waits.untils);
+    for pattern in untils.chain(of_roles.map(String::as_str)) {
+        lines.extend(near(pattern, &report.events));
+    }
+    lines
+}
+
+/// Of the dials that the failure is about, and that came before their listener did.
+fn missing_untils(report: &Report, failure: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let refused = report.events.iter().filter_map(|event| {
+        let cause = event.words().get(3..)?.join(" ");
+        let early = matches!(&*cause, "connection refused" | "no such host");
+        (event.verb() == Verb::Fail && early).then_some(())?;
+        Some((event, event.addr()?, event.peer()?))
+    });
+    for (fail, own, peer) in refused {
+        // As the error says it, which the failure passes on.
+        if !failure.contains(&format!("{own}->{peer}")) {
+            continue;
+        }
+        let listened = |event: &&Event| event.verb() == Verb::Listen && event.addr() == Some(peer);
+        let first = report.events.iter().find(listened);
+        let by_then = match first {
+            Some(listen) if listen.time_ns() > fail.time_ns() => format!(
+                "{} listened there {} s later, and nothing ordered the dial after that",
+                peer.host(),
+                age(listen.time_ns(), fail.time_ns())
+            ),
+            // It had listened, and has closed.
+            Some(_) => continue,
+            None => format!("nothing had listened at {peer} by then, or did later"),
+        };
+        let line = format!(
+            "`{fail}`: {by_then}; before the dial, wait for it: scenario.until(\"{peer} listen\").await?"
+        );
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    lines
+}
+
+/// The events that the pattern would match but for one word.
+fn near(pattern: &str, events: &[Event]) -> Vec<String> {
+    let wanted: Vec<&str> = pattern.split_whitespace().collect();
+    let mut lines: Vec<String> = Vec::new();
+    for event in events {
+        let words = event.words();
+        let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
+        if differ_by_one(&wanted, &words) {
+            let line = format!("until `{pattern}`: `{event}` happened, and differs by one word");
+            if !lines.contains(&line) && lines.len() < MOST_NEAR {
+                lines.push(line);
+            }
+        }
+    }
+    lines
+}
+
+/// Whether one word more, less or other is all that parts them.
+fn differ_by_one(wanted: &[&str], words: &[&str]) -> bool {
+    let same =
+        |pair: &(&&str, &&str)| pair.0 == pair.1 || *pair.0 == "_" || pair.0.starts_with('$');
+    let begin = wanted.iter().zip(words).take_while(same).count();
+    let (wanted, words) = (&wanted[begin..], &words[begin..]);
+    let all = |wanted: &[&str], words: &[&str]| {
+        wanted.len() == words.len() && wanted.iter().zip(words).all(|pair| same(&pair))
+    };
+    match (wanted, words) {
+        ([], [_]) | ([_], []) => true,
+        ([_, wanted @ ..], [_, words @ ..]) if all(wanted, words) => true,
+        ([_, rest @ ..], _) if all(rest, words) => true,
+        (_, [_, rest @ ..]) => all(wanted, rest),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lonet::trace::{Record, What};
+
+    use super::*;
+    use crate::collector::query::TestReport;
+
+    fn event(n: u64, t: u64, e: What) -> Event {
+        let (k, u, r, l) = (None, false, Vec::new(), Vec::new());
+        Event::of_record(
+            0,
+            &Record {
+                n,
+                t,
+                k,
+                u,
+                r,
+                l,
+                e,
+            },
+        )
+        .unwrap()
+    }
+
+    fn addr(addr: &str) -> lonet::Addr {
+        addr.parse().unwrap()
+    }
+
+    fn refused() -> Event {
+        let (a, p) = (addr("b:1"), addr("a:10"));
+        let why = "connection refused".into();
+        event(2, 1_000_000_000, What::Fail { a, p, d: 1, x: why })
+    }
+
+    const FAILURE: &str =
+        "b (role `client`) returned an error: dial x b:1->a:10: connection refused";
+
+    #[test]
+    fn a_refused_dial_says_who_listened_later() {
+        let (a, s, auto) = (addr("a:10"), 1, false);
+        let report = Report {
+            events: vec![
+                refused(),
+                event(3, 1_200_000_000, What::Listen { a, s, auto }),
+            ],
+            ..Report::default()
+        };
+        assert_eq!(
+            advice(&report, FAILURE),
+            [
+                "`b:1 fail a:10 connection refused`: a listened there 0.2 s later, and nothing \
+                 ordered the dial after that; before the dial, wait for it: \
+                 scenario.until(\"a:10 listen\").await?"
+            ]
+        );
+        // A failure of something else is not explained by it.
+        assert!(advice(&report, "it panicked: boom").is_empty());
+    }
+
+    #[test]
+    fn a_refused_dial_says_that_nobody_listened() {
+        let report = Report {
+            events: vec![refused()],
+            ..Report::default()
+        };
+        assert_eq!(
+            advice(&report, FAILURE),
+            [
+                "`b:1 fail a:10 connection refused`: nothing had listened at a:10 by then, or did \
+                 later; before the dial, wait for it: scenario.until(\"a:10 listen\").await?"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_until_shows_what_differs_by_one_word() {
+        let of = |pattern: &str, text: &str| {
+            let mark = What::Mark {
+                h: "a".into(),
+                x: text.into(),
+            };
+            let report = Report {
+                events: vec![event(1, 0, mark)],
+                test: TestReport {
+                    asks: vec![format!("until `{pattern}`")],
+                    ..TestReport::default()
+                },
+                ..Report::default()
+            };
+            advice(&report, "it did not end within 2.0 s")
+        };
+        assert_eq!(
+            of("a mark leader", "leader term=1"),
+            ["until `a mark leader`: `a mark leader term=1` happened, and differs by one word"]
+        );
+        assert_eq!(of("a mark leader term=1", "leader").len(), 1);
+        assert_eq!(of("b mark _ term=1", "leader term=1").len(), 1);
+        assert_eq!(of("a mark old leader", "leader").len(), 1);
+        assert!(of("b mark leader", "leader term=1").is_empty());
+        assert!(of("a mark leader", "follower of b").is_empty());
+    }
+}
