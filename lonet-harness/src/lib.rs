@@ -77,6 +77,7 @@
 //! - `scenario`, `node`: the handles of a test;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
+//! - `error`: the error of the harness's own operations;
 //! - `spec`: what the attribute of a test says, as data;
 //! - `run`: one test from its start to its verdict; with `session` (network and collector),
 //!   `watchdog` (the clock) and `deadline` (the numbers);
@@ -87,6 +88,7 @@
 
 mod collector;
 mod deadline;
+mod error;
 mod node;
 mod outcome;
 mod process;
@@ -102,7 +104,7 @@ mod watchdog;
 #[doc(hidden)]
 pub mod __private;
 
-pub use collector::failure::{Failure, Killed};
+pub use error::{Error, ErrorKind};
 /// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
 ///
 /// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
@@ -113,5 +115,3 @@ pub use role::Role;
 pub use run::run;
 pub use scenario::{Scenario, until};
 pub use trace::{Event, Mismatch, Trace, Verb};
-
-pub(crate) use outcome::BoxError;

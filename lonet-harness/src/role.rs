@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::outcome::Result;
+use crate::error::{Error, ErrorKind};
 
 /// A role with its arguments, ready to be given to `Scenario::spawn`, which plays it in a process
 /// of its own and hands out its result, a `T`.
@@ -45,7 +45,7 @@ pub struct RoleEntry {
 }
 
 /// A role that is being played, to its result in JSON.
-pub type Playing = Pin<Box<dyn Future<Output = Result<String>>>>;
+pub type Playing = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 
 /// Every role of this binary, in an order that is the same in each process of the binary.
 #[distributed_slice]
@@ -61,10 +61,10 @@ impl<T> Role<T> {
     ///
     /// # Errors
     /// They can't be written as JSON: the reason, naming the role.
-    pub(crate) fn arguments(&self) -> Result<&str> {
+    pub(crate) fn arguments(&self) -> Result<&str, Error> {
         self.arguments
             .as_deref()
-            .map_err(|error| error.clone().into())
+            .map_err(|error| Error::new(ErrorKind::Value, error))
     }
 }
 
@@ -73,10 +73,9 @@ impl<T: DeserializeOwned> Role<T> {
     ///
     /// # Errors
     /// It is not the JSON of a `T`: what a type writes it must also be able to read.
-    pub(crate) fn decode(result: &str) -> Result<T> {
-        serde_json::from_str(result).map_err(|error| {
-            format!("the role's result can't be read back from JSON: {error}").into()
-        })
+    pub(crate) fn decode(result: &str) -> Result<T, String> {
+        serde_json::from_str(result)
+            .map_err(|error| format!("the role's result can't be read back from JSON: {error}"))
     }
 }
 
@@ -115,13 +114,12 @@ impl RoleEntry {
     ///
     /// # Errors
     /// That process is not of this binary.
-    pub(crate) fn find(index: usize, name: &str) -> Result<&'static RoleEntry> {
+    pub(crate) fn find(index: usize, name: &str) -> Result<&'static RoleEntry, String> {
         ROLES
             .get(index)
             .filter(|entry| entry.name == name)
             .ok_or_else(|| {
                 format!("this binary has no role {name}: it is not the one that asked for it")
-                    .into()
             })
     }
 
@@ -187,7 +185,7 @@ pub fn encode<A: Serialize>(name: &str, argument: A) -> Result<String, String> {
 ///
 /// # Errors
 /// They are not what [`role`] has joined.
-pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>> {
+pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>, String> {
     let arguments: Vec<&RawValue> = serde_json::from_str(json)
         .map_err(|error| format!("a role's arguments are not a JSON array: {error}"))?;
     Ok(arguments.into_iter())
@@ -200,10 +198,10 @@ pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>> {
 pub fn decode<A: DeserializeOwned>(
     name: &str,
     arguments: &mut std::vec::IntoIter<&RawValue>,
-) -> Result<A> {
+) -> Result<A, String> {
     let json = arguments
         .next()
         .ok_or_else(|| format!("argument `{name}` is missing"))?;
     serde_json::from_str(json.get())
-        .map_err(|error| format!("argument `{name}` can't be read back from JSON: {error}").into())
+        .map_err(|error| format!("argument `{name}` can't be read back from JSON: {error}"))
 }
