@@ -111,6 +111,7 @@ pub use error::{Error, ErrorKind};
 pub use expect_test::{expect, expect_file};
 pub use node::Node;
 pub use outcome::Result;
+pub use process::terminate::terminate_requested;
 pub use role::Role;
 pub use run::run;
 pub use scenario::{Scenario, until};

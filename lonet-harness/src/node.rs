@@ -307,8 +307,12 @@ impl<T> Node<T> {
         Ok(())
     }
 
-    /// Asks it to finish, a role by closing its host, a program by SIGTERM, and waits until it is
-    /// gone; kills it if it takes more than 5 seconds.
+    /// Asks it to finish, and waits until it is gone; kills it if it takes more than 5 seconds.
+    ///
+    /// A program gets SIGTERM. A role is dropped at once, after its host has been closed, unless it
+    /// has asked for [`terminate_requested`](crate::terminate_requested): then that completes, and
+    /// the role keeps its host and its connections until it returns. What it returns is what
+    /// [`join`](Node::join) gives.
     ///
     /// # Errors
     ///

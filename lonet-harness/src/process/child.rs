@@ -180,6 +180,7 @@ fn prepare(
         .spawn(move || {
             while let Ok(Some(request)) = hear(&mut control) {
                 match request {
+                    ToNode::Terminate if super::terminate::request() => {}
                     ToNode::Terminate => stopping.ask(Why::Terminate),
                     ToNode::Waits => {
                         let _ = say(control.get_ref(), &FromNode::Waits(waits()));
