@@ -75,6 +75,7 @@
 //! A map of, starting at `scenario`:
 //!
 //! - `scenario`, `node`: the handles of a test;
+//! - `travels`: what of a value JSON would lose;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
 //! - `error`: the error of the harness's own operations;
@@ -99,6 +100,7 @@ mod scenario;
 mod session;
 mod spec;
 pub mod trace;
+mod travels;
 mod watchdog;
 
 #[doc(hidden)]

@@ -21,6 +21,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::chain;
 use crate::trace::Mismatch;
+use crate::travels;
 
 /// Any error, from any thread.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -271,8 +272,9 @@ impl From<crate::Error> for BodyError {
 /// # Errors
 /// The value can't be written as JSON.
 pub fn finish<T: Serialize + DeserializeOwned>(returned: T) -> Result<String, String> {
-    serde_json::to_string(&returned)
-        .map_err(|error| format!("the role's result can't be written as JSON: {error}"))
+    let cant = |error: &dyn Display| format!("the role's result can't be written as JSON: {error}");
+    travels::check(&returned).map_err(|lost| cant(&lost))?;
+    serde_json::to_string(&returned).map_err(|error| cant(&error))
 }
 
 #[cfg(test)]

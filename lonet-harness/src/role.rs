@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
+use crate::travels;
 
 /// A role with its arguments, ready to be given to `Scenario::spawn`, which plays it in a process
 /// of its own and hands out its result, a `T`.
@@ -177,8 +178,10 @@ pub fn role<T, const N: usize>(
 /// # Errors
 /// It can't be written as JSON: a text that says so.
 pub fn encode<A: Serialize>(name: &str, argument: A) -> Result<String, String> {
-    serde_json::to_string(&argument)
-        .map_err(|error| format!("argument `{name}` can't be written as JSON: {error}"))
+    let cant =
+        |error: &dyn fmt::Display| format!("argument `{name}` can't be written as JSON: {error}");
+    travels::check(&argument).map_err(|lost| cant(&lost))?;
+    serde_json::to_string(&argument).map_err(|error| cant(&error))
 }
 
 /// The arguments of a role, apart but still in JSON.
