@@ -35,7 +35,7 @@ async fn client(host: Host, to: String) -> Result<String> {
 async fn returns(_host: Host) {}
 
 async fn one_role(scenario: Scenario) -> Result<()> {
-    scenario.spawn("α", returns()).await?.join().await
+    Ok(scenario.spawn("α", returns()).await?.join().await?)
 }
 
 async fn ping_pong(scenario: Scenario) -> Result<()> {
@@ -75,7 +75,7 @@ async fn ring(scenario: Scenario, hosts: usize) -> Result<()> {
         let role = member(format!("h{next}:10"));
         spawning.spawn(async move { scenario.spawn(&format!("h{i}"), role).await });
     }
-    let nodes: Vec<Result<Node<()>>> = spawning.join_all().await;
+    let nodes: Vec<Result<Node<()>, lonet_harness::Error>> = spawning.join_all().await;
     for node in nodes {
         node?.join().await?;
     }

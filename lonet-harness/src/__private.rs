@@ -2,11 +2,14 @@
 //! keeps its name or its shape from one release to the next.
 //!
 //! A test calls `run_test::<A, _, _>(spec, body)`, a `main` `run_main` likewise, where `A` is the
-//! type of the function's argument and `body` a `Fn(A) -> impl Future<Output = Result<()>>`.
+//! type of the function's argument and `body` a `Fn(A) -> impl Future<Output = Result<(), BodyError>>`.
 
 pub use linkme;
 
-pub use crate::outcome::{BoxError, Outcome, ResultType, finish, finish_result, outcome};
+pub use crate::outcome::{
+    Asked, BodyError, BoxedRoot, Choose, ErrorRoot, IsResult, NoRoot, Outcome, Pick, SharedRoot,
+    ask, finish, outcome,
+};
 pub use crate::role::{
     Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
 };

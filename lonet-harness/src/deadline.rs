@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::error::{Error, ErrorKind};
+
 /// The variable that scales every deadline: a factor.
 pub(crate) const SCALE: &str = "LONET_TIMEOUT";
 
@@ -23,24 +25,24 @@ pub(crate) fn suspended() -> bool {
 /// # Errors
 ///
 /// The variable is no positive number.
-pub(crate) fn scaled(duration: Duration) -> crate::Result<Duration> {
+pub(crate) fn scaled(duration: Duration) -> Result<Duration, Error> {
     match std::env::var_os(SCALE) {
         None => Ok(duration),
         Some(value) => scale(duration, &value.to_string_lossy()),
     }
 }
 
-fn scale(duration: Duration, factor: &str) -> crate::Result<Duration> {
+fn scale(duration: Duration, factor: &str) -> Result<Duration, Error> {
     let number: Option<f64> = factor.trim().parse().ok();
     number
         .filter(|factor| *factor > 0.0)
         .and_then(|factor| Duration::try_from_secs_f64(duration.as_secs_f64() * factor).ok())
         .ok_or_else(|| {
-            format!(
+            let message = format!(
                 "{SCALE} is the factor by which deadlines are scaled, for instance 3 or 0.5; it is \
                  {factor:?}"
-            )
-            .into()
+            );
+            Error::new(ErrorKind::Environment, message)
         })
 }
 

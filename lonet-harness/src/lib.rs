@@ -75,8 +75,10 @@
 //! A map of, starting at `scenario`:
 //!
 //! - `scenario`, `node`: the handles of a test;
+//! - `travels`: what of a value JSON would lose;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
+//! - `error`: the error of the harness's own operations;
 //! - `spec`: what the attribute of a test says, as data;
 //! - `run`: one test from its start to its verdict; with `session` (network and collector),
 //!   `watchdog` (the clock) and `deadline` (the numbers);
@@ -87,6 +89,7 @@
 
 mod collector;
 mod deadline;
+mod error;
 mod node;
 mod outcome;
 mod process;
@@ -97,21 +100,21 @@ mod scenario;
 mod session;
 mod spec;
 pub mod trace;
+mod travels;
 mod watchdog;
 
 #[doc(hidden)]
 pub mod __private;
 
-pub use collector::failure::{Failure, Killed};
+pub use error::{Error, ErrorKind};
 /// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
 ///
 /// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
 pub use expect_test::{expect, expect_file};
 pub use node::Node;
 pub use outcome::Result;
+pub use process::terminate::terminate_requested;
 pub use role::Role;
 pub use run::run;
 pub use scenario::{Scenario, until};
 pub use trace::{Event, Mismatch, Trace, Verb};
-
-pub(crate) use outcome::BoxError;

@@ -14,10 +14,10 @@ use lonet::trace::{Event, What};
 use nix::sys::signal::Signal;
 use serde_json::value::RawValue;
 
-use crate::Result;
 use crate::collector::node::Launch;
 use crate::collector::query::{Effect, End, Ending, Query};
 use crate::deadline;
+use crate::error::{Error, ErrorKind};
 use crate::process::executable;
 use crate::process::launch::{self, Place};
 use crate::process::wire::{Ended, Play};
@@ -54,7 +54,7 @@ pub(crate) enum Player {
 
 /// How the end of a process becomes a `T`.
 pub(crate) enum Decode<T> {
-    Role(fn(&str) -> Result<T>),
+    Role(fn(&str) -> Result<T, String>),
     Program(fn(ExitStatus) -> T),
 }
 
@@ -68,10 +68,11 @@ impl Player {
     /// # Errors
     ///
     /// The role's arguments can't be written as JSON.
-    pub(crate) fn role<T>(role: &Role<T>) -> Result<Player> {
+    pub(crate) fn role<T>(role: &Role<T>) -> Result<Player, Error> {
         Ok(Player::Role {
             entry: role.entry(),
-            arguments: RawValue::from_string(role.arguments()?.to_owned())?,
+            arguments: RawValue::from_string(role.arguments()?.to_owned())
+                .expect("each argument was written as JSON"),
         })
     }
 
@@ -151,7 +152,7 @@ impl<T> Node<T> {
         host: &str,
         player: Player,
         decode: Decode<T>,
-    ) -> Result<Node<T>> {
+    ) -> Result<Node<T>, Error> {
         let node = Node {
             inner,
             host: host.to_owned(),
@@ -170,7 +171,7 @@ impl<T> Node<T> {
     }
 
     /// Starts it as that process, and waits until its host is up.
-    async fn run(&self, process: u64) -> Result<()> {
+    async fn run(&self, process: u64) -> Result<(), Error> {
         let launch = self.player.launch(&self.inner, &self.host, process);
         let pid = self.inner.start(launch).await?;
         self.process.store(process, Ordering::Relaxed);
@@ -206,7 +207,8 @@ impl<T> Node<T> {
                 Ending::Exited(_) => Ok(()),
                 Ending::Killed(killed) => Err(killed.into()),
                 Ending::Returned(_) => {
-                    Err(format!("{} ended before its host was up", self.host).into())
+                    let message = format!("{} ended before its host was up", self.host);
+                    Err(Error::new(ErrorKind::Failed, message))
                 }
             },
         }
@@ -217,8 +219,9 @@ impl<T> Node<T> {
     ///
     /// # Errors
     ///
-    /// The node's failure; [`Killed`](crate::Killed) if the scenario ended it; or what the role
-    /// returned is no `T`.
+    /// The node's failure; [`ErrorKind::Killed`](crate::ErrorKind::Killed) if the
+    /// scenario ended it; [`ErrorKind::Value`](crate::ErrorKind::Value) if what the role returned
+    /// can't be read back from JSON.
     ///
     /// # Cancel safety
     ///
@@ -238,11 +241,13 @@ impl<T> Node<T> {
     /// assert_eq!(node.join().await?, 2);
     /// # Ok(()) }
     /// ```
-    pub async fn join(self) -> Result<T> {
+    pub async fn join(self) -> Result<T, Error> {
         let end = self.ended(true).await?;
         match (end.outcome, &self.decode) {
-            (Ending::Returned(json), Decode::Role(decode)) => decode(&json)
-                .map_err(|error| format!("{} ({}): {error}", self.host, self.player.what()).into()),
+            (Ending::Returned(json), Decode::Role(decode)) => decode(&json).map_err(|error| {
+                let message = format!("{} ({}): {error}", self.host, self.player.what());
+                Error::new(ErrorKind::Value, message)
+            }),
             (Ending::Exited(Ended::Status(status)), Decode::Program(make)) => {
                 Ok(make(ExitStatus::from_raw(status << 8)))
             }
@@ -289,10 +294,11 @@ impl<T> Node<T> {
     ///     !    kill   α
     ///     ",
     /// );
-    /// assert!(node.join().await.unwrap_err().is::<lonet_harness::Killed>());
+    /// let error = node.join().await.unwrap_err();
+    /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Killed);
     /// # Ok(()) }
     /// ```
-    pub async fn kill(&self) -> Result<()> {
+    pub async fn kill(&self) -> Result<(), Error> {
         self.end_now().await?;
         self.inner.note(What::Kill {
             h: self.host.clone(),
@@ -301,8 +307,12 @@ impl<T> Node<T> {
         Ok(())
     }
 
-    /// Asks it to finish, a role by closing its host, a program by SIGTERM, and waits until it is
-    /// gone; kills it if it takes more than 5 seconds.
+    /// Asks it to finish, and waits until it is gone; kills it if it takes more than 5 seconds.
+    ///
+    /// A program gets SIGTERM. A role is dropped at once, after its host has been closed, unless it
+    /// has asked for [`terminate_requested`](crate::terminate_requested): then that completes, and
+    /// the role keeps its host and its connections until it returns. What it returns is what
+    /// [`join`](Node::join) gives.
     ///
     /// # Errors
     ///
@@ -311,7 +321,7 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It has been asked, and is killed at the test's end at the latest.
-    pub async fn terminate(&self) -> Result<()> {
+    pub async fn terminate(&self) -> Result<(), Error> {
         let process = self.process();
         self.inner.note(What::Terminate {
             h: self.host.clone(),
@@ -356,7 +366,7 @@ impl<T> Node<T> {
     /// node.until("α mark serves").await?;
     /// # Ok(()) }
     /// ```
-    pub async fn pause(&self) -> Result<()> {
+    pub async fn pause(&self) -> Result<(), Error> {
         self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
         self.inner.note(What::Pause {
             h: self.host.clone(),
@@ -374,7 +384,7 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It may go on or not.
-    pub async fn resume(&self) -> Result<()> {
+    pub async fn resume(&self) -> Result<(), Error> {
         // What it does then is to come after this.
         self.inner.note(What::Resume {
             h: self.host.clone(),
@@ -413,7 +423,7 @@ impl<T> Node<T> {
     /// assert_eq!(scenario.trace().count("α:10 listen")?, 2);
     /// # Ok(()) }
     /// ```
-    pub async fn restart(&self) -> Result<()> {
+    pub async fn restart(&self) -> Result<(), Error> {
         self.end_now().await?;
         let process = self.inner.next_process();
         self.inner.note(What::Restart {
@@ -433,7 +443,7 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// Safe: nothing is lost.
-    pub async fn until(&self, pattern: &str) -> Result<Event> {
+    pub async fn until(&self, pattern: &str) -> Result<Event, Error> {
         self.inner.until(pattern, None, Some(self.process())).await
     }
 
@@ -461,7 +471,7 @@ impl<T> Node<T> {
     }
 
     /// Waits for its end, and learns it.
-    async fn ended(&self, deliver: bool) -> Result<End> {
+    async fn ended(&self, deliver: bool) -> Result<End, Error> {
         let process = self.process();
         let end = self
             .inner
@@ -475,12 +485,12 @@ impl<T> Node<T> {
         Ok(end)
     }
 
-    async fn end_now(&self) -> Result<()> {
+    async fn end_now(&self) -> Result<(), Error> {
         self.signal(Signal::SIGKILL, Effect::Killed).await?;
         self.ended(false).await.map(drop)
     }
 
-    async fn signal(&self, signal: Signal, until: Effect) -> Result<()> {
+    async fn signal(&self, signal: Signal, until: Effect) -> Result<(), Error> {
         let process = self.process();
         let signal = signal as i32;
         self.inner

@@ -2,121 +2,339 @@
 //!
 //! Owns the conversions only. What a failure leads to is decided in `run`, how it reads in
 //! `report`.
+//!
+//! A macro sees tokens, not types: whether a return type is a `Result`, and how the sources of its
+//! error are reached, is asked of rustc where the type is known. Both ways are of stable Rust:
+//!
+//! - An associated constant of a type hides one of the same name that a trait gives to every type:
+//!   `<Asked<Ty>>::IS_RESULT` is true for a `Result` under any name, and false for the rest.
+//! - A method is looked up with fewer and fewer `&`. So `(&&&&asked).root()` finds the first of the
+//!   four traits below that holds for the error: it is a box or a report of anyhow or eyre, which
+//!   may go to another thread; it is any other box; it is an error itself; it has a text at all.
+
+use std::any::Any;
+use std::fmt::{Debug, Display};
+use std::marker::PhantomData;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Any error, from any thread.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::error::chain;
+use crate::trace::Mismatch;
+use crate::travels;
 
-/// The result of a test, a role, or an operation of a scenario: any error will do.
+/// Any error, from any thread.
+pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The result of the body of a role or a test: any error will do.
+///
+/// The operations of the harness return their own [`Error`](crate::Error), which `?` turns into
+/// this one.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;
 
-/// A return type that is written `Result`: what `T` is in the `Role<T>` made from it.
-///
-/// A macro sees tokens, not types: of `io::Result<()>` or an alias it can't tell what is inside.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is named `Result`, but is not `std::result::Result`",
-    label = "a return type whose last word is `Result` must be a `std::result::Result<T, E>`, or an alias of one"
-)]
-pub trait ResultType {
-    /// What it holds when all went well.
-    type Ok;
-    /// What it holds otherwise.
-    type Err;
+type AnyError = dyn std::error::Error + 'static;
 
-    /// The `Result` that it is.
-    fn into_result(self) -> Result<Self::Ok, Self::Err>;
+/// What rustc is asked about a type `T`.
+pub struct Asked<T: ?Sized>(PhantomData<fn(&T)>);
+
+/// The answer for every type that does not have its own.
+pub trait IsResult {
+    /// Whether it is a `Result`.
+    const IS_RESULT: bool = false;
 }
 
-impl<T, E> ResultType for std::result::Result<T, E> {
+impl<T: ?Sized> IsResult for Asked<T> {}
+
+impl<T, E> Asked<std::result::Result<T, E>> {
+    /// It is one, whatever it is called.
+    pub const IS_RESULT: bool = true;
+}
+
+/// With `true` and a `Result`: its two halves. With `false` and any type: that type, and no error.
+pub struct Choose<const IS_RESULT: bool>;
+
+/// The halves of what a role returns.
+pub trait Pick<R> {
+    /// What travels to the test.
+    type Ok;
+    /// Why the role failed.
+    type Err;
+
+    /// Which half it is.
+    fn pick(returned: R) -> Result<Self::Ok, Self::Err>;
+}
+
+impl<T> Pick<T> for Choose<false> {
+    type Ok = T;
+    type Err = NoError;
+
+    fn pick(returned: T) -> Result<T, NoError> {
+        Ok(returned)
+    }
+}
+
+impl<T, E> Pick<std::result::Result<T, E>> for Choose<true> {
     type Ok = T;
     type Err = E;
 
-    fn into_result(self) -> Result<T, E> {
-        self
+    fn pick(returned: std::result::Result<T, E>) -> Result<T, E> {
+        returned
+    }
+}
+
+/// The error of what can't fail. Not an empty type: rustc would warn of code that is never reached.
+#[derive(Debug)]
+pub struct NoError(());
+
+impl Display for NoError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no error")
     }
 }
 
 /// What the body of a test or of a `main` may return.
 #[diagnostic::on_unimplemented(
     message = "a test can't return `{Self}`",
-    label = "must be nothing, or a `Result<(), E>`",
-    note = "of the error `E` it is asked that it converts into `Box<dyn Error + Send + Sync>`"
+    label = "must be nothing, or a `Result<(), E>`"
 )]
 pub trait Outcome {
-    /// Whether the body succeeded.
-    fn into_outcome(self) -> Result<()>;
+    /// Why the body failed.
+    type Err: Reportable;
+
+    /// Whether it succeeded.
+    #[doc(hidden)]
+    fn into_result(self) -> Result<(), Self::Err>;
 }
 
 impl Outcome for () {
-    fn into_outcome(self) -> Result<()> {
+    type Err = NoError;
+
+    fn into_result(self) -> Result<(), NoError> {
         Ok(())
     }
 }
 
-impl<E: Into<BoxError>> Outcome for std::result::Result<(), E> {
-    fn into_outcome(self) -> Result<()> {
-        self.map_err(Into::into)
+impl<E: Reportable> Outcome for std::result::Result<(), E> {
+    type Err = E;
+
+    fn into_result(self) -> Result<(), E> {
+        self
     }
 }
 
-/// Whether the body of a test succeeded.
+/// What a failure can be told of.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the error of a role or a test",
+    label = "the error must implement `Debug` and `Display`",
+    note = "any `std::error::Error` will do, also in a box, and so will `String`, `anyhow::Error` and `eyre::Report`"
+)]
+pub trait Reportable: Debug + Display + 'static {}
+
+impl<E: Debug + Display + 'static> Reportable for E {}
+
+/// What the body of a test returned.
 ///
 /// # Errors
-/// The error that the body returned.
-pub fn outcome<R: Outcome>(returned: R) -> Result<()> {
-    returned.into_outcome()
+/// The error that it returned.
+pub fn outcome<R: Outcome>(returned: R) -> Result<(), R::Err> {
+    returned.into_result()
+}
+
+/// How the first of an error's causes is reached.
+pub(crate) type Root<E> = fn(&E) -> &AnyError;
+
+/// Asks how that error's sources are reached.
+pub fn ask<E: Reportable>(_: &E) -> Asked<E> {
+    Asked(PhantomData)
+}
+
+/// A box, or a report of anyhow or eyre, that may go to another thread.
+pub trait SharedRoot<E> {
+    /// Its error.
+    fn root(&self) -> Option<Root<E>>;
+}
+
+impl<E: AsRef<dyn std::error::Error + Send + Sync>> SharedRoot<E> for &&&Asked<E> {
+    fn root(&self) -> Option<Root<E>> {
+        Some(|error| error.as_ref())
+    }
+}
+
+/// Any other box.
+pub trait BoxedRoot<E> {
+    /// Its error.
+    fn root(&self) -> Option<Root<E>>;
+}
+
+impl<E: AsRef<dyn std::error::Error>> BoxedRoot<E> for &&Asked<E> {
+    fn root(&self) -> Option<Root<E>> {
+        Some(|error| error.as_ref())
+    }
+}
+
+/// An error.
+pub trait ErrorRoot<E> {
+    /// Itself.
+    fn root(&self) -> Option<Root<E>>;
+}
+
+impl<E: std::error::Error + 'static> ErrorRoot<E> for &Asked<E> {
+    fn root(&self) -> Option<Root<E>> {
+        Some(|error| error)
+    }
+}
+
+/// A text, or anything else.
+pub trait NoRoot<E> {
+    /// It has no sources.
+    fn root(&self) -> Option<Root<E>>;
+}
+
+impl<E> NoRoot<E> for Asked<E> {
+    fn root(&self) -> Option<Root<E>> {
+        None
+    }
+}
+
+/// An error that a body returned, and how it is told.
+pub struct BodyError(Box<dyn Told>);
+
+trait Told {
+    fn text(&self) -> String;
+    fn root(&self) -> Option<&AnyError>;
+}
+
+struct Held<E> {
+    error: E,
+    root: Option<Root<E>>,
+}
+
+impl<E: Reportable> Told for Held<E> {
+    fn text(&self) -> String {
+        match self.root() {
+            Some(root) => chain(root),
+            // Reports of anyhow and eyre tell all of their sources so.
+            None => format!("{:#}", self.error),
+        }
+    }
+
+    fn root(&self) -> Option<&AnyError> {
+        self.root.map(|root| root(&self.error))
+    }
+}
+
+impl BodyError {
+    /// An error whose sources are reached so.
+    pub fn new<E: Reportable>(error: E, root: Option<Root<E>>) -> BodyError {
+        BodyError(Box::new(Held { error, root }))
+    }
+
+    /// An error of which nobody has asked how its sources are reached. Those that are boxed show
+    /// it at run time.
+    pub(crate) fn of_any<E: Reportable>(error: E) -> BodyError {
+        fn boxed<E: Reportable>(error: &E) -> Option<&AnyError> {
+            let error: &dyn Any = error;
+            if let Some(error) = error.downcast_ref::<BoxError>() {
+                return Some(&**error);
+            }
+            if let Some(error) = error.downcast_ref::<Box<dyn std::error::Error>>() {
+                return Some(&**error);
+            }
+            let error = error.downcast_ref::<crate::Error>()?;
+            Some(error)
+        }
+        let root: Option<Root<E>> = boxed(&error)
+            .is_some()
+            .then_some(|error| boxed(error).expect("it is still of the type that it was"));
+        BodyError::new(error, root)
+    }
+
+    /// The error with all its sources.
+    pub fn text(&self) -> String {
+        self.0.text()
+    }
+
+    /// The expectation that did not hold, if that is why.
+    pub(crate) fn mismatch(&self) -> Option<&Mismatch> {
+        let mut causes = std::iter::successors(self.0.root(), |error| error.source());
+        causes.find_map(|cause| cause.downcast_ref())
+    }
+}
+
+impl From<crate::Error> for BodyError {
+    fn from(error: crate::Error) -> BodyError {
+        BodyError::new(error, Some(|error| error))
+    }
 }
 
 /// What a role returned, as the JSON that travels to the test's process.
 ///
 /// # Errors
 /// The value can't be written as JSON.
-pub fn finish<T: Serialize + DeserializeOwned>(returned: T) -> Result<String> {
-    serde_json::to_string(&returned)
-        .map_err(|error| format!("the role's result can't be written as JSON: {error}").into())
-}
-
-/// The same of a role that returns a `Result`.
-///
-/// # Errors
-/// The error that the role returned, or the value can't be written as JSON.
-pub fn finish_result<R>(returned: R) -> Result<String>
-where
-    R: ResultType<Ok: Serialize + DeserializeOwned, Err: Into<BoxError>>,
-{
-    returned.into_result().map_err(Into::into).and_then(finish)
+pub fn finish<T: Serialize + DeserializeOwned>(returned: T) -> Result<String, String> {
+    let cant = |error: &dyn Display| format!("the role's result can't be written as JSON: {error}");
+    travels::check(&returned).map_err(|lost| cant(&lost))?;
+    serde_json::to_string(&returned).map_err(|error| cant(&error))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    macro_rules! text {
+        ($error:expr) => {{
+            let error = $error;
+            let root = (&&&&ask(&error)).root();
+            BodyError::new(error, root).text()
+        }};
+    }
+
+    #[derive(Debug)]
+    struct Outer(std::io::Error);
+
+    impl Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("reading the config")
+        }
+    }
+
+    impl std::error::Error for Outer {
+        fn source(&self) -> Option<&AnyError> {
+            Some(&self.0)
+        }
+    }
+
+    fn outer() -> Outer {
+        Outer(std::io::Error::other("disk on fire"))
+    }
+
     #[test]
-    fn a_result_gives_its_value_or_its_error() {
-        assert_eq!(
-            finish_result(Ok::<_, String>("α".to_owned())).unwrap(),
-            "\"α\""
-        );
-        let failed = finish_result(Err::<(), _>("no quorum")).unwrap_err();
-        assert_eq!(failed.to_string(), "no quorum");
+    fn every_error_tells_its_sources() {
+        let whole = "reading the config: disk on fire";
+        assert_eq!(text!(outer()), whole);
+        assert_eq!(text!(BoxError::from(outer())), whole);
+        assert_eq!(text!(Box::<dyn std::error::Error>::from(outer())), whole);
+        assert_eq!(text!("only a text".to_owned()), "only a text");
+        assert_eq!(BodyError::of_any(BoxError::from(outer())).text(), whole);
+        assert_eq!(BodyError::of_any("late").text(), "late");
+    }
+
+    #[test]
+    fn a_result_is_one_under_any_name() {
+        type Fallible<T> = std::result::Result<T, String>;
+        const { assert!(<Asked<Fallible<()>>>::IS_RESULT) };
+        const { assert!(<Asked<std::io::Result<u8>>>::IS_RESULT) };
+        const { assert!(!<Asked<Option<u8>>>::IS_RESULT) };
+        const { assert!(!<Asked<Box<Fallible<()>>>>::IS_RESULT) };
     }
 
     #[test]
     fn a_result_that_json_cannot_hold_is_an_error_and_no_panic() {
         let map = std::collections::BTreeMap::from([((1, 2), 3)]);
-        let error = finish(map).unwrap_err().to_string();
+        let error = finish(map).unwrap_err();
         assert!(
             error.starts_with("the role's result can't be written as JSON: "),
             "{error}"
         );
-    }
-
-    #[test]
-    fn a_test_returns_nothing_or_a_result() {
-        outcome(()).unwrap();
-        outcome(Ok::<(), std::io::Error>(())).unwrap();
-        assert_eq!(outcome(Err("late")).unwrap_err().to_string(), "late");
     }
 }

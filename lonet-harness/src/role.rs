@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use crate::outcome::Result;
+use crate::error::{Error, ErrorKind};
+use crate::travels;
 
 /// A role with its arguments, ready to be given to `Scenario::spawn`, which plays it in a process
 /// of its own and hands out its result, a `T`.
@@ -45,7 +46,7 @@ pub struct RoleEntry {
 }
 
 /// A role that is being played, to its result in JSON.
-pub type Playing = Pin<Box<dyn Future<Output = Result<String>>>>;
+pub type Playing = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 
 /// Every role of this binary, in an order that is the same in each process of the binary.
 #[distributed_slice]
@@ -61,10 +62,10 @@ impl<T> Role<T> {
     ///
     /// # Errors
     /// They can't be written as JSON: the reason, naming the role.
-    pub(crate) fn arguments(&self) -> Result<&str> {
+    pub(crate) fn arguments(&self) -> Result<&str, Error> {
         self.arguments
             .as_deref()
-            .map_err(|error| error.clone().into())
+            .map_err(|error| Error::new(ErrorKind::Value, error))
     }
 }
 
@@ -73,10 +74,9 @@ impl<T: DeserializeOwned> Role<T> {
     ///
     /// # Errors
     /// It is not the JSON of a `T`: what a type writes it must also be able to read.
-    pub(crate) fn decode(result: &str) -> Result<T> {
-        serde_json::from_str(result).map_err(|error| {
-            format!("the role's result can't be read back from JSON: {error}").into()
-        })
+    pub(crate) fn decode(result: &str) -> Result<T, String> {
+        serde_json::from_str(result)
+            .map_err(|error| format!("the role's result can't be read back from JSON: {error}"))
     }
 }
 
@@ -115,13 +115,12 @@ impl RoleEntry {
     ///
     /// # Errors
     /// That process is not of this binary.
-    pub(crate) fn find(index: usize, name: &str) -> Result<&'static RoleEntry> {
+    pub(crate) fn find(index: usize, name: &str) -> Result<&'static RoleEntry, String> {
         ROLES
             .get(index)
             .filter(|entry| entry.name == name)
             .ok_or_else(|| {
                 format!("this binary has no role {name}: it is not the one that asked for it")
-                    .into()
             })
     }
 
@@ -179,15 +178,17 @@ pub fn role<T, const N: usize>(
 /// # Errors
 /// It can't be written as JSON: a text that says so.
 pub fn encode<A: Serialize>(name: &str, argument: A) -> Result<String, String> {
-    serde_json::to_string(&argument)
-        .map_err(|error| format!("argument `{name}` can't be written as JSON: {error}"))
+    let cant =
+        |error: &dyn fmt::Display| format!("argument `{name}` can't be written as JSON: {error}");
+    travels::check(&argument).map_err(|lost| cant(&lost))?;
+    serde_json::to_string(&argument).map_err(|error| cant(&error))
 }
 
 /// The arguments of a role, apart but still in JSON.
 ///
 /// # Errors
 /// They are not what [`role`] has joined.
-pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>> {
+pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>, String> {
     let arguments: Vec<&RawValue> = serde_json::from_str(json)
         .map_err(|error| format!("a role's arguments are not a JSON array: {error}"))?;
     Ok(arguments.into_iter())
@@ -200,10 +201,10 @@ pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>> {
 pub fn decode<A: DeserializeOwned>(
     name: &str,
     arguments: &mut std::vec::IntoIter<&RawValue>,
-) -> Result<A> {
+) -> Result<A, String> {
     let json = arguments
         .next()
         .ok_or_else(|| format!("argument `{name}` is missing"))?;
     serde_json::from_str(json.get())
-        .map_err(|error| format!("argument `{name}` can't be read back from JSON: {error}").into())
+        .map_err(|error| format!("argument `{name}` can't be read back from JSON: {error}"))
 }

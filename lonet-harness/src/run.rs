@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use lonet::SubNetwork;
 
-use crate::Result;
-use crate::outcome::Outcome;
+use crate::error::{Error, ErrorKind};
+use crate::outcome::{BodyError, Outcome};
 use crate::process::launch::Entrance;
 use crate::scenario::Scenario;
 use crate::spec::{Place, Spec};
@@ -36,13 +36,13 @@ pub trait TestArgument: sealed::Sealed + Sized + 'static {
 
     /// It, on the network of that scenario.
     #[doc(hidden)]
-    fn of(scenario: Scenario) -> impl Future<Output = Result<Self>>;
+    fn of(scenario: Scenario) -> impl Future<Output = Result<Self, Error>>;
 }
 
 impl TestArgument for Scenario {
     const STARTS_PROCESSES: bool = true;
 
-    async fn of(scenario: Scenario) -> Result<Scenario> {
+    async fn of(scenario: Scenario) -> Result<Scenario, Error> {
         Ok(scenario)
     }
 }
@@ -50,7 +50,7 @@ impl TestArgument for Scenario {
 impl TestArgument for SubNetwork {
     const STARTS_PROCESSES: bool = false;
 
-    async fn of(scenario: Scenario) -> Result<SubNetwork> {
+    async fn of(scenario: Scenario) -> Result<SubNetwork, Error> {
         scenario.subnetwork().await
     }
 }
@@ -70,7 +70,7 @@ pub fn run_test<A, F, Fut>(spec: Spec, body: F)
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<(), BodyError>>,
 {
     crate::process::child::run_late();
     if let Err(failed) = repeated(&spec, Entrance::Libtest(spec.test_name()), &body) {
@@ -85,7 +85,7 @@ pub fn run_main<A, F, Fut>(spec: Spec, body: F) -> ExitCode
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<(), BodyError>>,
 {
     crate::process::child::run_late();
     match repeated(&spec, Entrance::Main, &body) {
@@ -125,7 +125,7 @@ where
 /// }
 /// ```
 #[track_caller]
-pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<()>
+pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<(), Error>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -147,11 +147,11 @@ where
     };
     let body = |argument: A| {
         let body = body(argument);
-        async move { body.await.into_outcome() }
+        async move { body.await.into_result().map_err(BodyError::of_any) }
     };
     repeated(&spec, Entrance::None, &body).map_err(|failed| {
         eprint!("{}", failed.page);
-        failed.why.into()
+        Error::new(failed.kind, failed.why)
     })
 }
 
@@ -159,32 +159,37 @@ where
 struct Failed {
     page: String,
     why: String,
+    kind: ErrorKind,
     payload: Box<dyn Any + Send>,
     panicked: bool,
 }
 
 impl Failed {
     /// One that failed before there was anything to tell of.
-    fn early(test: &str, error: &crate::BoxError) -> Failed {
+    fn early(test: &str, error: &Error) -> Failed {
         Failed {
             page: format!("\n{test} failed: {error}\n"),
             why: error.to_string(),
+            kind: error.kind(),
             payload: Box::new(error.to_string()),
             panicked: false,
         }
     }
 }
 
-fn repeated<A, F, Fut>(spec: &Spec, entrance: Entrance, body: &F) -> std::result::Result<(), Failed>
+fn repeated<A, F, Fut>(spec: &Spec, entrance: Entrance, body: &F) -> Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<(), BodyError>>,
 {
     let test = spec.test_name();
     if crate::process::child::directory().is_some() {
         let error = "a role can't run a scenario of its own: only the test's process starts others";
-        return Err(Failed::early(test, &error.into()));
+        return Err(Failed::early(
+            test,
+            &Error::new(ErrorKind::Misplaced, error),
+        ));
     }
     let update = Update::of(spec, entrance).map_err(|error| Failed::early(test, &error))?;
     let learning = update.as_ref().map(Update::learning);

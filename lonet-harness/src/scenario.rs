@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 pub use self::in_role::until;
 pub(crate) use self::shared::Inner;
-use crate::Result;
+use crate::Error;
 use crate::collector::query::Query;
 use crate::node::{Node, Player};
 use crate::report::artifacts;
@@ -66,7 +66,11 @@ impl Scenario {
     /// assert_eq!(node.join().await?, 42);
     /// # Ok(()) }
     /// ```
-    pub async fn spawn<T: DeserializeOwned>(&self, host: &str, role: Role<T>) -> Result<Node<T>> {
+    pub async fn spawn<T: DeserializeOwned>(
+        &self,
+        host: &str,
+        role: Role<T>,
+    ) -> Result<Node<T>, Error> {
         self.inner.check_host(host)?;
         let player = Player::role(&role)?;
         let decode = |json: &str| Role::<T>::decode(json);
@@ -114,7 +118,7 @@ impl Scenario {
     /// assert!(node.join().await?.success());
     /// # Ok(()) }
     /// ```
-    pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>> {
+    pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>, Error> {
         self.inner.check_host(host)?;
         let player = Player::program(command);
         Node::start(
@@ -147,7 +151,7 @@ impl Scenario {
     /// scenario.assert_trace("α:1 listen");
     /// # Ok(()) }
     /// ```
-    pub async fn host(&self, name: &str) -> Result<Host> {
+    pub async fn host(&self, name: &str) -> Result<Host, Error> {
         Ok(self.subnetwork().await?.new_host(name).await?)
     }
 
@@ -178,7 +182,7 @@ impl Scenario {
     /// assert_eq!((elected.host(), elected.text()), ("α", "leader term=3"));
     /// # Ok(()) }
     /// ```
-    pub async fn until(&self, pattern: &str) -> Result<Event> {
+    pub async fn until(&self, pattern: &str) -> Result<Event, Error> {
         self.inner.until(pattern, None, None).await
     }
 
@@ -206,7 +210,7 @@ impl Scenario {
     /// assert_eq!(second.text(), "term 2");
     /// # Ok(()) }
     /// ```
-    pub async fn until_after(&self, event: &Event, pattern: &str) -> Result<Event> {
+    pub async fn until_after(&self, event: &Event, pattern: &str) -> Result<Event, Error> {
         self.inner.until(pattern, Some(event.id()), None).await
     }
 
@@ -339,7 +343,7 @@ impl Scenario {
     /// # Errors
     ///
     /// The network's directory can't be written to.
-    pub fn record_data(&self) -> Result<()> {
+    pub fn record_data(&self) -> Result<(), Error> {
         std::fs::write(self.inner.directory.join(DATA_NAME), "")?;
         self.inner.tracing.reporter.record_data();
         Ok(())
@@ -402,7 +406,7 @@ impl Scenario {
 
 impl Scenario {
     /// The test process's own part of the network.
-    pub(crate) async fn subnetwork(&self) -> Result<SubNetwork> {
+    pub(crate) async fn subnetwork(&self) -> Result<SubNetwork, Error> {
         let join = || lonet::join(&self.inner.name);
         Ok(self.inner.subnetwork.get_or_try_init(join).await?.clone())
     }

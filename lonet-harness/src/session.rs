@@ -14,10 +14,10 @@ use lonet::trace::{SOCKET_NAME, Tracing};
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
-use crate::Result;
 use crate::collector::query::{Effect, End, Query, Report};
 use crate::collector::{Analyst, Door, Reader};
 use crate::deadline::{self, GRACE};
+use crate::error::{Error, ErrorKind};
 use crate::process::launch::Entrance;
 use crate::process::wire::CONTROL_SOCKET;
 use crate::report::artifacts;
@@ -33,8 +33,13 @@ pub(crate) struct Session {
 
 impl Session {
     /// A fresh network, with its collector.
-    pub(crate) fn start(test: &str, entrance: Entrance, starts_processes: bool) -> Result<Session> {
-        let directory = NetworkDir::random()?;
+    pub(crate) fn start(
+        test: &str,
+        entrance: Entrance,
+        starts_processes: bool,
+    ) -> Result<Session, Error> {
+        let directory = NetworkDir::random()
+            .map_err(|cause| Error::new(ErrorKind::Network, cause.to_string()))?;
         let path = directory.path().to_owned();
         let doors = vec![
             (Door::Trace, bind(&directory, SOCKET_NAME)?),

@@ -27,9 +27,10 @@ use proc_macro::TokenStream;
 /// Makes an `async fn` a role: a function that plays one host, in a process of its own.
 ///
 /// `async fn f(host: Host, a: A, …) -> R` becomes `fn f(a: A, …) -> Role<T>`: calling it starts
-/// nothing, it makes what `Scenario::spawn` takes. If the last word of the return type is
-/// `Result`, it must be a `std::result::Result<T, E>` or an alias of one, where `E` converts into
-/// `Box<dyn Error + Send + Sync>`. Any other return type is `T` itself, and so is none.
+/// nothing, it makes what `Scenario::spawn` takes. A return type that is a `Result`, under whatever
+/// name, is a `Result<T, E>` with `E: Debug + Display`: any error, in a box or not, `String`,
+/// `anyhow::Error`, `eyre::Report`. Its `Err` fails the role, with the text of every source. Any
+/// other return type is `T` itself.
 ///
 /// `T` and the arguments are owned serde types; they travel between the processes as JSON. A role
 /// may stand in a module or inside a test function. Since the binary registers it, a role that
@@ -60,7 +61,7 @@ use proc_macro::TokenStream;
 /// #     scenario.until("α:10 listen").await?;
 /// #     let beta = scenario.spawn("β", client("α:10".into())).await?;
 /// #     assert_eq!(beta.join().await?, "welcome");
-/// #     alpha.join().await
+/// #     Ok(alpha.join().await?)
 /// # }
 /// ```
 ///

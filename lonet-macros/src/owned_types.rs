@@ -13,10 +13,8 @@ pub(crate) enum Returned<'a> {
     Nothing,
     /// It never returns: `!`.
     Never,
-    /// Its last word is `Result`.
-    Result(&'a Type),
-    /// Anything else.
-    Plain(&'a Type),
+    /// This type. Whether it is a `Result` only rustc knows.
+    Type(&'a Type),
 }
 
 /// What the return type of a role is.
@@ -25,10 +23,7 @@ pub(crate) fn returned(output: &ReturnType) -> Returned<'_> {
         ReturnType::Default => Returned::Nothing,
         ReturnType::Type(_, ty) => match bare(ty) {
             Type::Never(_) => Returned::Never,
-            Type::Path(path) if last_word(path).is_some_and(|word| word == "Result") => {
-                Returned::Result(ty)
-            }
-            _ => Returned::Plain(ty),
+            _ => Returned::Type(ty),
         },
     }
 }
@@ -38,19 +33,26 @@ pub(crate) fn check_argument(ty: &Type, errors: &mut Errors) {
     check(ty, "an argument", errors);
 }
 
-/// Complains about what can't be the result of a role: all of the type, but of a `Result` only
-/// what it holds when all went well, since an error travels as text.
+/// Complains about what can't be the result of a role. Of a type with arguments, only in those
+/// of which it is known that they travel: an error does not, and where an alias has its error
+/// only rustc knows.
 pub(crate) fn check_returned(returned: &Returned<'_>, errors: &mut Errors) {
     match returned {
         Returned::Nothing | Returned::Never => {}
-        Returned::Plain(ty) => check(ty, "the result", errors),
-        Returned::Result(ty) => {
-            if let Type::Path(path) = bare(ty)
-                && let Some(value) = type_arguments(path).into_iter().next()
-            {
-                check(value, "the result", errors);
+        Returned::Type(ty) => match bare(ty) {
+            Type::Path(path) => {
+                let word = last_word(path).map(ToString::to_string);
+                let travelling = match word.as_deref() {
+                    Some("Result") => 1,
+                    Some("Option" | "Vec" | "HashMap" | "BTreeMap") => 2,
+                    _ => 0,
+                };
+                for value in type_arguments(path).into_iter().take(travelling) {
+                    check(value, "the result", errors);
+                }
             }
-        }
+            _ => check(ty, "the result", errors),
+        },
     }
 }
 

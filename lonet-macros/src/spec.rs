@@ -2,7 +2,7 @@
 //! harness.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::ReturnType;
 use syn::ext::IdentExt;
 
@@ -62,7 +62,7 @@ pub(crate) fn body(args: &Args, function: &Function, run: &str, errors: &Errors)
         quote_spanned!(span_of(ty)=> #private::#name::<#ty, _, _>)
     };
     let outcome = match &sig.output {
-        ReturnType::Default => quote!(#private::outcome),
+        ReturnType::Default => quote!(#private::outcome::<()>),
         ReturnType::Type(_, ty) => {
             let private = args.private(span_of(ty));
             quote_spanned!(span_of(ty)=> #private::outcome::<#ty>)
@@ -70,13 +70,21 @@ pub(crate) fn body(args: &Args, function: &Function, run: &str, errors: &Errors)
     };
     let spec = spec(args, function, &private);
     // Hygienic, so that it can't be what the function is called.
-    let argument = format_ident!("argument", span = proc_macro2::Span::mixed_site());
+    let local = |name: &str| Ident::new(name, proc_macro2::Span::mixed_site());
+    let (argument, error, root) = (local("argument"), local("error"), local("root"));
     quote! {
         // That it awaits something is not required of a test.
         #[allow(clippy::unused_async)]
         #sig #body
 
-        #run(#spec, |#argument: #ty| async move { #outcome(#name(#argument).await) })
+        #run(#spec, |#argument: #ty| async move {
+            #[allow(unused_imports)]
+            use #private::{BoxedRoot as _, ErrorRoot as _, NoRoot as _, SharedRoot as _};
+            #outcome(#name(#argument).await).map_err(|#error| {
+                let #root = (&&&&#private::ask(&#error)).root();
+                #private::BodyError::new(#error, #root)
+            })
+        })
     }
 }
 

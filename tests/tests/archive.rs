@@ -53,7 +53,7 @@ async fn hang_up(scenario: &Scenario) -> Result<()> {
     scenario.until("α:10 listen").await?;
     let beta = scenario.spawn("β", is_hung_up_on()).await?;
     alpha.join().await?;
-    beta.join().await
+    Ok(beta.join().await?)
 }
 
 #[lonet::test(trace_file = "archive.trace")]

@@ -32,7 +32,7 @@ mod victims {
         scenario.keep_artifacts();
         scenario.spawn("α", leads()).await?.join().await?;
         scenario.spawn("β", leads()).await?.join().await?;
-        scenario.spawn("α", leads()).await?.join().await
+        Ok(scenario.spawn("α", leads()).await?.join().await?)
     }
 
     #[lonet::test]

@@ -22,7 +22,7 @@ async fn play<T: DeserializeOwned + Send + 'static>(
     scenario: &Scenario,
     role: Role<T>,
 ) -> Result<T> {
-    scenario.spawn("α", role).await?.join().await
+    Ok(scenario.spawn("α", role).await?.join().await?)
 }
 
 #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -197,7 +197,7 @@ async fn forever(_: Host) -> ! {
 #[lonet::test]
 async fn a_role_may_never_return(scenario: Scenario) -> Result<()> {
     let node = scenario.spawn("α", forever()).await?;
-    node.kill().await
+    Ok(node.kill().await?)
 }
 
 #[lonet::host]

@@ -51,7 +51,7 @@ async fn hello(scenario: &Scenario) -> Result<()> {
         .await?
         .join()
         .await?;
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 #[track_caller]

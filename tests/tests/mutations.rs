@@ -58,7 +58,7 @@ async fn one_after_the_other(scenario: &Scenario, n: usize) -> Result<()> {
             .join()
             .await?;
     }
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 async fn all_at_once(scenario: &Scenario, n: usize) -> Result<()> {
@@ -71,7 +71,7 @@ async fn all_at_once(scenario: &Scenario, n: usize) -> Result<()> {
     for client in clients {
         client.join().await?;
     }
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 async fn dials_that_fail(scenario: &Scenario, n: usize) -> Result<()> {
@@ -79,7 +79,7 @@ async fn dials_that_fail(scenario: &Scenario, n: usize) -> Result<()> {
     scenario.until("α:10 listen").await?;
     scenario.spawn("β", refused(n)).await?.join().await?;
     scenario.spawn("γ", client(n)).await?.join().await?;
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 async fn killed_clients(scenario: &Scenario, n: usize) -> Result<()> {
@@ -90,7 +90,7 @@ async fn killed_clients(scenario: &Scenario, n: usize) -> Result<()> {
         node.until("_ mark lingers").await?;
         node.kill().await?;
     }
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 /// All mutations of one trace.

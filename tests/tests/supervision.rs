@@ -50,7 +50,7 @@ async fn victim(scenario: Scenario) -> Result<()> {
     scenario.until("α mark grown").await?;
     scenario.until("β mark grown").await?;
     println!("ready");
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 /// The test `victim` as a process; what it may do, these changes say.

@@ -11,7 +11,7 @@ use crate::process::wire::Ended;
 /// A node that failed: its role panicked, returned an error, or its process died in a way that
 /// the scenario did not cause.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Failure {
+pub(crate) struct Failure {
     pub(crate) host: String,
     /// What it played: ``role `server` ``, ``program `redis-server` ``.
     pub(crate) what: String,
@@ -38,22 +38,8 @@ pub(crate) enum How {
 /// What a node's `join` says after the scenario has killed or terminated it. No test fails because
 /// of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Killed {
+pub(crate) struct Killed {
     pub(crate) host: String,
-}
-
-impl Failure {
-    /// The host that failed.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
-}
-
-impl Killed {
-    /// The host that was killed.
-    pub fn host(&self) -> &str {
-        &self.host
-    }
 }
 
 impl fmt::Display for Failure {
@@ -89,15 +75,11 @@ impl fmt::Display for Failure {
     }
 }
 
-impl std::error::Error for Failure {}
-
 impl fmt::Display for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} was ended by the scenario", self.host)
     }
 }
-
-impl std::error::Error for Killed {}
 
 /// How a process ended, as a sentence about it goes on.
 pub(crate) struct Past(pub(crate) Ended);

@@ -172,7 +172,7 @@ fn prepare(
     play: &Play,
     stop: &Arc<Stop>,
     sigpipe: SigSet,
-) -> crate::Result<(Runtime, &'static RoleEntry)> {
+) -> Result<(Runtime, &'static RoleEntry), Box<dyn std::error::Error>> {
     let entry = RoleEntry::find(play.role, &play.name)?;
     let stopping = stop.clone();
     std::thread::Builder::new()
@@ -180,6 +180,7 @@ fn prepare(
         .spawn(move || {
             while let Ok(Some(request)) = hear(&mut control) {
                 match request {
+                    ToNode::Terminate if super::terminate::request() => {}
                     ToNode::Terminate => stopping.ask(Why::Terminate),
                     ToNode::Waits => {
                         let _ = say(control.get_ref(), &FromNode::Waits(waits()));
@@ -262,7 +263,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
             Ok(value) => FromNode::Returned(value),
             Err(error) => FromNode::Failed(format!("what it returned is no JSON: {error}")),
         },
-        (_, Some(Err(error))) => FromNode::Failed(error.to_string()),
+        (_, Some(Err(error))) => FromNode::Failed(error),
         (None, None) => FromNode::Panicked(stop.panicked_in_root()),
     };
     // Tasks that the role left are not played on: one that goes on accepting whatever the error

@@ -6,6 +6,7 @@
 //! - [`supervisor`]: the process whose children all others are, and that ends them;
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
 //! - [`child`]: a role, in a process of its own;
+//! - [`terminate`]: the request to finish, as the role itself sees it;
 //! - [`launch`]: how the test's process starts the supervisor;
 //! - [`executable`]: whether a program has lonet in it;
 //! - [`wire`]: what these say to each other;
@@ -24,5 +25,6 @@ pub(crate) mod kernel_state;
 pub(crate) mod launch;
 pub(crate) mod output;
 mod supervisor;
+pub(crate) mod terminate;
 pub(crate) mod ticket;
 pub(crate) mod wire;

@@ -4,7 +4,6 @@
 
 use std::path::Path;
 
-use crate::Result;
 use crate::spec::TraceSource;
 use crate::trace::expected::grammar::check_syntax;
 use crate::trace::update::files;
@@ -15,7 +14,7 @@ use crate::trace::update::source::Source;
 /// # Errors
 ///
 /// The file can't be read, or a line is none: where it stands in the source, and what is legal.
-pub(super) fn source(of: &TraceSource) -> Result<Source<'static>> {
+pub(super) fn source(of: &TraceSource) -> Result<Source<'static>, String> {
     let source = match of {
         TraceSource::Text { text, .. } => Source::Attribute(text),
         TraceSource::File { path, place } => {
@@ -31,7 +30,7 @@ pub(super) fn source(of: &TraceSource) -> Result<Source<'static>> {
             Source::File(path) => format!("{}:{line}:{column}", path.display()),
             _ => of.place_of(narrow(line), narrow(column)).to_string(),
         };
-        return Err(format!("{place}: {}", error.message).into());
+        return Err(format!("{place}: {}", error.message));
     }
     drop(text);
     Ok(source)

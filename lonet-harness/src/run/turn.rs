@@ -14,16 +14,16 @@ use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
 use super::{Failed, TestArgument, expected, now};
-use crate::Result;
 use crate::collector::query::{Query, Report};
 use crate::deadline;
+use crate::error::{Error, ErrorKind};
+use crate::outcome::BodyError;
 use crate::process::launch::Entrance;
 use crate::report::artifacts::{self, Refused};
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 use crate::session::Session;
 use crate::spec::Spec;
-use crate::trace::Mismatch;
 use crate::trace::update::learning::Learning;
 use crate::watchdog::{Failing, Limits, Watchdog};
 
@@ -32,7 +32,7 @@ const ENDS: Duration = Duration::from_secs(10);
 
 /// How a body ended.
 enum Ended {
-    Returned(Result<()>),
+    Returned(Result<(), BodyError>),
     Panicked(Box<dyn Any + Send>),
     /// With what there was to say at that moment.
     TimedOut(Option<Arc<Report>>),
@@ -48,20 +48,20 @@ pub(super) fn play<A, F, Fut>(
     entrance: Entrance,
     learning: Option<&Arc<Learning>>,
     body: &F,
-) -> std::result::Result<(), Failed>
+) -> Result<(), Failed>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<(), BodyError>>,
 {
     let test = spec.test_name();
-    let early = |error: crate::BoxError| Failed::early(test, &error);
+    let early = |error: Error| Failed::early(test, &error);
     let expected = spec
         .trace
         .as_ref()
         .map(expected::source)
         .transpose()
-        .map_err(early)?;
+        .map_err(|error| early(Error::new(ErrorKind::Pattern, error)))?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
     let session = Session::start(test, entrance, A::STARTS_PROCESSES).map_err(early)?;
     let leaving = runtime(None).map_err(|error| early(error.into()))?;
@@ -81,9 +81,9 @@ where
     let ended = play_body(after, &runtime, &scenario, &watchdog, expired, body);
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
-        Ended::Returned(Err(error)) => Some(match mismatch(error.as_ref()) {
+        Ended::Returned(Err(error)) => Some(match error.mismatch() {
             Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
-            None => Reason::Returned(error.to_string()),
+            None => Reason::Returned(error.text()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
         Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
@@ -134,7 +134,7 @@ fn play_body<A, F, Fut>(
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
-    Fut: Future<Output = Result<()>>,
+    Fut: Future<Output = Result<(), BodyError>>,
 {
     let report_of = |deadline| scenario.inner.report_of_hang(deadline).ok().map(Arc::new);
     let last_poll = Cell::new(0);
@@ -190,7 +190,7 @@ fn conclude(
     report: &Report,
     refused: Option<Refused>,
     adds: bool,
-) -> std::result::Result<(), Failed> {
+) -> Result<(), Failed> {
     let place = artifacts::place(test);
     // One that was refused and led to no failure is not what this test is about.
     let refused =
@@ -235,6 +235,10 @@ fn conclude(
     Err(Failed {
         page,
         why: reason.text(),
+        kind: match reason {
+            Reason::TimedOut(_) => ErrorKind::Deadline,
+            _ => ErrorKind::Failed,
+        },
         panicked: matches!(ended, Ended::Panicked(_)),
         payload: match ended {
             Ended::Panicked(payload) => payload,
@@ -258,7 +262,7 @@ fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {
 /// Polls the body, and notes when; a panic is an outcome.
 async fn caught<F>(mut future: Pin<&mut F>, last_poll: &Cell<u64>) -> Ended
 where
-    F: Future<Output = Result<()>>,
+    F: Future<Output = Result<(), BodyError>>,
 {
     std::future::poll_fn(|cx| {
         last_poll.set(now());
@@ -269,12 +273,6 @@ where
         }
     })
     .await
-}
-
-/// The expectation that did not hold, if that is why.
-fn mismatch<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Mismatch> {
-    let mut causes = std::iter::successors(Some(error), |error| error.source());
-    causes.find_map(|cause| cause.downcast_ref())
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

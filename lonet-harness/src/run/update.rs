@@ -9,6 +9,7 @@ use std::result::Result;
 use std::sync::Arc;
 
 use super::Failed;
+use crate::error::{Error, ErrorKind};
 use crate::process::launch::Entrance;
 use crate::report;
 use crate::spec::Spec;
@@ -38,7 +39,7 @@ impl Update {
     /// # Errors
     ///
     /// The variable is no number.
-    pub(super) fn of(spec: &Spec, entrance: Entrance) -> crate::Result<Option<Update>> {
+    pub(super) fn of(spec: &Spec, entrance: Entrance) -> Result<Option<Update>, Error> {
         let is_test = matches!(entrance, Entrance::Libtest(_));
         if !is_test || !files::is_asked_for() {
             return Ok(None);
@@ -97,13 +98,13 @@ impl Update {
     }
 }
 
-fn turns(value: &str) -> crate::Result<usize> {
+fn turns(value: &str) -> Result<usize, Error> {
     value.trim().parse().map_err(|_| {
-        format!(
+        let why = format!(
             "{TURNS} is the number of turns in a row that have to teach an update nothing new, for \
              instance {TURNS_BY_DEFAULT}; it is {value:?}"
-        )
-        .into()
+        );
+        Error::new(ErrorKind::Environment, why)
     })
 }
 
@@ -113,6 +114,7 @@ fn failed(test: &str, why: &Unlearned, turns: usize) -> Failed {
     Failed {
         page: format!("\n{test} failed: {page}"),
         why: headline.clone(),
+        kind: ErrorKind::Failed,
         payload: Box::new(headline),
         panicked: false,
     }

@@ -7,8 +7,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::Inner;
-use crate::Result;
 use crate::collector::query::{Query, Report};
+use crate::error::Error;
 use crate::process::backtrace::Backtraces;
 use crate::process::kernel_state;
 
@@ -17,7 +17,7 @@ const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
 
 impl Inner {
     /// With what everyone waits for, as far as they say so at once.
-    fn report_of_waits(&self) -> Result<Report> {
+    fn report_of_waits(&self) -> Result<Report, Error> {
         let (reply, said) = mpsc::channel();
         self.mailbox.ask(Query::Waits { reply });
         // Who does not answer is blocked in a system call, or stopped: the page says what the
@@ -30,7 +30,7 @@ impl Inner {
     ///
     /// `deadline` is the moment that it speaks of: asking takes time, a debugger seconds, and none
     /// of that is what anybody has waited for.
-    pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report> {
+    pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report, Error> {
         let mut report = self.report_of_waits()?;
         report.at = deadline;
         // Before a debugger holds them.

@@ -2,14 +2,14 @@
 //!
 //! Owns that request alone. The collector decides which event answers it.
 
-use std::io;
 use std::path::Path;
 
 use lonet::trace::{Event, Tracing, Waits};
 
-use crate::Result;
 #[cfg(doc)]
 use crate::Scenario;
+use crate::error::{Error, ErrorKind};
+use crate::trace::Pattern;
 
 /// Inside a role: the first event that matches a line of an expected trace, as
 /// [`Scenario::until`] says it.
@@ -21,9 +21,10 @@ use crate::Scenario;
 /// # Cancel safety
 ///
 /// Safe: nothing is lost.
-pub async fn until(pattern: &str) -> Result<Event> {
+pub async fn until(pattern: &str) -> Result<Event, Error> {
     let Some(directory) = crate::process::child::directory() else {
-        return Err("`lonet_harness::until` is for roles; a test has `Scenario::until`".into());
+        let message = "`lonet_harness::until` is for roles; a test has `Scenario::until`";
+        return Err(Error::new(ErrorKind::Misplaced, message));
     };
     let tracing = role_tracing(directory)?;
     let operation = tracing.reporter.operation().waiting(Waits::Until);
@@ -33,12 +34,23 @@ pub async fn until(pattern: &str) -> Result<Event> {
             tracing.reporter.learn(event.id());
             Ok(event)
         }
-        (None, error) => Err(error.unwrap_or_else(|| "no answer".into()).into()),
+        (None, error) => Err(refused(pattern, error)),
     }
 }
 
-fn role_tracing(directory: &Path) -> Result<Tracing> {
+fn role_tracing(directory: &Path) -> Result<Tracing, Error> {
     let tracing = Tracing::asked_elsewhere(directory)?;
-    tracing
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotConnected, "the scenario is over").into())
+    tracing.ok_or_else(Error::over)
+}
+
+/// What the refusal that came as a text is.
+fn refused(pattern: &str, text: Option<String>) -> Error {
+    let Some(text) = text else {
+        return Error::over();
+    };
+    let kind = match Pattern::parse(pattern) {
+        Err(_) => ErrorKind::Pattern,
+        Ok(_) => ErrorKind::Failed,
+    };
+    Error::new(kind, text)
 }

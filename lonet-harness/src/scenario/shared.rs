@@ -11,10 +11,10 @@ use lonet::SubNetwork;
 use lonet::trace::{Event, EventId, TaskKey, Tracing, What};
 use tokio::sync::{OnceCell, oneshot};
 
-use crate::Result;
 use crate::collector::Mailbox;
 use crate::collector::node::Launch;
 use crate::collector::query::{Query, Refusal, Report, Wanted};
+use crate::error::{Error, ErrorKind};
 use crate::process::launch::{Entrance, Inherited};
 use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
@@ -108,26 +108,29 @@ impl Inner {
     pub(crate) async fn ask<T>(
         &self,
         query: impl FnOnce(oneshot::Sender<T>) -> Query,
-    ) -> Result<T> {
+    ) -> Result<T, Error> {
         let (reply, answer) = oneshot::channel();
         self.mailbox.ask(query(reply));
         let answer = self.tracing.reporter.operation().watch(answer).await;
-        answer.map_err(|_| Over.into())
+        answer.map_err(|_| Error::over())
     }
 
     /// Asks for what is there to be said at once.
-    pub(crate) fn ask_now<T>(&self, query: impl FnOnce(mpsc::Sender<T>) -> Query) -> Result<T> {
+    pub(crate) fn ask_now<T>(
+        &self,
+        query: impl FnOnce(mpsc::Sender<T>) -> Query,
+    ) -> Result<T, Error> {
         let (reply, answer) = mpsc::channel();
         self.mailbox.ask(query(reply));
-        answer.recv().map_err(|_| Over.into())
+        answer.recv().map_err(|_| Error::over())
     }
 
-    pub(crate) fn report(&self) -> Result<Report> {
+    pub(crate) fn report(&self) -> Result<Report, Error> {
         self.ask_now(|reply| Query::Report { reply })
     }
 
     /// Starts a process; its pid.
-    pub(crate) async fn start(&self, launch: Launch) -> Result<u32> {
+    pub(crate) async fn start(&self, launch: Launch) -> Result<u32, Error> {
         let launch = Box::new(launch);
         let pid = self.ask(|reply| Query::Start { launch, reply }).await??;
         Ok(pid)
@@ -138,8 +141,9 @@ impl Inner {
         text: &str,
         after: Option<EventId>,
         of: Option<u64>,
-    ) -> Result<Event> {
-        let pattern = Pattern::parse(text).map_err(|error| error.of_pattern(text))?;
+    ) -> Result<Event, Error> {
+        let pattern = Pattern::parse(text)
+            .map_err(|error| Error::new(ErrorKind::Pattern, error.of_pattern(text)))?;
         let wanted = Box::new(Wanted {
             text: text.to_owned(),
             pattern,
@@ -148,37 +152,27 @@ impl Inner {
         });
         let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
         let event = event.map_err(|refusal| match refusal {
-            Refusal::Failed(failure) => crate::BoxError::from(failure),
-            Refusal::Breach(problem) => problem.into(),
-            Refusal::Over => Over.into(),
+            Refusal::Failed(failure) => Error::from(failure),
+            Refusal::Breach(problem) => Error::new(ErrorKind::Trace, problem),
+            Refusal::Over => Error::over(),
         })?;
         self.learn(event.id());
         Ok(event)
     }
 
     /// Refuses a host that can't be played.
-    pub(super) fn check_host(&self, host: &str) -> Result<()> {
-        lonet::check_name(host)
-            .map_err(|cause| format!("no host can be called {host:?}: {cause}"))?;
+    pub(super) fn check_host(&self, host: &str) -> Result<(), Error> {
+        let refused = |message| Err(Error::new(ErrorKind::Host, message));
+        if let Err(cause) = lonet::check_name(host) {
+            return refused(format!("no host can be called {host:?}: {cause}"));
+        }
         let own = self
             .subnetwork
             .get()
             .and_then(|subnetwork| subnetwork.host(host));
         match own {
-            Some(_) => Err(format!("the test's own process plays {host} already").into()),
+            Some(_) => refused(format!("the test's own process plays {host} already")),
             None => Ok(()),
         }
     }
 }
-
-/// The scenario is over: nothing answers any more.
-#[derive(Debug)]
-struct Over;
-
-impl std::fmt::Display for Over {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the scenario is over")
-    }
-}
-
-impl std::error::Error for Over {}

@@ -228,5 +228,5 @@ async fn leads(host: Host) {
 async fn on_the_attribute(scenario: Scenario) -> Result<()> {
     let f = scenario.spawn("f", follows()).await?;
     scenario.spawn("l", leads()).await?.join().await?;
-    f.join().await
+    Ok(f.join().await?)
 }

@@ -39,7 +39,7 @@ async fn two_clients(scenario: &Scenario) -> Result<()> {
     let gamma = scenario.spawn("γ", dials()).await?;
     beta.join().await?;
     gamma.join().await?;
-    alpha.join().await
+    Ok(alpha.join().await?)
 }
 
 #[lonet::test]

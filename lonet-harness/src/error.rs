@@ -1,0 +1,237 @@
+//! The error of the harness's own operations.
+//!
+//! Owns what a caller can tell of it: its kind, its host, its causes. How a node failed is
+//! `collector::failure`'s to say, and whether an error fails a test is `run`'s.
+
+use std::fmt;
+use std::io;
+
+use crate::collector::failure::{Failure, Killed};
+
+/// Why an operation of a scenario, a node or the harness itself did not succeed.
+///
+/// [`kind`](Error::kind) says what went wrong, for programs; `Display` says it for people. Bodies
+/// of roles and tests return [`lonet_harness::Result`](crate::Result), into which `?` turns this
+/// and any other error.
+///
+/// # Examples
+///
+/// ```
+/// # use lonet_harness::{Result, Scenario};
+/// use lonet_harness::ErrorKind;
+///
+/// #[lonet::host]
+/// async fn refuses(_host: lonet::Host) -> Result<()> {
+///     Err("no quorum".into())
+/// }
+/// # #[lonet::main]
+/// # async fn main(scenario: Scenario) -> Result<()> {
+/// let node = scenario.spawn("α", refuses()).await?;
+/// let error = node.join().await.unwrap_err();
+/// assert_eq!(error.kind(), ErrorKind::Failed);
+/// assert_eq!(error.host(), Some("α"));
+/// assert!(error.to_string().ends_with("returned an error: no quorum"));
+/// # Ok(()) }
+/// ```
+#[non_exhaustive]
+#[derive(Debug)]
+pub struct Error {
+    // Boxed, so that a `Result` of it stays small.
+    inner: Box<Inner>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Failed(Failure),
+    Killed(Killed),
+    Network(lonet::Error),
+    Io(io::Error),
+    Other(ErrorKind, String),
+}
+
+/// What kind of [`Error`] it is.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// A role panicked or returned an error, or a process could not be started or died in a way
+    /// that the scenario did not cause. From [`run`](crate::run()): the scenario failed.
+    Failed,
+    /// The scenario killed or terminated the node. This does not fail the test.
+    Killed,
+    /// The deadline passed.
+    Deadline,
+    /// The pattern of an `until` is not a line of a trace.
+    Pattern,
+    /// A host has an invalid name, or one that is taken.
+    Host,
+    /// A value can't travel between processes, because JSON would lose something of it.
+    Value,
+    /// An operation of the lonet network failed.
+    Network,
+    /// The operating system refused something.
+    Io,
+    /// A process sent something that is not a trace, so what the trace leaves out is unknown.
+    Trace,
+    /// An environment variable has an illegal value.
+    Environment,
+    /// The operation does not belong here: the scenario is over, or no role is played here.
+    Misplaced,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Inner::Other(kind, message.into()).into()
+    }
+
+    /// The scenario is over: nothing answers any more.
+    pub(crate) fn over() -> Error {
+        Error::new(ErrorKind::Misplaced, "the scenario is over")
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        match &*self.inner {
+            Inner::Failed(_) => ErrorKind::Failed,
+            Inner::Killed(_) => ErrorKind::Killed,
+            Inner::Network(_) => ErrorKind::Network,
+            Inner::Io(_) => ErrorKind::Io,
+            Inner::Other(kind, _) => *kind,
+        }
+    }
+
+    /// The host that failed or was killed.
+    pub fn host(&self) -> Option<&str> {
+        match &*self.inner {
+            Inner::Failed(failure) => Some(&failure.host),
+            Inner::Killed(killed) => Some(&killed.host),
+            _ => None,
+        }
+    }
+
+    /// The error of the network's operation, if that is why.
+    pub fn network(&self) -> Option<&lonet::Error> {
+        match &*self.inner {
+            Inner::Network(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.inner {
+            Inner::Failed(failure) => failure.fmt(f),
+            Inner::Killed(killed) => killed.fmt(f),
+            Inner::Network(error) => error.fmt(f),
+            Inner::Io(error) => error.fmt(f),
+            Inner::Other(_, message) => f.write_str(message),
+        }
+    }
+}
+
+/// A wrapped error has said itself in `Display`, so its source comes next.
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match &*self.inner {
+            Inner::Network(error) => error.source(),
+            Inner::Io(error) => error.source(),
+            Inner::Failed(_) | Inner::Killed(_) | Inner::Other(..) => None,
+        }
+    }
+}
+
+impl From<Inner> for Error {
+    fn from(inner: Inner) -> Error {
+        Error {
+            inner: Box::new(inner),
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        Inner::Failed(failure).into()
+    }
+}
+
+impl From<Killed> for Error {
+    fn from(killed: Killed) -> Error {
+        Inner::Killed(killed).into()
+    }
+}
+
+impl From<lonet::Error> for Error {
+    fn from(error: lonet::Error) -> Error {
+        Inner::Network(error).into()
+    }
+}
+
+impl From<io::Error> for Error {
+    fn from(error: io::Error) -> Error {
+        Inner::Io(error).into()
+    }
+}
+
+/// An error with all its sources, outermost first, on one line. A source that the text before it
+/// has told already is left out.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut last = text.clone();
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    for cause in causes {
+        let next = cause.to_string();
+        if !last.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        last = next;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Layer(&'static str, Option<Box<Layer>>);
+
+    impl fmt::Display for Layer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+    }
+
+    impl std::error::Error for Layer {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            self.1.as_deref().map(|layer| layer as _)
+        }
+    }
+
+    fn layers(texts: &[&'static str]) -> Layer {
+        let (first, rest) = texts.split_first().expect("at least one");
+        let below = (!rest.is_empty()).then(|| Box::new(layers(rest)));
+        Layer(first, below)
+    }
+
+    #[test]
+    fn a_chain_tells_every_source_once() {
+        let text = |texts: &[&'static str]| chain(&layers(texts));
+        assert_eq!(
+            text(&["starting", "reading", "no file"]),
+            "starting: reading: no file"
+        );
+        assert_eq!(
+            text(&["reading: no file", "no file", "errno 2"]),
+            "reading: no file: errno 2"
+        );
+        assert_eq!(text(&["alone"]), "alone");
+    }
+
+    #[test]
+    fn what_it_wraps_is_told_once() {
+        let error = Error::from(io::Error::other(layers(&["outer", "inner"])));
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert_eq!(chain(&error), "outer: inner");
+    }
+}
