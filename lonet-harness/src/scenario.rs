@@ -309,12 +309,10 @@ impl Scenario {
     /// # #[lonet::main]
     /// # async fn main(scenario: Scenario) -> Result<()> {
     /// let alpha = scenario.host("α").await?;
-    /// let task = tokio::spawn({
-    ///     let alpha = alpha.clone();
-    ///     async move { alpha.mark("stored") }
-    /// });
-    /// task.await?;
+    /// let stores = alpha.clone();
+    /// tokio::spawn(async move { stores.mark("stored") }).await?;
     /// alpha.mark("acknowledged");
+    /// scenario.until("α mark stored").await?;
     /// scenario.assert_order("α mark stored\nα mark acknowledged");
     /// # Ok(()) }
     /// ```
