@@ -237,6 +237,8 @@ mod tests {
             u: false,
             r: Vec::new(),
             l: Vec::new(),
+            ru: Vec::new(),
+            lu: Vec::new(),
             e,
         });
         report.records.push(Process {

@@ -237,11 +237,11 @@ fn a_dial_refused_because_nothing_ordered_it() {
             hint: `β:1 fail α:10 connection refused`: `α:10 listen` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until("α:10 listen").await?
 
             what happened (concurrent events stand in some order):
-                                α                                β
+                                β                                α
                                 │                                │
-                           :10 listen                            │
-                                │◀──────── :1 dial :10 ──────────│
-                                │                 :1 fail α:10 connection refused
+                                │───────── :1 dial :10 ─────────▶│
+                 :1 fail α:10 connection refused                 │
+                                │                           :10 listen
                 ════════════════════════════ ! kill α ═════════════════════════════
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
@@ -324,10 +324,10 @@ fn ports_swapped_by_a_race() {
                      │                 │                 │
                 :10 listen             │                 │
                      │◀─ :1 dial :10 ──│                 │
-                     │─ :2 accept :1 ─▶│                 │
-                     │          :1 connect α:2           │
                      │◀────────── :1 dial :10 ───────────│
                      │────────── :1 accept :1 ──────────▶│
+                     │─ :2 accept :1 ─▶│                 │
+                     │          :1 connect α:2           │
                      │                 │          :1 connect α:1
 
             to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
