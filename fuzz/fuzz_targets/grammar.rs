@@ -125,6 +125,8 @@ fn record(n: u64, e: What) -> Record {
         u: false,
         r: Vec::new(),
         l: Vec::new(),
+        ru: Vec::new(),
+        lu: Vec::new(),
         e,
     }
 }

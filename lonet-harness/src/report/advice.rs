@@ -113,6 +113,8 @@ mod tests {
                 t,
                 k,
                 u,
+                ru: Vec::new(),
+                lu: Vec::new(),
                 r,
                 l,
                 e,

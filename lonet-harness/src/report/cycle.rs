@@ -280,6 +280,8 @@ mod tests {
             k: None,
             u: false,
             r: Vec::new(),
+            ru: Vec::new(),
+            lu: Vec::new(),
             l: Vec::new(),
             e,
         });
@@ -392,6 +394,8 @@ mod tests {
             u,
             r,
             l,
+            ru: Vec::new(),
+            lu: Vec::new(),
             e,
         }));
     }

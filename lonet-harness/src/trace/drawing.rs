@@ -25,7 +25,7 @@ impl Trace {
     /// The trace as something to draw.
     pub fn drawing(&self) -> Drawing {
         let (graph, scope) = (&self.graph, self.scope());
-        let order = crate::trace::write::text::order(graph, scope);
+        let order = &scope.events;
         let place: BTreeMap<u32, usize> = order
             .iter()
             .enumerate()
@@ -70,14 +70,13 @@ impl Drawing {
     }
 }
 
-/// The shown nodes from which hidden ones alone lead to this node; the likely relation counts.
+/// The shown nodes from which hidden ones alone lead to this node, in this run.
 fn direct(graph: &Graph, scope: &Scope, node: u32) -> Vec<u32> {
     let mut found = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     let mut todo = vec![node];
     while let Some(at) = todo.pop() {
-        let before = graph.before(at).map(|(cause, _)| cause);
-        for cause in before.chain(graph.likely_before(at)) {
+        for cause in graph.before_in_run(at) {
             if !seen.insert(cause) {
                 continue;
             }

@@ -27,7 +27,7 @@ use crate::trace::write::turns::{self, Seen};
 /// in the default view (listen, dial, accept, connect, fail, close, mark, and what the scenario
 /// did, `spawn` apart).
 ///
-/// Cheap to clone. Its `Display` is the canonical text: an expectation that holds of it.
+/// Cheap to clone. Its `Display` is its text, as it happened: an expectation that holds of it.
 #[derive(Clone)]
 pub struct Trace {
     pub(crate) graph: Arc<Graph>,
@@ -99,33 +99,35 @@ impl Trace {
         self
     }
 
-    /// The events of the view, causes before effects, in the canonical order.
+    /// The events of the view as they happened: by the clock, causes before effects.
     pub fn events(&self) -> &[Event] {
         self.events.get_or_init(|| {
-            let order = text::order(&self.graph, self.scope());
-            order
-                .iter()
-                .filter_map(|&node| self.graph.event(node))
-                .collect()
+            let events = self.scope().events.iter();
+            events.filter_map(|&node| self.graph.event(node)).collect()
         })
     }
 
-    /// Whether `a` happens before `b`: in every run of the same behaviour. An event does not happen
-    /// before itself. False of an event that this trace knows nothing of: one reported later. Of
+    /// Whether `a` happened before `b` in this run: there is a chain of causes from one to the other.
+    /// In another run there may be none, where a read got its bytes in two pieces, or a task waited
+    /// for two things at once; an expected trace demands only what holds in every run. An event does
+    /// not happen before itself. False of an event that this trace knows nothing of: one reported later. Of
     /// another scenario's events there is no telling.
     pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
         match (self.graph.node(a.id()), self.graph.node(b.id())) {
-            (Some(a), Some(b)) => self.graph.reaches(a, b),
+            (Some(a), Some(b)) => self.graph.reaches_in_run(a, b),
             _ => false,
         }
     }
 
-    /// Whether neither happens before the other, and they are not the same event. False, too, of an
+    /// Whether neither happened before the other in this run, and they are not the same event. False, too, of an
     /// event that this trace knows nothing of: one reported later. Of another scenario's events
     /// there is no telling.
     pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
         match (self.graph.node(a.id()), self.graph.node(b.id())) {
-            (Some(a), Some(b)) => a != b && !self.graph.reaches(a, b) && !self.graph.reaches(b, a),
+            (Some(a), Some(b)) => {
+                let ordered = |a, b| self.graph.reaches_in_run(a, b);
+                a != b && !ordered(a, b) && !ordered(b, a)
+            }
             _ => false,
         }
     }
@@ -191,7 +193,7 @@ impl Trace {
         Ok(self.find_all(pattern)?.len())
     }
 
-    /// The first event of the view, in canonical order, that matches a line of an expected trace.
+    /// The first event of the view, as they happened, that matches a line of an expected trace.
     ///
     /// # Errors
     ///
@@ -201,7 +203,7 @@ impl Trace {
         Ok(self.events().iter().find(|event| pattern.matches(event)))
     }
 
-    /// The events of the view, in canonical order, that match a line of an expected trace.
+    /// The events of the view, as they happened, that match a line of an expected trace.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //!
 //! - `event`: one event as a user sees it, and its line (`β:1 dial α:10`);
 //! - `record`: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
-//! - `task`: which task acts, what it has learned, and whether it still orders events;
+//! - `task`: which task acts, what it has learned, and which of that orders its events;
 //! - `reporter`: numbers records under the network's lock, hands them to a [`Sink`];
 //! - `socket`: the sink that writes to a network's `trace.sock`.
 //!
@@ -24,6 +24,7 @@ pub use record::{
     Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
     What,
 };
+pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{OpId, TaskKey, Waits};

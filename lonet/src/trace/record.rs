@@ -99,20 +99,29 @@ pub struct Record {
     /// The record's number in its reporter: from 1, growing, gaps allowed. Lines may come out of
     /// this order; the numbers tell.
     pub n: u64,
-    /// CLOCK_MONOTONIC in nanoseconds. For display only; orders nothing.
+    /// CLOCK_MONOTONIC in nanoseconds, taken under the lock that gives the number. For display and
+    /// for the order in which a trace is written; it rejects nothing.
     pub t: u64,
     /// The task that did it; absent for what lonet itself did (a host's close, a role's end).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub k: Option<u64>,
-    /// The task had two operations pending at once before: it no longer orders its events.
+    /// Another operation of the task was pending: the record has no place in the task's order.
     #[serde(default, skip_serializing_if = "is_false")]
     pub u: bool,
-    /// What the task read since its previous record.
+    /// What the task read since its previous record without `u`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub r: Vec<ReadCredit>,
-    /// The events that the task learned of (`until`, `join`, …) since its previous record.
+    /// The events that the task learned of (`until`, `join`, …) since its previous record without
+    /// `u`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub l: Vec<EventId>,
+    /// What the task read, too, and what does not order the record: it ended while another
+    /// operation was pending, or the record has a `u`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ru: Vec<ReadCredit>,
+    /// The events that it learned of in the same way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lu: Vec<EventId>,
     /// What happened.
     pub e: What,
 }

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::event::EventId;
-use super::record::{Pending, Record, What};
-use super::task::{OpId, TaskKey, Tasks, Waits};
+use super::record::{Pending, ReadCredit, Record, What};
+use super::task::{Kind, OpId, TaskKey, Tasks, Waits};
 use crate::addr::Addr;
 
 /// Where records go. All events pass through one sink.
@@ -77,35 +77,50 @@ impl Reporter {
     /// Numbers what a task did, or, without a task, what lonet itself did. Call it under the lock
     /// under which the thing becomes true; write the result after.
     pub fn number(&self, task: Option<TaskKey>, what: What) -> Numbered {
+        self.number_in(task, None, true, what)
+    }
+
+    /// Numbers that the calling task has let go of something. That has a place in its order only
+    /// where no other task could have been the last to do so.
+    pub(crate) fn number_drop(&self, is_ours: bool, what: What) -> Numbered {
+        self.number_in(Some(TaskKey::current()), None, is_ours, what)
+    }
+
+    /// Numbers what is part of an operation, if it is of one.
+    fn number_in(
+        &self,
+        task: Option<TaskKey>,
+        own: Option<OpId>,
+        has_place: bool,
+        what: What,
+    ) -> Numbered {
+        let kind = match what {
+            What::Note { .. } | What::Opaque { .. } => Kind::Note,
+            What::Here {} => Kind::Here,
+            What::Accept { .. } => Kind::Accept,
+            _ => Kind::News,
+        };
         let mut state = self.lock();
         state.last += 1;
-        let n = state.last;
-        let (k, u, r, l) = match task {
-            Some(task) => {
-                let news = !matches!(
-                    what,
-                    What::Note { .. } | What::Opaque { .. } | What::Here {}
-                );
-                let said = state.tasks.record(task, news);
-                (
-                    Some(task.number()),
-                    said.unordered,
-                    said.reads,
-                    said.learned,
-                )
-            }
-            None => (None, false, Vec::new(), Vec::new()),
-        };
-        drop(state);
-        let record = Record {
-            n,
+        let said = task.map(|task| state.tasks.record(task, own, has_place, kind));
+        let mut record = Record {
+            n: state.last,
+            // Under the lock, so that times grow as numbers do.
             t: now(),
-            k,
-            u,
-            r,
-            l,
+            k: task.map(TaskKey::number),
+            u: false,
+            r: Vec::new(),
+            l: Vec::new(),
+            ru: Vec::new(),
+            lu: Vec::new(),
             e: what,
         };
+        drop(state);
+        if let Some(said) = said {
+            record.u = said.unordered;
+            (record.r, record.l) = (said.reads, said.learned);
+            (record.ru, record.lu) = (said.reads_beside, said.learned_beside);
+        }
         Numbered {
             record,
             sink: self.sink.clone(),
@@ -153,6 +168,7 @@ impl Reporter {
             written: AtomicU64::new(0),
             read: Mutex::new(ReadState::default()),
             noted: Mutex::new(None),
+            users: Mutex::new(Users::default()),
             reading: OpId::fresh(),
             writing: OpId::fresh(),
             opaque: AtomicBool::new(false),
@@ -165,8 +181,8 @@ impl Reporter {
     }
 }
 
-/// An operation that may pend (a dial, an accept, an `until`): while two of one task do so at
-/// once, the task stops ordering its events. Dropping it ends it.
+/// An operation that may pend (a dial, an accept, an `until`): what its task does beside it
+/// meanwhile has no place in the task's order. Dropping it ends it.
 pub struct Operation {
     reporter: Arc<Reporter>,
     id: OpId,
@@ -192,13 +208,15 @@ impl Operation {
     /// Polls a future, saying so when it pends, until it is done; then the operation has ended.
     pub async fn watch<F: Future>(self, future: F) -> F::Output {
         let mut future = std::pin::pin!(future);
+        // Goes before the future does: what that says when it is given up is said beside nothing.
+        let operation = self;
         std::future::poll_fn(|cx| {
             let task = TaskKey::current();
-            let outer = self.reporter.lock().tasks.polling(task, Some(self.id));
+            operation.reporter.lock().tasks.polling(task, operation.id);
             let poll = future.as_mut().poll(cx);
-            self.reporter.lock().tasks.polling(task, outer);
+            operation.reporter.lock().tasks.polled(task, operation.id);
             if poll.is_pending() {
-                self.pending();
+                operation.pending();
             }
             poll
         })
@@ -227,8 +245,10 @@ pub struct Tap {
     s: u64,
     written: AtomicU64,
     read: Mutex<ReadState>,
-    /// The task that last noted a write, and how much it knew then.
-    noted: Mutex<Option<(TaskKey, u64)>>,
+    /// The task that last noted a write, how much it knew then, and whether it did so beside
+    /// another operation.
+    noted: Mutex<Option<(TaskKey, (u64, bool))>>,
+    users: Mutex<Users>,
     reading: OpId,
     writing: OpId,
     opaque: AtomicBool,
@@ -241,6 +261,33 @@ struct Data {
     peer: Addr,
     /// From which byte how many were last said to be sent: those may still have to be written.
     told: Mutex<Option<(u64, u64)>>,
+}
+
+/// Which tasks have read, written or shut down an end, or accepted at a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Users {
+    #[default]
+    None,
+    One(TaskKey),
+    Several,
+}
+
+impl Users {
+    /// The calling task uses it.
+    pub(crate) fn used_here(&mut self) {
+        let here = TaskKey::current();
+        *self = match *self {
+            Users::None => Users::One(here),
+            Users::One(user) if user == here => Users::One(here),
+            _ => Users::Several,
+        };
+    }
+
+    /// Whether a drop here has a place in the calling task's order. Of what several have shared, the
+    /// last to let go of it drops it, as time has it.
+    pub(crate) fn only_here(self) -> bool {
+        self == Users::One(TaskKey::current())
+    }
 }
 
 #[derive(Default)]
@@ -269,15 +316,19 @@ impl Tap {
             return;
         }
         let task = TaskKey::current();
+        self.used_here();
         let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = |tap: &Tap| tap.reporter.lock().tasks.knowledge(task, tap.writing);
         if let Some(send) = self.send(bytes) {
             // It says all that a note does.
-            let send = self.reporter.number(Some(task), send);
-            *noted = Some((task, self.reporter.lock().tasks.knowledge(task)));
+            let send = self
+                .reporter
+                .number_in(Some(task), Some(self.writing), true, send);
+            *noted = Some((task, known(self)));
             drop(noted);
             return send.write();
         }
-        let known = self.reporter.lock().tasks.knowledge(task);
+        let known = known(self);
         if *noted == Some((task, known)) {
             return;
         }
@@ -287,7 +338,20 @@ impl Tap {
             s: self.s,
             w: self.written(),
         };
-        self.reporter.number(Some(task), note).write();
+        self.reporter
+            .number_in(Some(task), Some(self.writing), true, note)
+            .write();
+    }
+
+    fn used_here(&self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.used_here();
+    }
+
+    /// Whether the calling task alone has used the end.
+    pub(crate) fn used_only_here(&self) -> bool {
+        let users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        users.only_here()
     }
 
     /// What to say of an attempt to send, if data is recorded: an attempt that wrote nothing and
@@ -327,7 +391,10 @@ impl Tap {
         read.unsettled = None;
         let all = read.all;
         drop(read);
-        self.reporter.lock().tasks.read(task, self.s, all, all);
+        self.reporter
+            .lock()
+            .tasks
+            .read(task, self.reading, self.credit(all, all));
     }
 
     /// So many bytes were read, into a buffer that was not empty: none means EOF, or that the
@@ -344,7 +411,11 @@ impl Tap {
         let all = read.all;
         read.unsettled = (all > certain).then_some(task);
         drop(read);
-        self.reporter.lock().tasks.read(task, self.s, certain, all);
+        self.used_here();
+        self.reporter
+            .lock()
+            .tasks
+            .read(task, self.reading, self.credit(certain, all));
         if let Some(data) = self.data.as_ref().filter(|_| bytes > 0) {
             let recv = What::Recv {
                 a: data.local.clone(),
@@ -352,8 +423,15 @@ impl Tap {
                 s: self.s,
                 b: bytes as u64,
             };
-            self.reporter.number(Some(task), recv).write();
+            self.reporter
+                .number_in(Some(task), Some(self.reading), true, recv)
+                .write();
         }
+    }
+
+    fn credit(&self, certain: u64, all: u64) -> ReadCredit {
+        let s = self.s;
+        ReadCredit { s, certain, all }
     }
 
     /// An attempt in this direction is pending for the calling task.
@@ -371,6 +449,19 @@ impl Tap {
     /// An attempt in this direction has ended.
     pub fn ready(&self, direction: Direction) {
         self.reporter.lock().tasks.done(self.operation(direction));
+    }
+
+    /// The calling task shuts writing down.
+    pub(crate) fn shuts_down(&self) {
+        self.used_here();
+        self.ready(Direction::Write);
+    }
+
+    /// The end is closed: nothing pends there any more, though nobody may have come back to see.
+    pub(crate) fn ended(&self) {
+        let mut state = self.reporter.lock();
+        state.tasks.done(self.reading);
+        state.tasks.done(self.writing);
     }
 
     /// User code has taken the socket: from here on its bytes order nothing.
@@ -392,9 +483,7 @@ impl Tap {
 
 impl Drop for Tap {
     fn drop(&mut self) {
-        let mut state = self.reporter.lock();
-        state.tasks.done(self.reading);
-        state.tasks.done(self.writing);
+        self.ended();
     }
 }
 

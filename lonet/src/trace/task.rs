@@ -1,5 +1,11 @@
-//! Which task acts, what it has learned since it last reported, and whether it still orders
-//! its events (TRACES 7.2, rule 1 and rule 4).
+//! Which task acts, what it has learned since it last reported, and which of that orders its events
+//! (TRACES 7.2, rule 1 and rule 4).
+//!
+//! While a task has two operations pending, which of them ends first is chance. So what it records
+//! or learns *beside* a pending operation has no place in its order, and only that: what it does
+//! while nothing else is pending stays in order. An example, of `join!(a.read(), b.read())`, each
+//! followed by a mark: the first read to end ends beside the other one, so neither it nor its mark
+//! orders anything; the last one ends alone, and what follows comes after it.
 //!
 //! Pure bookkeeping under the reporter's lock; writes nothing.
 
@@ -73,72 +79,119 @@ pub(crate) struct Tasks {
     states: BTreeMap<TaskKey, TaskState>,
     /// Which task each pending operation belongs to, what it waits for, and since when.
     pending: BTreeMap<OpId, (TaskKey, Waits, u64)>,
-    unordered: BTreeSet<TaskKey>,
 }
 
 #[derive(Default)]
 struct TaskState {
     /// Grows with each thing the task learns: an event of its own, a read, an `until`.
     knowledge: u64,
-    reads: BTreeMap<u64, ReadCredit>,
-    learned: Vec<EventId>,
+    /// What it has learned since the last record that has a place in its order.
+    alone: Learned,
+    /// What it has learned beside another operation since its last record.
+    beside: Learned,
     pending: BTreeSet<OpId>,
-    /// The operation that is being polled.
-    polled: Option<OpId>,
+    /// The operations that are being polled, the innermost last.
+    polled: Vec<OpId>,
+}
+
+#[derive(Clone, Default)]
+struct Learned {
+    reads: BTreeMap<u64, ReadCredit>,
+    events: Vec<EventId>,
+}
+
+impl TaskState {
+    /// Whether an operation is pending that is none of those that act now.
+    fn is_beside(&self, own: Option<OpId>) -> bool {
+        let acts = |op: &OpId| Some(*op) == own || self.polled.contains(op);
+        self.pending.iter().any(|op| !acts(op))
+    }
+
+    fn learned(&mut self, own: Option<OpId>) -> &mut Learned {
+        self.knowledge += 1;
+        match self.is_beside(own) {
+            true => &mut self.beside,
+            false => &mut self.alone,
+        }
+    }
 }
 
 /// What a record says of the task that made it.
 pub(crate) struct Said {
     pub(crate) unordered: bool,
+    /// What orders the record.
     pub(crate) reads: Vec<ReadCredit>,
     pub(crate) learned: Vec<EventId>,
+    /// What the task has learned, too, and what orders nothing by task.
+    pub(crate) reads_beside: Vec<ReadCredit>,
+    pub(crate) learned_beside: Vec<EventId>,
+}
+
+/// What a record is to its task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An event: what the task writes from now on comes after it.
+    News,
+    /// The same; from there on the task does what has nothing to do with what it did for others.
+    Accept,
+    /// Nothing that others would have to come after.
+    Note,
+    /// A look at the trace, which sees all that the task has learned and orders nothing.
+    Here,
 }
 
 impl Tasks {
-    /// The task makes a record, which says what it learned since its last one. An event is news:
-    /// what the task writes from now on comes after it.
-    pub(crate) fn record(&mut self, task: TaskKey, news: bool) -> Said {
+    /// The task makes a record, as part of the operation `own` if it is of one, and which may have a
+    /// place in its order or not.
+    pub(crate) fn record(
+        &mut self,
+        task: TaskKey,
+        own: Option<OpId>,
+        has_place: bool,
+        kind: Kind,
+    ) -> Said {
         let state = self.states.entry(task).or_default();
-        state.knowledge += u64::from(news);
-        // What happens while another operation is under way is a branch of its own. A read or write
-        // that was given up is not known to be: those count only when both are seen to pend.
-        let awaited = |op| {
-            let waits = self.pending.get(op).map(|&(_, waits, _)| waits);
-            !matches!(waits, None | Some(Waits::Read(_) | Waits::Write(_)))
-        };
-        if state
-            .pending
-            .iter()
-            .any(|op| Some(*op) != state.polled && awaited(op))
-        {
-            self.unordered.insert(task);
+        state.knowledge += u64::from(matches!(kind, Kind::News | Kind::Accept));
+        let unordered = !has_place || state.is_beside(own);
+        let mut beside = std::mem::take(&mut state.beside);
+        let mut alone = Learned::default();
+        if unordered || kind == Kind::Here {
+            beside.reads.extend(state.alone.reads.iter());
+            beside.events.extend(&state.alone.events);
+            if kind == Kind::Accept {
+                state.alone = Learned::default();
+            }
+        } else {
+            alone = std::mem::take(&mut state.alone);
         }
         Said {
-            unordered: self.unordered.contains(&task),
-            reads: std::mem::take(&mut state.reads).into_values().collect(),
-            learned: std::mem::take(&mut state.learned),
+            unordered,
+            reads: alone.reads.into_values().collect(),
+            learned: alone.events,
+            reads_beside: beside.reads.into_values().collect(),
+            learned_beside: beside.events,
         }
     }
 
-    /// How much the task has learned.
-    pub(crate) fn knowledge(&self, task: TaskKey) -> u64 {
-        self.states.get(&task).map_or(0, |state| state.knowledge)
+    /// How much the task has learned, and whether what it does now has no place in its order.
+    pub(crate) fn knowledge(&self, task: TaskKey, own: OpId) -> (u64, bool) {
+        self.states.get(&task).map_or((0, false), |state| {
+            (state.knowledge, state.is_beside(Some(own)))
+        })
     }
 
     pub(crate) fn learn(&mut self, task: TaskKey, event: EventId) {
         let state = self.states.entry(task).or_default();
-        state.knowledge += 1;
-        state.learned.push(event);
+        state.learned(None).events.push(event);
     }
 
-    /// The task has read a socket up to `all`, of which `certain` count.
-    pub(crate) fn read(&mut self, task: TaskKey, s: u64, certain: u64, all: u64) {
+    /// The task has read a socket up to `all`, of which `certain` count; by that operation.
+    pub(crate) fn read(&mut self, task: TaskKey, own: OpId, read: ReadCredit) {
         let state = self.states.entry(task).or_default();
-        state.knowledge += 1;
-        state.reads.insert(s, ReadCredit { s, certain, all });
+        state.learned(Some(own)).reads.insert(read.s, read);
     }
 
-    /// An operation of the task is pending. Two at once, and the task orders no longer.
+    /// An operation of the task is pending.
     pub(crate) fn pending(
         &mut self,
         task: TaskKey,
@@ -158,17 +211,19 @@ impl Tasks {
                 self.pending.insert(op, (task, waits, now()));
             }
         }
-        let state = self.states.entry(task).or_default();
-        state.pending.insert(op);
-        if state.pending.len() > 1 {
-            self.unordered.insert(task);
-        }
+        self.states.entry(task).or_default().pending.insert(op);
     }
 
-    /// The task begins to poll this operation, or, with the answer of that, ends to.
-    pub(crate) fn polling(&mut self, task: TaskKey, op: Option<OpId>) -> Option<OpId> {
-        let state = self.states.entry(task).or_default();
-        std::mem::replace(&mut state.polled, op)
+    /// The task begins to poll this operation.
+    pub(crate) fn polling(&mut self, task: TaskKey, op: OpId) {
+        self.states.entry(task).or_default().polled.push(op);
+    }
+
+    /// The task has polled it.
+    pub(crate) fn polled(&mut self, task: TaskKey, op: OpId) {
+        if let Some(state) = self.states.get_mut(&task) {
+            state.polled.retain(|polled| *polled != op);
+        }
     }
 
     /// What is waited for, and since when, the longest first.

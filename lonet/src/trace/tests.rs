@@ -31,7 +31,8 @@ fn mark(text: &str) -> What {
     }
 }
 
-/// What was recorded since the last call: `n kind`, `u` for unordered, reads, learned.
+/// What was recorded since the last call: its kind, `u` if it has no place in its task's order, reads,
+/// and those that order nothing.
 fn said(memory: &Memory) -> Vec<String> {
     memory
         .0
@@ -45,8 +46,14 @@ fn said(memory: &Memory) -> Vec<String> {
                 What::Opaque { s } => format!("opaque {s}"),
                 other => format!("{other:?}"),
             };
-            let reads: Vec<_> = r.r.iter().map(|c| (c.s, c.certain, c.all)).collect();
-            format!("{kind}{}{reads:?}", if r.u { " u" } else { "" })
+            let credits = |of: &[ReadCredit]| -> Vec<_> {
+                of.iter().map(|c| (c.s, c.certain, c.all)).collect()
+            };
+            let mut said = format!("{kind}{}{:?}", if r.u { " u" } else { "" }, credits(&r.r));
+            if !r.ru.is_empty() {
+                said += &format!(" beside {:?}", credits(&r.ru));
+            }
+            said
         })
         .collect()
 }
@@ -152,17 +159,26 @@ fn an_opaque_socket_says_no_more() {
 }
 
 #[tokio::test]
-async fn two_operations_pending_at_once_end_the_order_of_their_task() {
+async fn what_is_done_alone_is_in_order_again() {
     let (memory, reporter) = reporter();
     act(&reporter, "before");
     // One after the other is in order, also when each pends.
     reporter.operation().watch(tokio::task::yield_now()).await;
     reporter.operation().watch(tokio::task::yield_now()).await;
     act(&reporter, "still");
-    tokio::join!(
-        reporter.operation().watch(tokio::task::yield_now()),
-        reporter.operation().watch(tokio::task::yield_now()),
-    );
+    let branch = |text: &'static str, turns: usize| {
+        let (inner, operation) = (reporter.clone(), reporter.operation());
+        async move {
+            let turns = async move {
+                for _ in 0..turns {
+                    tokio::task::yield_now().await;
+                }
+            };
+            operation.watch(turns).await;
+            act(&inner, text);
+        }
+    };
+    tokio::join!(branch("first", 1), branch("last", 2));
     act(&reporter, "after");
     let other = reporter.clone();
     tokio::spawn(async move { act(&other, "other task") })
@@ -170,8 +186,195 @@ async fn two_operations_pending_at_once_end_the_order_of_their_task() {
         .unwrap();
     assert_eq!(
         said(&memory),
-        ["before[]", "still[]", "after u[]", "other task[]"]
+        [
+            "before[]",
+            "still[]",
+            "first u[]",
+            "last[]",
+            "after[]",
+            "other task[]"
+        ]
     );
+}
+
+/// Which of two reads ends first is chance: what follows comes after the one that ended alone.
+#[test]
+fn a_read_beside_another_orders_nothing_that_follows() {
+    let (memory, reporter) = reporter();
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
+    one.pending(Direction::Read);
+    two.pending(Direction::Read);
+    one.ready(Direction::Read);
+    one.read(1);
+    act(&reporter, "one");
+    two.ready(Direction::Read);
+    two.read(1);
+    act(&reporter, "two");
+    act(&reporter, "after");
+    assert_eq!(
+        said(&memory),
+        ["one u[] beside [(1, 1, 1)]", "two[(2, 1, 1)]", "after[]"]
+    );
+}
+
+/// What was read alone still orders what is done alone, though a branch has told of it meanwhile.
+#[test]
+fn a_branch_does_not_use_up_what_was_read_alone() {
+    let (memory, reporter) = reporter();
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
+    one.read(1);
+    two.pending(Direction::Read);
+    act(&reporter, "branch");
+    act(&reporter, "branch");
+    two.ready(Direction::Read);
+    act(&reporter, "after");
+    assert_eq!(
+        said(&memory),
+        [
+            "branch u[] beside [(1, 1, 1)]",
+            "branch u[] beside [(1, 1, 1)]",
+            "after[(1, 1, 1)]"
+        ]
+    );
+}
+
+#[test]
+fn a_look_uses_up_nothing() {
+    let (memory, reporter) = reporter();
+    let tap = tap(&reporter, 1);
+    tap.read(1);
+    let here = reporter.number(Some(TaskKey::current()), What::Here {});
+    here.write();
+    act(&reporter, "after");
+    assert_eq!(
+        said(&memory),
+        ["Here[] beside [(1, 1, 1)]", "after[(1, 1, 1)]"]
+    );
+}
+
+/// A server's next client has nothing to do with what it has read of the one before.
+#[test]
+fn an_accept_beside_a_read_leaves_behind_what_was_read() {
+    let (memory, reporter) = reporter();
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
+    one.read(1);
+    two.pending(Direction::Read);
+    let addr = |text: &str| text.parse::<Addr>().unwrap();
+    let (a, p, c) = (addr("α:2"), addr("β:2"), "key".to_owned());
+    let accept = What::Accept {
+        a,
+        p,
+        l: 9,
+        s: 3,
+        c,
+    };
+    reporter.number(Some(TaskKey::current()), accept).write();
+    assert!(said(&memory)[0].ends_with(" u[] beside [(1, 1, 1)]"));
+    two.ready(Direction::Read);
+    act(&reporter, "after");
+    assert_eq!(said(&memory), ["after[]"]);
+}
+
+#[test]
+fn a_read_that_was_given_up_pends_until_the_next_one_or_the_close() {
+    let (memory, reporter) = reporter();
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
+    one.pending(Direction::Read);
+    act(&reporter, "given up");
+    one.ready(Direction::Read);
+    act(&reporter, "read");
+    two.pending(Direction::Write);
+    act(&reporter, "given up");
+    two.ended();
+    act(&reporter, "closed");
+    assert_eq!(
+        said(&memory),
+        ["given up u[]", "read[]", "given up u[]", "closed[]"]
+    );
+}
+
+/// A note is part of the write that it stands before, which pends itself.
+#[test]
+fn an_operation_is_not_beside_itself() {
+    let (memory, reporter) = reporter();
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
+    one.before_write(1);
+    one.pending(Direction::Write);
+    one.read(1);
+    one.before_write(1);
+    one.wrote(1);
+    one.ready(Direction::Write);
+    assert_eq!(
+        said(&memory),
+        ["note 1@0[]", "note 1@0[] beside [(1, 1, 1)]"]
+    );
+    // What is written alone is told again, though the task knows no more.
+    two.pending(Direction::Read);
+    one.before_write(1);
+    one.before_write(1);
+    one.wrote(1);
+    act(&reporter, "branch");
+    one.before_write(1);
+    one.wrote(1);
+    two.ready(Direction::Read);
+    one.before_write(1);
+    assert_eq!(
+        said(&memory),
+        ["note 1@1 u[]", "branch u[]", "note 1@2 u[]", "note 1@3[]"]
+    );
+}
+
+#[tokio::test]
+async fn a_dial_that_is_given_up_says_so_beside_nothing() {
+    struct Says(Arc<Reporter>);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            act(&self.0, "cancelled");
+        }
+    }
+    let (memory, reporter) = reporter();
+    let says = Says(reporter.clone());
+    let dial = reporter.operation().watch(async move {
+        let _says = says;
+        std::future::pending::<()>().await;
+    });
+    tokio::select! {
+        biased;
+        () = dial => {}
+        () = tokio::task::yield_now() => {}
+    }
+    assert_eq!(said(&memory), ["cancelled[]"]);
+}
+
+#[test]
+fn a_drop_belongs_to_the_only_task_that_used_the_stream() {
+    let (memory, reporter) = reporter();
+    reporter.number_drop(true, mark("ours")).write();
+    reporter.number_drop(false, mark("shared")).write();
+    assert_eq!(said(&memory), ["ours[]", "shared u[]"]);
+    let elsewhere = |act: &(dyn Fn() + Sync)| {
+        std::thread::scope(|scope| scope.spawn(act).join().unwrap());
+    };
+    let unused = tap(&reporter, 1);
+    assert!(!unused.used_only_here());
+    let mine = tap(&reporter, 2);
+    mine.before_write(1);
+    mine.read(1);
+    mine.shuts_down();
+    assert!(mine.used_only_here());
+    elsewhere(&|| assert!(!mine.used_only_here()));
+    let shared: [fn(&Tap); 3] = [
+        |tap| tap.before_write(1),
+        |tap| tap.read(1),
+        Tap::shuts_down,
+    ];
+    for use_it in shared {
+        let tap = tap(&reporter, 3);
+        use_it(&tap);
+        assert!(tap.used_only_here());
+        elsewhere(&|| use_it(&tap));
+        assert!(!tap.used_only_here());
+    }
 }
 
 #[tokio::test]
@@ -188,7 +391,7 @@ async fn what_happens_beside_a_pending_operation_is_no_effect_of_it() {
     dial("alone").await;
     tokio::join!(biased; dial("a"), dial("b"));
     // The second branch is not known to come after the first's beginning.
-    let expected = ["alone[]", "alone[]", "a[]", "b u[]", "a u[]", "b u[]"];
+    let expected = ["alone[]", "alone[]", "a[]", "b u[]", "a u[]", "b[]"];
     assert_eq!(said(&memory), expected);
 }
 

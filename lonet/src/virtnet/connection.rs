@@ -15,7 +15,7 @@ use super::engine::Io;
 use super::host::Host;
 use crate::addr::Addr;
 use crate::error::Cause;
-use crate::trace::{Direction, Tap, TaskKey, Waits, What};
+use crate::trace::{Direction, Numbered, Reporter, Tap, TaskKey, Waits, What};
 
 /// What a host's port table has of a connection's end.
 pub(crate) struct Conn {
@@ -64,6 +64,13 @@ impl Conn {
         self.tap.as_ref().map_or(0, |tap| tap.written())
     }
 
+    /// Nothing pends here any more, as far as the trace is concerned.
+    fn ended(&self) {
+        if let Some(tap) = &self.tap {
+            tap.ended();
+        }
+    }
+
     /// From now on every operation fails with that cause. Called under the host's lock by whoever
     /// took the connection out of the port table.
     pub(super) fn set_down(&self, why: &Cause) {
@@ -73,6 +80,7 @@ impl Conn {
             _ => SOCKET_DOWN,
         };
         self.down.store(code, Ordering::Release);
+        self.ended();
     }
 
     fn down(&self) -> Option<Cause> {
@@ -100,8 +108,13 @@ impl End {
         &self.conn
     }
 
-    /// Closes the end, if nobody has: the port is free first, then it is said, then seen.
+    /// Closes the end, if nobody has, which the calling task does.
     pub(super) fn close(&self) -> bool {
+        self.close_as(|reporter, close| reporter.number(Some(TaskKey::current()), close))
+    }
+
+    /// Closes the end: the port is free first, then it is said, then seen.
+    fn close_as(&self, number: impl FnOnce(&Reporter, What) -> Numbered) -> bool {
         let port = self.conn.local.port();
         let mut state = self.host.core.lock();
         if !state.has_conn(port, &self.conn) {
@@ -116,7 +129,7 @@ impl End {
                 s: self.conn.socket(),
                 w: self.conn.written(),
             };
-            reporter.number(Some(TaskKey::current()), close)
+            number(reporter, close)
         });
         drop(state);
         // The table's share of the connection goes after the lock is released, though it is never
@@ -142,7 +155,10 @@ impl End {
     fn check(&self, op: &'static str) -> io::Result<()> {
         match self.conn.down() {
             None => Ok(()),
-            Some(cause) => Err(self.error(op, cause)),
+            Some(cause) => {
+                self.conn.ended();
+                Err(self.error(op, cause))
+            }
         }
     }
 
@@ -274,7 +290,7 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_read();
         }
-        self.was_read(self.conn.io.try_read(bufs))
+        self.tried(Direction::Read, self.conn.io.try_read(bufs))
     }
 
     pub(super) fn try_read_buf(&self, buf: &mut impl BufMut) -> io::Result<usize> {
@@ -285,7 +301,7 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_read();
         }
-        self.was_read(self.conn.io.try_read_buf(buf))
+        self.tried(Direction::Read, self.conn.io.try_read_buf(buf))
     }
 
     pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -293,7 +309,18 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
         }
-        self.was_written(self.conn.io.try_write(bufs))
+        self.tried(Direction::Write, self.conn.io.try_write(bufs))
+    }
+
+    /// What an attempt that never pends means. It ends what was given up in its direction.
+    fn tried(&self, direction: Direction, bytes: io::Result<usize>) -> io::Result<usize> {
+        if let Some(tap) = &self.conn.tap {
+            tap.ready(direction);
+        }
+        match direction {
+            Direction::Read => self.was_read(bytes),
+            Direction::Write => self.was_written(bytes),
+        }
     }
 
     pub(super) fn poll_ready(
@@ -335,6 +362,9 @@ impl End {
                 s: self.conn.socket(),
                 w: self.conn.written(),
             };
+            if let Some(tap) = &self.conn.tap {
+                tap.shuts_down();
+            }
             let shutdown = reporter.number(Some(TaskKey::current()), shutdown);
             drop(state);
             shutdown.write();
@@ -357,6 +387,13 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.close();
+        self.close_as(|reporter, close| {
+            let is_ours = self
+                .conn
+                .tap
+                .as_ref()
+                .is_some_and(|tap| tap.used_only_here());
+            reporter.number_drop(is_ours, close)
+        });
     }
 }

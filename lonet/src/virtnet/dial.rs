@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use super::connection::{Conn, End};
 use super::engine::{Call, Carried};
-use super::host::{Host, Occupant};
+use super::host::{DialTold, Host, Occupant};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Error, Result};
@@ -22,6 +22,8 @@ struct Dialing<'a> {
     dst: Addr,
     /// The number of its record, if the network is traced.
     n: Option<u64>,
+    /// The task that began it, likewise.
+    task: Option<TaskKey>,
     ended: bool,
 }
 
@@ -121,17 +123,22 @@ impl<'a> Dialing<'a> {
             Ok(port) => port,
             Err(cause) => return Err(net.error("dial", cause).with_source(src).at(dst)),
         };
-        let taken = state.ports.take(port, Occupant::Dial);
-        debug_assert!(taken, "the lowest free port is free");
+        let task = net.reporter().map(|_| TaskKey::current());
         let begun = net.reporter().map(|reporter| {
             let dial = What::Dial {
                 a: src.clone(),
                 p: dst.clone(),
             };
-            reporter.number(Some(TaskKey::current()), dial)
+            reporter.number(task, dial)
         });
-        drop(state);
         let n = begun.as_ref().map(Numbered::n);
+        let told = DialTold {
+            dst: dst.clone(),
+            n,
+        };
+        let taken = state.ports.take(port, Occupant::Dial(told));
+        debug_assert!(taken, "the lowest free port is free");
+        drop(state);
         if let Some(begun) = begun {
             begun.write();
         }
@@ -140,6 +147,7 @@ impl<'a> Dialing<'a> {
             src,
             dst,
             n,
+            task,
             ended: false,
         })
     }
@@ -180,7 +188,7 @@ impl<'a> Dialing<'a> {
 
     /// It ends without a connection.
     fn fail(mut self, cause: Cause) -> Error {
-        let cause = self.end(cause, |cause| cause.to_string());
+        let cause = self.end(cause, |cause| cause.to_string(), true);
         self.host
             .net
             .error("dial", cause)
@@ -188,17 +196,15 @@ impl<'a> Dialing<'a> {
             .at(self.dst.clone())
     }
 
-    /// Frees the port and reports the end. The cause is that the host is closed, if it is.
-    fn end(&mut self, cause: Cause, text: impl FnOnce(&Cause) -> String) -> Cause {
+    /// Frees the port and reports the end. The cause is that the host is closed, if it is: then the
+    /// host has reported it. `is_ours`: no other task could have let go of it.
+    fn end(&mut self, cause: Cause, text: impl FnOnce(&Cause) -> String, is_ours: bool) -> Cause {
         self.ended = true;
         let mut state = self.host.core.lock();
-        let cause = match &state.closed {
-            Some(why) => why.clone(),
-            None => {
-                state.ports.free(self.src.port());
-                cause
-            }
-        };
+        if let Some(why) = &state.closed {
+            return why.clone();
+        }
+        state.ports.free(self.src.port());
         let reporter = self.host.net.reporter();
         let ended = reporter.zip(self.n).map(|(reporter, d)| {
             let fail = What::Fail {
@@ -207,7 +213,7 @@ impl<'a> Dialing<'a> {
                 d,
                 x: text(&cause),
             };
-            reporter.number(Some(TaskKey::current()), fail)
+            reporter.number_drop(is_ours, fail)
         });
         drop(state);
         if let Some(ended) = ended {
@@ -220,7 +226,9 @@ impl<'a> Dialing<'a> {
 impl Drop for Dialing<'_> {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(Cause::SocketDown, |_| "cancelled".to_owned());
+            // Another task may let go of it, as time has it.
+            let is_ours = self.task.is_some_and(|task| task == TaskKey::current());
+            self.end(Cause::SocketDown, |_| "cancelled".to_owned(), is_ours);
         }
     }
 }

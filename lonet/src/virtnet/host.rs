@@ -45,9 +45,35 @@ pub(super) struct HostState {
 
 /// What has taken a port.
 pub(super) enum Occupant {
-    Dial,
+    Dial(DialTold),
     Listener(Arc<ListenerCore>),
     Conn(Arc<Conn>),
+}
+
+impl Occupant {
+    /// What a trace has to be told when the host closes it.
+    fn end(&self, a: Addr, why: &Cause) -> Option<What> {
+        let (p, s, w) = match self {
+            Occupant::Dial(told) => {
+                return told.n.map(|d| What::Fail {
+                    a,
+                    p: told.dst.clone(),
+                    d,
+                    x: why.to_string(),
+                });
+            }
+            Occupant::Listener(listener) => (None, listener.socket(), 0),
+            Occupant::Conn(conn) => (Some(conn.peer().clone()), conn.socket(), conn.written()),
+        };
+        Some(What::Close { a, p, s, w })
+    }
+}
+
+/// What a trace has been told of a dial that is under way.
+pub(super) struct DialTold {
+    pub(super) dst: Addr,
+    /// The number of its record, if the network is traced.
+    pub(super) n: Option<u64>,
 }
 
 impl HostState {
@@ -98,7 +124,7 @@ impl HostCore {
     }
 
     /// Closes the host and all it has, which from then on fails with `why`. `false`: it was
-    /// closed. Belongs to no task: lonet itself closes what the host had.
+    /// closed. Belongs to no task: lonet itself closes what the host had, and fails its dials.
     pub(super) fn close(&self, reporter: Option<&Arc<Reporter>>, why: Cause) -> bool {
         let mut numbered = Vec::new();
         let mut state = self.lock();
@@ -108,17 +134,12 @@ impl HostCore {
         state.closed = Some(why.clone());
         let occupants = state.ports.drain();
         for (&port, occupant) in &occupants {
-            let end = match occupant {
-                Occupant::Dial => None,
-                Occupant::Listener(listener) => Some((None, listener.socket(), 0)),
-                Occupant::Conn(conn) => {
-                    conn.set_down(&why);
-                    Some((Some(conn.peer().clone()), conn.socket(), conn.written()))
-                }
-            };
-            if let (Some(reporter), Some((p, s, w))) = (reporter, end) {
-                let a = self.addr(port);
-                numbered.push(reporter.number(None, What::Close { a, p, s, w }));
+            if let Occupant::Conn(conn) = occupant {
+                conn.set_down(&why);
+            }
+            let told = reporter.and_then(|_| occupant.end(self.addr(port), &why));
+            if let (Some(reporter), Some(told)) = (reporter, told) {
+                numbered.push(reporter.number(None, told));
             }
         }
         if let Some(reporter) = reporter {
@@ -232,18 +253,25 @@ impl Host {
     }
 
     /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
-    /// White space is folded. Without a trace, it does nothing.
+    /// White space is folded. Without a trace, or once the host is closed, it does nothing.
     pub fn mark(&self, text: impl Display) {
         let Some(reporter) = self.net.reporter() else {
             return;
         };
         let text = text.to_string();
+        // Nothing happens on a host that is down.
+        let state = self.core.lock();
+        if state.closed.is_some() {
+            return;
+        }
         let words: Vec<&str> = text.split_whitespace().collect();
         let mark = What::Mark {
             h: self.core.name.to_string(),
             x: words.join(" "),
         };
-        reporter.number(Some(TaskKey::current()), mark).write();
+        let mark = reporter.number(Some(TaskKey::current()), mark);
+        drop(state);
+        mark.write();
     }
 
     /// Closes the host and all its listeners and connections. Closing twice is no error.

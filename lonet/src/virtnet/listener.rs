@@ -14,7 +14,7 @@ use super::lock::{Mutex, MutexGuard};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Result};
-use crate::trace::{TaskKey, Waits, What};
+use crate::trace::{Numbered, Reporter, TaskKey, Users, Waits, What};
 
 /// Waits for dials to one address of a host. Dropping it closes it.
 pub struct Listener {
@@ -38,6 +38,8 @@ struct ListenerState {
     /// Who waits to accept, first come first; 0 is `poll_accept`.
     waiting: BTreeMap<u64, Waker>,
     tickets: u64,
+    /// Which tasks have accepted here.
+    users: Users,
 }
 
 /// The queue's length from which on it is swept.
@@ -51,6 +53,7 @@ impl ListenerCore {
             sweep_at: SWEEP_FROM,
             waiting: BTreeMap::new(),
             tickets: 0,
+            users: Users::default(),
         };
         ListenerCore {
             socket,
@@ -269,6 +272,7 @@ impl Listener {
         let free = state.ports.take(port, Occupant::Conn(conn.clone()));
         debug_assert!(free, "the lowest free port is free");
         let accepted = reporter.zip(key).map(|(reporter, c)| {
+            self.core.lock().users.used_here();
             let accept = What::Accept {
                 a: local.clone(),
                 p: peer,
@@ -301,11 +305,11 @@ impl Listener {
     ///
     /// Never pends.
     pub async fn close(&self) -> Result<()> {
-        self.close_now();
+        self.close_as(|reporter, close| reporter.number(Some(TaskKey::current()), close));
         Ok(())
     }
 
-    fn close_now(&self) {
+    fn close_as(&self, number: impl FnOnce(&Reporter, What) -> Numbered) {
         let mut state = self.host.core.lock();
         if !state.has_listener(self.addr.port(), &self.core) {
             return;
@@ -318,7 +322,7 @@ impl Listener {
                 s: self.core.socket(),
                 w: 0,
             };
-            reporter.number(Some(TaskKey::current()), close)
+            number(reporter, close)
         });
         drop(state);
         self.core.close(Cause::SocketDown);
@@ -330,7 +334,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.close_now();
+        self.close_as(|reporter, close| {
+            let users = self.core.lock().users;
+            reporter.number_drop(users.only_here(), close)
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lonet::trace::{Record, What};
+use lonet::trace::{Record, Verb, What};
 
 use crate::trace::happened::contradictions;
 use crate::trace::happened::gathered::{Credit, End, Gathered};
@@ -30,7 +30,6 @@ pub(crate) struct Across<'a> {
     kills: BTreeMap<u32, u32>,
     /// By process: causes that stand after their effect.
     dropped: BTreeMap<usize, usize>,
-    likely: Vec<(u32, u32)>,
 }
 
 /// Things by their connection's key, the latest first.
@@ -72,12 +71,11 @@ impl<'a> Across<'a> {
             writes: Vec::new(),
             kills: BTreeMap::new(),
             dropped: BTreeMap::new(),
-            likely: Vec::new(),
         }
     }
 
-    /// Adds the edges. Returns the likely ones, (effect, cause).
-    pub(crate) fn run(mut self) -> Vec<(u32, u32)> {
+    /// Adds the edges.
+    pub(crate) fn run(mut self) {
         self.connections();
         self.lifetimes();
         self.payload();
@@ -89,7 +87,6 @@ impl<'a> Across<'a> {
                 format!("{name} tells of {causes} causes after their effects; they order nothing");
             self.gathered.problems.blame(vec![process], text);
         }
-        self.likely
     }
 
     fn process_of(&self, node: u32) -> u32 {
@@ -182,7 +179,7 @@ impl<'a> Across<'a> {
                 by_number.entry(node).or_default().push(index as u32);
             }
         }
-        self.hosts_up();
+        self.hosts_up_and_down();
         let mut starts: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut finishes: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
         let mut died_otherwise = BTreeSet::new();
@@ -250,39 +247,93 @@ impl<'a> Across<'a> {
         self.gathered.loose.push(Edge { from, to, why });
     }
 
-    /// A host is up before anything happens there.
-    fn hosts_up(&mut self) {
-        let mut ups: BTreeMap<u32, Vec<(u32, &str)>> = BTreeMap::new();
+    /// A host is up before anything happens there, and down after.
+    fn hosts_up_and_down(&mut self) {
+        let mut lives: BTreeMap<u32, BTreeMap<Symbol, Vec<(u32, u32)>>> = BTreeMap::new();
         for &node in &self.gathered.lives {
-            if let What::Up { h } = self.what(node) {
-                let process = self.process_of(node);
-                ups.entry(process).or_default().push((node, h));
+            let process = self.process_of(node);
+            let hosts = lives.entry(process).or_default();
+            match self.what(node) {
+                What::Up { .. } => {
+                    let host = self.head(node).host;
+                    hosts.entry(host).or_default().push((node, NONE));
+                }
+                What::Down { .. } => {
+                    let host = self.head(node).host;
+                    if let Some((_, down)) = hosts.get_mut(&host).and_then(|of| of.last_mut()) {
+                        *down = node.min(*down);
+                    }
+                }
+                _ => {}
             }
         }
-        for (process, ups) in ups {
-            let started = self.processes[process as usize].node.is_some();
-            let mut ups = ups.into_iter().peekable();
-            let mut up: BTreeMap<&str, u32> = BTreeMap::new();
-            for node in self.records_of(process) {
-                if let Some((_, host)) = ups.next_if(|&(first, _)| first == node) {
-                    up.insert(host, node);
-                    continue;
-                }
-                if self.gathered.has_before[node as usize] {
-                    continue;
-                }
-                let first = if started {
-                    // The one host of a process that the scenario started.
-                    up.values().min().copied()
-                } else {
-                    host_of(self.what(node)).and_then(|host| up.get(host).copied())
-                };
-                if let Some(first) = first {
-                    self.gathered.has_before[node as usize] = true;
-                    self.gathered.has_after[first as usize] = true;
-                    self.push(first, node, Why::Process);
+        for (process, hosts) in lives {
+            self.lives_of(process, &hosts);
+        }
+    }
+
+    /// What is between the first and the last of its host's records by other edges already needs
+    /// none of its own.
+    fn lives_of(&mut self, process: u32, hosts: &BTreeMap<Symbol, Vec<(u32, u32)>>) {
+        let records = self.records_of(process);
+        let first = records.start;
+        let started = self.processes[process as usize].node.is_some();
+        // Everything of a process that the scenario started is its one host's.
+        let only = hosts
+            .keys()
+            .next()
+            .copied()
+            .filter(|_| started && hosts.len() == 1);
+        let life = |node: u32| {
+            let label = self.gathered.label_of[node as usize];
+            let known = match label {
+                NONE => None,
+                _ => Some(self.gathered.labels.head(label)),
+            };
+            let of_test =
+                known.is_some_and(|head| head.verb.is_interference() || head.verb == Verb::Exit);
+            let host = only
+                .or_else(|| known.map(|head| head.host))
+                .filter(|_| !of_test)?;
+            let lives = hosts.get(&host)?;
+            let at = lives.partition_point(|&(up, _)| up <= node).max(1) - 1;
+            Some((host, lives[at]))
+        };
+        let lives: Vec<Option<(Symbol, (u32, u32))>> = records.clone().map(life).collect();
+        let mut edges = Vec::new();
+        let mut has_after = vec![false; lives.len()];
+        for node in records.clone() {
+            let Some((host, (up, down))) = lives[(node - first) as usize] else {
+                continue;
+            };
+            let mut has_before = false;
+            for (cause, why) in self.gathered.direct.of(node) {
+                let same = cause
+                    .checked_sub(first)
+                    .and_then(|at| *lives.get(at as usize)?);
+                if why != Why::Port && same == Some((host, (up, down))) && node <= down {
+                    has_after[(cause - first) as usize] = true;
+                    has_before |= cause >= up;
                 }
             }
+            if node > up && !has_before {
+                edges.push((up, node));
+            }
+        }
+        for node in records {
+            if let Some((_, (up, down))) = lives[(node - first) as usize]
+                && node >= up
+                && node < down
+                && down != NONE
+                && !has_after[(node - first) as usize]
+            {
+                edges.push((node, down));
+            }
+        }
+        for (from, to) in edges {
+            self.gathered.has_after[from as usize] = true;
+            self.gathered.has_before[to as usize] = true;
+            self.push(from, to, Why::Process);
         }
     }
 
@@ -316,15 +367,28 @@ impl<'a> Across<'a> {
         self.writes_by_end();
         let credits = std::mem::take(&mut self.gathered.credits);
         for credit in credits {
-            if let Some((from, why)) = self.cause(credit, credit.certain) {
-                self.edge(from, credit.reader, why);
+            let certain = self.cause(credit, credit.certain);
+            let is_certain =
+                |end: &End, why| credit.is_certain && (!end.is_shared || why != Why::Payload);
+            match certain {
+                Some((from, why)) if is_certain(self.peer_of(credit), why) => {
+                    self.edge(from, credit.reader, why);
+                }
+                Some((from, _)) => self.gathered.in_run.push((credit.reader, from)),
+                None => {}
             }
             if credit.all > credit.certain
                 && let Some((from, _)) = self.cause(credit, credit.all)
             {
-                self.likely.push((credit.reader, from));
+                self.gathered.in_run.push((credit.reader, from));
             }
         }
+    }
+
+    /// The end that was read from: there is one if there is a cause.
+    fn peer_of(&self, credit: Credit) -> &End {
+        let peer = self.peer[credit.end as usize].unwrap_or(credit.end);
+        &self.gathered.ends[peer as usize]
     }
 
     /// The latest that the other end did before so many bytes of it could be read.
@@ -360,7 +424,7 @@ impl<'a> Across<'a> {
     /// What a task waited for → what it did next.
     fn awaited(&mut self) {
         let learned = std::mem::take(&mut self.gathered.learned);
-        for (event, to) in learned {
+        for (event, to, is_certain) in learned {
             let from = self
                 .processes
                 .get(event.process as usize)
@@ -369,7 +433,8 @@ impl<'a> Across<'a> {
                     Some(self.firsts[event.process as usize] + index.ok()? as u32)
                 });
             match from {
-                Some(from) => self.edge(from, to, Why::Awaited),
+                Some(from) if is_certain => self.edge(from, to, Why::Awaited),
+                Some(from) => self.gathered.in_run.push((to, from)),
                 None => {
                     let process = self.process_of(to) as usize;
                     let name = contradictions::name(&self.processes[process]);
@@ -417,19 +482,5 @@ impl<'a> Across<'a> {
                 }
             }
         }
-    }
-}
-
-/// The host at which something happened.
-fn host_of(what: &What) -> Option<&str> {
-    match what {
-        What::Listen { a, .. }
-        | What::Dial { a, .. }
-        | What::Accept { a, .. }
-        | What::Connect { a, .. }
-        | What::Fail { a, .. }
-        | What::Close { a, .. } => Some(a.host()),
-        What::Mark { h, .. } => Some(h),
-        _ => None,
     }
 }

@@ -15,6 +15,8 @@ pub(crate) struct Gathered {
     /// The causes that each record was read with, and all other edges.
     pub(crate) direct: Adjacency,
     pub(crate) loose: Vec<Edge>,
+    /// What counts in this run alone: (effect, cause).
+    pub(crate) in_run: Vec<(u32, u32)>,
     /// Host names.
     pub(crate) hosts: Symbols,
     /// What connections are known by.
@@ -29,8 +31,8 @@ pub(crate) struct Gathered {
     /// By process: the latest time it told.
     pub(crate) latest: Vec<u64>,
     pub(crate) credits: Vec<Credit>,
-    /// Which record learned of which event.
-    pub(crate) learned: Vec<(EventId, u32)>,
+    /// Which record learned of which event, and whether for certain.
+    pub(crate) learned: Vec<(EventId, u32, bool)>,
     /// Which connection's key which dial has.
     pub(crate) links: Vec<(Symbol, u32)>,
     /// Nodes that stand for no record, by the process they belong to.
@@ -51,6 +53,8 @@ pub(crate) struct End {
     pub(crate) shutdown: Option<(u64, u32)>,
     pub(crate) close: Option<(u64, u32)>,
     pub(crate) opaque: bool,
+    /// Several tasks have written to it: which bytes are whose is chance.
+    pub(crate) is_shared: bool,
 }
 
 /// From its byte `from` on, an end was written after a record. Of one end, both grow.
@@ -66,6 +70,8 @@ pub(crate) struct Write {
 pub(crate) struct Credit {
     pub(crate) reader: u32,
     pub(crate) end: u32,
+    /// Whether it orders the record in each run, or in this one.
+    pub(crate) is_certain: bool,
     pub(crate) certain: u64,
     pub(crate) all: u64,
     pub(crate) eof: bool,

@@ -6,7 +6,6 @@
 //! understood becomes a problem in words, orders nothing, and costs nobody else's trace.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::OnceLock;
 
 use lonet::trace::{Event, EventId, Record, What};
 use serde::{Deserialize, Serialize};
@@ -14,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::trace::happened::between_processes::Across;
 use crate::trace::happened::contradictions::{self, Problems};
 use crate::trace::happened::gathered::Gathered;
-use crate::trace::happened::relation::{Adjacency, Relation, Why, by_depth};
+use crate::trace::happened::relation::{Adjacency, Order, Relation, Why};
 use crate::trace::happened::within_process::OneProcess;
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::intern::labels::Labels;
@@ -45,14 +44,10 @@ pub struct Graph {
     /// The label of each node, `NONE` for those that are no event.
     pub(crate) label_of: Vec<u32>,
     relation: Relation,
-    /// All nodes, causes before effects.
+    /// All nodes, causes before effects, as this run had them: by the clock.
     pub(crate) order: Vec<u32>,
-    /// By node: where it stands in `order`, once somebody asks.
-    stands: OnceLock<Vec<u32>>,
-    /// How many nodes the longest chain of causes of each node has.
-    depths: Vec<u32>,
-    /// Further edges, for display and canonical order only: (effect, cause), sorted.
-    pub(crate) likely: Vec<(u32, u32)>,
+    /// By node: where it stands in `order`.
+    stands: Vec<u32>,
     pub(crate) problems: Problems,
 }
 
@@ -94,7 +89,7 @@ impl Graph {
             .gather(&mut gathered);
         }
 
-        let mut likely = Across::new(&processes, &firsts, &mut gathered).run();
+        Across::new(&processes, &firsts, &mut gathered).run();
 
         let nodes = total as usize + gathered.joints.len();
         let mut label_of = std::mem::take(&mut gathered.label_of);
@@ -105,10 +100,19 @@ impl Graph {
         };
         let mut loose = std::mem::take(&mut gathered.loose);
         let direct = std::mem::take(&mut gathered.direct);
-        let mut relation = Relation::new(nodes, direct, &loose);
-        let depths = loop {
-            if let Some(depths) = relation.depths() {
-                break depths;
+        let mut in_run = std::mem::take(&mut gathered.in_run);
+        let mut relation = Relation::new(nodes, direct, &loose, &in_run);
+        let sequence = by_clock(&processes, nodes);
+        let Order { order, stands } = loop {
+            if let Some(order) = relation.order(&sequence, true) {
+                break order;
+            }
+            if relation.order(&sequence, false).is_some() {
+                // What is true of this run alone must not take away what is certain.
+                let on_cycle = relation.cyclic_in_run();
+                in_run.retain(|&(to, from)| !on_cycle[from as usize] || !on_cycle[to as usize]);
+                relation = relation.with(&loose, &in_run);
+                continue;
             }
             // Only edges between processes can close a cycle: leave those out.
             let on_cycle = relation.cyclic();
@@ -133,14 +137,8 @@ impl Graph {
             );
             let involved = involved.into_iter().collect();
             gathered.problems.blame(involved, text);
-            relation = relation.with_loose(&loose);
+            relation = relation.with(&loose, &in_run);
         };
-        let place = |node: u32| (depths[node as usize], node);
-        // Only what agrees with the order that was found is kept: likely edges never reject
-        // anything, and must not form a cycle either.
-        likely.retain(|&(to, from)| place(from) < place(to));
-        likely.sort_unstable();
-        likely.dedup();
         let problems = gathered.problems;
         Graph {
             processes,
@@ -149,10 +147,8 @@ impl Graph {
             labels: gathered.labels,
             label_of,
             relation,
-            order: by_depth(&depths),
-            stands: OnceLock::new(),
-            depths,
-            likely,
+            order,
+            stands,
             problems,
         }
     }
@@ -217,21 +213,25 @@ impl Graph {
         self.relation.after(node)
     }
 
+    /// The direct causes of a node in this run.
+    #[inline]
+    pub(crate) fn before_in_run(&self, node: u32) -> impl Iterator<Item = u32> + Clone + '_ {
+        self.relation.before_in_run(node)
+    }
+
+    /// The direct effects of a node in this run.
+    pub(crate) fn after_in_run(&self, node: u32) -> impl Iterator<Item = u32> + Clone + '_ {
+        self.relation.after_in_run(node)
+    }
+
     /// Where a node stands in the order; of two, the one that stands above is less.
     pub(crate) fn place(&self, node: u32) -> (u32, u32) {
-        (self.depths[node as usize], node)
+        (self.stands[node as usize], node)
     }
 
     /// Where in `order` a node stands.
     pub(crate) fn stands(&self, node: u32) -> usize {
-        let stands = self.stands.get_or_init(|| {
-            let mut stands = vec![0; self.order.len()];
-            for (index, &node) in (0..).zip(&self.order) {
-                stands[node as usize] = index;
-            }
-            stands
-        });
-        stands[node as usize] as usize
+        self.stands[node as usize] as usize
     }
 
     /// Which nodes happen before this one, by node.
@@ -249,28 +249,40 @@ impl Graph {
         past
     }
 
-    /// Whether the first happens before the second. False if the graph has not both.
+    /// Whether the first happens before the second for certain. False if the graph has not both.
     pub fn happens_before(&self, a: EventId, b: EventId) -> bool {
         matches!((self.node(a), self.node(b)), (Some(a), Some(b)) if self.reaches(a, b))
     }
 
-    /// Whether node `a` happens before node `b`.
+    /// Whether node `a` happens before node `b` for certain: in every run of the same behaviour.
     pub(crate) fn reaches(&self, a: u32, b: u32) -> bool {
         self.reaches_by(a, b, |_| true)
     }
 
     /// Whether node `a` happens before node `b` by such edges alone.
     pub(crate) fn reaches_by(&self, a: u32, b: u32, counts: impl Fn(Why) -> bool) -> bool {
+        self.leads(a, b, |node| {
+            let causes = self.before(node).filter(|&(_, why)| counts(why));
+            causes.map(|(cause, _)| cause)
+        })
+    }
+
+    /// Whether node `a` happened before node `b` in this run.
+    pub(crate) fn reaches_in_run(&self, a: u32, b: u32) -> bool {
+        self.leads(a, b, |node| self.before_in_run(node))
+    }
+
+    fn leads<I>(&self, a: u32, b: u32, before: impl Fn(u32) -> I) -> bool
+    where
+        I: Iterator<Item = u32>,
+    {
         if self.place(a) >= self.place(b) {
             return false;
         }
         let mut seen = BTreeSet::new();
         let mut todo = vec![b];
         while let Some(node) = todo.pop() {
-            for (cause, why) in self.before(node) {
-                if !counts(why) {
-                    continue;
-                }
+            for cause in before(node) {
                 if cause == a {
                     return true;
                 }
@@ -309,15 +321,17 @@ impl Graph {
         }
         chain
     }
+}
 
-    /// The likely causes of a node.
-    pub(crate) fn likely_before(&self, node: u32) -> impl Iterator<Item = u32> + '_ {
-        let from = self.likely.partition_point(|&(to, _)| to < node);
-        self.likely[from..]
-            .iter()
-            .take_while(move |&&(to, _)| to == node)
-            .map(|&(_, cause)| cause)
-    }
+/// All nodes by the times of their records, those that stand for no record last.
+fn by_clock(processes: &[Process], nodes: usize) -> Vec<u32> {
+    let records = processes.iter().flat_map(|process| &process.records);
+    // Mostly each process has its own in order already, which the sort makes use of.
+    let mut timed: Vec<(u64, u32)> = records.map(|record| record.t).zip(0..).collect();
+    timed.sort();
+    let joints = timed.len() as u32..nodes as u32;
+    let records = timed.into_iter().map(|(_, node)| node);
+    records.chain(joints).collect()
 }
 
 /// What decides how records have to be prepared, seen in one pass over them: a million are larger

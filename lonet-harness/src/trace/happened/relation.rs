@@ -1,5 +1,9 @@
 //! Which nodes lead directly to which: all edges, by effect and by cause, and the order they make.
 //!
+//! There are two kinds. The certain ones hold in every run of the same behaviour, and only they
+//! reject an expectation. Beside them stand those of this run: what a task did one after the other
+//! though it need not, and bytes that came together though they might have come apart.
+//!
 //! Pure. Owns the tables. Which edges there are is the business of `edges` and `across`. A trace
 //! of a million events is larger than any cache: tables are narrow, written and read from front to
 //! back, and what only few questions need is made when it is asked.
@@ -107,7 +111,7 @@ impl Adjacency {
     }
 
     #[inline]
-    fn of(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
+    pub(crate) fn of(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
         let node = node as usize;
         let edges = self.starts[node] as usize..self.starts[node + 1] as usize;
         let others = self.others[edges.clone()].iter().copied();
@@ -122,33 +126,64 @@ pub(crate) struct Relation {
     /// Causes by effect: those that were read together with their effect, and the others.
     direct: Adjacency,
     loose: Adjacency,
-    /// Effects by cause.
+    /// The same of what counts in this run alone.
+    in_run: Adjacency,
+    /// Effects by cause: the certain ones, and all.
     after: OnceLock<Adjacency>,
+    after_in_run: OnceLock<Adjacency>,
 }
 
 impl Relation {
-    /// `direct` has the causes of the first nodes, `loose` are further edges of any.
-    pub(crate) fn new(nodes: usize, mut direct: Adjacency, loose: &[Edge]) -> Relation {
+    /// `direct` has the causes of the first nodes, `loose` are further edges of any, `in_run` are
+    /// those that count in this run, each with its effect first.
+    pub(crate) fn new(
+        nodes: usize,
+        mut direct: Adjacency,
+        loose: &[Edge],
+        in_run: &[(u32, u32)],
+    ) -> Relation {
         while (direct.open_node() as usize) < nodes {
             direct.close_node();
         }
+        let in_run = in_run.iter().map(|&(to, from)| (to, from, Why::Task));
         Relation {
             nodes,
             direct,
             loose: Adjacency::new(nodes, loose.iter().map(|e| (e.to, e.from, e.why))),
+            in_run: Adjacency::new(nodes, in_run),
             after: OnceLock::new(),
+            after_in_run: OnceLock::new(),
         }
     }
 
-    /// The same with other loose edges.
-    pub(crate) fn with_loose(self, loose: &[Edge]) -> Relation {
-        Relation::new(self.nodes, self.direct, loose)
+    /// The same with other loose edges and others of this run.
+    pub(crate) fn with(self, loose: &[Edge], in_run: &[(u32, u32)]) -> Relation {
+        Relation::new(self.nodes, self.direct, loose, in_run)
     }
 
     /// The direct causes of a node.
     #[inline]
     pub(crate) fn before(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
         self.direct.of(node).chain(self.loose.of(node))
+    }
+
+    /// The direct causes of a node in this run.
+    #[inline]
+    pub(crate) fn before_in_run(&self, node: u32) -> impl Iterator<Item = u32> + Clone + '_ {
+        let certain = self.before(node).map(|(cause, _)| cause);
+        certain.chain(self.in_run.of(node).map(|(cause, _)| cause))
+    }
+
+    /// The direct effects of a node in this run.
+    pub(crate) fn after_in_run(&self, node: u32) -> impl Iterator<Item = u32> + Clone + '_ {
+        let after = self.after_in_run.get_or_init(|| {
+            let edges = (0..self.nodes as u32).flat_map(|effect| {
+                let causes = self.before_in_run(effect);
+                causes.map(move |cause| (cause, effect, Why::Task))
+            });
+            Adjacency::new(self.nodes, edges)
+        });
+        after.of(node).map(|(effect, _)| effect)
     }
 
     /// The direct effects of a node.
@@ -167,72 +202,90 @@ impl Relation {
         })
     }
 
-    /// By node: how many nodes the longest chain of its causes has. `None` if some node is among
-    /// its own causes.
-    pub(crate) fn depths(&self) -> Option<Vec<u32>> {
+    /// All nodes, causes before effects, else in the sequence that is given: a node that comes too
+    /// late there comes just before the first of its effects. `None` if some node is among its own
+    /// causes, those for certain or those in this run.
+    pub(crate) fn order(&self, sequence: &[u32], in_run: bool) -> Option<Order> {
         const UNKNOWN: u32 = NONE;
         const UNDER_WAY: u32 = NONE - 1;
-        let mut depths = vec![UNKNOWN; self.nodes];
-        // A node stands above those whose cause it is. Mostly all causes are known already: they
-        // have lower numbers or were asked for by one of those.
+        let mut order = Vec::with_capacity(self.nodes);
+        let mut stands = vec![UNKNOWN; self.nodes];
+        // Mostly all causes have their place already.
         let mut todo: Vec<u32> = Vec::new();
-        for node in 0..self.nodes as u32 {
+        for &node in sequence {
             todo.push(node);
             while let Some(&node) = todo.last() {
-                let seen = depths[node as usize];
-                if seen < UNDER_WAY {
+                if stands[node as usize] < UNDER_WAY {
                     todo.pop();
                     continue;
                 }
-                let mut depth = 0;
                 let waiting = todo.len();
-                for (cause, _) in self.before(node) {
-                    match depths[cause as usize] {
+                let certain = self.before(node).map(|(cause, _)| cause);
+                let others = in_run.then(|| self.in_run.of(node)).into_iter().flatten();
+                for cause in certain.chain(others.map(|(cause, _)| cause)) {
+                    match stands[cause as usize] {
                         UNKNOWN => todo.push(cause),
                         UNDER_WAY => return None,
-                        known => depth = depth.max(known + 1),
+                        _ => {}
                     }
                 }
                 if todo.len() == waiting {
-                    depths[node as usize] = depth;
+                    stands[node as usize] = order.len() as u32;
+                    order.push(node);
                     todo.pop();
                 } else {
-                    depths[node as usize] = UNDER_WAY;
+                    stands[node as usize] = UNDER_WAY;
                 }
             }
         }
-        Some(depths)
+        Some(Order { order, stands })
     }
 
     /// By node: whether it is on a cycle, or on a way from one cycle to another.
     pub(crate) fn cyclic(&self) -> Vec<bool> {
+        let certain = |(node, _)| node;
+        self.on_cycles(
+            |node| self.before(node).map(certain),
+            |node| self.after(node).map(certain),
+        )
+    }
+
+    /// The same of what counts in this run.
+    pub(crate) fn cyclic_in_run(&self) -> Vec<bool> {
+        self.on_cycles(
+            |node| self.before_in_run(node),
+            |node| self.after_in_run(node),
+        )
+    }
+
+    fn on_cycles<A, B>(&self, before: impl Fn(u32) -> A, after: impl Fn(u32) -> B) -> Vec<bool>
+    where
+        A: Iterator<Item = u32>,
+        B: Iterator<Item = u32>,
+    {
         let mut left = vec![true; self.nodes];
-        self.strip(&mut left, |node| self.before(node), |node| self.after(node));
-        self.strip(&mut left, |node| self.after(node), |node| self.before(node));
+        self.strip(&mut left, &before, &after);
+        self.strip(&mut left, &after, &before);
         left
     }
 
     /// Takes out again and again what nothing that is left leads to.
     fn strip<A, B>(&self, left: &mut [bool], before: impl Fn(u32) -> A, after: impl Fn(u32) -> B)
     where
-        A: Iterator<Item = (u32, Why)>,
-        B: Iterator<Item = (u32, Why)>,
+        A: Iterator<Item = u32>,
+        B: Iterator<Item = u32>,
     {
         let nodes = 0..self.nodes as u32;
         let mut waits: Vec<usize> = nodes
             .clone()
-            .map(|node| {
-                before(node)
-                    .filter(|&(cause, _)| left[cause as usize])
-                    .count()
-            })
+            .map(|node| before(node).filter(|&cause| left[cause as usize]).count())
             .collect();
         let mut todo: Vec<u32> = nodes
             .filter(|&node| left[node as usize] && waits[node as usize] == 0)
             .collect();
         while let Some(node) = todo.pop() {
             left[node as usize] = false;
-            for (effect, _) in after(node) {
+            for effect in after(node) {
                 if left[effect as usize] {
                     waits[effect as usize] -= 1;
                     if waits[effect as usize] == 0 {
@@ -244,21 +297,10 @@ impl Relation {
     }
 }
 
-/// The nodes, causes before effects: by depth, those of one depth by number.
-pub(crate) fn by_depth(depths: &[u32]) -> Vec<u32> {
-    let deepest = depths.iter().copied().max().unwrap_or(0) as usize;
-    let mut next = vec![0u32; deepest + 2];
-    for &depth in depths {
-        next[depth as usize + 1] += 1;
-    }
-    for depth in 0..=deepest {
-        next[depth + 1] += next[depth];
-    }
-    let mut order = vec![0u32; depths.len()];
-    for (node, &depth) in (0u32..).zip(depths) {
-        let slot = &mut next[depth as usize];
-        order[*slot as usize] = node;
-        *slot += 1;
-    }
-    order
+/// All nodes in one order.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) order: Vec<u32>,
+    /// By node: where it stands there.
+    pub(crate) stands: Vec<u32>,
 }

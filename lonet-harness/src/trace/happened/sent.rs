@@ -63,6 +63,8 @@ mod tests {
                 u: false,
                 r: Vec::new(),
                 l: Vec::new(),
+                ru: Vec::new(),
+                lu: Vec::new(),
                 e: serde_json::from_str(line).unwrap(),
             })
             .collect();

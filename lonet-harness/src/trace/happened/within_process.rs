@@ -7,50 +7,81 @@
 
 use std::collections::BTreeMap;
 
-use lonet::trace::{Record, What};
+use lonet::trace::{EventId, ReadCredit, Record, What};
 
 use crate::trace::happened::contradictions;
 use crate::trace::happened::gathered::{Credit, End, Gathered, Write};
 use crate::trace::happened::graph::Process;
-use crate::trace::happened::relation::{Edge, Why};
+use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{FastMap, NONE, TOGETHER};
 use crate::trace::intern::symbols::Symbol;
 
 /// What is known of an end while its process is read.
 struct Socket {
+    /// By task, the latest write and its first byte; and whose the latest of all is.
+    writes: PerTask<(u32, u64)>,
     last_write: u32,
-    /// The latest that is in the trace: no note.
-    last_shown_write: Option<u32>,
-    last_recv: Option<u32>,
-    written: u64,
+    recvs: PerTask<u32>,
     certain: u64,
     eof: bool,
+    written: u64,
+}
+
+/// Something of each task that uses a socket. Mostly it is one.
+struct PerTask<X> {
+    first: Option<(Option<u64>, X)>,
+    others: BTreeMap<Option<u64>, X>,
+}
+
+impl<X: Copy> PerTask<X> {
+    fn new() -> PerTask<X> {
+        PerTask {
+            first: None,
+            others: BTreeMap::new(),
+        }
+    }
+
+    /// Sets a task's; the result is what it was.
+    fn replace(&mut self, task: Option<u64>, by: X) -> Option<X> {
+        match &mut self.first {
+            None => {
+                self.first = Some((task, by));
+                None
+            }
+            Some((known, of)) if *known == task => Some(std::mem::replace(of, by)),
+            Some(_) => self.others.insert(task, by),
+        }
+    }
+
+    fn all(&self) -> Vec<(Option<u64>, X)> {
+        let others = self.others.iter().map(|(&task, &of)| (task, of));
+        self.first.into_iter().chain(others).collect()
+    }
 }
 
 /// What is known of one task.
 #[derive(Default)]
 struct Task {
-    latest: Latest,
-    /// The latest look at the trace, and what an unordered task did since.
+    /// The latest record in the task's order: all that is in order so far comes before it, other
+    /// strands apart.
+    latest: Option<u32>,
+    /// The latest of all.
+    last: Option<u32>,
+    /// By listener, what comes before each strand that begins with an accept there.
+    strands: BTreeMap<u64, Strand>,
+    /// The latest look at the trace; since then: what nothing else of the task comes after, and
+    /// what has learned something that orders nothing by task.
     here: Option<u32>,
-    unordered: Vec<u32>,
+    loose: Vec<u32>,
+    learned: Vec<u32>,
 }
 
-#[derive(Default)]
-enum Latest {
-    #[default]
-    Nothing,
-    One(u32),
-    /// Accepts of one listener, directly one after the other: they don't order each other.
-    Accepts(Accepts),
-}
-
-struct Accepts {
-    listener: u64,
+/// What comes before each strand of a listener: what the task did before its first accept there,
+/// and what that accept had learned.
+#[derive(Clone, Copy)]
+struct Strand {
     before: Option<u32>,
-    members: Vec<u32>,
-    /// Looks at the trace among them: what those learned, the following accepts come after.
-    heres: Vec<u32>,
+    first: Option<u32>,
 }
 
 /// The records of one process, sorted, each with its node: `first` and on.
@@ -117,8 +148,6 @@ impl Gathering<'_, '_> {
                 self.look_up(index);
             }
             latest = latest.max(record.t);
-            let ordered = record.k.is_some() && !record.u;
-            let is_here = matches!(record.e, What::Here {});
             if let Some(k) = record.k {
                 let fresh = self.task_states.len();
                 let index = *self.tasks.entry(k).or_insert(fresh);
@@ -128,10 +157,6 @@ impl Gathering<'_, '_> {
                 let mut task = std::mem::take(&mut self.task_states[index]);
                 self.task(&mut task, node, record);
                 self.task_states[index] = task;
-            }
-            // What an unordered task read or awaited may belong to another of its operations.
-            if ordered || is_here {
-                self.causes(node, node);
             }
             self.reads_seen(record);
             self.socket(node, record);
@@ -173,11 +198,12 @@ impl Gathering<'_, '_> {
     }
 
     fn edge(&mut self, from: u32, to: u32, why: Why) {
-        if to == self.into.direct.open_node() {
-            self.into.direct.push(from, why);
-        } else {
-            self.into.loose.push(Edge { from, to, why });
-        }
+        debug_assert_eq!(
+            to,
+            self.into.direct.open_node(),
+            "a node's causes are read with it"
+        );
+        self.into.direct.push(from, why);
         if why == Why::Port {
             // Matching may leave this one out; what a process's start and end order must not.
             return;
@@ -190,32 +216,63 @@ impl Gathering<'_, '_> {
         }
     }
 
-    /// What the record `of` says it read and learned comes before `to`.
-    fn causes(&mut self, of: u32, to: u32) {
+    /// An edge that counts in this run.
+    fn edge_in_run(&mut self, from: u32, to: u32) {
+        self.into.in_run.push((to, from));
+    }
+
+    /// What the record `of` says that its task had learned alone comes before `to`; for certain, or
+    /// in this run.
+    fn causes(&mut self, of: u32, to: u32, is_certain: bool) {
         let record = &self.process.records[(of - self.process.first) as usize];
-        for event in &record.l {
-            self.into.learned.push((*event, to));
+        self.learned(record.n, &record.r, &record.l, to, is_certain);
+    }
+
+    /// The same of what it had learned beside other operations.
+    fn causes_beside(&mut self, of: u32, to: u32, is_certain: bool) {
+        let record = &self.process.records[(of - self.process.first) as usize];
+        self.learned(record.n, &record.ru, &record.lu, to, is_certain);
+    }
+
+    fn learned(
+        &mut self,
+        n: u64,
+        reads: &[ReadCredit],
+        events: &[EventId],
+        to: u32,
+        is_certain: bool,
+    ) {
+        for &event in events {
+            self.into.learned.push((event, to, is_certain));
         }
-        for read in &record.r {
+        for read in reads {
             let Some(&end) = self.sockets.get(&read.s) else {
-                self.unknown("a read from a socket", record.n);
+                self.unknown("a read from a socket", n);
                 continue;
             };
             let created = self.into.ends[end as usize].created;
-            self.edge(created, to, Why::Socket);
-            self.into.credits.push(Credit {
-                reader: to,
-                end,
-                certain: read.certain,
-                all: read.all.max(read.certain),
-                eof: read.certain > read.all,
-            });
+            match is_certain {
+                true => self.edge(created, to, Why::Socket),
+                false => self.edge_in_run(created, to),
+            }
+            self.credit(to, end, read, is_certain);
         }
+    }
+
+    fn credit(&mut self, reader: u32, end: u32, read: &ReadCredit, is_certain: bool) {
+        self.into.credits.push(Credit {
+            reader,
+            end,
+            is_certain,
+            certain: read.certain,
+            all: read.all.max(read.certain),
+            eof: read.certain > read.all,
+        });
     }
 
     /// How far each socket has been read by anyone, for its close.
     fn reads_seen(&mut self, record: &Record) {
-        for read in &record.r {
+        for read in record.r.iter().chain(&record.ru) {
             if let Some(&end) = self.sockets.get(&read.s) {
                 let socket = self.socket_of(end);
                 socket.certain = socket.certain.max(read.certain);
@@ -224,96 +281,65 @@ impl Gathering<'_, '_> {
         }
     }
 
+    /// What a record comes after as its task's.
     fn task(&mut self, task: &mut Task, node: u32, record: &Record) {
         if matches!(record.e, What::Here {}) {
-            return self.here(task, node, record);
+            return self.here(task, node);
+        }
+        let mut before = task.latest;
+        let mut begins_strand = false;
+        if let What::Accept { l, .. } = record.e {
+            match task.strands.get(&l).copied() {
+                Some(strand) => {
+                    begins_strand = true;
+                    task.loose.extend(task.latest);
+                    before = strand.before;
+                    if let Some(first) = strand.first.filter(|_| !record.u) {
+                        self.causes(first, node, true);
+                    }
+                }
+                None => {
+                    let first = (!record.u).then_some(node);
+                    task.strands.insert(l, Strand { before, first });
+                }
+            }
+        }
+        let certain = before.filter(|_| !record.u);
+        if let Some(before) = certain {
+            self.edge(before, node, Why::Task);
+        }
+        if let Some(last) = task.last.replace(node)
+            && certain != Some(last)
+        {
+            self.edge_in_run(last, node);
+        }
+        // What the task has learned before it accepts belongs to the strand before.
+        let is_certain = !record.u && !begins_strand;
+        self.causes(node, node, is_certain);
+        self.causes_beside(node, node, false);
+        if !record.ru.is_empty() || !record.lu.is_empty() || !is_certain {
+            task.learned.push(node);
         }
         if record.u {
-            task.unordered.push(node);
-            return;
+            task.loose.push(node);
+            task.latest = before;
+        } else {
+            task.latest = Some(node);
         }
-        if let What::Accept { l, .. } = record.e {
-            if let Latest::Accepts(run) = &mut task.latest
-                && run.listener == l
-            {
-                run.members.push(node);
-                let heres = run.heres.clone();
-                if let Some(before) = run.before {
-                    self.edge(before, node, Why::Task);
-                }
-                for here in heres {
-                    self.causes(here, node);
-                }
-                return;
-            }
-            let before = self.close_run(task);
-            if let Some(before) = before {
-                self.edge(before, node, Why::Task);
-            }
-            task.latest = Latest::Accepts(Accepts {
-                listener: l,
-                before,
-                members: vec![node],
-                heres: Vec::new(),
-            });
-            return;
-        }
-        if let Some(before) = self.close_run(task) {
-            self.edge(before, node, Why::Task);
-        }
-        task.latest = Latest::One(node);
     }
 
-    /// The one node that everything the task did so far comes before.
-    fn close_run(&mut self, task: &mut Task) -> Option<u32> {
-        let run = match std::mem::take(&mut task.latest) {
-            Latest::Nothing => return None,
-            Latest::One(node) => return Some(node),
-            Latest::Accepts(run) => run,
-        };
-        if let ([only], []) = (run.members.as_slice(), run.heres.as_slice()) {
-            return Some(*only);
-        }
-        let joint = self.joint();
-        for &member in run.members.iter().chain(&run.heres) {
-            self.edge(member, joint, Why::Task);
-        }
-        Some(joint)
-    }
-
-    fn joint(&mut self) -> u32 {
-        self.into.joints.push(self.process.index);
-        (self.into.has_before.len() + self.into.joints.len() - 1) as u32
-    }
-
-    /// A task looks at the trace: all it did comes before, in whichever order.
-    fn here(&mut self, task: &mut Task, node: u32, record: &Record) {
-        if let Some(before) = task.here.replace(node) {
+    /// A task looks at the trace: all it did and learned comes before, in whichever order. The look
+    /// itself orders nothing.
+    fn here(&mut self, task: &mut Task, node: u32) {
+        let before = task.here.replace(node);
+        let loose = std::mem::take(&mut task.loose);
+        for before in before.into_iter().chain(task.latest).chain(loose) {
             self.edge(before, node, Why::Task);
         }
-        for before in std::mem::take(&mut task.unordered) {
-            self.edge(before, node, Why::Task);
-            self.causes(before, node);
-        }
-        match &mut task.latest {
-            Latest::Nothing => {}
-            Latest::One(before) => {
-                let before = *before;
-                self.edge(before, node, Why::Task);
-            }
-            Latest::Accepts(run) => {
-                let members = run.members.clone();
-                if !record.r.is_empty() || !record.l.is_empty() {
-                    run.heres.push(node);
-                }
-                for before in members {
-                    self.edge(before, node, Why::Task);
-                }
-                return;
-            }
-        }
-        if !record.u {
-            task.latest = Latest::One(node);
+        let learned = std::mem::take(&mut task.learned);
+        for of in learned.into_iter().chain([node]) {
+            self.causes(of, node, true);
+            self.causes_beside(of, node, true);
         }
     }
 
@@ -324,11 +350,11 @@ impl Gathering<'_, '_> {
     /// What a record says of its socket and its port.
     fn socket(&mut self, node: u32, record: &Record) {
         match &record.e {
-            What::Listen { a, s, .. } => {
-                self.take_port(a, node);
+            What::Listen { a, s, auto } => {
+                self.take_port(a, node, !auto);
                 self.listeners.insert(*s, node);
             }
-            What::Dial { a, .. } => self.take_port(a, node),
+            What::Dial { a, .. } => self.take_port(a, node, false),
             What::Link { d, .. } => {
                 let key = self.key(node);
                 match self.dial(*d, node) {
@@ -337,7 +363,7 @@ impl Gathering<'_, '_> {
                 }
             }
             What::Accept { a, l, s, .. } => {
-                self.take_port(a, node);
+                self.take_port(a, node, false);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the accept of a listener", record.n),
@@ -370,26 +396,26 @@ impl Gathering<'_, '_> {
                 self.close(node, *s, *w, record);
             }
             What::Shutdown { s, w, .. } => {
-                if let Some(end) = self.write(node, *s, *w, record.n)
-                    && self.into.ends[end as usize].shutdown.is_none()
-                {
-                    self.into.ends[end as usize].shutdown = Some((*w, node));
+                if let Some(end) = self.write(node, *s, *w, record) {
+                    self.ended_writes(node, end, *w, record.k);
+                    let shutdown = &mut self.into.ends[end as usize].shutdown;
+                    *shutdown = shutdown.or(Some((*w, node)));
                 }
             }
             What::Note { s, w } | What::Send { s, w, .. } => {
-                self.write(node, *s, *w, record.n);
+                self.write(node, *s, *w, record);
             }
             What::Recv { s, .. } => {
                 let Some(&end) = self.sockets.get(s) else {
                     return self.unknown("data from a socket", record.n);
                 };
                 let created = self.into.ends[end as usize].created;
-                let before = self.socket_of(end).last_recv.replace(node);
+                let before = self.socket_of(end).recvs.replace(record.k, node);
                 let before = before.unwrap_or(created);
                 self.edge(before, node, Why::Socket);
-                if record.u {
-                    // Its own bytes it has read, whatever else its task does.
-                    self.own_reads(node, record, *s, end);
+                // Its own bytes it has read, whatever else its task does.
+                for read in record.ru.iter().filter(|read| read.s == *s) {
+                    self.credit(node, end, read, true);
                 }
             }
             What::Opaque { s } => match self.sockets.get(s) {
@@ -403,18 +429,6 @@ impl Gathering<'_, '_> {
             | What::Exit { .. }
             | What::Kill { .. } => self.into.lives.push(node),
             _ => {}
-        }
-    }
-
-    fn own_reads(&mut self, node: u32, record: &Record, s: u64, end: u32) {
-        for read in record.r.iter().filter(|read| read.s == s) {
-            self.into.credits.push(Credit {
-                reader: node,
-                end,
-                certain: read.certain,
-                all: read.all.max(read.certain),
-                eof: read.certain > read.all,
-            });
         }
     }
 
@@ -438,40 +452,62 @@ impl Gathering<'_, '_> {
             shutdown: None,
             close: None,
             opaque: false,
+            is_shared: false,
         });
         self.open.push(Socket {
+            writes: PerTask::new(),
             last_write: node,
-            last_shown_write: None,
-            last_recv: None,
-            written: 0,
+            recvs: PerTask::new(),
             certain: 0,
             eof: false,
+            written: 0,
         });
     }
 
-    fn write(&mut self, node: u32, s: u64, w: u64, n: u64) -> Option<u32> {
+    fn write(&mut self, node: u32, s: u64, w: u64, record: &Record) -> Option<u32> {
         let Some(&index) = self.sockets.get(&s) else {
-            self.unknown("a write to a socket", n);
+            self.unknown("a write to a socket", record.n);
             return None;
         };
-        let record = &self.process.records[(node - self.process.first) as usize];
+        let created = self.into.ends[index as usize].created;
         let socket = self.socket_of(index);
-        let before = std::mem::replace(&mut socket.last_write, node);
-        if !matches!(record.e, What::Note { .. }) {
-            socket.last_shown_write = Some(node);
-        }
         // A later write can't begin at a lower byte.
         socket.written = socket.written.max(w);
         let from = socket.written;
-        if !self.into.ends[index as usize].opaque {
+        let last = std::mem::replace(&mut socket.last_write, node);
+        let before = socket.writes.replace(record.k, (node, from));
+        let is_shared = !socket.writes.others.is_empty();
+        let before = before.map_or(created, |(before, _)| before);
+        self.edge(before, node, Why::Socket);
+        if before != last {
+            self.edge_in_run(last, node);
+        }
+        let end = &mut self.into.ends[index as usize];
+        end.is_shared = is_shared && !matches!(record.e, What::Shutdown { .. }) || end.is_shared;
+        if !end.opaque {
             self.into.writes.push(Write {
                 end: index,
                 node,
                 from,
             });
         }
-        self.edge(before, node, Why::Socket);
         Some(index)
+    }
+
+    /// So many bytes were written before this record says that there will be no more: what other
+    /// tasks wrote comes before it, if anything came of it. Where lonet itself closes, a task had
+    /// written or not, as time has it: only what is in the trace anyway orders that.
+    fn ended_writes(&mut self, node: u32, end: u32, w: u64, task: Option<u64>) {
+        for (of, (write, from)) in self.socket_of(end).writes.all() {
+            let record = &self.process.records[(write - self.process.first) as usize];
+            let counts = match task {
+                None => !matches!(record.e, What::Note { .. }),
+                Some(_) => from < w || of == task,
+            };
+            if write != node && counts {
+                self.edge(write, node, Why::Socket);
+            }
+        }
     }
 
     fn close(&mut self, node: u32, s: u64, w: u64, record: &Record) {
@@ -485,42 +521,37 @@ impl Gathering<'_, '_> {
         }
         end.close = Some((w, node));
         let created = end.created;
-        let &mut Socket {
-            last_write,
-            last_shown_write,
-            last_recv,
-            certain,
-            eof,
-            ..
-        } = self.socket_of(index);
+        let shutdown = end.shutdown;
         self.edge(created, node, Why::Socket);
-        if let Some(recv) = last_recv {
+        if let Some((_, shutdown)) = shutdown {
+            self.edge(shutdown, node, Why::Socket);
+        }
+        for (_, recv) in self.socket_of(index).recvs.all() {
             self.edge(recv, node, Why::Socket);
         }
-        // A close by lonet itself may come before or after what tasks were about to read or write,
-        // as time has it: only what is in the trace anyway orders it.
-        if record.k.is_some() {
-            if last_write != created {
-                self.edge(last_write, node, Why::Socket);
-            }
-            if certain > 0 {
-                self.into.credits.push(Credit {
-                    reader: node,
-                    end: index,
-                    certain,
-                    all: certain,
-                    eof,
-                });
-            }
-        } else if let Some(write) = last_shown_write {
-            self.edge(write, node, Why::Socket);
+        self.ended_writes(node, index, w, record.k);
+        // A close by lonet itself may come before or after what tasks were about to read, as time
+        // has it: only what is in the trace anyway orders it.
+        let &mut Socket { certain, eof, .. } = self.socket_of(index);
+        if record.k.is_some() && certain > 0 {
+            self.into.credits.push(Credit {
+                reader: node,
+                end: index,
+                is_certain: true,
+                certain,
+                all: certain,
+                eof,
+            });
         }
     }
 
-    fn take_port(&mut self, addr: &lonet::Addr, node: u32) {
+    /// A port is given. Where nobody asked for it, another one would have done in another run.
+    fn take_port(&mut self, addr: &lonet::Addr, node: u32, is_asked_for: bool) {
         let key = (self.host(node), addr.port());
-        if let Some(freed) = self.released.remove(&key) {
-            self.edge(freed, node, Why::Port);
+        match self.released.remove(&key) {
+            Some(freed) if is_asked_for => self.edge(freed, node, Why::Port),
+            Some(freed) => self.edge_in_run(freed, node),
+            None => {}
         }
     }
 

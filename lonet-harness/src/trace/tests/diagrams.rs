@@ -50,36 +50,36 @@ fn names_of_any_script_marks_and_interference() {
     w.join(c);
     let trace = w.trace();
     expect![[r##"
-                            db-1                                          ő                                         東京
+                            東京                                          ő                                         db-1
                               │                                           │                                           │
-                    [leader; term=3 "#1"]                                 │                                           │
-                              │                                           │─────────────── :1 dial :10 ──────────────▶│
-                              │                                           │                                      :10 listen
-                              │                                           │◀───────────── :1 accept :1 ───────────────│
+                         :10 listen                                       │                                           │
+                              │◀────────────── :1 dial :10 ───────────────│                                           │
+                              │────────────── :1 accept :1 ──────────────▶│                                           │
                               │                                   :1 connect 東京:1                                   │
-                              │                                           │                      [long long long long long long long long l…
+                              │                                           │                                 [leader; term=3 "#1"]
+         [long long long long long long long long l…                      │                                           │
         ════════════════════════════════════════════════════════════ ! kill 東京 ════════════════════════════════════════════════════════════
     "##]].assert_eq(&sequence::diagram(&trace));
     expect![[r#"
         sequenceDiagram
-            participant h0 as db-1
+            participant h0 as 東京
             participant h1 as ő
-            participant h2 as 東京
-            Note over h0: [leader#59; term=3 #34;#35;1#34;]
-            h1->>h2: :1 dial :10
-            Note over h2: :10 listen
-            h2-->>h1: :1 accept :1
+            participant h2 as db-1
+            Note over h0: :10 listen
+            h1->>h0: :1 dial :10
+            h0-->>h1: :1 accept :1
             Note over h1: :1 connect 東京:1
-            Note over h2: [long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long]
+            Note over h2: [leader#59; term=3 #34;#35;1#34;]
+            Note over h0: [long long long long long long long long long long long long long long long long long long long long long long long long long long long long long long]
             Note over h0,h2: ! kill 東京
     "#]].assert_eq(&mermaid::diagram(&trace));
-    expect![[r##"
-                db-1                     ő                    東京
-                  │                      │                      │
-        [leader; term=3 "#1"]            │                      │
-                  │                      │──── :1 dial :10 ────▶│
+    expect![[r#"
+           東京               ő
+             │                │
+        :10 listen            │
+             │◀ :1 dial :10 ──│
         … and 5 more
-    "##]]
+    "#]]
     .assert_eq(&sequence::diagram_of(&trace, 2, None));
 }
 

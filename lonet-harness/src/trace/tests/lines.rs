@@ -181,6 +181,8 @@ fn event(e: What) -> Event {
         u: false,
         r: Vec::new(),
         l: Vec::new(),
+        ru: Vec::new(),
+        lu: Vec::new(),
         e,
     };
     Event::of_record(0, &record).unwrap()

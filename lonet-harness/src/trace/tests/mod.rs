@@ -10,6 +10,7 @@ mod lines;
 mod literals;
 mod messages;
 mod nearest;
+mod networks;
 mod oracle;
 mod ports;
 mod raced;

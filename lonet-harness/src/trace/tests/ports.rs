@@ -246,17 +246,10 @@ proptest! {
         let runs = seeds.map(|seed| run(&program, seed));
         for one in &runs {
             let text = one.to_string();
-            let literal: Vec<String> = one.events().iter().map(ToString::to_string).collect();
             for other in &runs {
                 let held = other.check(&text);
                 prop_assert!(held.is_ok(), "{}\nin\n{}", text, other);
-                prop_assert_eq!(&other.to_string(), &text);
                 prop_assert_eq!(updated(other, &text), None, "{}\nin\n{}", text, other);
-                // An expectation from before, with the numbers of another run.
-                let anew = updated(other, &literal.join("\n")).unwrap_or(literal.join("\n"));
-                for run in &runs {
-                    prop_assert!(run.check(&anew).is_ok(), "{}\nin\n{}", anew, run);
-                }
             }
         }
     }
@@ -299,19 +292,18 @@ fn the_port_of_a_listener_may_race() {
         β:10 listen
         α:$a listen
         α:$b dial    β:10
-        α:$a close
         β:1  accept  α:$b
         α:$b connect β:1
         γ:1  dial    α:$a
         α:$c accept  γ:1
         γ:1  connect α:$c
+        α:$a close
         γ:2  dial    α:$a
         γ:2  fail    α:$a connection refused
     "#]]
     .assert_eq(&text);
     let other = a_listener_and_a_dial(false);
     other.assert(&text);
-    assert_eq!(other.to_string(), text);
     assert_eq!(updated(&other, &text), None);
     // A text of before that the first run fits.
     let first = a_listener_and_a_dial(true);
@@ -345,8 +337,8 @@ fn who_asks_for_a_low_port_races_with_who_does_not() {
     w.listen_any(two);
     w.join(alpha);
     expect![[r#"
-        α:1  listen
         α:10 listen
+        α:1  listen
     "#]]
     .assert_eq(&w.trace().to_string());
 }
@@ -367,11 +359,11 @@ fn a_hosts_close_races_with_nothing() {
     w.join(beta);
     expect![[r#"
         α:1 listen
-        α:1 close
         β:1 dial    α:1
         α:2 accept  β:1
-        α:2 close   β:1
         β:1 connect α:2
+        α:1 close
+        α:2 close   β:1
     "#]]
     .assert_eq(&w.trace().to_string());
 }

@@ -169,22 +169,89 @@ fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
     assert!(graph.reaches(node(second), node(settled)));
 }
 
+/// A server that serves one client after the other: which comes first is chance, and what it does
+/// for one has nothing to do with what it does for the next.
 #[test]
-fn accepts_one_after_the_other_are_concurrent() {
+fn an_accept_begins_a_strand() {
     let mut w = World::new();
     let (alpha, beta, gamma) = (w.spawn("α"), w.spawn("β"), w.spawn("γ"));
     let listener = w.listen(alpha, 10);
+    let before = w.mark(alpha, "before");
     let (b, g) = (w.dial(beta, "α:10"), w.dial(gamma, "α:10"));
-    w.accept(alpha, listener, b);
+    w.mark(beta, "asks");
+    let asks = w.latest(beta);
+    let served = w.accept(alpha, listener, b);
     let first = w.latest(alpha);
+    let client = w.connect(beta, b);
+    w.write(beta, client, 1);
+    w.read(alpha, served, 1);
+    let serves = w.mark(alpha, "serves");
+    w.read(alpha, served, 0);
     w.accept(alpha, listener, g);
     let second = w.latest(alpha);
     let after = w.mark(alpha, "after");
     let graph = w.graph();
     let node = |id| graph.node(id).unwrap();
-    assert!(!graph.reaches(node(first), node(second)));
-    assert!(graph.reaches(node(first), node(after)));
-    assert!(graph.reaches(node(second), node(after)));
+    let certain = |a, b| graph.reaches(node(a), node(b));
+    let in_run = |a, b| graph.reaches_in_run(node(a), node(b));
+    assert!(certain(before, first) && certain(before, second));
+    assert!(certain(first, serves) && certain(asks, serves) && certain(second, after));
+    for (a, b) in [
+        (first, second),
+        (serves, second),
+        (serves, after),
+        (asks, after),
+    ] {
+        assert!(!certain(a, b) && in_run(a, b), "{a:?} {b:?}");
+    }
+}
+
+/// Bytes of a stream that several tasks write are whose they are by chance; its end is not.
+#[test]
+fn a_stream_that_tasks_share_orders_at_its_end() {
+    let run = |shares: bool| {
+        let mut w = World::new();
+        let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+        let other = w.task(beta);
+        let listener = w.listen(alpha, 10);
+        let dial = w.dial(beta, "α:10");
+        let server = w.accept(alpha, listener, dial);
+        let client = w.connect(beta, dial);
+        let says = w.mark(beta, "says");
+        w.write(beta, client, 1);
+        w.mark(other, "says, too");
+        let too = w.latest(other);
+        w.write(if shares { other } else { beta }, client, 1);
+        w.read(alpha, server, 1);
+        let hears = w.mark(alpha, "hears");
+        w.close(beta, client);
+        w.read(alpha, server, 1);
+        w.read(alpha, server, 0);
+        let ended = w.mark(alpha, "ended");
+        let graph = w.graph();
+        let node = |id| graph.node(id).unwrap();
+        let certain = |a, b| graph.reaches(node(a), node(b));
+        assert!(graph.reaches_in_run(node(says), node(hears)));
+        assert!(certain(says, ended));
+        (certain(says, hears), certain(too, ended))
+    };
+    assert_eq!(run(false), (true, false));
+    assert_eq!(run(true), (false, true));
+}
+
+/// Everything of a host, of whichever task, is over when it is down.
+#[test]
+fn a_host_is_down_after_all_it_did() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let other = w.task(alpha);
+    let marks = [w.mark(alpha, "one"), w.mark(other, "two")];
+    w.down(alpha);
+    let down = w.latest(alpha);
+    let graph = w.graph();
+    for mark in marks {
+        assert!(graph.happens_before(mark, down));
+    }
 }
 
 /// What its peers read was the end that its own death made.

@@ -6,7 +6,7 @@ use super::world::{Dial, End, Listener, T, TEST, World};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowed {
     /// Steps after which the reporter can't know everything: reads of several bytes at once,
-    /// accepts one after the other, tasks with several operations pending, closes by lonet itself.
+    /// streams that tasks share, tasks with several operations pending, closes by lonet itself.
     pub(super) untraced: bool,
     /// The texts of marks are all different.
     pub(super) unique: bool,
@@ -76,8 +76,12 @@ impl Simulation {
             .collect()
     }
 
-    /// Any task of the same process.
+    /// Any task of the same process; where all is to be traced, the same: what tasks share orders
+    /// little.
     fn sibling(&self, of: T, number: &mut u32) -> T {
+        if !self.allowed.untraced {
+            return of;
+        }
         let tasks = self.tasks.iter().copied();
         let siblings: Vec<T> = tasks.filter(|task| task.0 == of.0).collect();
         pick(&siblings, number).unwrap_or(of)

@@ -22,6 +22,8 @@ struct Task {
     learned: Vec<EventId>,
     unordered: bool,
     known: Known,
+    /// By listener: what was known before the first accept there.
+    strands: BTreeMap<u64, Known>,
 }
 
 struct Proc {
@@ -190,6 +192,8 @@ impl World {
             u: false,
             r: Vec::new(),
             l: Vec::new(),
+            ru: Vec::new(),
+            lu: Vec::new(),
             e,
         };
         if let Some(task) = task {
@@ -197,11 +201,24 @@ impl World {
             state.knowledge += 1;
             record.k = Some(task.1 + 100);
             record.u = state.unordered;
-            record.r = std::mem::take(&mut state.reads).into_values().collect();
-            record.l = std::mem::take(&mut state.learned);
+            if let What::Accept { l, .. } = record.e {
+                let before = state.strands.entry(l).or_insert(state.known.clone());
+                state.known.clone_from(before);
+            }
             known.extend(state.known.iter().copied());
-            state.known = known.clone();
-            state.known.insert(id);
+            let reads: Vec<ReadCredit> = state.reads.values().copied().collect();
+            if matches!(record.e, What::Here {}) {
+                (record.ru, record.lu) = (reads, state.learned.clone());
+            } else {
+                let learned = std::mem::take(&mut state.learned);
+                state.reads.clear();
+                match record.u {
+                    true => (record.ru, record.lu) = (reads, learned),
+                    false => (record.r, record.l) = (reads, learned),
+                }
+                state.known = known.clone();
+                state.known.insert(id);
+            }
         }
         self.processes[process].records.push(record);
         self.truth.insert(id, known);
@@ -252,7 +269,11 @@ impl World {
         let T(process, _) = task;
         let a = addr(&self.processes[process].host, port);
         let s = self.socket(process);
-        let freed = self.freed(process, port);
+        // Of an automatic port another would have done.
+        let freed = match auto {
+            true => Known::new(),
+            false => self.freed(process, port),
+        };
         let what = What::Listen {
             a: a.clone(),
             s,
@@ -301,7 +322,8 @@ impl World {
     /// lonet itself says that the host is closed.
     pub(super) fn down(&mut self, of: T) {
         let h = self.processes[of.0].host.clone();
-        self.record_in(of.0, None, What::Down { h }, &Known::new());
+        let everything = self.everything(of.0);
+        self.record_in(of.0, None, What::Down { h }, &everything);
     }
 
     pub(super) fn dial(&mut self, task: T, to: &str) -> Dial {
@@ -309,12 +331,11 @@ impl World {
         let port = self.lowest(process);
         let a = addr(&self.processes[process].host, port);
         let p: Addr = to.parse().unwrap();
-        let freed = self.freed(process, port);
         let what = What::Dial {
             a: a.clone(),
             p: p.clone(),
         };
-        let id = self.record(Some(task), what, &freed);
+        let id = self.record(Some(task), what, &Known::new());
         let key = format!("c{}", self.dials.len());
         self.record(
             Some(task),
@@ -357,7 +378,6 @@ impl World {
         let a = addr(&self.processes[process].host, port);
         let s = self.socket(process);
         let mut more = self.listeners[listener.0].known.clone();
-        more.extend(self.freed(process, port));
         more.extend(self.dials[dial.0].known.iter().copied());
         let p = self.dials[dial.0].addr.clone();
         let what = What::Accept {

@@ -1,8 +1,7 @@
-//! The canonical order and text of a trace, and updating an expectation (TRACES 7.3).
+//! The text of a trace, and updating an expectation (TRACES 7.3).
 //!
-//! Pure. The order is a function of the (likely) relation and of the old text, never of timing:
-//! of the events whose causes are all told, the one whose old line stands highest, else the one
-//! with the smallest label, else with the smallest digest of its past and future.
+//! Pure. Owns what is written for an event, which names raced ports get, and where comments go; the
+//! order is `order`'s business.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,43 +12,22 @@ use crate::trace::expected::pattern::Fields;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::labels::Label;
-use crate::trace::write::order::{Placed, Sorting};
-use crate::trace::write::variables::Meanings;
+use crate::trace::write::order::{Placed, order};
 use lonet::trace::word as printed_word;
 
-/// The events in canonical order.
-pub(crate) fn order(graph: &Graph, scope: &Scope) -> Vec<u32> {
-    let races = Races::find(graph, scope);
-    let placed = Sorting::new(graph, scope, &races, None).run();
-    placed.into_iter().map(|placed| placed.node).collect()
-}
-
-/// The canonical text.
+/// The text.
 pub(crate) fn text(graph: &Graph, scope: &Scope) -> String {
     let empty = Expectation::parse("").expect("nothing is a legal expectation");
     rewritten(graph, scope, &empty)
 }
 
-/// What the old text has to be replaced by; nothing if it holds as it is, and will in other runs.
+/// What the old text has to be replaced by; nothing if it holds as it is.
 pub(crate) fn updated(graph: &Graph, scope: &Scope, old: &Expectation) -> Option<String> {
-    if let Outcome::Holds(assignment) = decide(graph, scope, old, Mode::All) {
-        let races = Races::find(graph, scope);
-        let mut meanings = Meanings::new(old.variables.len());
-        let names_raced = assignment.iter().zip(&old.lines).any(|(&node, line)| {
-            let shape = &line.shape;
-            let raced = races.of_event(graph, node);
-            let allowed = meanings.allow(shape, raced);
-            meanings.learn(shape, raced);
-            let subject = matches!(shape.port, Some(Port::Is(_)));
-            let peer = matches!(shape.peer, Some((_, Port::Is(_))));
-            !allowed || (subject && raced.0.is_some()) || (peer && raced.1.is_some())
-        });
-        if !names_raced {
-            return None;
-        }
+    if let Outcome::Holds(_) = decide(graph, scope, old, Mode::All) {
+        return None;
     }
     let new = rewritten(graph, scope, old);
-    // It may hold in several ways, of which that one was not the one it was written for.
+    // Where nobody can tell whether it holds, it may be all there is to say.
     (!same_words(&old.source, &new)).then_some(new)
 }
 
@@ -61,6 +39,7 @@ fn same_words(old: &str, new: &str) -> bool {
 /// A text that holds, as near to the old one as the relation allows.
 pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> String {
     let races = Races::find(graph, scope);
+    let placed = order(graph, scope, &races, old);
     let mut last = String::new();
     // Old wildcards and variables first; if those don't hold together, without them; and if the
     // names for raced ports don't, which takes a report that contradicts itself, without any.
@@ -74,9 +53,7 @@ pub(crate) fn rewritten(graph: &Graph, scope: &Scope, old: &Expectation) -> Stri
             names: BTreeMap::new(),
             fresh: Box::new(variables()),
         };
-        let mut sorting = Sorting::new(graph, scope, &races, Some(old));
-        sorting.ports_order = !names_races;
-        last = writer.write(&sorting.run());
+        last = writer.write(&placed);
         let plain = races.is_empty() && old.lines.iter().all(|l| l.shape.is_concrete());
         if plain {
             break;
@@ -145,6 +122,7 @@ impl Writer<'_> {
     fn write(mut self, placed: &[Placed]) -> String {
         let mut comments = Comments::of(self.old, placed);
         let mut lines = Vec::with_capacity(placed.len());
+        lines.extend(comments.head().into_iter().map(Err));
         for event in placed {
             if let Some(line) = event.line {
                 lines.extend(comments.above(line).into_iter().map(Err));
@@ -235,6 +213,8 @@ pub(crate) fn split_words(line: &str) -> Vec<String> {
 
 /// Comments and blank lines of the old text, each with the line that it stands above.
 struct Comments {
+    /// Those above the first line, which belong to the text.
+    head: Vec<String>,
     above: BTreeMap<u32, Vec<String>>,
     rest: Vec<String>,
 }
@@ -245,6 +225,7 @@ impl Comments {
         let kept: BTreeSet<u32> = placed.iter().filter_map(|placed| placed.line).collect();
         let mut lines = old.lines.iter().enumerate().peekable();
         let mut comments = Comments {
+            head: Vec::new(),
             above: BTreeMap::new(),
             rest: Vec::new(),
         };
@@ -257,6 +238,9 @@ impl Comments {
             match lines.peek() {
                 Some((index, line)) if line.number == number => {
                     let index = *index as u32;
+                    if index == 0 {
+                        comments.head = std::mem::take(&mut pending);
+                    }
                     if kept.contains(&index) {
                         comments.above.insert(index, std::mem::take(&mut pending));
                     }
@@ -267,6 +251,10 @@ impl Comments {
         }
         comments.rest = pending;
         comments
+    }
+
+    fn head(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.head)
     }
 
     fn above(&mut self, line: u32) -> Vec<String> {

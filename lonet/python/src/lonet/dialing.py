@@ -29,6 +29,7 @@ from .loopback import LoopbackNet
 from .peer_uid import SocketAddr
 from .quote import debug
 from .registry import Liveness, Lookup
+from .trace.reporter import Record
 from .virtnet import End, HostState
 
 #: How long the originals, who carry no lease, may take to answer, in seconds.
@@ -61,6 +62,8 @@ class Dialing:
         self._reader = LineReader()
         self._osladdr: Optional[SocketAddr] = None
         self._key = ""
+        #: The host has said how it ends.
+        self._told = False
         #: When to give up, as ``time.monotonic`` counts; ``None``: not before the host dies.
         self._deadline: Optional[float] = None
         #: When to look again whether the other process lives.
@@ -199,6 +202,19 @@ class Dialing:
             except OSError:
                 pass  # It isn't connected yet, or no more.
 
+    def host_closes(self, why: type[Error]) -> Optional[Record]:
+        """The host closes, and says how the dial ends: nothing happens there after. Call it under
+        the lock."""
+        self._told = True
+        return self._net.number(
+            "fail",
+            by_task=False,
+            a=str(self._source),
+            p=str(self._target),
+            d=self._dial,
+            x=why().cause,
+        )
+
     def fail(self, why: BaseException) -> BaseException:
         """The dial has ended without a connection: frees its port. What to raise to the user."""
         error = _error_of(why)
@@ -215,13 +231,15 @@ class Dialing:
             error = down if down is not None and error is not None else error
             del self._host.dials[self._source.port]
             self._host.ports.free(self._source.port)
-            record = self._net.number(
-                "fail",
-                a=str(self._source),
-                p=str(self._target),
-                d=self._dial,
-                x=error.cause if error is not None else "cancelled",
-            )
+            record = None
+            if not self._told:
+                record = self._net.number(
+                    "fail",
+                    a=str(self._source),
+                    p=str(self._target),
+                    d=self._dial,
+                    x=error.cause if error is not None else "cancelled",
+                )
         if sock is not None:
             sock.close()
         self._net.write(record)

@@ -132,12 +132,15 @@ class Host:
 
     def mark(self, text: object) -> None:
         """Emits an event of the user's: ``α mark leader term=3`` for
-        ``host.mark("leader term=3")``. White space is folded. Without a trace, it does nothing."""
+        ``host.mark("leader term=3")``. White space is folded. Without a trace, or once the host is
+        closed, it does nothing."""
         reporter = self._net.reporter
         if reporter is None:
             return
         words = " ".join(str(text).split())
         with STATE:
+            if self._state.down() is not None:
+                return
             record = reporter.number(reporter.current(), "mark", h=self._state.name, x=words)
         reporter.write(record)
 

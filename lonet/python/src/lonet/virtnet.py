@@ -159,7 +159,9 @@ class HostState:
             for listener in listeners:
                 callers += listener.queue
                 ends_of_listening.append(listener.end(why, by_task=False))
-            for dial in self.dials.values():
+            fails = []
+            for _, dial in sorted(self.dials.items()):
+                fails.append(dial.host_closes(why))
                 dial.cut()
             down = self.net.number("down", by_task=False, h=self.name)
         self.net.write(*closes)
@@ -168,7 +170,7 @@ class HostState:
                 end.cut()
         for caller in callers:
             caller.refuse()
-        self.net.write(*ends_of_listening, down)
+        self.net.write(*ends_of_listening, *fails, down)
         return True
 
 

@@ -17,6 +17,10 @@ from .task import Task, Tasks
 from .wire import TraceSocket, encode, wants_data
 
 
+#: The kinds of records that operations make while they pend.
+_OPERATIONS = ("dial", "link", "accept", "connect", "fail")
+
+
 class Reporter:
     """Numbers the records of one process on one network."""
 
@@ -54,11 +58,9 @@ class Reporter:
         record: dict[str, Any] = {"n": self._last, "t": time.monotonic_ns()}
         if task is not None:
             record["k"] = task.number
-            if task.unordered:
-                record["u"] = True
-            if task.reads:
-                record["r"] = [[s, certain, all_] for s, (certain, all_) in task.reads.items()]
-                task.reads = {}
+            # A dial, an accept and their ends are told by an operation that pends itself.
+            own = 1 if kind in _OPERATIONS else 0
+            task.said(record, own, kind == "accept")
             # What others must come after is what the task learned, not that it said so.
             if kind not in ("note", "opaque"):
                 task.knowledge += 1
@@ -94,13 +96,11 @@ class Reporter:
 
     @contextmanager
     def operation(self) -> Iterator[None]:
-        """An operation of the running task that may pend: two at once, and the task stops ordering
-        its events."""
+        """An operation of the running task that may pend: what the task does beside it has no place
+        in its order."""
         with STATE:
             task = self.current()
             task.pending += 1
-            if task.pending > 1:
-                task.unordered = True
         try:
             yield
         finally:

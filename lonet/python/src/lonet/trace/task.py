@@ -1,5 +1,5 @@
-"""Which task acts, what it has learned since it last reported, and whether it still orders its
-events.
+"""Which task acts, what it has learned since it last reported, and which of that orders its events:
+what happens while another operation of the task is pending has no place in its order.
 
 A task is the running asyncio task or, outside of one, the thread. Pure bookkeeping under the lock
 of ``lonet.lock``; writes nothing.
@@ -21,17 +21,36 @@ class Task:
         self.number = number
         #: Grows with each thing the task learns: an event of its own, or a read.
         self.knowledge = 0
-        #: What it read since its last record: socket → (certain, all).
+        #: What it read since its last record that has a place in its order: socket → (certain, all).
         self.reads: dict[int, tuple[int, int]] = {}
+        #: What it read beside another operation since its last record.
+        self.beside: dict[int, tuple[int, int]] = {}
         #: How many of its operations pend now.
         self.pending = 0
-        #: Two pended at once before: the task orders its events no longer.
-        self.unordered = False
 
     def read(self, s: int, certain: int, all_: int) -> None:
-        """The task has read a socket up to ``all_``, of which ``certain`` count."""
+        """The task has read a socket up to ``all_``, of which ``certain`` count. The read itself
+        pends no more."""
         self.knowledge += 1
-        self.reads[s] = (certain, all_)
+        (self.beside if self.pending else self.reads)[s] = (certain, all_)
+
+    def said(self, record: dict[str, Any], own: int, accepts: bool) -> None:
+        """Adds to a record what it says of its task. So many operations are its own."""
+        beside, self.beside = self.beside, {}
+        if self.pending > own:
+            record["u"] = True
+            beside = {**beside, **self.reads}
+            if accepts:
+                self.reads = {}
+        elif self.reads:
+            record["r"] = _credits(self.reads)
+            self.reads = {}
+        if beside:
+            record["ru"] = _credits(beside)
+
+
+def _credits(reads: dict[int, tuple[int, int]]) -> list[list[int]]:
+    return [[s, certain, all_] for s, (certain, all_) in reads.items()]
 
 
 class Tasks:
