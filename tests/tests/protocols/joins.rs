@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::{echo, play};
 
 /// Serves that many clients, each in a task of its own.
-#[lonet::host]
+#[lonet::host(worker_threads = 2)]
 async fn server(host: Host, clients: usize) -> Result<()> {
     let listener = host.listen(":10").await?;
     let mut serving = JoinSet::new();

@@ -10,7 +10,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How many runs of each program, where nobody says.
-const RUNS: usize = 10;
+const RUNS: usize = 8;
+/// And so many quiet turns of each update, then.
+const TURNS: &str = "5";
 
 /// At most so many blocks are taken: each joins lines that stood apart, so there is an end.
 const MOST_OFFERS: usize = 20;
@@ -118,6 +120,9 @@ impl Program {
             .env("CARGO_WORKSPACE_DIR", &self.root)
             .env("LONET_ARTIFACTS", self.root.join("artifacts"))
             .env_remove("UPDATE_EXPECT");
+        if std::env::var_os("LONET_UPDATE_RUNS").is_none() {
+            command.env("LONET_UPDATE_TURNS", TURNS);
+        }
         if updates {
             command.env("UPDATE_EXPECT", "1");
         }
