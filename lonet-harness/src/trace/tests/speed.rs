@@ -38,6 +38,8 @@ fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
         u: false,
         r: r.iter().map(|&credit| credit.into()).collect(),
         l: Vec::new(),
+        ru: Vec::new(),
+        lu: Vec::new(),
         e,
     });
     n
