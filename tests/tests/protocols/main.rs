@@ -80,7 +80,7 @@ async fn play(
     for node in nodes {
         node.join().await?;
     }
-    server.join().await
+    Ok(server.join().await?)
 }
 
 /// Answers each request of three bytes with as many, until the client has no more.
