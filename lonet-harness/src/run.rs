@@ -116,7 +116,7 @@ where
 ///     2 * n
 /// }
 ///
-/// fn main() -> Result<()> {
+/// fn main() -> Result<(), lonet_harness::Error> {
 ///     lonet_harness::run("doubling", async |scenario: Scenario| -> Result<()> {
 ///         let node = scenario.spawn("α", doubles(2)).await?;
 ///         assert_eq!(node.join().await?, 4);

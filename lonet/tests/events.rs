@@ -194,8 +194,8 @@ async fn dials_that_end_without_a_connection() {
             "β:1 dial α:10",
             "β:1 fail α:10 cancelled",
             "β:1 dial α:10",
-            "β down",
             "β:1 fail α:10 host is down",
+            "β down",
             "α:10 close",
             "α down",
         ]
@@ -218,13 +218,14 @@ async fn a_hosts_close_belongs_to_no_task() {
         let event = Event::of_record(1, record)?;
         Some((event.to_string(), record.k.is_some(), record.u))
     });
-    // The dial begins while the accept is pending: from there on the task orders nothing.
+    // The dial begins while the accept is pending, and the accept ends while the dial is: the
+    // connect ends alone. Nobody has used the stream, so that its drop has no place.
     assert_eq!(
         tasks.skip(3).collect::<Vec<_>>(),
         [
             ("β:1 dial α:10".to_owned(), true, true),
             ("α:1 accept β:1".to_owned(), true, true),
-            ("β:1 connect α:1".to_owned(), true, true),
+            ("β:1 connect α:1".to_owned(), true, false),
             ("α:1 close β:1".to_owned(), false, false),
             ("α:10 close".to_owned(), false, false),
             ("α down".to_owned(), false, false),

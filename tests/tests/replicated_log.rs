@@ -64,6 +64,9 @@ async fn leaders_in_turn(scenario: Scenario) -> Result<()> {
     nodes[second.as_str()].kill().await?;
     let killed = scenario.until(&format!("! kill {second}")).await?;
     let third = scenario.until_after(&killed, "_ mark leader _").await?;
+    // What it serves to the reader is not after what it hears of its follower: wait for both.
+    let follows = format!("{} mark follower _", third.host());
+    scenario.until_after(&third, &follows).await?;
     let log = read(&delta, &format!("{}:10", third.host())).await?;
     assert_eq!(log, ["one", "two"]);
 

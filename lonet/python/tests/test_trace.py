@@ -459,14 +459,15 @@ def test_tasks_of_asyncio_are_told_apart(collector: Collector, net: Any, alpha: 
     assert not any("u" in record for record in collector.read())
 
 
-def test_a_task_with_two_operations_at_once_orders_nothing(collector: Collector, alpha: Any) -> None:
+def test_what_is_done_beside_a_pending_operation_has_no_place(collector: Collector, alpha: Any) -> None:
     reporter = alpha._net.reporter
     alpha.mark("before")
-    with reporter.operation(), reporter.operation():
-        pass
+    with reporter.operation():
+        alpha.mark("beside")
     alpha.mark("after")
     assert "u" not in collector.find("α mark before")
-    assert collector.find("α mark after")["u"] is True
+    assert collector.find("α mark beside")["u"] is True
+    assert "u" not in collector.find("α mark after")
 
 
 def test_told_before_it_can_be_seen(collector: Collector, alpha: Any, beta: Any, connect: Any) -> None:
