@@ -175,7 +175,11 @@ impl Program {
                     "further update {update} changed\n{before}\nto\n{after}\nprinted:\n{}",
                     shown(&output)
                 );
-                counts.first.get_or_insert(said);
+                // Where lonet can't see the race, an update may meet an order that no run before it
+                // showed, and learns it.
+                if group == Group::Seen || !output.status.success() {
+                    counts.first.get_or_insert(said);
+                }
             }
         }
         counts
