@@ -332,7 +332,7 @@ impl Scenario {
         self.trace().check_order(lines)
     }
 
-    /// Records what is sent and received, too, which [`Trace::data`] shows: of processes that join
+    /// Records what is sent and received, too, which [`Trace::with_data`] shows: of processes that join
     /// the network from now on, and of connections that the test's own process opens from now on.
     ///
     /// An event is one write or read, and says how many bytes: how the kernel cuts a stream into
