@@ -115,7 +115,10 @@ def test_the_owner_of_the_base_directory_can_turn_nothing_against_us(
         thread.start()
     joined = 0
     try:
-        for _ in range(ROUNDS):
+        for turn in range(100 * ROUNDS):
+            # How often the directory is in its place is a matter of time.
+            if turn >= ROUNDS and joined > 0:
+                break
             try:
                 with lonet.join("x") as net:
                     net.new_host("β")

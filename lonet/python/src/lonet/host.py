@@ -139,7 +139,7 @@ class Host:
             return
         words = " ".join(str(text).split())
         with STATE:
-            if self._state.down() is not None:
+            if self._state.closed:
                 return
             record = reporter.number(reporter.current(), "mark", h=self._state.name, x=words)
         reporter.write(record)
