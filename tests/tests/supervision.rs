@@ -179,6 +179,39 @@ fn nothing_is_left_when_the_supervisor_is_killed() {
     }
 }
 
+#[lonet::test(timeout = "20s")]
+#[ignore = "kills its supervisor: another test runs it"]
+async fn spawns_while_the_supervisor_dies(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", grows()).await?;
+    let supervisor = Pid::from_raw(children_of(std::process::id() as i32)[0]);
+    // So that the request is there, and no answer.
+    kill(supervisor, Signal::SIGSTOP)?;
+    let kills = async { kill(supervisor, Signal::SIGKILL) };
+    let (beta, killed) = tokio::join!(biased; scenario.spawn("β", grows()), kills);
+    killed?;
+    println!("spawn says: {}", beta.map(drop).unwrap_err());
+    Ok(())
+}
+
+#[test]
+fn a_spawn_that_waits_hears_that_the_supervisor_has_died() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "spawns_while_the_supervisor_dies",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let says = said
+        .lines()
+        .find(|line| line.contains("spawn says: "))
+        .unwrap_or(&said);
+    assert!(says.contains("the supervisor has died"), "{says}");
+}
+
 fn children_of(pid: i32) -> Vec<i32> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     tasks

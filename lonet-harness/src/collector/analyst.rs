@@ -222,6 +222,11 @@ impl Analyst {
             }
             Some(Who::Output(process)) => self.show_rest(process),
             Some(Who::Supervisor) => {
+                // Nobody will say any more whether these were started.
+                let asked = self.nodes.values().filter(|node| node.on_start.is_some());
+                for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
+                    self.not_started(process, "the supervisor has died".into());
+                }
                 let lost: Vec<u64> = self
                     .nodes
                     .values_mut()

@@ -109,17 +109,19 @@ impl Analyst {
                     let _ = reply.send(Ok(pid));
                 }
             }
-            FromSupervisor::NotStarted { process, error } => {
-                let _ = std::fs::remove_file(self.output_path(process));
-                if let Some(mut node) = self.nodes.remove(&process)
-                    && let Some(reply) = node.on_start.take()
-                {
-                    let _ = reply.send(Err(node.failed(How::NotStarted(error))));
-                }
-            }
+            FromSupervisor::NotStarted { process, error } => self.not_started(process, error),
             FromSupervisor::Ended { process, status } => self.ended(process, status),
             FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
             FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
+        }
+    }
+
+    pub(super) fn not_started(&mut self, process: u64, error: String) {
+        let _ = std::fs::remove_file(self.output_path(process));
+        if let Some(mut node) = self.nodes.remove(&process)
+            && let Some(reply) = node.on_start.take()
+        {
+            let _ = reply.send(Err(node.failed(How::NotStarted(error))));
         }
     }
 
