@@ -58,6 +58,10 @@ async fn main(scenario: Scenario) -> Result<()> {
     alpha.kill().await?;
     beta.resume().await?;
     let second = scenario.until("_ mark leader term=2").await?;
+    // Of what a member's tasks do, only what is awaited is certain to have happened.
+    scenario
+        .until(&format!("{} mark follower β", second.host()))
+        .await?;
     let second = format!("{}:10", second.host());
     assert_eq!(read(&delta, &second).await?, ["one", "two", "three"]);
 
