@@ -1,6 +1,6 @@
 //! Which events an assertion looks at: by verb and by host.
 //!
-//! Pure. Owns the default view (TRACES 7.3). The causal past is not a matter of the view.
+//! Pure. Owns the default view. The causal past is not a matter of the view.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The close matrix (DESIGN 4.8): for each operation and closed object, serially (the operation
+//! The close matrix: for each operation and closed object, serially (the operation
 //! begins after the close) and concurrently (it is blocked when the close comes).
 
 use std::os::fd::{AsRawFd, BorrowedFd};

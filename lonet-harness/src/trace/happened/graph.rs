@@ -1,4 +1,4 @@
-//! Happens-before: the records of all processes → one graph (TRACES 7.2).
+//! Happens-before: the records of all processes → one graph.
 //!
 //! Pure. Owns the graph and the questions one can ask of it. Edges within a process are `edges`'
 //! business, those between processes `across`'.

@@ -1,5 +1,5 @@
 //! The order in which lines are written: as it happened, near an old text if there is one
-//! (TRACES 7.3).
+//!.
 //!
 //! Lines that stay keep the order in which they stand, as far as no effect comes to stand above its
 //! cause. What is new comes by the clock: above the first of them that happened later, once all its

@@ -1,4 +1,4 @@
-//! The text of a trace, and updating an expectation (TRACES 7.3).
+//! The text of a trace, and updating an expectation.
 //!
 //! Pure. Owns what is written for an event, which names raced ports get, and where comments go; the
 //! order is `order`'s business.
