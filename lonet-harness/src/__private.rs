@@ -13,5 +13,5 @@ pub use crate::outcome::{
 pub use crate::role::{
     Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
 };
+pub use crate::run::attribute::{Place, Spec, TraceSource};
 pub use crate::run::{TestArgument, run_main, run_test};
-pub use crate::spec::{Place, Spec, TraceSource};

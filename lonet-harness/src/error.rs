@@ -1,12 +1,10 @@
 //! The error of the harness's own operations.
 //!
-//! Owns what a caller can tell of it: its kind, its host, its causes. How a node failed is
-//! `collector::failure`'s to say, and whether an error fails a test is `run`'s.
+//! Owns what a caller can tell of it: its kind, its host, its causes. The sentence that says how a
+//! node failed comes from `collector::failure`; whether an error fails a test is decided by `run`.
 
 use std::fmt;
 use std::io;
-
-use crate::collector::failure::{Failure, Killed};
 
 /// Why an operation of a scenario, a node or the harness itself did not succeed.
 ///
@@ -42,8 +40,8 @@ pub struct Error {
 
 #[derive(Debug)]
 enum Inner {
-    Failed(Failure),
-    Killed(Killed),
+    /// A node failed or was killed: which, and the sentence that says how.
+    Node(ErrorKind, String, String),
     Network(lonet::Error),
     Io(io::Error),
     Other(ErrorKind, String),
@@ -83,6 +81,11 @@ impl Error {
         Inner::Other(kind, message.into()).into()
     }
 
+    /// How a node failed, or that it was killed.
+    pub(crate) fn of_node(kind: ErrorKind, host: String, message: String) -> Error {
+        Inner::Node(kind, host, message).into()
+    }
+
     /// The scenario is over: nothing answers any more.
     pub(crate) fn over() -> Error {
         Error::new(ErrorKind::Misplaced, "the scenario is over")
@@ -91,19 +94,16 @@ impl Error {
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         match &*self.inner {
-            Inner::Failed(_) => ErrorKind::Failed,
-            Inner::Killed(_) => ErrorKind::Killed,
             Inner::Network(_) => ErrorKind::Network,
             Inner::Io(_) => ErrorKind::Io,
-            Inner::Other(kind, _) => *kind,
+            Inner::Node(kind, ..) | Inner::Other(kind, _) => *kind,
         }
     }
 
     /// The host that failed or was killed.
     pub fn host(&self) -> Option<&str> {
         match &*self.inner {
-            Inner::Failed(failure) => Some(&failure.host),
-            Inner::Killed(killed) => Some(&killed.host),
+            Inner::Node(_, host, _) => Some(host),
             _ => None,
         }
     }
@@ -120,11 +120,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.inner {
-            Inner::Failed(failure) => failure.fmt(f),
-            Inner::Killed(killed) => killed.fmt(f),
             Inner::Network(error) => error.fmt(f),
             Inner::Io(error) => error.fmt(f),
-            Inner::Other(_, message) => f.write_str(message),
+            Inner::Node(.., message) | Inner::Other(_, message) => f.write_str(message),
         }
     }
 }
@@ -135,7 +133,7 @@ impl std::error::Error for Error {
         match &*self.inner {
             Inner::Network(error) => error.source(),
             Inner::Io(error) => error.source(),
-            Inner::Failed(_) | Inner::Killed(_) | Inner::Other(..) => None,
+            Inner::Node(..) | Inner::Other(..) => None,
         }
     }
 }
@@ -145,18 +143,6 @@ impl From<Inner> for Error {
         Error {
             inner: Box::new(inner),
         }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        Inner::Failed(failure).into()
-    }
-}
-
-impl From<Killed> for Error {
-    fn from(killed: Killed) -> Error {
-        Inner::Killed(killed).into()
     }
 }
 

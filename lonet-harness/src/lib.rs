@@ -74,14 +74,13 @@
 //!
 //! A map of, starting at `scenario`:
 //!
-//! - `scenario`, `node`: the handles of a test;
+//! - `scenario`: the handles of a test;
 //! - `travels`: what of a value JSON would lose;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
 //! - `error`: the error of the harness's own operations;
-//! - `spec`: what the attribute of a test says, as data;
-//! - `run`: one test from its start to its verdict; with `session` (network and collector),
-//!   `watchdog` (the clock) and `deadline` (the numbers);
+//! - `run`: one test from its start to its verdict; `session`: its network and its collector;
+//!   `deadline`: how long anything may take;
 //! - `process`: every process: supervisor, its init, the re-executed child, output;
 //! - `collector`: what processes tell, and the answers to what is asked;
 //! - `trace`: causality, the grammar of expected traces, matching;
@@ -90,7 +89,6 @@
 mod collector;
 mod deadline;
 mod error;
-mod node;
 mod outcome;
 mod process;
 pub mod report;
@@ -98,10 +96,8 @@ mod role;
 mod run;
 mod scenario;
 mod session;
-mod spec;
 pub mod trace;
 mod travels;
-mod watchdog;
 
 #[doc(hidden)]
 pub mod __private;
@@ -111,10 +107,9 @@ pub use error::{Error, ErrorKind};
 ///
 /// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
 pub use expect_test::{expect, expect_file};
-pub use node::Node;
 pub use outcome::Result;
 pub use process::terminate::terminate_requested;
 pub use role::Role;
 pub use run::run;
-pub use scenario::{Scenario, until};
+pub use scenario::{Node, Scenario, until};
 pub use trace::{Event, Mismatch, Trace, Verb};

@@ -1,40 +1,47 @@
-//! A scenario's life: its network and its collector, from the first to the last.
+//! One network with its collector, from start to end, and what all handles of it share.
 //!
-//! Owns the directory, the threads, and the order in which they begin and end. What the test does
-//! meanwhile is `scenario`'s.
+//! Owns the directory, the threads and the order in which they start and end; the numbers given to
+//! processes and tickets; and that what a task learns by an answer comes before all that it does
+//! next. Keeps no record: those are the collector's. What a test does meanwhile belongs to
+//! `scenario`, which this does not know.
 
 use std::io;
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lonet::__private::NetworkDir;
-use lonet::trace::{SOCKET_NAME, Tracing};
+use lonet::SubNetwork;
+use lonet::trace::{Event, EventId, SOCKET_NAME, TaskKey, Tracing, What};
 use nix::sys::signal::Signal;
-use tokio::sync::oneshot;
+use tokio::sync::{OnceCell, oneshot};
 
-use crate::collector::query::{Effect, End, Query, Report};
-use crate::collector::{Analyst, Door, Reader};
+use crate::collector::query::Launch;
+use crate::collector::query::{Effect, End, Query, Refusal, Report, Wanted};
+use crate::collector::{Analyst, Door, Mailbox, Reader};
 use crate::deadline::{self, GRACE};
 use crate::error::{Error, ErrorKind};
-use crate::process::launch::Entrance;
+use crate::process::launch::{Entrance, Inherited};
 use crate::process::wire::CONTROL_SOCKET;
-use crate::report::artifacts;
-use crate::scenario::{Inner, Scenario};
+use crate::report::artifacts::Refused;
+use crate::trace::Pattern;
+use crate::trace::update::learning::Learning;
 
-/// A scenario that runs.
+/// A network that is up, with its collector.
 pub(crate) struct Session {
-    scenario: Scenario,
+    inner: Arc<Inner>,
     directory: NetworkDir,
     reader: JoinHandle<()>,
     analyst: JoinHandle<()>,
 }
 
 impl Session {
-    /// A fresh network, with its collector.
+    /// A fresh network, with its collector; `artifacts` is where what is kept of it goes.
     pub(crate) fn start(
-        test: &str,
+        artifacts: PathBuf,
         entrance: Entrance,
         starts_processes: bool,
     ) -> Result<Session, Error> {
@@ -57,40 +64,29 @@ impl Session {
             .name("lonet-analyst".into())
             .spawn(move || analyst.run(&heard, starts_processes))?;
         let name = directory.name().to_owned();
-        let inner = Inner::new(
-            path,
-            name,
-            mailbox,
-            tracing,
-            artifacts::place(test),
-            entrance,
-        );
-        let scenario = Scenario {
-            inner: Arc::new(inner),
-        };
+        let inner = Inner::new(path, name, mailbox, tracing, artifacts, entrance);
         Ok(Session {
-            scenario,
+            inner: Arc::new(inner),
             directory,
             reader,
             analyst,
         })
     }
 
-    /// A handle.
-    pub(crate) fn scenario(&self) -> Scenario {
-        self.scenario.clone()
+    /// What its handles share.
+    pub(crate) fn inner(&self) -> Arc<Inner> {
+        self.inner.clone()
     }
 
     /// Stops what still runs, and ends everything. What there is to say of all.
     pub(crate) fn end(self) -> Report {
         let Session {
-            scenario,
+            inner,
             directory,
             reader,
             analyst,
         } = self;
-        let inner = &scenario.inner;
-        stop_leftovers(inner);
+        stop_leftovers(&inner);
         let report = inner.report();
         inner.mailbox.end();
         // Neither thread panics but by our own mistake, which has been shown then.
@@ -162,4 +158,161 @@ fn wait(inner: &Inner, processes: &[u64], patience: Duration) -> Vec<u64> {
         .filter(|(_, end)| still(end))
         .map(|(process, _)| process)
         .collect()
+}
+
+/// What all handles of one scenario share.
+pub(crate) struct Inner {
+    /// The network's directory; it goes with the last handle, unless it is to be kept.
+    pub(crate) directory: PathBuf,
+    /// The network's name, which `join` takes.
+    pub(crate) name: String,
+    pub(crate) full_name: String,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) tracing: Tracing,
+    pub(crate) artifacts: PathBuf,
+    /// Done once the test has been told where artifacts are: it may put something there.
+    pub(crate) artifacts_made: OnceLock<()>,
+    /// Whether the artifacts are wanted also if the test passes.
+    pub(crate) keeps: AtomicBool,
+    /// The latest expected trace that did not hold.
+    pub(crate) refused: Mutex<Option<Refused>>,
+    /// Where an update takes note of expected traces, if the test's body runs several times.
+    pub(crate) learning: OnceLock<Arc<Learning>>,
+    /// This process's part of the network, once it has one.
+    pub(crate) subnetwork: OnceCell<SubNetwork>,
+    /// What its processes inherit, unless they are told of a change.
+    pub(crate) inherited: Inherited,
+    /// Where roles can begin other than before `main`.
+    pub(crate) entrance: Entrance,
+    processes: AtomicU64,
+    nonces: AtomicU64,
+}
+
+impl Inner {
+    fn new(
+        directory: PathBuf,
+        name: String,
+        mailbox: Mailbox,
+        tracing: Tracing,
+        artifacts: PathBuf,
+        entrance: Entrance,
+    ) -> Inner {
+        use std::hash::{BuildHasher, RandomState};
+        Inner {
+            directory,
+            full_name: format!("lonet{name}"),
+            name,
+            mailbox,
+            tracing,
+            artifacts,
+            artifacts_made: OnceLock::new(),
+            entrance,
+            keeps: AtomicBool::new(false),
+            refused: Mutex::default(),
+            learning: OnceLock::new(),
+            subnetwork: OnceCell::new(),
+            inherited: Inherited::now(),
+            processes: AtomicU64::new(1),
+            // A ticket is to be guessed by nobody who merely counts.
+            nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
+        }
+    }
+
+    /// The number of the next process.
+    pub(crate) fn next_process(&self) -> u64 {
+        self.processes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn next_nonce(&self) -> u64 {
+        self.nonces
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+
+    /// The calling task did this.
+    pub(crate) fn note(&self, what: What) -> EventId {
+        let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
+        let id = EventId {
+            process: 0,
+            n: numbered.n(),
+        };
+        numbered.write();
+        id
+    }
+
+    /// Everything in that event's past comes before what the calling task does next.
+    pub(crate) fn learn(&self, event: EventId) {
+        self.tracing.reporter.learn(event);
+    }
+
+    /// Asks, and waits for the answer, as an operation of the calling task.
+    pub(crate) async fn ask<T>(
+        &self,
+        query: impl FnOnce(oneshot::Sender<T>) -> Query,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        self.mailbox.ask(query(reply));
+        let answer = self.tracing.reporter.operation().watch(answer).await;
+        answer.map_err(|_| Error::over())
+    }
+
+    /// Asks for what is there to be said at once.
+    pub(crate) fn ask_now<T>(
+        &self,
+        query: impl FnOnce(mpsc::Sender<T>) -> Query,
+    ) -> Result<T, Error> {
+        let (reply, answer) = mpsc::channel();
+        self.mailbox.ask(query(reply));
+        answer.recv().map_err(|_| Error::over())
+    }
+
+    pub(crate) fn report(&self) -> Result<Report, Error> {
+        self.ask_now(|reply| Query::Report { reply })
+    }
+
+    /// Starts a process; its pid.
+    pub(crate) async fn start(&self, launch: Launch) -> Result<u32, Error> {
+        let launch = Box::new(launch);
+        let pid = self.ask(|reply| Query::Start { launch, reply }).await??;
+        Ok(pid)
+    }
+
+    pub(crate) async fn until(
+        &self,
+        text: &str,
+        after: Option<EventId>,
+        of: Option<u64>,
+    ) -> Result<Event, Error> {
+        let pattern = Pattern::parse(text)
+            .map_err(|error| Error::new(ErrorKind::Pattern, error.of_pattern(text)))?;
+        let wanted = Box::new(Wanted {
+            text: text.to_owned(),
+            pattern,
+            after,
+            of,
+        });
+        let event = self.ask(|reply| Query::Until { wanted, reply }).await?;
+        let event = event.map_err(|refusal| match refusal {
+            Refusal::Failed(failure) => Error::from(failure),
+            Refusal::Breach(problem) => Error::new(ErrorKind::Trace, problem),
+            Refusal::Over => Error::over(),
+        })?;
+        self.learn(event.id());
+        Ok(event)
+    }
+
+    /// Refuses a host that can't be played.
+    pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
+        let refused = |message| Err(Error::new(ErrorKind::Host, message));
+        if let Err(cause) = lonet::check_name(host) {
+            return refused(format!("no host can be called {host:?}: {cause}"));
+        }
+        let own = self
+            .subnetwork
+            .get()
+            .and_then(|subnetwork| subnetwork.host(host));
+        match own {
+            Some(_) => refused(format!("the test's own process plays {host} already")),
+            None => Ok(()),
+        }
+    }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 
 use nix::sys::signal::Signal;
 
+use crate::error::{Error, ErrorKind};
 use crate::process::wire::Ended;
 
 /// A node that failed: its role panicked, returned an error, or its process died in a way that
@@ -103,6 +104,20 @@ impl Ended {
             Ended::Status(status) => status.to_string(),
             Ended::Signal(signal) => format!("signal {signal}"),
         }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        let message = failure.to_string();
+        Error::of_node(ErrorKind::Failed, failure.host, message)
+    }
+}
+
+impl From<Killed> for Error {
+    fn from(killed: Killed) -> Error {
+        let message = killed.to_string();
+        Error::of_node(ErrorKind::Killed, killed.host, message)
     }
 }
 

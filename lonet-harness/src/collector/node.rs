@@ -9,24 +9,10 @@ use lonet::trace::{EventId, Pending};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, How, Killed};
-use super::query::{Effect, End, Ending, NodeReport, WaitsFor};
+use super::query::{Effect, End, Ending, Launch, NodeReport, WaitsFor};
 use super::reader::Conn;
 use crate::process::output::Output;
-use crate::process::wire::{Ended, Play, Program};
-
-/// A process to start.
-pub(crate) struct Launch {
-    /// Its number in the scenario.
-    pub(crate) process: u64,
-    pub(crate) host: String,
-    /// What it plays, for messages.
-    pub(crate) what: String,
-    /// Of a role: where it is defined.
-    pub(crate) place: Option<String>,
-    pub(crate) program: Program,
-    /// Of a role: the ticket that it will show, and what it is then told to play.
-    pub(crate) role: Option<(u64, Play)>,
-}
+use crate::process::wire::{Ended, Play};
 
 /// A process of the scenario.
 pub(super) struct Node {
@@ -113,7 +99,7 @@ impl Node {
             Said::Failed(_) | Said::Panicked(_) if caused => Said::Terminated,
             said => said,
         };
-        self.failed_at.get_or_insert_with(crate::run::now);
+        self.failed_at.get_or_insert_with(lonet::trace::now);
         self.said.get_or_insert(said);
     }
 

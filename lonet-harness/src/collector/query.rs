@@ -8,9 +8,8 @@ use lonet::trace::{Event, EventId, Pending};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
-use super::node::Launch;
 use crate::process::backtrace::Backtraces;
-use crate::process::wire::{Ended, Means};
+use crate::process::wire::{Ended, Means, Play, Program};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::Process;
 
@@ -206,4 +205,18 @@ pub(crate) struct WaitsFor {
     pub(crate) said: Option<Vec<Pending>>,
     /// The events that it has asked for, in the order in which it did.
     pub(crate) untils: Vec<String>,
+}
+
+/// A process to start.
+pub(crate) struct Launch {
+    /// Its number in the scenario.
+    pub(crate) process: u64,
+    pub(crate) host: String,
+    /// What it plays, for messages.
+    pub(crate) what: String,
+    /// Of a role: where it is defined.
+    pub(crate) place: Option<String>,
+    pub(crate) program: Program,
+    /// Of a role: the ticket that it will show, and what it is then told to play.
+    pub(crate) role: Option<(u64, Play)>,
 }

@@ -16,7 +16,8 @@ use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
 use crate::report::{doing, html};
 use crate::trace::happened::graph::Graph;
-use crate::trace::{Event, EventId, Mismatch, Trace, columns};
+use crate::trace::write::columns;
+use crate::trace::{Event, EventId, Mismatch, Trace};
 
 /// Where the artifacts of that test of this binary belong.
 pub(crate) fn place(test: &str) -> PathBuf {

@@ -10,7 +10,7 @@ use std::fmt::Write;
 
 use lonet::trace::{Event, EventId, Verb};
 
-use crate::trace::columns::{shortened, width as columns_of};
+use crate::trace::write::columns::{shortened, width as columns_of};
 
 /// What a page shows.
 pub struct Page<'a> {

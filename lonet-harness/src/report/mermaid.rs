@@ -7,6 +7,13 @@ use lonet::trace::{Event, Verb};
 use super::sequence::{hosts, reaches, short};
 use crate::trace::Trace;
 
+impl Trace {
+    /// The trace as a Mermaid sequence diagram, for a pull request or a page of documentation.
+    pub fn mermaid(&self) -> String {
+        diagram(self)
+    }
+}
+
 /// The diagram's source, without the code fence.
 pub fn diagram(trace: &Trace) -> String {
     let events = trace.events();

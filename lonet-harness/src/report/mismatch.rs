@@ -1,19 +1,20 @@
 //! The page of an expectation that does not hold.
 //!
-//! Pure. Owns every word of it, in the order of TRACES 7.3: the line and what happened instead,
+//! Pure. Owns every word of it, in this order: the line and what happened instead,
 //! why, the difference, hints, a diagram, logs, artifacts, how to update.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::sequence;
 use crate::trace::Mismatch;
 use crate::trace::Mode;
-use crate::trace::columns::{aligned, shortened};
 use crate::trace::explain::diagnosis::{Parts, Problem, Told, line_of};
 use crate::trace::explain::hints::{Forgivable, Hint};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
 use crate::trace::update::source::Advice;
+use crate::trace::write::columns::{aligned, shortened};
 
 /// Longer diagrams are left to the artifacts.
 const MOST_IN_DIAGRAM: usize = 60;
@@ -580,4 +581,10 @@ fn swaps(renamed: &[(String, String)]) -> Vec<String> {
         }
     }
     swaps
+}
+
+impl fmt::Display for Mismatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&page(self, &Surroundings::default()))
+    }
 }

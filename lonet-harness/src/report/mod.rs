@@ -7,6 +7,7 @@
 //! - `cycle`: who waits for whom in a circle;
 //! - [`sequence`]: a trace as a sequence diagram in text;
 //! - [`mermaid`]: the same for pull requests;
+//! - `drawing`: a trace as something to draw;
 //! - [`html`]: the page for a browser;
 //! - `update`: why an update wrote nothing;
 //! - `artifacts`: where all of it is kept.
@@ -17,6 +18,7 @@ mod advice;
 pub(crate) mod artifacts;
 mod cycle;
 pub(crate) mod doing;
+mod drawing;
 pub mod html;
 pub mod mermaid;
 pub mod mismatch;

@@ -7,11 +7,29 @@
 use lonet::trace::{Event, EventId, Verb};
 
 use crate::trace::Trace;
-use crate::trace::columns::width;
 use crate::trace::happened::relation::Why;
+use crate::trace::write::columns::width;
 
 /// Columns stand no further apart than this; longer texts are cut.
 const WIDEST: usize = 44;
+
+impl Trace {
+    /// The trace as a sequence diagram in text: a column a host, time downwards.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// println!("{}", scenario.trace().diagram());
+    /// # Ok(()) }
+    /// ```
+    pub fn diagram(&self) -> String {
+        diagram(self)
+    }
+}
 
 /// The diagram of the trace's events.
 pub fn diagram(trace: &Trace) -> String {

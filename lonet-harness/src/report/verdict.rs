@@ -17,8 +17,8 @@ use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
 use crate::process::output::last_lines;
 use crate::trace::Trace;
-use crate::trace::columns::shortened;
 use crate::trace::happened::graph::Graph;
+use crate::trace::write::columns::shortened;
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;
@@ -203,19 +203,6 @@ pub(super) fn age(now: u64, since: u64) -> String {
 /// With one digit after the point, as people say it.
 fn seconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
-}
-
-/// Tells how to attach a debugger to a node that waits for one: by a line to be pasted as it is. The
-/// signal that has stopped it is still to come, as gdb sees it, and would stop it once more.
-pub(crate) fn announce_debugger(host: &str, pid: u32) {
-    use std::io::Write as _;
-    // Past libtest's capture: whoever asked for it waits for this line.
-    let _ = writeln!(
-        std::io::stderr(),
-        "{host} is stopped and waits for a debugger; this test has no deadline\n    \
-         gdb -ex 'handle SIGSTOP nostop noprint nopass' -p {pid}\n\
-         or, to let it go on without one: kill -CONT {pid}"
-    );
 }
 
 #[cfg(test)]

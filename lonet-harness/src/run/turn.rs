@@ -13,7 +13,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
-use super::{Failed, TestArgument, expected, now};
+use lonet::trace::now;
+
+use super::{Failed, TestArgument, expected};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
@@ -21,11 +23,11 @@ use crate::outcome::BodyError;
 use crate::process::launch::Entrance;
 use crate::report::artifacts::{self, Refused};
 use crate::report::verdict::{self, Reason};
+use crate::run::attribute::Spec;
+use crate::run::watchdog::{Failing, Limits, Watchdog};
 use crate::scenario::Scenario;
 use crate::session::Session;
-use crate::spec::Spec;
 use crate::trace::update::learning::Learning;
-use crate::watchdog::{Failing, Limits, Watchdog};
 
 /// How long what a body leaves may take to go: the tasks that it spawned, the values that they hold.
 const ENDS: Duration = Duration::from_secs(10);
@@ -63,10 +65,13 @@ where
         .transpose()
         .map_err(|error| early(Error::new(ErrorKind::Pattern, error)))?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
-    let session = Session::start(test, entrance, A::STARTS_PROCESSES).map_err(early)?;
+    let session =
+        Session::start(artifacts::place(test), entrance, A::STARTS_PROCESSES).map_err(early)?;
     let leaving = runtime(None).map_err(|error| early(error.into()))?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
-    let scenario = session.scenario();
+    let scenario = Scenario {
+        inner: session.inner(),
+    };
     if let Some(learning) = learning {
         let _ = scenario.inner.learning.set(learning.clone());
     }

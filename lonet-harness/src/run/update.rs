@@ -12,7 +12,7 @@ use super::Failed;
 use crate::error::{Error, ErrorKind};
 use crate::process::launch::Entrance;
 use crate::report;
-use crate::spec::Spec;
+use crate::run::attribute::Spec;
 use crate::trace::update::files;
 use crate::trace::update::learning::{Learning, Unlearned};
 

@@ -6,11 +6,11 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use super::Inner;
 use crate::collector::query::{Query, Report};
 use crate::error::Error;
 use crate::process::backtrace::Backtraces;
 use crate::process::kernel_state;
+use crate::session::Inner;
 
 /// How long processes may take to say what they wait for.
 const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn the_report_speaks_of_the_deadline() {
-        let session = Session::start("hang", Entrance::None, false).unwrap();
-        let report = session.scenario().inner.report_of_hang(42).unwrap();
+        let session = Session::start("hang".into(), Entrance::None, false).unwrap();
+        let report = session.inner().report_of_hang(42).unwrap();
         assert_eq!(report.at, 42);
         assert!(session.end().at > 42);
     }

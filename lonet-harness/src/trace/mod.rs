@@ -9,13 +9,11 @@
 //! - `explain`: why it does not, the nearest order that could happen, and what to do about it;
 //! - `write`: the text of a trace, and an old one brought up to date;
 //! - `update`: what an assertion takes, and rewriting it in place;
-//! - `saved`: traces saved and loaded; `drawing`: a trace as something to draw; `columns`: lines in columns.
+//! - `saved`: traces saved and loaded.
 //!
 //! Does not word failures: [`report`](crate::report) does.
 
 pub(crate) mod check;
-pub(crate) mod columns;
-mod drawing;
 pub mod expected;
 pub(crate) mod explain;
 pub mod happened;
@@ -30,10 +28,9 @@ mod tests;
 )]
 mod trace;
 pub(crate) mod update;
-mod write;
+pub(crate) mod write;
 
 pub use check::decide::Mode;
-pub use drawing::Drawing;
 pub use expected::grammar::{Expectation, SyntaxError, check_syntax};
 pub use expected::pattern::Pattern;
 pub use explain::diagnosis::Mismatch;

@@ -396,27 +396,6 @@ impl Trace {
         }
     }
 
-    /// The trace as a sequence diagram in text: a column a host, time downwards.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lonet_harness::{Result, Scenario};
-    /// # #[lonet::main]
-    /// # async fn main(scenario: Scenario) -> Result<()> {
-    /// scenario.host("α").await?.mark("ready");
-    /// println!("{}", scenario.trace().diagram());
-    /// # Ok(()) }
-    /// ```
-    pub fn diagram(&self) -> String {
-        crate::report::sequence::diagram(self)
-    }
-
-    /// The trace as a Mermaid sequence diagram, for a pull request or a page of documentation.
-    pub fn mermaid(&self) -> String {
-        crate::report::mermaid::diagram(self)
-    }
-
     /// What the processes reported that makes no sense.
     pub fn problems(&self) -> &[String] {
         self.graph.problems()

@@ -1,6 +1,7 @@
 //! What happens on a network, as records: the typed events, the line that carries each to the
 //! collector, and the reporter that numbers and writes them. A map of:
 //!
+//! - `clock`: the clock of all records;
 //! - `event`: one event as a user sees it, and its line (`β:1 dial α:10`);
 //! - `record`: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
 //! - `task`: which task acts, what it has learned, and which of that orders its events;
@@ -9,8 +10,8 @@
 //!
 //! Owns no causality: that is computed by the harness, from records alone.
 
+mod clock;
 mod event;
-
 mod record;
 mod reporter;
 mod socket;
@@ -19,6 +20,7 @@ mod task;
 mod tests;
 
 pub use crate::quote::word;
+pub use clock::now;
 pub use event::{Event, EventId, Verb};
 pub use record::{
     Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::clock::now;
 use super::event::EventId;
 use super::record::{Pending, ReadCredit, Record, What};
 use super::task::{Kind, OpId, TaskKey, Tasks, Waits};
@@ -485,12 +486,4 @@ impl Drop for Tap {
     fn drop(&mut self) {
         self.ended();
     }
-}
-
-/// CLOCK_MONOTONIC, in nanoseconds.
-fn now() -> u64 {
-    use nix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| {
-        t.tv_sec() as u64 * 1_000_000_000 + t.tv_nsec() as u64
-    })
 }

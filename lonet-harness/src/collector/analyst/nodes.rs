@@ -15,7 +15,8 @@ use nix::unistd::mkfifo;
 
 use super::{Analyst, Node, Supervisor, Who, index};
 use crate::collector::failure::How;
-use crate::collector::node::{Launch, Said};
+use crate::collector::node::Said;
+use crate::collector::query::Launch;
 use crate::collector::query::{Effect, End, Refusal};
 use crate::collector::reader::Conn;
 use crate::process::launch;
@@ -170,7 +171,7 @@ impl Analyst {
             && node.ended.is_none()
         {
             node.ended = Some(status);
-            node.failed_at.get_or_insert_with(crate::run::now);
+            node.failed_at.get_or_insert_with(lonet::trace::now);
             self.cuts += 1;
             self.on_cut.insert(self.cuts, vec![process]);
             self.mailbox.cut(self.cuts);

@@ -12,7 +12,7 @@ use crate::process::backtrace::Backtraces;
 impl Analyst {
     pub(super) fn report(&self) -> Report {
         Report {
-            at: crate::run::now(),
+            at: lonet::trace::now(),
             test: self.report_test(),
             nodes: self.nodes.values().map(|n| self.report_node(n)).collect(),
             others: self.report_others(),

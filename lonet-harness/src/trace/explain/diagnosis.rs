@@ -214,7 +214,7 @@ impl Mismatch {
             return String::new();
         };
         let lines = (0..of.lines.len()).map(|line| Ok(text::split_words(of.text(line))));
-        crate::trace::columns::aligned(&lines.collect::<Vec<_>>())
+        crate::trace::write::columns::aligned(&lines.collect::<Vec<_>>())
     }
 
     /// The line, counted from 1 in the expectation's text, that could not happen; none when every
@@ -287,15 +287,6 @@ impl Found {
         }
         parts.hints = hints::find(trace, of, deepest, &parts.problem, mode);
         parts
-    }
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&crate::report::mismatch::page(
-            self,
-            &crate::report::mismatch::Surroundings::default(),
-        ))
     }
 }
 

@@ -21,12 +21,12 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::trace::check::blocks::Kept;
 use crate::trace::check::decide::{Mode, Outcome, Scope, counts, decide, names_port};
-use crate::trace::columns::aligned;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::lookup;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::{FastMap, NONE};
+use crate::trace::write::columns::aligned;
 use crate::trace::write::text::{self, barred, split_words};
 
 /// The most that is tried to find the events of lines that leave something open.

@@ -118,7 +118,7 @@ impl Watched {
             matches!(step, Err(RecvTimeoutError::Timeout))
         };
         if still(limits.body) {
-            let deadline = crate::run::now();
+            let deadline = lonet::trace::now();
             let _ = expire.send(deadline);
             if still(TAKES_NOTE) {
                 let report = self.scenario.inner.report_of_hang(deadline);

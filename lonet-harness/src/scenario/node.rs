@@ -14,7 +14,7 @@ use lonet::trace::{Event, What};
 use nix::sys::signal::Signal;
 use serde_json::value::RawValue;
 
-use crate::collector::node::Launch;
+use crate::collector::query::Launch;
 use crate::collector::query::{Effect, End, Ending, Query};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
@@ -22,7 +22,7 @@ use crate::process::executable;
 use crate::process::launch::{self, Place};
 use crate::process::wire::{Ended, Play};
 use crate::role::{Role, RoleEntry};
-use crate::scenario::Inner;
+use crate::session::Inner;
 
 /// How long a process that was asked to finish may take, before it is killed.
 const FINISHES: Duration = Duration::from_secs(5);
@@ -180,7 +180,7 @@ impl<T> Node<T> {
             self.inner
                 .ask(|reply| Query::Stopped { process, reply })
                 .await?;
-            crate::report::verdict::announce_debugger(&self.host, pid);
+            announce_debugger(&self.host, pid);
         }
         let up = self.inner.ask(|reply| Query::Up { process, reply });
         let up = match self.player {
@@ -512,4 +512,17 @@ impl<T> fmt::Debug for Node<T> {
             .field("pid", &self.pid())
             .finish_non_exhaustive()
     }
+}
+
+/// Tells how to attach a debugger to a node that waits for one: by a line to be pasted as it is. The
+/// signal that has stopped it is still to come, as gdb sees it, and would stop it once more.
+fn announce_debugger(host: &str, pid: u32) {
+    use std::io::Write as _;
+    // Past libtest's capture: whoever asked for it waits for this line.
+    let _ = writeln!(
+        std::io::stderr(),
+        "{host} is stopped and waits for a debugger; this test has no deadline\n    \
+         gdb -ex 'handle SIGSTOP nostop noprint nopass' -p {pid}\n\
+         or, to let it go on without one: kill -CONT {pid}"
+    );
 }

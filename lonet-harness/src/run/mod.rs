@@ -2,13 +2,16 @@
 //!
 //! Owns the ways in, and what a failure looks like to whoever called. A map of:
 //!
-//! - `turn`: one turn, from its network to its verdict;
+//! - `attribute`: what the attribute of a test says, as data;
+//! - `turn`: one turn, from its network to its verdict; `watchdog`: its clock;
 //! - `update`: the turns of a test whose expectations are rewritten;
 //! - `expected`: the expected trace that an attribute gives.
 
+pub(crate) mod attribute;
 mod expected;
 mod turn;
 mod update;
+mod watchdog;
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -21,7 +24,7 @@ use crate::error::{Error, ErrorKind};
 use crate::outcome::{BodyError, Outcome};
 use crate::process::launch::Entrance;
 use crate::scenario::Scenario;
-use crate::spec::{Place, Spec};
+use attribute::{Place, Spec};
 use update::Update;
 
 /// What the function of a test may take: a [`Scenario`] or a [`lonet::SubNetwork`].
@@ -211,12 +214,4 @@ where
         Some(update) => update.finish(test, spec.repeat as usize, play),
         None => Ok(()),
     }
-}
-
-/// CLOCK_MONOTONIC, in nanoseconds, as events have it.
-pub(crate) fn now() -> u64 {
-    use nix::time::{ClockId, clock_gettime};
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| {
-        t.tv_sec().cast_unsigned() * 1_000_000_000 + t.tv_nsec().cast_unsigned()
-    })
 }

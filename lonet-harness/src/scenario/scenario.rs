@@ -1,16 +1,6 @@
-//! The handle of a test: what it may do with its network and its processes.
+//! [`Scenario`]: what a test may do with its network and its processes.
 //!
-//! Owns no process and no state: those are the collector's, which this asks. A map of:
-//!
-//! - `shared`: what all handles of a scenario share, and how they ask;
-//! - `hang`: what there is to say when the deadline has passed;
-//! - `refusal`: the page of an expected trace that does not hold;
-//! - `in_role`: `until`, inside a role.
-
-mod hang;
-mod in_role;
-mod refusal;
-mod shared;
+//! Owns no process and no state: those are the collector's, which this asks.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -22,13 +12,12 @@ use lonet::trace::{DATA_NAME, Event, What};
 use lonet::{Host, SubNetwork};
 use serde::de::DeserializeOwned;
 
-pub use self::in_role::until;
-pub(crate) use self::shared::Inner;
 use crate::Error;
 use crate::collector::query::Query;
-use crate::node::{Node, Player};
 use crate::report::artifacts;
 use crate::role::Role;
+use crate::scenario::node::{self, Node, Player};
+use crate::session::Inner;
 use crate::trace::happened::graph::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
 
@@ -74,13 +63,7 @@ impl Scenario {
         self.inner.check_host(host)?;
         let player = Player::role(&role)?;
         let decode = |json: &str| Role::<T>::decode(json);
-        Node::start(
-            self.inner.clone(),
-            host,
-            player,
-            crate::node::Decode::Role(decode),
-        )
-        .await
+        Node::start(self.inner.clone(), host, player, node::Decode::Role(decode)).await
     }
 
     /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
@@ -121,13 +104,7 @@ impl Scenario {
     pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>, Error> {
         self.inner.check_host(host)?;
         let player = Player::program(command);
-        Node::start(
-            self.inner.clone(),
-            host,
-            player,
-            crate::node::Decode::status(),
-        )
-        .await
+        Node::start(self.inner.clone(), host, player, node::Decode::status()).await
     }
 
     /// A host in the test's own process.

@@ -1,0 +1,20 @@
+//! The handles of a test. A map of:
+//!
+//! - `scenario`: its network and its processes; `node`: one of these processes;
+//! - `hang`: what there is to say when the deadline has passed;
+//! - `refusal`: the page of an expected trace that does not hold;
+//! - `in_role`: `until`, inside a role.
+
+mod hang;
+mod in_role;
+mod node;
+mod refusal;
+#[expect(
+    clippy::module_inception,
+    reason = "the module's one type has its name"
+)]
+mod scenario;
+
+pub use in_role::until;
+pub use node::Node;
+pub use scenario::Scenario;
