@@ -1,6 +1,6 @@
 //! Two processes, one connection: the smallest scenario, with its trace, sequence diagram and report.
 //!
-//! Run it with `cargo run --example ping_pong`.
+//! Run it with `cargo run -p lonet-harness --example ping_pong`.
 
 use lonet::Host;
 use lonet_harness::{Result, Scenario};

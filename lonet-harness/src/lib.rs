@@ -75,6 +75,7 @@
 //! A map of, starting at `scenario`:
 //!
 //! - `scenario`: the handles of a test;
+//! - `bridge`: between a lonet address and a real one;
 //! - `travels`: what of a value JSON would lose;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
@@ -86,6 +87,7 @@
 //! - `trace`: causality, the grammar of expected traces, matching;
 //! - `report`: every text that a failing test shows.
 
+mod bridge;
 mod collector;
 mod deadline;
 mod error;
@@ -102,6 +104,7 @@ mod travels;
 #[doc(hidden)]
 pub mod __private;
 
+pub use bridge::Bridge;
 pub use error::{Error, ErrorKind};
 /// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
 ///

@@ -52,6 +52,10 @@ pub type Playing = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 #[distributed_slice]
 pub static ROLES: [RoleEntry];
 
+/// What each role's process calls before its role.
+#[distributed_slice]
+pub static BEFORE_ROLE: [fn()];
+
 impl<T> Role<T> {
     /// What the binary knows of it.
     pub(crate) fn entry(&self) -> &'static RoleEntry {

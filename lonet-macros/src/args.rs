@@ -34,6 +34,8 @@ const CRATE: Legal = ("crate", "crate = \"renamed_harness\"");
 
 /// What `#[lonet::host]` knows.
 pub(crate) const OF_HOST: &[Legal] = &[WORKER_THREADS, CRATE];
+/// What `#[lonet::before_role]` knows.
+pub(crate) const OF_BEFORE_ROLE: &[Legal] = &[CRATE];
 /// What `#[lonet::test]` and `#[lonet::main]` know.
 pub(crate) const OF_TEST: &[Legal] = &[TIMEOUT, TRACE, TRACE_FILE, WORKER_THREADS, REPEAT, CRATE];
 

@@ -1,6 +1,6 @@
-//! The attributes of lonet: [`macro@host`], [`macro@test`] and [`macro@main`].
+//! The attributes of lonet: [`macro@host`], [`macro@test`], [`macro@main`] and [`macro@before_role`].
 //!
-//! Use them as `lonet::host`, `lonet::test` and `lonet::main`: the crate `lonet` re-exports them, and
+//! Use them as `lonet::host`, `lonet::test` and so on: the crate `lonet` re-exports them, and
 //! what they expand to needs `lonet-harness`. There are no features.
 //!
 //! They are thin: they look at tokens, complain on the token that is wrong, and call into
@@ -10,10 +10,11 @@
 //! - `function`: the function under it, whose body is never looked into;
 //! - `owned_types`: which types may travel between processes, as far as tokens tell;
 //! - `literal`: where the lines of a string literal stand in the source;
-//! - `expand_host`, `expand_test`, `expand_main`: what each attribute makes; `spec`: what the
-//!   latter two share.
+//! - `expand_host`, `expand_test`, `expand_main`, `expand_before_role`: what each attribute makes; `spec`: what the
+//!   tests and `main` share.
 
 mod args;
+mod expand_before_role;
 mod expand_host;
 mod expand_main;
 mod expand_test;
@@ -155,4 +156,29 @@ pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     expand_main::expand(args.into(), item.into()).into()
+}
+
+/// Has a `fn()` called in every role's process before its role starts: to set up logging, say.
+///
+/// It runs once in each process that plays a role of this binary, on the role's thread and inside
+/// its runtime, before the host joins the network. It does not run in the test's own process. If
+/// there are several, they run in an unspecified order. A panic in it fails the role. The host's
+/// name is in the environment variable `LONET_HOST`.
+///
+/// ```
+/// #[lonet::before_role]
+/// fn log() {
+///     // With the crate `tracing-subscriber`:
+///     // tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+///     eprintln!("{} starts", std::env::var("LONET_HOST").unwrap_or_default());
+/// }
+/// # fn main() {}
+/// ```
+///
+/// # Arguments
+///
+/// - `crate = "path"`: where the crate `lonet_harness` is, if it was renamed.
+#[proc_macro_attribute]
+pub fn before_role(args: TokenStream, item: TokenStream) -> TokenStream {
+    expand_before_role::expand(args.into(), item.into()).into()
 }

@@ -19,10 +19,17 @@ pub(crate) fn check(function: &mut Function, what: &str, errors: &mut Errors) {
         return;
     }
     match function.arguments().as_slice() {
-        [] => errors.at(
-            function.parentheses(),
-            format!("{what} takes one argument: {LEGAL}"),
-        ),
+        [] => {
+            let several = match what {
+                "a test" => {
+                    "; for several cases of one test (`#[rstest]`), let a plain `fn` with the \
+                     cases call `lonet_harness::run`"
+                }
+                _ => "",
+            };
+            let message = format!("{what} takes one argument: {LEGAL}{several}");
+            errors.at(function.parentheses(), message);
+        }
         [one] => {
             if let syn::Type::ImplTrait(ty) = &*one.ty {
                 errors.on(

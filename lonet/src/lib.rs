@@ -78,7 +78,7 @@ pub mod __fuzz;
 // The public interface is:
 pub use addr::{Addr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
-pub use lonet_macros::{host, main, test};
+pub use lonet_macros::{before_role, host, main, test};
 pub use loopback::{from_env, join};
 #[cfg(feature = "tls")]
 pub use networker::Tls;

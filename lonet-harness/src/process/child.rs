@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say};
-use crate::role::RoleEntry;
+use crate::role::{BEFORE_ROLE, RoleEntry};
 
 /// The directory of the network on which this process plays a role.
 static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
@@ -235,6 +235,13 @@ fn take_sigpipe(runtime: &Runtime, sigpipe: SigSet) -> io::Result<()> {
 }
 
 fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> FromNode {
+    let before = {
+        let _context = runtime.enter();
+        catch_unwind(|| BEFORE_ROLE.iter().for_each(|run| run()))
+    };
+    if before.is_err() {
+        return FromNode::Panicked(stop.panicked_in_root());
+    }
     // The first to connect says how this process is asked what it waits for.
     let tracing = directory().map(Tracing::asked_elsewhere);
     // What the role itself gets when it asks for its place.

@@ -5,12 +5,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The sources that documents may show.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 13] = [
     include_str!("guide.rs"),
     include_str!("readme.rs"),
     include_str!("traces.rs"),
     include_str!("victims.rs"),
     include_str!("../first_light/program.rs"),
+    include_str!("../how_to/any_stream.rs"),
+    include_str!("../how_to/background.rs"),
+    include_str!("../how_to/logging.rs"),
+    include_str!("../how_to/real_address.rs"),
+    include_str!("../how_to/rpc.rs"),
+    include_str!("../how_to/tables.rs"),
     include_str!("../../src/register.rs"),
     include_str!("../../src/bin/register_backup.rs"),
 ];
@@ -54,7 +60,12 @@ fn words(code: &str) -> String {
 #[test]
 fn code_in_the_documents_is_run() {
     let sources = SOURCES.map(words);
-    for name in ["README.md", "docs/guide.md", "docs/traces.md"] {
+    for name in [
+        "README.md",
+        "docs/guide.md",
+        "docs/how-to-test.md",
+        "docs/traces.md",
+    ] {
         let document = fs::read_to_string(root().join(name)).unwrap();
         for (info, line, text) in blocks(&document) {
             // What runs as a documentation test is not asked for here.
@@ -136,30 +147,32 @@ fn redacted(text: &str) -> String {
 }
 
 #[test]
-fn outputs_in_the_guide_are_real() {
-    let path = root().join("docs/guide.md");
-    let mut guide = fs::read_to_string(&path).unwrap();
-    let mut shown = 0;
-    let marker = "<!-- what `";
-    let mut from = 0;
-    while let Some(at) = guide[from..].find(marker).map(|at| from + at) {
-        let victim = guide[at + marker.len()..].split('`').next().unwrap();
-        let begin = at + guide[at..].find("```text\n").unwrap() + "```text\n".len();
-        let end = begin + guide[begin..].find("```\n").unwrap();
-        let real = output(victim);
-        shown += 1;
-        if redacted(&real) != redacted(&guide[begin..end]) {
-            if std::env::var_os("UPDATE_EXPECT").is_none() {
-                let stands = &guide[begin..end];
-                panic!(
-                    "docs/guide.md shows another output of {victim} than this; \
-                     UPDATE_EXPECT=1 rewrites it:\n{real}\nit shows:\n{stands}"
-                );
+fn outputs_in_the_documents_are_real() {
+    for (name, outputs) in [("README.md", 1), ("docs/guide.md", 2)] {
+        let path = root().join(name);
+        let mut document = fs::read_to_string(&path).unwrap();
+        let mut shown = 0;
+        let marker = "<!-- what `";
+        let mut from = 0;
+        while let Some(at) = document[from..].find(marker).map(|at| from + at) {
+            let victim = document[at + marker.len()..].split('`').next().unwrap();
+            let begin = at + document[at..].find("```text\n").unwrap() + "```text\n".len();
+            let end = begin + document[begin..].find("```\n").unwrap();
+            let real = output(victim);
+            shown += 1;
+            if redacted(&real) != redacted(&document[begin..end]) {
+                if std::env::var_os("UPDATE_EXPECT").is_none() {
+                    let stands = &document[begin..end];
+                    panic!(
+                        "{name} shows another output of {victim} than this; UPDATE_EXPECT=1 \
+                         rewrites it:\n{real}\nit shows:\n{stands}"
+                    );
+                }
+                document.replace_range(begin..end, &real);
+                fs::write(&path, &document).unwrap();
             }
-            guide.replace_range(begin..end, &real);
-            fs::write(&path, &guide).unwrap();
+            from = begin;
         }
-        from = begin;
+        assert_eq!(shown, outputs, "outputs in {name}");
     }
-    assert_eq!(shown, 2, "outputs in the guide");
 }

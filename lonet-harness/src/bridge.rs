@@ -1,0 +1,160 @@
+//! Bridges between a lonet address and a real one of 127.0.0.1: for crates that insist on a
+//! `TcpListener` or a `SocketAddr`.
+//!
+//! Owns the carrying of bytes. Only the lonet side is a connection of the trace.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use lonet::{Host, Listener, Stream};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::error::Error;
+
+/// Carries connections between a lonet address and a real one, until it is dropped.
+///
+/// The bytes take a way through the kernel that lonet does not see. So the trace has the lonet side
+/// of each connection, and what a program does because of what it received through a bridge is
+/// not ordered after it; `host.mark` in the program shows what matters.
+///
+/// An end of one side ends the same direction of the other; a reset of either side closes both.
+#[must_use = "a bridge carries nothing any more once it is dropped"]
+#[derive(Debug)]
+pub struct Bridge {
+    local_addr: SocketAddr,
+    carries: AbortHandle,
+}
+
+impl Bridge {
+    /// Listens at `addr` on the lonet network, and carries every connection to the real address
+    /// `server`: for a server that was given a `tokio::net::TcpListener` of its own.
+    ///
+    /// # Errors
+    ///
+    /// The listener's, as for [`Host::listen`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lonet_harness::{Bridge, Result};
+    /// use tokio::io::AsyncWriteExt;
+    /// use tokio::net::TcpListener;
+    ///
+    /// #[lonet::host]
+    /// async fn server(host: lonet::Host) -> Result<()> {
+    ///     let real = TcpListener::bind("127.0.0.1:0").await?;
+    ///     let _bridge = Bridge::to_server(&host, ":80", real.local_addr()?).await?;
+    ///     let (mut conn, _) = real.accept().await?;
+    ///     conn.write_all(b"welcome").await?;
+    ///     Ok(())
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub async fn to_server(host: &Host, addr: &str, server: SocketAddr) -> Result<Bridge, Error> {
+        let listener = host.listen(addr).await?;
+        let carries = tokio::spawn(inward(listener, server)).abort_handle();
+        Ok(Bridge {
+            local_addr: server,
+            carries,
+        })
+    }
+
+    /// Listens on a free port of 127.0.0.1, and carries every connection to `to` on the lonet network:
+    /// for a client that takes a `SocketAddr`, which is [`local_addr`](Bridge::local_addr).
+    ///
+    /// Connections from processes of other users are closed at once.
+    ///
+    /// # Errors
+    ///
+    /// The system's, if there is no port or descriptor left. A dial that fails closes the client's
+    /// connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lonet_harness::{Bridge, Result};
+    /// use tokio::io::AsyncReadExt;
+    /// use tokio::net::TcpStream;
+    ///
+    /// #[lonet::host]
+    /// async fn client(host: lonet::Host) -> Result<String> {
+    ///     let bridge = Bridge::to_lonet(&host, "server:80").await?;
+    ///     let mut conn = TcpStream::connect(bridge.local_addr()).await?;
+    ///     let mut answer = String::new();
+    ///     conn.read_to_string(&mut answer).await?;
+    ///     Ok(answer)
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub async fn to_lonet(host: &Host, to: &str) -> Result<Bridge, Error> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let local_addr = listener.local_addr()?;
+        let outward = outward(listener, host.clone(), to.to_owned());
+        let carries = tokio::spawn(outward).abort_handle();
+        Ok(Bridge {
+            local_addr,
+            carries,
+        })
+    }
+
+    /// The real address: the server's, or the one that a client connects to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+}
+
+impl Drop for Bridge {
+    fn drop(&mut self) {
+        self.carries.abort();
+    }
+}
+
+/// Accepts on the lonet network until the listener is closed. Its connections end with it.
+async fn inward(listener: Listener, server: SocketAddr) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok(conn) = accepted else { return };
+                connections.spawn(async move {
+                    if let Ok(real) = TcpStream::connect(server).await {
+                        carry(conn, real).await;
+                    }
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Accepts on the real network. Its connections end with it.
+async fn outward(listener: TcpListener, host: Host, to: String) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((real, _)) => {
+                    let (host, to) = (host.clone(), to.clone());
+                    connections.spawn(async move {
+                        if lonet::__private::is_of_this_user(&real)
+                            && let Ok(conn) = host.dial(&to).await
+                        {
+                            carry(conn, real).await;
+                        }
+                    });
+                }
+                // No descriptor is left: until a connection ends, the next would fail, too.
+                Err(_) => drop(connections.join_next().await),
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// Carries the bytes of one connection, both ways, to its end.
+async fn carry(mut conn: Stream, mut real: TcpStream) {
+    let _ = real.set_nodelay(true);
+    // A reset of one side: dropping both closes the other.
+    let _ = copy_bidirectional(&mut conn, &mut real).await;
+}
