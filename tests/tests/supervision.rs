@@ -382,9 +382,22 @@ fn programs_of_another_user_end_with_the_supervisor_or_are_named() {
 async fn spawns_while_the_supervisor_dies(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.spawn("α", grows()).await?;
     let supervisor = Pid::from_raw(children_of(std::process::id() as i32)[0]);
-    // So that the request is there, and no answer.
+    // So that the request is there, and no answer. It is there once the process has its pipe.
     kill(supervisor, Signal::SIGSTOP)?;
-    let kills = async { kill(supervisor, Signal::SIGKILL) };
+    let network = scenario.network().strip_prefix("lonet").unwrap();
+    let directory = std::env::temp_dir().join("lonet").join(network);
+    let is_asked = || {
+        let names = std::fs::read_dir(&directory).unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.any(|name| name.starts_with("output-"))
+    };
+    assert!(!is_asked());
+    let kills = async {
+        while !is_asked() {
+            tokio::task::yield_now().await;
+        }
+        kill(supervisor, Signal::SIGKILL)
+    };
     let (beta, killed) = tokio::join!(biased; scenario.spawn("β", grows()), kills);
     killed?;
     println!("spawn says: {}", beta.map(drop).unwrap_err());
