@@ -55,9 +55,14 @@ async fn victim(scenario: Scenario) -> Result<()> {
 
 /// The test `victim` as a process; what it may do, these changes say.
 fn start_victim(mark: &str, change: impl FnOnce(&mut Command)) -> Child {
+    start(mark, "victim", change)
+}
+
+/// A test of this binary as a process.
+fn start(mark: &str, test: &str, change: impl FnOnce(&mut Command)) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
-        .args(["victim", "--exact", "--ignored", "--nocapture"])
+        .args([test, "--exact", "--ignored", "--nocapture"])
         .env(MARK, mark)
         .env_remove("LONET_NAMESPACE")
         .stdout(Stdio::piped())
@@ -103,6 +108,13 @@ fn gone(mark: &str) -> std::result::Result<Duration, Vec<i32>> {
             return Err(left);
         }
         std::thread::yield_now();
+    }
+}
+
+/// Ends what is left of a test that fails, so that nothing of it disturbs another.
+fn end(left: &[i32]) {
+    for &pid in left {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 
@@ -164,19 +176,205 @@ fn nothing_is_left_of_an_ordinary_user() {
     }
 }
 
+#[lonet::host]
+async fn idles(_host: Host) {
+    std::future::pending::<()>().await;
+}
+
+/// A role and a program that start nothing themselves.
+#[lonet::test]
+#[ignore = "never ends: the other tests run it"]
+async fn idle(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", idles()).await?;
+    let mut sleep = Command::new("sleep");
+    sleep.arg("1000");
+    let _beta = scenario.command("β", sleep).await?;
+    println!("ready");
+    Ok(alpha.join().await?)
+}
+
+/// Runs `check` as this user and, if that is root, as an ordinary one; each with a PID namespace
+/// and without.
+fn as_every_user(check: impl Fn(&str, &dyn Fn(&mut Command))) {
+    let tmp = Tmp::new().unwrap();
+    for ordinary in [false, true] {
+        if ordinary && !getuid().is_root() {
+            continue;
+        }
+        for namespace in [None, Some("0")] {
+            let change = |command: &mut Command| {
+                if ordinary {
+                    command.env("TMPDIR", tmp.path()).uid(65534).gid(65534);
+                    command.env("LONET_ARTIFACTS", tmp.path());
+                }
+                if let Some(value) = namespace {
+                    command.env("LONET_NAMESPACE", value);
+                }
+            };
+            let user = if ordinary { "user" } else { "self" };
+            let namespace = namespace.unwrap_or("1");
+            check(&format!("{user}-{namespace}"), &change);
+        }
+    }
+}
+
+/// The supervisor, as the only process that a victim has started.
+fn supervisor_of(victim: &Child) -> Option<Pid> {
+    let children = children_of(victim.id() as i32);
+    assert!(children.len() < 2, "{children:?}");
+    children.first().map(|&pid| Pid::from_raw(pid))
+}
+
 #[test]
 fn nothing_is_left_when_the_supervisor_is_killed() {
-    let mark = a_mark("unsupervised");
-    let mut victim = start_victim(&mark, |_| {});
-    wait_until_ready(&mut victim);
-    let supervisor = children_of(victim.id() as i32);
-    assert_eq!(supervisor.len(), 1, "{supervisor:?}");
-    kill(Pid::from_raw(supervisor[0]), Signal::SIGKILL).unwrap();
-    // The test fails of it, and ends.
-    assert!(!victim.wait().unwrap().success());
-    if let Err(left) = gone(&mark) {
-        panic!("{left:?} are left");
+    as_every_user(|name, change| {
+        let mark = a_mark(&format!("unsupervised-{name}"));
+        let mut victim = start_victim(&mark, change);
+        wait_until_ready(&mut victim);
+        let supervisor = supervisor_of(&victim).unwrap();
+        kill(supervisor, Signal::SIGKILL).unwrap();
+        // The test fails of it, and ends.
+        assert!(!victim.wait().unwrap().success());
+        if let Err(left) = gone(&mark) {
+            end(&left);
+            panic!("{name}: {left:?} are left");
+        }
+    });
+}
+
+/// Without help from the test's process, which may be stopped, or dead.
+#[test]
+fn roles_and_programs_end_with_the_supervisor() {
+    as_every_user(|name, change| {
+        let mark = a_mark(&format!("pdeathsig-{name}"));
+        let mut victim = start(&mark, "idle", change);
+        wait_until_ready(&mut victim);
+        let supervisor = supervisor_of(&victim).unwrap();
+        // What its children are told of is the end of the thread that forked them.
+        let threads = std::fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
+        assert_eq!(threads.count(), 1);
+        let pid = Pid::from_raw(victim.id() as i32);
+        kill(pid, Signal::SIGSTOP).unwrap();
+        kill(supervisor, Signal::SIGKILL).unwrap();
+        let began = Instant::now();
+        let mut left = marked(&mark);
+        while left.len() > 1 && began.elapsed() < Duration::from_secs(10) {
+            left = marked(&mark);
+        }
+        kill(pid, Signal::SIGCONT).unwrap();
+        assert!(!victim.wait().unwrap().success());
+        left.retain(|&left| left != pid.as_raw());
+        end(&left);
+        assert!(left.is_empty(), "{name}: {left:?} are left");
+    });
+}
+
+/// The supervisor is killed at a random moment, without a namespace: ten times, a hundred times
+/// with `LONET_FULL=1`, as each user.
+#[test]
+fn nothing_is_left_when_the_supervisor_is_killed_at_a_random_moment() {
+    use std::hash::{BuildHasher, RandomState};
+    let random = RandomState::new();
+    as_every_user(|name, change| {
+        if name.ends_with("1") {
+            return;
+        }
+        for round in 0..lonet_tests::size::of(100) {
+            let mark = a_mark(&format!("{name}-{round}"));
+            let mut victim = start(
+                &mark,
+                if round % 2 == 0 { "victim" } else { "idle" },
+                change,
+            );
+            let supervisor = loop {
+                if let Some(supervisor) = supervisor_of(&victim) {
+                    break supervisor;
+                }
+            };
+            // Not to wait for anything: this is the moment.
+            let moment = Duration::from_micros(random.hash_one((name, round)) % 60_000);
+            std::thread::sleep(moment);
+            kill(supervisor, Signal::SIGKILL).unwrap();
+            assert!(!victim.wait().unwrap().success());
+            if let Err(left) = gone(&mark) {
+                end(&left);
+                panic!("{name}: killed after {moment:?}, {left:?} are left");
+            }
+        }
+    });
+}
+
+/// Where the program that `runs_another_user` is to run stands.
+const PROGRAM: &str = "LONET_TEST_PROGRAM";
+
+#[lonet::test]
+#[ignore = "never ends: another test runs it"]
+async fn runs_another_user(scenario: Scenario) -> Result<()> {
+    let mut program = Command::new(std::env::var_os(PROGRAM).unwrap());
+    let user = std::env::var("LONET_TEST_USER")?;
+    program
+        .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
+        .args(["sh", "-c", "echo up; exec sleep 1000"]);
+    let alpha = scenario.command("α", program).await?;
+    while !alpha.log().contains("up") {
+        tokio::task::yield_now().await;
     }
+    println!("ready");
+    Ok(alpha.join().await.map(drop)?)
+}
+
+/// A change of its user takes the kernel's promise from a program.
+#[test]
+fn programs_of_another_user_end_with_the_supervisor_or_are_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+    if !getuid().is_root() {
+        println!("skipped: only root starts programs as other users");
+        return;
+    }
+    let tmp = Tmp::new().unwrap();
+    let setuid = tmp.path().join("becomes-root");
+    std::fs::copy("/usr/bin/setpriv", &setuid).unwrap();
+    std::fs::set_permissions(&setuid, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    let run = |mark: &str, user: &str, program: &Path, change: &dyn Fn(&mut Command)| {
+        let mut victim = start(mark, "runs_another_user", |command| {
+            command
+                .env("LONET_NAMESPACE", "0")
+                .env("LONET_TEST_USER", user)
+                .env(PROGRAM, program)
+                .stderr(Stdio::piped());
+            change(command);
+        });
+        wait_until_ready(&mut victim);
+        kill(supervisor_of(&victim).unwrap(), Signal::SIGKILL).unwrap();
+        let mut page = String::new();
+        let mut stderr = victim.stderr.take().unwrap();
+        stderr.read_to_string(&mut page).unwrap();
+        assert!(!victim.wait().unwrap().success());
+        page
+    };
+
+    let mark = a_mark("from-root");
+    let page = run(&mark, "65534", Path::new("setpriv"), &|_| {});
+    if let Err(left) = gone(&mark) {
+        end(&left);
+        panic!("{left:?} are left:\n{page}");
+    }
+    assert!(!page.contains("be ended"), "{page}");
+
+    let mark = a_mark("to-root");
+    let page = run(&mark, "0", &setuid, &|command| {
+        command.env("TMPDIR", tmp.path()).uid(65534).gid(65534);
+        command.env("LONET_ARTIFACTS", tmp.path());
+    });
+    let left = marked(&mark);
+    end(&left);
+    let [left] = left[..] else {
+        panic!("{left:?} are left:\n{page}");
+    };
+    // Its name is the shell's until that has executed what it is to.
+    let named = "the supervisor has died; its processes can't all be ended: s";
+    assert!(page.contains(named), "{page}");
+    assert!(page.contains(&format!(" (pid {left})")), "{page}");
 }
 
 #[lonet::test(timeout = "20s")]
@@ -184,9 +382,22 @@ fn nothing_is_left_when_the_supervisor_is_killed() {
 async fn spawns_while_the_supervisor_dies(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.spawn("α", grows()).await?;
     let supervisor = Pid::from_raw(children_of(std::process::id() as i32)[0]);
-    // So that the request is there, and no answer.
+    // So that the request is there, and no answer. It is there once the process has its pipe.
     kill(supervisor, Signal::SIGSTOP)?;
-    let kills = async { kill(supervisor, Signal::SIGKILL) };
+    let network = scenario.network().strip_prefix("lonet").unwrap();
+    let directory = std::env::temp_dir().join("lonet").join(network);
+    let is_asked = || {
+        let names = std::fs::read_dir(&directory).unwrap();
+        let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.any(|name| name.starts_with("output-"))
+    };
+    assert!(!is_asked());
+    let kills = async {
+        while !is_asked() {
+            tokio::task::yield_now().await;
+        }
+        kill(supervisor, Signal::SIGKILL)
+    };
     let (beta, killed) = tokio::join!(biased; scenario.spawn("β", grows()), kills);
     killed?;
     println!("spawn says: {}", beta.map(drop).unwrap_err());

@@ -17,14 +17,13 @@ use std::sync::mpsc::Receiver;
 use lonet::trace::{
     Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb, What,
 };
-use nix::sys::signal::Signal;
 
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
-use crate::process::wire::{Ended, Means, line};
+use crate::process::wire::{Means, line};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::{Graph, Process};
 
@@ -221,26 +220,7 @@ impl Analyst {
                 self.have_waits();
             }
             Some(Who::Output(process)) => self.show_rest(process),
-            Some(Who::Supervisor) => {
-                // Nobody will say any more whether these were started.
-                let asked = self.nodes.values().filter(|node| node.on_start.is_some());
-                for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
-                    self.not_started(process, "the supervisor has died".into());
-                }
-                let lost: Vec<u64> = self
-                    .nodes
-                    .values_mut()
-                    .filter(|node| node.ended.is_none())
-                    .map(|node| {
-                        node.unsupervised = true;
-                        node.process
-                    })
-                    .collect();
-                self.supervisor = Supervisor::Failed("the supervisor has died".into());
-                for process in lost {
-                    self.ended(process, Ended::Signal(Signal::SIGKILL as i32));
-                }
-            }
+            Some(Who::Supervisor) => self.supervisor_died(),
             Some(Who::Stranger(_)) | None => {}
         }
     }

@@ -24,6 +24,8 @@ pub(super) struct Node {
     pub(super) ticket: Option<(u64, Play)>,
     is_role: bool,
     pub(super) pid: Option<u32>,
+    /// When the process was started, as `orphans` knows it again by.
+    pub(super) started: Option<u64>,
     pub(super) control: Option<Conn>,
     pub(super) output: Arc<Mutex<Output>>,
     /// What it printed of a line so far, to be shown.
@@ -69,6 +71,7 @@ impl Node {
             is_role: launch.role.is_some(),
             ticket: launch.role,
             pid: None,
+            started: None,
             control: None,
             output,
             unshown: Vec::new(),

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use super::parent;
 use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say};
 use crate::role::{BEFORE_ROLE, RoleEntry};
 
@@ -32,8 +33,13 @@ pub(crate) fn directory() -> Option<&'static Path> {
 
 /// Returns if the ticket is spent: then this is an ordinary program, below the one that spent it.
 pub(super) fn run(nonce: u64, directory: &Path, in_main: bool) {
+    let supervised = parent::end_with_supervisor();
     let (control, play) = match admitted(nonce, directory) {
-        Ok(Some(admitted)) => admitted,
+        Ok(Some(admitted)) if supervised => admitted,
+        Ok(Some(_)) => {
+            eprintln!("the supervisor has died, and would not end this process");
+            std::process::exit(1);
+        }
         Ok(None) => return,
         Err(error) => {
             // The test is gone, and this process will be ended with all the others. To go on until
@@ -115,8 +121,9 @@ fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixSt
     say(control.get_ref(), &FromNode::Ticket(nonce))?;
     match hear(&mut control)? {
         Some(ToNode::Play(play)) => Ok(Some((control, play))),
-        Some(_) => Ok(None),
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
+        Some(ToNode::Spent) => Ok(None),
+        // Its supervisor has died.
+        Some(_) | None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

@@ -4,7 +4,7 @@
 //! process: no flag is parsed, no test is filtered, nothing but the role prints anything.
 
 use super::ticket::Ticket;
-use super::{child, init, supervisor};
+use super::{child, init, program, supervisor};
 
 /// Returns at once in an ordinary process; also in one whose ticket turns out to be spent, which is
 /// how a grandchild comes by one.
@@ -14,6 +14,7 @@ fn before_main() {
         None => {}
         Some(Ticket::Supervisor) => supervisor::run(),
         Some(Ticket::Init) => init::run(),
+        Some(Ticket::Program) => program::run(),
         Some(Ticket::Node {
             nonce,
             directory,

@@ -91,6 +91,7 @@ pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path, entrance: En
     ));
     Program {
         program: text("/proc/self/exe"),
+        is_role: true,
         arg0: std::env::args_os().next().map(|name| Text::from(&*name)),
         args,
         clear: false,
@@ -113,6 +114,7 @@ pub(crate) fn program(place: &Place<'_>, command: &Command) -> Program {
     env.extend(changes.map(|(name, value)| (Text::from(name), value.map(Text::from))));
     Program {
         program: Text::from(command.get_program()),
+        is_role: false,
         arg0: None,
         args: command.get_args().map(Text::from).collect(),
         clear,

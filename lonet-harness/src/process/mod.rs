@@ -4,6 +4,9 @@
 //! - [`ticket`]: what the environment of a re-executed copy of this binary says it is for;
 //! - [`hook`]: what runs before `main` in such a copy;
 //! - [`supervisor`]: the process whose children all others are, and that ends them;
+//! - [`program`]: the moment in which a copy of this binary becomes a program;
+//! - [`parent`]: a process's end with the supervisor, where there is no namespace;
+//! - [`orphans`]: what is left when the supervisor has died;
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
 //! - [`child`]: a role, in a process of its own;
 //! - [`terminate`]: the request to finish, as the role itself sees it;
@@ -12,7 +15,8 @@
 //! - [`wire`]: what these say to each other;
 //! - [`output`]: what a node printed, bounded;
 //! - [`backtrace`]: where a process is, as a debugger sees it;
-//! - [`kernel_state`]: what it does, as the kernel sees it.
+//! - [`kernel_state`]: what it does, as the kernel sees it;
+//! - [`stat`]: what the kernel lists of a process.
 //!
 //! Knows no trace: what a process reports of the network is the collector's business.
 
@@ -23,7 +27,11 @@ mod hook;
 mod init;
 pub(crate) mod kernel_state;
 pub(crate) mod launch;
+pub(crate) mod orphans;
 pub(crate) mod output;
+mod parent;
+mod program;
+mod stat;
 mod supervisor;
 pub(crate) mod terminate;
 pub(crate) mod ticket;

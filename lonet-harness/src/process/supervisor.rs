@@ -29,6 +29,7 @@ use nix::unistd::{Pid, getgid, getppid, getuid};
 
 use super::ticket::{self, Ticket};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
+use super::{parent, program, stat};
 
 /// The variable that says, by `0`, that there is to be no PID namespace.
 pub(super) const NAMESPACE: &str = "LONET_NAMESPACE";
@@ -212,9 +213,25 @@ impl Supervisor {
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(output)?;
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))?;
-        let mut command = command(program);
+        // A program can't arrange its own end; what becomes it can.
+        let (mut command, program) = match program.is_role {
+            true => (command(program), None),
+            false => {
+                let (before, socket) = program::before()?;
+                (before, Some((socket, program)))
+            }
+        };
+        // Through a namespace's border a child sees no parent.
+        let own = if self.init.is_some() {
+            0
+        } else {
+            std::process::id()
+        };
+        command.env(parent::VARIABLE, own.to_string());
+        if program.is_none() {
+            command.stdin(Stdio::null());
+        }
         command
-            .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
             .process_group(0);
@@ -222,7 +239,16 @@ impl Supervisor {
         SigSet::empty().thread_set_mask()?;
         let child = command.spawn();
         SigSet::all().thread_block()?;
-        let pid = child?.id();
+        let mut child = child?;
+        if let Some((socket, program)) = program {
+            // It has this end of the socket, too.
+            drop(command);
+            if let Err(error) = program::become_it(socket, &program) {
+                let _ = child.wait();
+                return Err(error);
+            }
+        }
+        let pid = child.id();
         self.running.insert(pid.cast_signed(), process);
         Ok(pid)
     }
@@ -303,7 +329,10 @@ impl Supervisor {
         }
         // Orphans become children of this process, a generation with each round.
         loop {
-            for child in children() {
+            let Some(children) = children() else {
+                return self.end_known();
+            };
+            for child in children {
                 let _ = kill(child, Signal::SIGKILL);
             }
             match waitpid(Pid::from_raw(-1), None) {
@@ -315,6 +344,17 @@ impl Supervisor {
                     ) {}
                 }
             }
+        }
+    }
+
+    /// What was started here, and its groups: where nothing tells of more, to wait for all could
+    /// be to wait for ever.
+    fn end_known(&self) {
+        for &pid in self.running.keys() {
+            let pid = Pid::from_raw(pid);
+            let _ = killpg(pid, Signal::SIGKILL);
+            let _ = kill(pid, Signal::SIGKILL);
+            let _ = waitpid(pid, None);
         }
     }
 }
@@ -334,7 +374,7 @@ pub(super) fn itself() -> Command {
     command
 }
 
-fn command(program: Program) -> Command {
+pub(super) fn command(program: Program) -> Command {
     let mut command = Command::new(std::ffi::OsString::from(program.program));
     if let Some(arg0) = program.arg0 {
         command.arg0(std::ffi::OsString::from(arg0));
@@ -344,7 +384,9 @@ fn command(program: Program) -> Command {
         command.env_clear();
     }
     // The supervisor's own ticket is for nobody else.
-    command.env_remove(ticket::VARIABLE);
+    command
+        .env_remove(ticket::VARIABLE)
+        .env_remove(parent::VARIABLE);
     for (name, value) in program.env {
         let name = std::ffi::OsString::from(name);
         match value {
@@ -358,33 +400,17 @@ fn command(program: Program) -> Command {
     command
 }
 
-/// The living children of this process.
-fn children() -> Vec<Pid> {
+/// The living children of this process; `None` where `/proc` does not tell.
+fn children() -> Option<Vec<Pid>> {
     let me = std::process::id();
-    let parse = |text: &str| {
-        text.split_whitespace()
-            .filter_map(|pid| pid.parse().ok())
-            .map(Pid::from_raw)
-            .collect()
-    };
-    if let Ok(list) = fs::read_to_string(format!("/proc/self/task/{me}/children")) {
-        return parse(&list);
+    if stat::is_own()
+        && let Ok(list) = fs::read_to_string(format!("/proc/self/task/{me}/children"))
+    {
+        let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
+        return Some(pids.map(Pid::from_raw).collect());
     }
     // Kernels can be built without that list.
-    let Ok(processes) = fs::read_dir("/proc") else {
-        return Vec::new();
-    };
-    processes
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok())
-        .filter(|pid| {
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            // The name, in parentheses, may hold anything.
-            let parent = stat
-                .rsplit(')')
-                .next()
-                .and_then(|rest| rest.split_whitespace().nth(1));
-            parent.and_then(|parent| parent.parse().ok()) == Some(me)
-        })
-        .map(Pid::from_raw)
-        .collect()
+    let mut pids = stat::all()?;
+    pids.retain(|&pid| stat::of(pid).is_some_and(|stat| stat.parent == me.cast_signed()));
+    Some(pids.into_iter().map(Pid::from_raw).collect())
 }

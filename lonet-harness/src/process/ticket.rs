@@ -22,6 +22,8 @@ pub(crate) enum Ticket {
     Supervisor,
     /// To be the first process of the supervisor's PID namespace.
     Init,
+    /// To become a program, which it is told at its standard input.
+    Program,
     /// To play a role, which it is told at the control socket in this directory.
     /// `in_main`: by the test that it is in, rather than before `main`.
     Node {
@@ -42,6 +44,7 @@ impl Ticket {
         match self {
             Ticket::Supervisor => "supervisor".into(),
             Ticket::Init => "init".into(),
+            Ticket::Program => "program".into(),
             Ticket::Node {
                 nonce,
                 directory,
@@ -59,6 +62,7 @@ impl Ticket {
         match value {
             b"supervisor" => Some(Ticket::Supervisor),
             b"init" => Some(Ticket::Init),
+            b"program" => Some(Ticket::Program),
             _ => {
                 let in_main = value.starts_with(b"main:");
                 let rest = value
@@ -88,6 +92,7 @@ mod tests {
         for ticket in [
             Ticket::Supervisor,
             Ticket::Init,
+            Ticket::Program,
             Ticket::Node {
                 nonce: u64::MAX,
                 directory,

@@ -47,6 +47,8 @@ impl From<Text> for OsString {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) program: Text,
+    /// Whether it is a copy of this binary that plays a role, and sees to its own end.
+    pub(crate) is_role: bool,
     /// What it finds as its own name, where that is not the program.
     pub(crate) arg0: Option<Text>,
     pub(crate) args: Vec<Text>,
@@ -114,7 +116,7 @@ pub(crate) enum ToNode {
     Play(Play),
     /// The ticket is not good (any more): be an ordinary program.
     Spent,
-    /// Finish.
+    /// Finish. Said to what shows a ticket: exit.
     Terminate,
     /// Say what is waited for.
     Waits,

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use lonet::trace::{Event, EventId, What};
 use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
@@ -20,6 +21,7 @@ use crate::collector::query::Launch;
 use crate::collector::query::{Effect, End, Refusal};
 use crate::collector::reader::Conn;
 use crate::process::launch;
+use crate::process::orphans;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, line};
 
@@ -106,6 +108,9 @@ impl Analyst {
             FromSupervisor::Started { process, pid } => {
                 let _ = std::fs::remove_file(self.output_path(process));
                 self.identify(process, pid);
+                if let Some(node) = self.nodes.get_mut(&process) {
+                    node.started = orphans::started(pid);
+                }
                 if let Some(reply) = self.nodes.get_mut(&process).and_then(|n| n.on_start.take()) {
                     let _ = reply.send(Ok(pid));
                 }
@@ -114,6 +119,39 @@ impl Analyst {
             FromSupervisor::Ended { process, status } => self.ended(process, status),
             FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
             FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
+        }
+    }
+
+    /// What it started ends with it, or is ended now; what can't be ended is named.
+    pub(super) fn supervisor_died(&mut self) {
+        const DIED: &str = "the supervisor has died";
+        let running = std::mem::replace(&mut self.supervisor, Supervisor::Failed(DIED.into()));
+        if let Supervisor::Running { mut child, .. } = running {
+            // What says nothing any more is of no use, and its end is its children's.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // Nobody will say any more whether these were started.
+        let asked = self.nodes.values().filter(|node| node.on_start.is_some());
+        for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
+            self.not_started(process, DIED.into());
+        }
+        let mut lost = Vec::new();
+        let mut groups = orphans::Groups::new();
+        for node in self.nodes.values_mut().filter(|node| node.ended.is_none()) {
+            node.unsupervised = true;
+            lost.push(node.process);
+            groups.extend(node.pid.map(u32::cast_signed).zip(node.started));
+        }
+        // The directory's name is the network's.
+        if let Some(network) = self.directory.file_name().and_then(|name| name.to_str())
+            && let Some(left) = orphans::end(network, &groups)
+        {
+            let problem = format!("{DIED}; its processes can't all be ended: {left}");
+            self.problems.push(problem);
+        }
+        for process in lost {
+            self.ended(process, Ended::Signal(Signal::SIGKILL as i32));
         }
     }
 
@@ -244,7 +282,13 @@ impl Analyst {
             _ => None,
         };
         let Some(node) = shown else {
-            self.mailbox.write(conn, line(&ToNode::Spent));
+            // A ticket that went with the supervisor looks like a spent one, but what shows it
+            // must not go on to be an ordinary program: that would run the tests of this binary.
+            let answer = match self.supervisor {
+                Supervisor::Failed(_) => ToNode::Terminate,
+                _ => ToNode::Spent,
+            };
+            self.mailbox.write(conn, line(&answer));
             return;
         };
         let Some((_, play)) = node.ticket.take() else {
