@@ -1,6 +1,6 @@
 //! The page of an expectation that does not hold.
 //!
-//! Pure. Owns every word of it, in the order of TRACES 7.3: the line and what happened instead,
+//! Pure. Owns every word of it, in this order: the line and what happened instead,
 //! why, the difference, hints, a diagram, logs, artifacts, how to update.
 
 use std::path::PathBuf;
