@@ -1,5 +1,5 @@
-//! What each operation says for each thing that may close, before it and while it waits: the
-//! table of DESIGN 4.8, on both engines.
+//! What each operation says for each thing that may close, before it and while it waits, on
+//! both engines.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that can't go on has failed, whatever the error"

@@ -538,9 +538,120 @@ def test_a_dropped_connection_is_told_before_it_is_seen(
 ) -> None:
     ours, theirs = connect(beta, alpha.listen(":10"))
     del ours
-    gc.collect()
     assert theirs.recv(1) == b""
-    assert "k" not in collector.find("β:1 close α:1")
+    collector.find("β:1 close α:1")
+
+
+def test_a_drop_has_a_place_where_one_task_alone_used_the_connection(
+    collector: Collector, alpha: Any, beta: Any, connect: Any, aside: Any
+) -> None:
+    listener = alpha.listen(":10")
+
+    def close_of(use: Any) -> Record:
+        ours, theirs = connect(beta, listener)
+        line = f"{ours.local_addr} close {theirs.local_addr}"
+        use(ours, theirs)
+        del ours
+        assert theirs.recv(9) in (b"", b"x", b"xy") and line in collector.lines()
+        found = [record for record in collector.read() if line_of(record) == line][-1]
+        theirs.close()
+        return found
+
+    def writes(ours: Any, _: Any) -> None:
+        ours.sendall(b"x")
+
+    def reads(ours: Any, theirs: Any) -> None:
+        theirs.sendall(b"x")
+        assert ours.recv(1) == b"x"
+
+    def shuts_down(ours: Any, _: Any) -> None:
+        ours.shutdown(socket.SHUT_WR)
+
+    def shares(ours: Any, _: Any) -> None:
+        ours.sendall(b"x")
+        aside(ours.sendall, b"y").result()
+
+    def leaves_alone(*_: Any) -> None:
+        pass
+
+    beta.mark("here")
+    here = collector.find("β mark here")["k"]
+    for use in (writes, reads, shuts_down):
+        close = close_of(use)
+        assert close["k"] == here and "u" not in close, use
+    # Which task is the last to let go of it is chance.
+    for use in (shares, leaves_alone):
+        close = close_of(use)
+        assert close["k"] == here and close["u"] is True, use
+
+
+def test_a_dropped_listener_belongs_to_the_task_that_alone_accepted(
+    collector: Collector, alpha: Any, beta: Any, connect: Any, aside: Any
+) -> None:
+    def close_of(addr: str, accept: Any) -> Record:
+        listener = alpha.listen(addr)
+        accept(listener)
+        del listener
+        return collector.find(f"α{addr} close")
+
+    def accepts(listener: Any) -> None:
+        dialed = aside(beta.dial, str(listener.addr))
+        listener.accept().close()
+        dialed.result().close()
+
+    def accepts_aside(listener: Any) -> None:
+        accepted = aside(listener.accept)
+        beta.dial(str(listener.addr)).close()
+        accepted.result().close()
+
+    assert "u" not in close_of(":11", accepts)
+    assert close_of(":12", accepts_aside)["u"] is True
+    assert close_of(":13", lambda _: None)["u"] is True
+
+
+def test_what_the_garbage_collector_finds_belongs_to_no_task(
+    collector: Collector, alpha: Any, beta: Any, connect: Any
+) -> None:
+    ours, theirs = connect(beta, alpha.listen(":10"))
+    ours.sendall(b"x")
+    assert theirs.recv(1) == b"x"
+    gc.disable()
+    try:
+        ours.itself = ours
+        del ours
+        assert "β:1 close α:1" not in collector.lines()
+        gc.collect()
+    finally:
+        gc.enable()
+    assert theirs.recv(1) == b""
+    close = collector.find("β:1 close α:1")
+    assert "k" not in close and "u" not in close
+    beta.mark("after")
+    assert "k" in collector.find("β mark after")
+
+
+def test_nothing_is_told_of_what_happens_after_the_end(collector: Collector, tmp: Path) -> None:
+    """Whether it is closed is asked under the lock that numbers."""
+    (tmp / "lonet" / collector.name / "trace.data").touch()
+    with lonet.join(collector.name) as net:
+        alpha, beta = net.new_host("α"), net.new_host("β")
+        with alpha.listen(":10") as listener:
+            with ThreadPoolExecutor() as pool:
+                accepting = pool.submit(listener.accept)
+                ours, theirs = beta.dial("α:10"), accepting.result()
+        ours.sendall(b"ping")
+
+        def closes_meanwhile(got: bytes) -> int:
+            alpha.close()
+            return len(got)
+
+        theirs._read(lambda: socket.socket.recv(theirs, 4), closes_meanwhile, 4, 0)
+        theirs._end.tap.before_write(3)
+        theirs._end.tap.opaque()
+        collector.read()
+        numbers = {kind_of(r): r["n"] for r in collector.read() if "α" in line_of(r).split(" ")[0]}
+        assert "recv" not in numbers and numbers["down"] == max(numbers.values())
+        assert not [r for r in collector.read() if kind_of(r) == "opaque"]
 
 
 def test_a_fork_is_a_reporter_of_its_own(

@@ -1,5 +1,4 @@
-//! Which task acts, what it has learned since it last reported, and which of that orders its events
-//! (TRACES 7.2, rule 1 and rule 4).
+//! Which task acts, what it has learned since it last reported, and which of that orders its events.
 //!
 //! While a task has two operations pending, which of them ends first is chance. So what it records
 //! or learns *beside* a pending operation has no place in its order, and only that: what it does

@@ -1,4 +1,4 @@
-//! How a dial ends: taken, refused, cancelled (DESIGN 4.5 to 4.7).
+//! How a dial ends: taken, refused, cancelled.
 
 use std::io::ErrorKind;
 

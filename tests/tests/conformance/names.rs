@@ -1,4 +1,4 @@
-//! Names of hosts and networks (DESIGN 4.1, 4.2, 4.11).
+//! Names of hosts and networks.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which port an end gets (DESIGN 4.3, 4.4, 4.6).
+//! Which port an end gets.
 
 use super::*;
 

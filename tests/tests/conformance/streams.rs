@@ -1,4 +1,4 @@
-//! What a connection does with bytes (DESIGN 4.8 to 4.10, 4.12).
+//! What a connection does with bytes.
 
 use std::io::{ErrorKind, IoSlice};
 use std::pin::pin;

@@ -52,6 +52,7 @@ const UNSEEN: &[&str] = &[
     "unseen::timers",
     "unseen::oneshots",
     "unseen::a_local_set",
+    "unseen::a_local_pool",
     "unseen::a_client_behind_a_task",
 ];
 

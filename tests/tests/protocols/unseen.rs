@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use futures_executor::LocalPool;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::task::LocalSpawnExt;
 use lonet::Host;
 use lonet_harness::{Result, Scenario, expect_file};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -131,6 +133,49 @@ async fn in_a_local_set(host: Host) -> Result<()> {
 async fn a_local_set(scenario: Scenario) -> Result<()> {
     play(&scenario, server(), vec![in_a_local_set()]).await?;
     scenario.assert_trace(expect_file!["texts/a_local_set.trace"]);
+    Ok(())
+}
+
+/// Tasks of an executor that is not tokio's, on a thread of its own: lonet takes them for one, the thread.
+#[lonet::host(worker_threads = 2)]
+async fn in_a_local_pool(host: Host) -> Result<()> {
+    let mut conn = host.dial("s:10").await?;
+    let (mut wakes, mut waits) = (Vec::new(), Vec::new());
+    for who in ["one", "two", "three"] {
+        let (wake, woken) = oneshot::channel::<()>();
+        wakes.push(wake);
+        waits.push((who, woken));
+    }
+    let of_pool = host.clone();
+    let pool = tokio::task::spawn_blocking(move || {
+        let mut pool = LocalPool::new();
+        for (who, woken) in waits {
+            let host = of_pool.clone();
+            let waits = async move {
+                host.mark(format!("{who} begins"));
+                woken.await.unwrap();
+                host.mark(format!("{who} woke"));
+            };
+            pool.spawner().spawn_local(waits).unwrap();
+        }
+        pool.run();
+        of_pool.mark("all woke");
+    });
+    for wake in wakes {
+        tokio::spawn(async move { wake.send(()) });
+    }
+    pool.await?;
+    conn.write_all(b"end").await?;
+    conn.read_exact(&mut [0; 3]).await?;
+    host.mark("end");
+    Ok(())
+}
+
+#[lonet::test]
+#[ignore = "a program of a trial"]
+async fn a_local_pool(scenario: Scenario) -> Result<()> {
+    play(&scenario, server(), vec![in_a_local_pool()]).await?;
+    scenario.assert_trace(expect_file!["texts/a_local_pool.trace"]);
     Ok(())
 }
 

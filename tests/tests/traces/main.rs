@@ -3,7 +3,10 @@
 //!
 //! What a trace with something wrong looks like in general is `assertions`' business.
 
+mod certain;
 mod data;
+mod patterns;
+mod ports;
 
 use lonet::Host;
 use lonet::trace::Verb;
@@ -78,169 +81,6 @@ fn names(message: &str, words: &[&str]) {
     for word in words {
         assert!(message.contains(word), "{word:?} is not in:\n{message}");
     }
-}
-
-#[lonet::test]
-async fn a_mark_is_words(scenario: Scenario) -> Result<()> {
-    let texts = [
-        "leader term=3",
-        "two   words\nthree\tfour",
-        "$price _ #1",
-        "says \"hi\" a\"b",
-        "bell\u{7}",
-        "snake_case a#b a$b x=$5",
-        "größer → 3 %",
-    ];
-    let texts = texts.map(str::to_owned).to_vec();
-    scenario.spawn("α", marks(texts)).await?.join().await?;
-    let trace = scenario.trace();
-    assert_eq!(
-        trace.to_string(),
-        "α mark leader term=3\n\
-         α mark two words three four\n\
-         α mark \"$price\" \"_\" \"#1\"\n\
-         α mark says \"\\\"hi\\\"\" \"a\\\"b\"\n\
-         α mark \"bell\\a\"\n\
-         α mark snake_case a#b a$b \"x=$5\"\n\
-         α mark größer → 3 %\n"
-    );
-    // The text of a trace holds of it.
-    trace.assert(trace.to_string());
-    trace.assert(
-        "
-        # Columns are separated by any white space.
-        α  mark \t leader   term=3
-        α mark two words three four
-
-        α mark \"$price\" \"_\" \"#1\"
-        α mark says _ _
-        α mark _
-        α mark snake_case a#b a$b \"x=$5\"
-        α mark $a → $b %
-        ",
-    );
-    refused(&trace.only_verbs(&[Verb::Dial]), "α mark leader term=3");
-    Ok(())
-}
-
-#[lonet::test]
-async fn wildcards_and_variables(scenario: Scenario) -> Result<()> {
-    let alpha = scenario.spawn("α", marks(vec!["leader term=3".into()]));
-    alpha.await?.join().await?;
-    let beta = scenario.spawn("β", marks(vec!["follows α term=3".into()]));
-    beta.await?.join().await?;
-    let trace = scenario.trace();
-    trace.assert("$l mark leader term=$t\n $f mark follows $l term=$t");
-    trace.assert("_ mark leader term=_\n _ mark follows _ _");
-    trace.assert("α mark leader _\n $f mark follows α _");
-    // Different host variables are different hosts; the same one is the same host.
-    refused(&trace, "$l mark leader _\n $l mark follows _ _");
-    refused(
-        &trace,
-        "$l mark leader term=$t\n $f mark follows $f term=$t",
-    );
-    refused(&trace, "$l mark leader $t\n $f mark follows α $u extra");
-    // A wildcard stands for one word, no more and no fewer.
-    refused(&trace, "_ mark _\n _ mark _ _ _");
-    refused(&trace, "_ mark leader _ _\n _ mark _ _ _");
-    refused(&trace, "_ mark leader x=_\n _ mark _ _ _");
-    Ok(())
-}
-
-#[lonet::test]
-async fn addresses_with_open_parts(scenario: Scenario) -> Result<()> {
-    let alpha = scenario.spawn("α", echo(1)).await?;
-    scenario.until("α:10 listen").await?;
-    let beta = scenario.spawn("β", asks("α:10".into())).await?;
-    assert_eq!(beta.join().await?, "ping");
-    alpha.join().await?;
-    let trace = scenario.trace();
-    for expected in [
-        "α:_ listen\n_ dial α:10\n_:_ accept _\nβ:_ connect _:1\nα:1 close _\nβ:1 close _\nα:10 close",
-        "$s:10 listen\n$c:$p dial $s:10\n$s:$q accept $c:$p\n$c:$p connect $s:$q\n$s:$q close $c:$p\n$c:$p close $s:$q\n$s:10 close",
-        "_ listen\n_ dial _\n_ accept _\n_ connect _\n_ close _\n_ close\n_ close _",
-    ] {
-        trace.assert(expected);
-    }
-    refused(
-        &trace,
-        "α:10 listen\n$c:$p dial α:10\nα:1 accept $c:$q\n_ connect _\n_ close _\n_ close _\nα:$q close",
-    );
-    trace.assert_contains("β:1 dial α:10\nα:1 close β:1");
-    assert!(
-        trace
-            .check_contains("α:1 close β:1\nβ:1 dial α:10")
-            .is_err()
-    );
-    assert!(trace.check_contains("β:2 dial α:10").is_err());
-    trace.assert_contains("");
-    refused(&trace, "");
-    Ok(())
-}
-
-#[lonet::test]
-async fn views(scenario: Scenario) -> Result<()> {
-    let alpha = scenario.spawn("α", echo(1)).await?;
-    scenario.until("α:10 listen").await?;
-    let beta = scenario.spawn("β", asks("α:10".into())).await?;
-    beta.join().await?;
-    alpha.join().await?;
-    let trace = scenario.trace();
-    trace
-        .clone()
-        .only_verbs(&[Verb::Listen, Verb::Close])
-        .assert(
-            "α:10 listen
-         α:1 close β:1
-         α:10 close
-         β:1 close α:1",
-        );
-    trace.clone().only_hosts(&["β"]).assert(
-        "β:1 dial α:10
-         β:1 connect α:1
-         β:1 close α:1",
-    );
-    trace
-        .clone()
-        .only_hosts(&["α"])
-        .only_verbs(&[Verb::Accept])
-        .assert("α:1 accept β:1");
-    trace.clone().with_lifecycle().only_hosts(&["α"]).assert(
-        "! spawn α
-         α up
-         α:10 listen
-         α:1 accept β:1
-         α:1 close β:1
-         α:10 close
-         α down
-         α exit 0",
-    );
-    // A half-close is data; its effect is what the peer does after it read EOF.
-    trace.clone().with_data().assert(
-        "α:10 listen
-         β:1 dial α:10
-         α:1 accept β:1
-         β:1 connect α:1
-         β:1 shutdown α:1
-         α:1 close β:1
-         α:10 close
-         β:1 close α:1",
-    );
-    names(
-        &refused(
-            &trace.with_data(),
-            "α:10 listen
-             β:1 dial α:10
-             α:1 accept β:1
-             β:1 connect α:1
-             α:1 close β:1
-             β:1 shutdown α:1
-             α:10 close
-             β:1 close α:1",
-        ),
-        &["`α:1 close β:1` stands above `β:1 shutdown α:1`, which happens before it"],
-    );
-    Ok(())
 }
 
 #[lonet::test]
@@ -393,30 +233,6 @@ async fn accepts_of_one_listener_in_either_order(scenario: Scenario) -> Result<(
     Ok(())
 }
 
-#[lonet::test]
-async fn ports_that_raced(scenario: Scenario) -> Result<()> {
-    let alpha = scenario.spawn("α", accepts_two()).await?;
-    scenario.until("α:10 listen").await?;
-    let beta = scenario.spawn("β", dials_and_goes("α:10".into())).await?;
-    let gamma = scenario.spawn("γ", dials_and_goes("α:10".into())).await?;
-    beta.join().await?;
-    gamma.join().await?;
-    alpha.join().await?;
-    let accepts = scenario.trace().only_verbs(&[Verb::Accept]);
-    let text = |b: u16, c: u16| format!("α:{b} accept β:1\nα:{c} accept γ:1");
-    let (happened, swapped) = match accepts.check(text(1, 2)) {
-        Ok(()) => (text(1, 2), text(2, 1)),
-        Err(_) => (text(2, 1), text(1, 2)),
-    };
-    accepts.assert(&happened);
-    let page = refused(&accepts, &swapped);
-    names(
-        &page,
-        &["same order, ports swapped (α:1 ↔ α:2)", "$p", "until"],
-    );
-    Ok(())
-}
-
 /// Two branches of one task, each of which waits for its own.
 #[lonet::host]
 async fn branches(host: Host) -> Result<()> {
@@ -524,80 +340,4 @@ async fn a_dial_that_nothing_orders_after_the_listen(scenario: Scenario) -> Resu
         &["β:1 fail α:10 connection refused", "until(\"α:10 listen\")"],
     );
     Ok(())
-}
-
-#[lonet::test]
-async fn syntax_errors_say_where(scenario: Scenario) -> Result<()> {
-    for (text, place, legal) in [
-        ("α:10 listens", "line 1, column 6", "listen, dial"),
-        ("\n  α:10 listen now", "line 2, column 15", "nothing more"),
-        ("α listen", "line 1, column 3", "mark, up"),
-        ("β:1 dial α", "line 1, column 10", "host:port"),
-        ("β:99999 listen", "line 1, column 3", "65535"),
-        ("! explode α", "line 1, column 3", "kill, pause"),
-        ("α mark a # b", "line 1, column 10", "line of its own"),
-        ("α mark \"open", "line 1, column", "quote"),
-    ] {
-        let message = refused(&scenario.trace(), text);
-        names(&message, &[place, legal]);
-    }
-    Ok(())
-}
-
-/// A listener that asks for no port, and a dial beside it; their order is nothing that a trace sees.
-async fn a_listener_beside_a_dial(scenario: Scenario, listens_first: bool) -> Result<()> {
-    scenario.host("β").await?;
-    let alpha = scenario.host("α").await?;
-    let listens = {
-        let alpha = alpha.clone();
-        async move {
-            let listens = async move {
-                let listener = alpha.listen("").await;
-                alpha.mark("listens");
-                listener
-            };
-            tokio::spawn(listens).await
-        }
-    };
-    let dials = async move {
-        let dials = async move {
-            let refused = alpha.dial("β:9").await.is_err();
-            alpha.mark(format!("refused {refused}"));
-        };
-        tokio::spawn(dials).await
-    };
-    let _listener = if listens_first {
-        let listener = listens.await??;
-        dials.await?;
-        listener
-    } else {
-        dials.await?;
-        listens.await??
-    };
-    scenario.until("α mark listens").await?;
-    scenario.until("α mark refused true").await?;
-    // One line comes after the other, as it happened; whichever was first, both texts hold.
-    let written = scenario.trace().to_string();
-    let listens = |port| format!("α:${port} listen\nα    mark listens\n");
-    let dials = |port| {
-        format!(
-            "α:${port} dial β:9\nα:${port} fail β:9 connection refused\nα    mark refused true\n"
-        )
-    };
-    let texts = [listens("a") + &dials("b"), dials("a") + &listens("b")];
-    assert_eq!(written, texts[usize::from(!listens_first)]);
-    for text in &texts {
-        scenario.assert_trace(text);
-    }
-    Ok(())
-}
-
-#[lonet::test]
-async fn a_port_that_nobody_asked_for_may_be_taken_first(scenario: Scenario) -> Result<()> {
-    a_listener_beside_a_dial(scenario, true).await
-}
-
-#[lonet::test]
-async fn a_port_that_nobody_asked_for_may_be_taken_last(scenario: Scenario) -> Result<()> {
-    a_listener_beside_a_dial(scenario, false).await
 }

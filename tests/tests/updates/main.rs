@@ -65,6 +65,15 @@ impl Copy {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Whether two clients in another process do what the text says, in an order that it allows.
+    fn is_obeyed(&self, text: &str) -> bool {
+        let file = self.0.join("obeyed.trace");
+        fs::write(&file, text).unwrap();
+        let mut command = self.command("obeys", false);
+        let output = command.env("LONET_TESTS_TEXT", file).output().unwrap();
+        output.status.success()
+    }
+
     fn run(&self, victim: &str, updates: bool) -> Output {
         let mut command = self.command(victim, updates);
         // A few are enough where nothing differs.
@@ -113,15 +122,13 @@ fn literal(source: &str, function: &str) -> String {
     literal.split("]]").next().unwrap().to_owned()
 }
 
-/// What is new is written by the clock, so that concurrent lines stand in one order or another.
+/// The text of a raw literal.
 #[track_caller]
-fn same_lines(one: &str, other: &str) {
-    let sorted = |text: &str| {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    assert_eq!(sorted(one), sorted(other), "\n{one}\nand\n{other}");
+fn text_of(literal: &str) -> &str {
+    literal
+        .trim_start_matches(['r', '#'])
+        .trim_end_matches('#')
+        .trim_matches('"')
 }
 
 #[test]
@@ -133,16 +140,37 @@ fn an_expect_is_rewritten_in_place() {
 
     copy.update("out_of_date");
     let after = copy.read(SOURCE);
-    same_lines(
-        &literal(&after, "out_of_date"),
-        &literal(&after, "up_to_date"),
-    );
+    let written = literal(&after, "out_of_date");
+    check_two_clients(&copy, &written);
     // Nothing else of the file has changed.
-    let expected = before.replace(
-        &literal(&before, "out_of_date"),
-        &literal(&before, "up_to_date"),
-    );
-    same_lines(&after, &expected);
+    assert_eq!(after, with_literals(&before, &[("out_of_date", &written)]));
+}
+
+/// What an update writes of two clients: what is concurrent stands as the clock has it, so that the text
+/// is held against other runs.
+#[track_caller]
+fn check_two_clients(copy: &Copy, literal: &str) {
+    let (text, indent) = (text_of(literal), "\n        ");
+    let first = format!("{indent}# what a reader is told first{indent}α:10 listen{indent}");
+    assert!(text.starts_with(&first), "{text}");
+    assert!(text.ends_with("\n\n        # no such host\n    "), "{text}");
+    for _ in 0..3 {
+        assert!(copy.is_obeyed(text), "{text}");
+    }
+    // An effect above its cause is noticed.
+    let lines: Vec<&str> = text.lines().collect();
+    for (cause, effect) in [
+        ("β:1  dial ", "accept  β:1"),
+        ("accept  γ:1", "γ:1  connect"),
+    ] {
+        let line = |part| lines.iter().position(|line| line.contains(part)).unwrap();
+        let mut swapped = lines.clone();
+        swapped.swap(line(cause), line(effect));
+        assert!(
+            !copy.is_obeyed(&swapped.join("\n")),
+            "{cause} below {effect}"
+        );
+    }
 }
 
 #[test]
@@ -226,7 +254,7 @@ fn several_runs_of_one_literal_write_it_once() {
     let copy = Copy::new("thrice");
     let expected = with_literals(&copy.read(SOURCE), &[("thrice", THRICE)]);
     copy.update("thrice");
-    same_lines(&copy.read(SOURCE), &expected);
+    assert_eq!(copy.read(SOURCE), expected);
 }
 
 #[test]
@@ -258,7 +286,7 @@ fn an_update_learns_from_turns() {
     let before = copy.read(SOURCE);
     copy.update("raced");
     let expected = with_literals(&before, &[("raced", RACED)]);
-    same_lines(&copy.read(SOURCE), &expected);
+    assert_eq!(copy.read(SOURCE), expected);
 
     copy.update("raced_in_a_file");
     let text = "α   mark one\n| α mark bytes\n| α mark command\nα   mark end\n";
@@ -281,6 +309,33 @@ fn an_update_learns_from_turns() {
     );
     let (before, after) = (before.lines().count(), after.lines().count());
     assert_eq!(after, before + 3, "{tail}");
+}
+
+/// One update sees one order, the next one the other: both are right from then on.
+#[test]
+fn updates_do_not_go_back_and_forth() {
+    let copy = Copy::new("back");
+    let file = "tests/tests/updates/new/in_an_order.trace";
+    let update = |order: &str| {
+        let mut command = copy.command("in_an_order", true);
+        command.env("LONET_TESTS_ORDER", order);
+        let output = command.env("LONET_UPDATE_TURNS", "1").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        copy.read(file)
+    };
+    assert_eq!(
+        update("one two three"),
+        "α mark one\nα mark two\nα mark three\n"
+    );
+    let text = "| α mark two\n| α mark one\nα   mark three\n";
+    for order in ["two one three", "one two three", "two one three"] {
+        assert_eq!(update(order), text, "{order}");
+    }
+    // Lines that are new or gone tell of another program.
+    assert_eq!(
+        update("one two four"),
+        "| α mark one\n| α mark two\nα   mark four\n"
+    );
 }
 
 /// Turns are played until enough in a row teach nothing; none where nothing is rewritten.
@@ -447,13 +502,6 @@ fn an_update_that_fails_touches_nothing() {
 fn processes_rewrite_one_source_in_any_order() {
     let copy = Copy::new("processes");
     let before = copy.read(SOURCE);
-    let up_to_date = literal(&before, "up_to_date");
-    let expected = [
-        ("out_of_date", &*up_to_date),
-        ("thrice", THRICE),
-        ("below", BELOW),
-    ];
-    let expected = with_literals(&before, &expected);
     for order in [
         ["out_of_date", "thrice", "below"],
         ["below", "out_of_date", "thrice"],
@@ -462,7 +510,15 @@ fn processes_rewrite_one_source_in_any_order() {
         for victim in order {
             copy.update(victim);
         }
-        same_lines(&copy.read(SOURCE), &expected);
+        let after = copy.read(SOURCE);
+        let written = literal(&after, "out_of_date");
+        check_two_clients(&copy, &written);
+        let expected = [
+            ("out_of_date", &*written),
+            ("thrice", THRICE),
+            ("below", BELOW),
+        ];
+        assert_eq!(after, with_literals(&before, &expected));
     }
 }
 

@@ -83,6 +83,16 @@ async fn up_to_date(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+/// Another run, held against a text that an update has written.
+#[lonet::test]
+#[ignore = "takes its expectation from a file"]
+async fn obeys(scenario: Scenario) -> Result<()> {
+    two_clients(&scenario).await?;
+    let file = std::env::var_os("LONET_TESTS_TEXT").unwrap();
+    scenario.assert_trace(std::fs::read_to_string(file).unwrap());
+    Ok(())
+}
+
 #[lonet::test]
 #[ignore = "its expectation is rewritten"]
 async fn beside(scenario: Scenario) -> Result<()> {
@@ -265,6 +275,15 @@ async fn raced(scenario: Scenario) -> Result<()> {
 #[ignore = "its expectation is rewritten"]
 async fn raced_in_a_file(scenario: Scenario) -> Result<()> {
     races(&scenario).await
+}
+
+/// A race that comes out otherwise in another process.
+#[lonet::test(trace_file = "new/in_an_order.trace")]
+#[ignore = "its expectation is rewritten"]
+async fn in_an_order(scenario: Scenario) -> Result<()> {
+    let order = std::env::var("LONET_TESTS_ORDER").unwrap();
+    let order: Vec<&str> = order.split(' ').collect();
+    marks(&scenario, &order).await
 }
 
 /// An attribute's trace and an empty `assert_contains` are never written.

@@ -1,8 +1,8 @@
-//! Edges between processes: connections, payload, starting and ending, awaiting (TRACES 7.2, 3 to
-//! 5), and what processes claim of one another.
+//! Edges between processes: connections, payload, starting and ending, awaiting, and what processes
+//! claim of one another.
 //!
 //! Pure. Owns how the ends of connections find each other. What one process tells by itself is
-//! `edges`' business.
+//! `within_process`' business.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,7 +1,7 @@
 //! What processes reported that makes no sense, in words, and who is to blame for it.
 //!
-//! Pure. Owns how a process is named. What is found wrong where, is `edges`', `across`' and
-//! `causality`'s business; whether a test fails of it, the collector's.
+//! Pure. Owns how a process is named. What is found wrong where, is the business of `within_process`,
+//! `between_processes` and `graph`; whether a test fails of it, the collector's.
 
 use lonet::trace::What;
 

@@ -1,6 +1,7 @@
-//! What has been read of all processes: edges, labels, and what is left for `across` to complete.
+//! What has been read of all processes: edges, labels, and what is left for `between_processes`
+//! to complete.
 //!
-//! Owns the tables alone: `edges` writes them, one process after the other.
+//! Owns the tables alone: `within_process` writes them, one process after the other.
 
 use lonet::trace::EventId;
 

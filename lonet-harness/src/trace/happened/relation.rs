@@ -4,8 +4,8 @@
 //! reject an expectation. Beside them stand those of this run: what a task did one after the other
 //! though it need not, and bytes that came together though they might have come apart.
 //!
-//! Pure. Owns the tables. Which edges there are is the business of `edges` and `across`. A trace
-//! of a million events is larger than any cache: tables are narrow, written and read from front to
+//! Pure. Owns the tables. Which edges there are is the business of `within_process` and
+//! `between_processes`. A trace of a million events is larger than any cache: tables are narrow, written and read from front to
 //! back, and what only few questions need is made when it is asked.
 
 use std::sync::OnceLock;

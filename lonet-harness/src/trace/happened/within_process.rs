@@ -1,7 +1,7 @@
 //! What one process tells: its records in sequence → edges among them, and what is left for the
 //! others to complete.
 //!
-//! Pure. Owns the task rule and the socket rule (TRACES 7.2, 1 and 2), the sockets of a process
+//! Pure. Owns the task rule and the socket rule, the sockets of a process
 //! and what was read from them. Edges here only ever lead from a lower number to a higher one, so
 //! that they can't form a cycle, whatever a process reports.
 

@@ -160,7 +160,7 @@ fn a_look_from_an_unordered_task_misses_nothing() {
     let mut w = World::new();
     let a = w.spawn("α");
     let one = w.mark(a, "one");
-    w.unordered(TEST);
+    w.unordered(TEST, true);
     w.until(TEST, one);
     let _kill = w.kill(a);
     holds(&w.trace(), "α mark one\n! kill α");

@@ -25,7 +25,7 @@ mod world;
 use super::Trace;
 use world::{TEST, World};
 
-/// DESIGN, section 1: the test that is the heart of the product.
+/// β dials α, asks and is answered.
 fn ping_pong() -> Trace {
     let mut w = World::new();
     let alpha = w.spawn("α");

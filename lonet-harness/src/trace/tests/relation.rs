@@ -6,7 +6,7 @@ use lonet::trace::EventId;
 use proptest::prelude::*;
 
 use super::simulation::{Allowed, simulate};
-use super::world::World;
+use super::world::{TEST, World};
 use crate::trace::happened::graph::Graph;
 
 fn computed(graph: &Graph, of: EventId) -> BTreeSet<EventId> {
@@ -204,6 +204,130 @@ fn an_accept_begins_a_strand() {
     ] {
         assert!(!certain(a, b) && in_run(a, b), "{a:?} {b:?}");
     }
+}
+
+/// What a task does while another of its operations is pending comes neither after what it did before nor
+/// before what it does later, and what ends meanwhile orders nothing.
+#[test]
+fn what_is_beside_a_pending_operation_is_in_no_order() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let listener = w.listen(alpha, 10);
+    let dial = w.dial(beta, "α:10");
+    let server = w.accept(alpha, listener, dial);
+    let client = w.connect(beta, dial);
+    let sends = w.mark(alpha, "sends");
+    w.write(alpha, server, 1);
+    let tells = w.mark(alpha, "tells");
+    w.write(alpha, server, 1);
+    let before = w.mark(beta, "before");
+    w.read(beta, client, 1);
+    w.unordered(beta, true);
+    w.until(beta, tells);
+    w.read(beta, client, 1);
+    let beside = [w.mark(beta, "one"), w.mark(beta, "other")];
+    w.unordered(beta, false);
+    let after = [w.mark(beta, "after"), w.mark(beta, "later")];
+    w.until(TEST, after[1]);
+    let trace = w.trace();
+    let graph = &trace.graph;
+    let node = |id| graph.node(id).unwrap();
+    let certain = |a, b| graph.reaches(node(a), node(b));
+    let in_run = |a, b| graph.reaches_in_run(node(a), node(b));
+    // What was read before anything was pending stays in order.
+    assert!(certain(before, after[0]) && certain(sends, after[0]) && certain(after[0], after[1]));
+    for (a, b) in [
+        (before, beside[0]),
+        (sends, beside[0]),
+        (tells, beside[0]),
+        (beside[0], beside[1]),
+        (beside[1], after[0]),
+        (tells, after[0]),
+        (tells, after[1]),
+    ] {
+        assert!(!certain(a, b) && in_run(a, b), "{a:?} {b:?}");
+    }
+}
+
+/// The test's own look at its trace sees all that its task has done and learned, whatever was pending.
+#[test]
+fn a_look_sees_what_is_in_no_order() {
+    let mut w = World::new();
+    let (alpha, beta, gamma) = (w.spawn("α"), w.spawn("β"), w.spawn("γ"));
+    let [one, two] = [w.mark(alpha, "one"), w.mark(beta, "two")];
+    let three = w.mark(gamma, "three");
+    w.until(TEST, one);
+    w.unordered(TEST, true);
+    w.until(TEST, two);
+    let beside = w.exit(alpha, "0");
+    w.until(TEST, beside);
+    w.kill(beta);
+    w.unordered(TEST, false);
+    let graph = {
+        let _ = w.trace();
+        w.graph()
+    };
+    let look = graph.node(w.latest(TEST)).unwrap();
+    let sees = |id| graph.reaches(graph.node(id).unwrap(), look);
+    assert!(sees(one) && sees(two) && sees(beside));
+    assert!(!sees(three));
+    w.trace().assert("α mark one\nβ mark two\n! kill β");
+    // The one before is seen by the next one, too.
+    w.until(TEST, three);
+    w.trace()
+        .assert("α mark one\nβ mark two\n! kill β\nγ mark three");
+}
+
+/// Strands of one listener: each begins with what there was before the first accept, and what that accept
+/// had learned; what was read between two accepts belongs to the strand before. The test sees all.
+#[test]
+fn a_strand_begins_with_what_was_before_the_first() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let listener = w.listen(alpha, 10);
+    let told = w.mark(beta, "told");
+    let dials = [w.dial(beta, "α:10"), w.dial(beta, "α:10")];
+    let before = w.mark(alpha, "before");
+    w.until(alpha, told);
+    let one = w.accept(alpha, listener, dials[0]);
+    let served = w.mark(alpha, "served");
+    let client = w.connect(beta, dials[0]);
+    let asks = w.mark(beta, "asks");
+    w.write(beta, client, 1);
+    w.read(alpha, one, 1);
+    w.accept(alpha, listener, dials[1]);
+    let second = w.latest(alpha);
+    let after = w.mark(alpha, "after");
+    w.until(TEST, after);
+    let graph = w.graph();
+    let certain = |a, b| graph.reaches(graph.node(a).unwrap(), graph.node(b).unwrap());
+    for strand in [second, after] {
+        assert!(
+            certain(before, strand) && certain(told, strand),
+            "{strand:?}"
+        );
+        assert!(
+            !certain(served, strand) && !certain(asks, strand),
+            "{strand:?}"
+        );
+    }
+}
+
+/// The test's own process serves clients, too: its look comes after each strand.
+#[test]
+fn a_look_sees_all_strands() {
+    let mut w = World::new();
+    let beta = w.spawn("β");
+    let listener = w.listen(TEST, 10);
+    let addr = w.address(listener);
+    for served in ["one", "two"] {
+        let dial = w.dial(beta, &addr);
+        w.accept(TEST, listener, dial);
+        w.mark(TEST, served);
+    }
+    let trace = w.trace().only_verbs(&[crate::trace::Verb::Mark]);
+    trace.assert("test mark one\ntest mark two");
+    trace.assert("test mark two\ntest mark one");
 }
 
 /// Bytes of a stream that several tasks write are whose they are by chance; its end is not.

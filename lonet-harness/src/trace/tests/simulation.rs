@@ -189,7 +189,8 @@ impl Simulation {
             22 => self.rarely(task, number),
             _ => {
                 if self.allowed.untraced && (*number).is_multiple_of(4) {
-                    self.world.unordered(task);
+                    let is_pending = !self.world.is_unordered(task);
+                    self.world.unordered(task, is_pending);
                 } else {
                     self.mark(task);
                 }

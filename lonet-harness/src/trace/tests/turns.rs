@@ -138,6 +138,99 @@ fn an_old_block_stays_where_another_line_changes() {
     );
 }
 
+/// What an update wrote is what its runs taught: another one that sees the other order adds to it.
+#[test]
+fn an_old_text_in_another_order_is_one_more_run() {
+    let run = |texts: &[&str]| [in_sequence(texts)];
+    learns(
+        "# of all\nα mark one\n# of x\nα mark x\nα mark y\nα mark end",
+        &run(&["one", "y", "x", "end"]),
+        expect![[r#"
+            # of all
+            α   mark one
+            | α mark y
+            # of x
+            | α mark x
+            α   mark end
+        "#]],
+    );
+    // All that stands between the two in one of the orders is in the block, and nothing else.
+    learns(
+        "α mark x\nα mark y\nα mark z\nα mark end",
+        &run(&["y", "z", "x", "end"]),
+        expect![[r#"
+            | α mark y
+            | α mark z
+            | α mark x
+            α   mark end
+        "#]],
+    );
+    // What stands between them and is in no order with either stays outside.
+    learns(
+        "α mark x\nβ mark hears\nα mark y",
+        &{
+            let mut w = World::new();
+            let (a, b) = (w.spawn("α"), w.spawn("β"));
+            w.mark(a, "y");
+            w.mark(a, "x");
+            w.mark(b, "hears");
+            w.join(a);
+            w.join(b);
+            [w.trace()]
+        },
+        expect![[r#"
+            | α mark y
+            | α mark x
+            β   mark hears
+        "#]],
+    );
+    // A block grows.
+    learns(
+        "| α mark x\n| α mark y\nα mark z",
+        &run(&["z", "x", "y"]),
+        expect![[r#"
+            | α mark z
+            | α mark x
+            | α mark y
+        "#]],
+    );
+    // Variables and equal lines.
+    learns(
+        "α mark n=$n\nα mark same\nα mark x\nα mark same",
+        &run(&["n=7", "same", "same", "x"]),
+        expect![[r#"
+            α   mark n=$n
+            α   mark same
+            | α mark same
+            | α mark x
+        "#]],
+    );
+    // Other lines: it tells of another program.
+    learns(
+        "α mark x\nα mark y",
+        &run(&["y", "x", "z"]),
+        expect![[r#"
+            α mark y
+            α mark x
+            α mark z
+        "#]],
+    );
+}
+
+/// No run can have taught what no block forgives: such a text is replaced.
+#[test]
+fn an_old_text_that_no_run_taught_is_none() {
+    let trace = ping_pong();
+    let lines = super::oracle::plain(&trace);
+    for (one, other) in [(2, 3), (3, 4), (0, 2)] {
+        let mut old = lines.clone();
+        old.swap(one, other);
+        let new = learned(&old.join("\n"), &[ping_pong()]).unwrap().unwrap();
+        assert!(!new.contains('|'), "{new}");
+        trace.assert(&new);
+    }
+}
+
 #[test]
 fn what_a_view_hides_orders_all_the_same() {
     let run = |first: &str, second: &str| {
@@ -265,6 +358,19 @@ proptest! {
             run.assert(&text);
         }
         prop_assert_eq!(learned(&text, &runs), Ok(None));
+        // Updates that see one run each widen blocks until no run changes anything: a text with so
+        // many lines can't change more often.
+        let (mut text, mut changes) = (String::new(), 0);
+        for run in runs.iter().cycle().take(runs.len() * 7) {
+            if let Some(new) = learned(&text, std::slice::from_ref(run)).unwrap() {
+                text = new;
+                changes += 1;
+            }
+        }
+        prop_assert!(changes <= 6, "{}", text);
+        for run in &runs {
+            run.assert(&text);
+        }
         // Nothing is in a block that one run alone orders, and no other contradicts.
         if runs.len() == 1 {
             prop_assert!(!text.contains('|'), "{}", text);

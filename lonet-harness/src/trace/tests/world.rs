@@ -20,8 +20,13 @@ struct Task {
     knowledge: u64,
     reads: BTreeMap<u64, ReadCredit>,
     learned: Vec<EventId>,
+    /// Another operation of the task is pending: what it records and learns has no place in its order.
     unordered: bool,
+    reads_beside: BTreeMap<u64, ReadCredit>,
+    learned_beside: Vec<EventId>,
+    /// What comes before the next record that has a place; and all it has done and learned.
     known: Known,
+    all: Known,
     /// By listener: what was known before the first accept there.
     strands: BTreeMap<u64, Known>,
 }
@@ -143,7 +148,8 @@ impl World {
         let mut born = self.truth[&spawned].clone();
         born.insert(spawned);
         let root = T(process, 0);
-        self.tasks.entry(root).or_default().known = born.clone();
+        let state = self.tasks.entry(root).or_default();
+        (state.known, state.all) = (born.clone(), born.clone());
         let up = self.record(Some(root), What::Up { h: host.into() }, &Known::new());
         born.insert(up);
         self.processes[process].born = born;
@@ -166,8 +172,13 @@ impl World {
         task
     }
 
-    pub(super) fn unordered(&mut self, task: T) {
-        self.tasks.entry(task).or_default().unordered = true;
+    /// Another operation of the task is pending from here on, or no more.
+    pub(super) fn unordered(&mut self, task: T, is_pending: bool) {
+        self.tasks.entry(task).or_default().unordered = is_pending;
+    }
+
+    pub(super) fn is_unordered(&self, task: T) -> bool {
+        self.tasks.get(&task).is_some_and(|state| state.unordered)
     }
 
     /// Makes a record: `more` is what it comes after besides what its task knows.
@@ -205,20 +216,30 @@ impl World {
                 let before = state.strands.entry(l).or_insert(state.known.clone());
                 state.known.clone_from(before);
             }
-            known.extend(state.known.iter().copied());
-            let reads: Vec<ReadCredit> = state.reads.values().copied().collect();
-            if matches!(record.e, What::Here {}) {
-                (record.ru, record.lu) = (reads, state.learned.clone());
-            } else {
-                let learned = std::mem::take(&mut state.learned);
-                state.reads.clear();
-                match record.u {
-                    true => (record.ru, record.lu) = (reads, learned),
-                    false => (record.r, record.l) = (reads, learned),
+            let is_here = matches!(record.e, What::Here {});
+            let mut beside = std::mem::take(&mut state.reads_beside);
+            record.lu = std::mem::take(&mut state.learned_beside);
+            if is_here || record.u {
+                beside.extend(&state.reads);
+                record.lu.extend(&state.learned);
+            }
+            if is_here {
+                known.extend(state.all.iter().copied());
+            } else if record.u {
+                if matches!(record.e, What::Accept { .. }) {
+                    state.reads.clear();
+                    state.learned.clear();
                 }
+            } else {
+                known.extend(state.known.iter().copied());
+                record.r = std::mem::take(&mut state.reads).into_values().collect();
+                record.l = std::mem::take(&mut state.learned);
                 state.known = known.clone();
                 state.known.insert(id);
             }
+            record.ru = beside.into_values().collect();
+            state.all.extend(known.iter().copied());
+            state.all.insert(id);
         }
         self.processes[process].records.push(record);
         self.truth.insert(id, known);
@@ -460,8 +481,13 @@ impl World {
         let known = self.with(event);
         let state = self.tasks.entry(task).or_default();
         state.knowledge += 1;
-        state.learned.push(event);
-        state.known.extend(known);
+        state.all.extend(known.iter().copied());
+        if state.unordered {
+            state.learned_beside.push(event);
+        } else {
+            state.learned.push(event);
+            state.known.extend(known);
+        }
     }
 
     /// The latest record of a process.

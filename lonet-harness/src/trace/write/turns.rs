@@ -13,6 +13,12 @@
 //!                                      α mark end
 //! ```
 //!
+//! The old text may be what another run of the same program taught. So where all its lines are still
+//! there, it counts as one more run, for those of its lines that the runs order the other way round:
+//! with `x`, `y` as the old text and a run that orders y → x, the two become a block. Otherwise each
+//! update would write the order that it happens to see. A text that no run can have taught, since it
+//! has a connection's events in an order that no block forgives, teaches nothing.
+//!
 //! Which event a line tells of is found by what it says: of equal lines, the first one tells of the
 //! first event by the clock. Does not know how many runs there have to be, nor where texts stand.
 
@@ -62,9 +68,19 @@ pub(crate) fn agreed(old: &Expectation, seen: &[Seen<'_>]) -> Result<Option<Stri
     }
     let (base, events) = common_lines(old, seen)?;
     let mut orders = Orders::new(base.lines.len());
-    orders.keep_blocks(old, &base);
+    let told = seen.first().and_then(|seen| by_clock(seen, old));
+    match &told {
+        Some(told) => {
+            let line: FastMap<u32, usize> = events[0].iter().copied().zip(0..).collect();
+            orders.keep_blocks(old, told.iter().map(|event| Some(line[event])));
+        }
+        None => orders.keep_blocks(old, same_words(old, &base).into_iter()),
+    }
     for (run, (seen, events)) in seen.iter().zip(&events).enumerate() {
         orders.add(run, seen, &base, events);
+    }
+    if let Some(told) = told {
+        orders.add_old(old, &told, &events[0]);
     }
     let places = orders.sorted(&base)?;
     let text = match old.lines.is_empty() {
@@ -138,6 +154,17 @@ fn same_lines(one: &Expectation, other: &Expectation) -> bool {
         lines
     };
     lines(one) == lines(other)
+}
+
+/// By line of the old text: the one that has the same words now.
+fn same_words(old: &Expectation, now: &Expectation) -> Vec<Option<usize>> {
+    let mut lines: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
+    for line in (0..now.lines.len()).rev() {
+        let words = split_words(now.text(line));
+        lines.entry(words).or_default().push(line);
+    }
+    let take = |line| lines.get_mut(&split_words(old.text(line)))?.pop();
+    (0..old.lines.len()).map(take).collect()
 }
 
 /// By line: its event, whatever the order. Of equal events, the first by the clock is that of the
@@ -253,21 +280,11 @@ impl Orders {
         }
     }
 
-    /// What of an old block is still there stays a block.
-    fn keep_blocks(&mut self, old: &Expectation, base: &Expectation) {
-        let mut lines: BTreeMap<Vec<String>, Vec<usize>> = BTreeMap::new();
-        for line in (0..base.lines.len()).rev() {
-            lines
-                .entry(split_words(base.text(line)))
-                .or_default()
-                .push(line);
-        }
+    /// What of an old block is still there stays a block. By old line: the line that it is now.
+    fn keep_blocks(&mut self, old: &Expectation, now: impl Iterator<Item = Option<usize>>) {
         let mut latest: Option<(Option<u32>, usize)> = None;
-        for (index, line) in old.lines.iter().enumerate() {
-            let stays = lines.get_mut(&split_words(old.text(index)));
-            let Some(at) = stays.and_then(Vec::pop) else {
-                continue;
-            };
+        for (line, at) in old.lines.iter().zip(now) {
+            let Some(at) = at else { continue };
             if let Some((block, other)) = latest
                 && line.block.is_some()
                 && block == line.block
@@ -292,6 +309,47 @@ impl Orders {
             for cause in kept.before(graph, scope, event) {
                 self.kept.entry((line[&cause], below)).or_insert(run);
             }
+        }
+    }
+
+    /// The old text as one more run, of whose lines each tells of one of these events. Which of its
+    /// orders were certain is not known: those count that the runs contradict.
+    fn add_old(&mut self, old: &Expectation, told: &[u32], events: &[u32]) {
+        let index: FastMap<u32, usize> = told.iter().copied().zip(0..).collect();
+        let index: Vec<usize> = events.iter().map(|event| index[event]).collect();
+        let is_impossible = |&(above, below): &(usize, usize)| index[above] > index[below];
+        if self.kept.keys().any(is_impossible) {
+            return;
+        }
+        // Lines of a block stand at one place.
+        let mut first: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut place_of = |line: usize| match old.lines[line].block {
+            Some(block) => *first.entry(block).or_insert(line),
+            None => line,
+        };
+        let places: Vec<usize> = (0..old.lines.len()).map(&mut place_of).collect();
+        let place: Vec<usize> = index.into_iter().map(|line| places[line]).collect();
+        let edges = self.below.iter().enumerate();
+        let mut edges = edges.flat_map(|(above, below)| below.iter().map(move |&b| (above, b)));
+        if !edges.any(|(above, below)| place[above] > place[below]) {
+            return;
+        }
+        let mut contradicted = Vec::new();
+        for line in 0..self.below.len() {
+            let mut seen = vec![false; self.below.len()];
+            let mut todo = vec![line];
+            while let Some(above) = todo.pop() {
+                for &below in &self.below[above] {
+                    if !std::mem::replace(&mut seen[below], true) {
+                        todo.push(below);
+                    }
+                }
+            }
+            let below = (0..seen.len()).filter(|&below| seen[below] && place[below] < place[line]);
+            contradicted.extend(below.map(|below| (below, line)));
+        }
+        for (above, below) in contradicted {
+            self.below[above].insert(below);
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the variables of an old text stand for, beyond the numbers of one run: which allocation, if
 //! the port that it took raced. By chance two have the same number, and in the next run not.
 //!
-//! Pure. Owns that distinction; which ports raced is `races`' business.
+//! Pure. Owns that distinction; which ports raced is `racing_ports`' business.
 
 use crate::trace::expected::grammar::{Port, Shape};
 

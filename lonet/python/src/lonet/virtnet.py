@@ -25,6 +25,7 @@ from .errors import (
 from .lock import STATE
 from .ports import PortTable
 from .trace.reporter import Record, Reporter, Tap
+from .trace.task import Users, lets_go
 
 if TYPE_CHECKING:
     import socket
@@ -69,6 +70,16 @@ class Net:
             return None
         task = self.reporter.current() if by_task else None
         return self.reporter.number(task, kind, **fields)
+
+    def number_drop(self, users: Users, kind: str, **fields: Any) -> Optional[Record]:
+        """The same of what goes since its last handle has gone. That has a place in the running task's
+        order only where no other task could have been the last to let go."""
+        if self.reporter is None or self.forked:
+            return None
+        if not lets_go():
+            return self.reporter.number(None, kind, **fields)
+        task = self.reporter.current()
+        return self.reporter.number(task, kind, users.only(task), **fields)
 
     def write(self, *records: Optional[Record]) -> None:
         """Writes numbered records. Call it without the lock."""
@@ -184,6 +195,7 @@ class ListenerState:
         self.queue: deque[Caller] = deque()
         self.closed: Optional[type[Error]] = None
         self.changed = threading.Condition(STATE)
+        self.users = Users()
         #: What wakes asyncio tasks that wait here.
         self.wakers: list[Callable[[], None]] = []
 
@@ -224,6 +236,8 @@ class ListenerState:
                 caller.refuse(why.cause)
                 raise
             caller.take()
+            if self.host.net.reporter is not None:
+                self.users.used_by(self.host.net.reporter.current())
             end = End(self.host, Addr(self.host.name, port), caller.src)
             record = self.host.net.number(
                 "accept", a=str(end.local), p=str(end.peer), l=self.s, s=end.s, c=caller.key
@@ -231,14 +245,17 @@ class ListenerState:
             return caller, end, record
         return None
 
-    def end(self, why: type[Error], by_task: bool) -> Optional[Record]:
+    def end(self, why: type[Error], by_task: bool, dropped: bool = False) -> Optional[Record]:
         """It is closed now. Call it under the lock; refuse what was queued after."""
         self.closed = why
         del self.host.listeners[self.addr.port]
         self.host.ports.free(self.addr.port)
         self.queue = deque()
         self.wake()
-        return self.host.net.number("close", by_task, a=str(self.addr), s=self.s)
+        fields = {"a": str(self.addr), "s": self.s}
+        if dropped:
+            return self.host.net.number_drop(self.users, "close", **fields)
+        return self.host.net.number("close", by_task, **fields)
 
     def close(self, by_task: bool = True) -> None:
         """Closes it, if it is open."""
@@ -265,7 +282,7 @@ class ListenerState:
             if self.closed is not None or net.forked:
                 return
             callers = list(self.queue)
-            record = self.end(SocketDown, by_task=False)
+            record = self.end(SocketDown, by_task=True, dropped=True)
         finally:
             STATE.release()
         for caller in callers:
@@ -297,21 +314,20 @@ class End:
         """Shuts the socket down, both ways, whoever has it. Call it under the lock."""
         self.cutter()
 
-    def end(self, why: type[Error], by_task: bool) -> Optional[Record]:
+    def end(self, why: type[Error], by_task: bool, dropped: bool = False) -> Optional[Record]:
         """It is closed now, though its socket is not yet. Call it under the lock."""
         self.closed = why
         if self.host.net.forked:
             return None
         del self.host.ends[self.local.port]
         self.host.ports.free(self.local.port)
-        return self.host.net.number(
-            "close",
-            by_task,
-            a=str(self.local),
-            p=str(self.peer),
-            s=self.s,
-            w=self.tap.written or None if self.tap is not None else None,
-        )
+        fields: dict[str, Any] = {"a": str(self.local), "p": str(self.peer), "s": self.s}
+        if self.tap is not None:
+            self.tap.ended = True
+            fields["w"] = self.tap.written or None
+            if dropped:
+                return self.host.net.number_drop(self.tap.users, "close", **fields)
+        return self.host.net.number("close", by_task, **fields)
 
     def close(self, by_task: bool = True) -> bool:
         """Tells that it is closed and frees the port; the caller closes the socket after. False if
@@ -329,6 +345,8 @@ class End:
             if self.closed is not None or self.shut:
                 return
             self.shut = True
+            if self.tap is not None and not self.host.net.forked:
+                self.tap.users.used_by(self.tap.reporter.current())
             record = self.host.net.number(
                 "shutdown",
                 a=str(self.local),
@@ -348,7 +366,9 @@ class End:
             net.later(lambda: self._drop_now(dispose))
             return
         try:
-            record = None if self.closed is not None else self.end(SocketDown, by_task=False)
+            record = None
+            if self.closed is None:
+                record = self.end(SocketDown, by_task=True, dropped=True)
         finally:
             STATE.release()
         if record is None or net.reporter is None or net.reporter.try_write(record):

@@ -2,6 +2,17 @@
 
 use super::*;
 
+impl Task {
+    fn has_read(&mut self, read: ReadCredit) {
+        self.knowledge += 1;
+        let reads = match self.unordered {
+            true => &mut self.reads_beside,
+            false => &mut self.reads,
+        };
+        reads.insert(read.s, read);
+    }
+}
+
 impl World {
     pub(in crate::trace::tests) fn write(&mut self, task: T, end: End, bytes: u64) {
         let knowledge = self.tasks.entry(task).or_default().knowledge;
@@ -57,10 +68,12 @@ impl World {
         }
         self.ends[end.0].reading.extend(learned.iter().copied());
         let task = self.tasks.entry(task).or_default();
-        task.knowledge += 1;
-        task.known.extend(learned);
+        task.all.extend(learned.iter().copied());
+        if !task.unordered {
+            task.known.extend(learned);
+        }
         let certain = before + 1;
-        task.reads.insert(s, ReadCredit { s, certain, all });
+        task.has_read(ReadCredit { s, certain, all });
     }
 
     /// The task comes back to read: what it read before is certain.
@@ -69,16 +82,9 @@ impl World {
         if state.unsettled == Some(task) {
             state.unsettled = None;
             let (s, all) = (state.s, state.read);
+            let certain = all;
             let task = self.tasks.entry(task).or_default();
-            task.knowledge += 1;
-            task.reads.insert(
-                s,
-                ReadCredit {
-                    s,
-                    certain: all,
-                    all,
-                },
-            );
+            task.has_read(ReadCredit { s, certain, all });
         }
     }
 

@@ -13,7 +13,7 @@ from typing import Any, Iterator, Optional
 
 from ..addr import Addr
 from ..lock import STATE, lock_of_the_process
-from .task import Task, Tasks
+from .task import Task, Tasks, Users
 from .wire import TraceSocket, encode, wants_data
 
 
@@ -52,15 +52,18 @@ class Reporter:
 
     # Everything down to `accepted` is called with the lock held.
 
-    def number(self, task: Optional[Task], kind: str, **fields: Any) -> Record:
-        """Numbers what a task did or, without a task, what lonet itself did."""
+    def number(
+        self, task: Optional[Task], kind: str, has_place: bool = True, **fields: Any
+    ) -> Record:
+        """Numbers what a task did or, without a task, what lonet itself did. ``has_place``: no other
+        task could have done it instead."""
         self._last += 1
         record: dict[str, Any] = {"n": self._last, "t": time.monotonic_ns()}
         if task is not None:
             record["k"] = task.number
             # A dial, an accept and their ends are told by an operation that pends itself.
             own = 1 if kind in _OPERATIONS else 0
-            task.said(record, own, kind == "accept")
+            task.said(record, own, kind == "accept", has_place)
             # What others must come after is what the task learned, not that it said so.
             if kind not in ("note", "opaque"):
                 task.knowledge += 1
@@ -128,7 +131,7 @@ class Tap:
 
     def __init__(self, reporter: Reporter, s: int, local: Addr, peer: Addr) -> None:
         self.reporter = reporter
-        self._between = {"a": str(local), "p": str(peer), "s": s}
+        self._between: dict[str, Any] = {"a": str(local), "p": str(peer), "s": s}
         #: The socket's number in its reporter.
         self.s = s
         #: How many bytes this end has written.
@@ -140,6 +143,9 @@ class Tap:
         #: The task that last noted a write, and how much it knew then.
         self._noted: Optional[tuple[Task, int]] = None
         self._opaque = False
+        #: The end is closed: what happens to it from here on is not recorded. Set under the lock.
+        self.ended = False
+        self.users = Users()
         #: From which byte how many were last said to be sent: those may still have to be written.
         self._told: Optional[tuple[int, int]] = None
 
@@ -150,7 +156,10 @@ class Tap:
             return
         attempt = (self.written, count)
         with STATE:
+            if self.ended:
+                return
             task = self.reporter.current()
+            self.users.used_by(task)
             if self.reporter.data and count > 0 and self._told != attempt:
                 # It says all that a note does.
                 self._told = attempt
@@ -185,13 +194,14 @@ class Tap:
             return
         with STATE:
             task = self.reporter.current()
+            self.users.used_by(task)
             first = self._read + 1
             self._read += count
             # EOF counts as one byte, but is none: `certain` beyond `all` says that it was read.
             certain = self._read if whole and count else first
             task.read(self.s, certain, self._read)
             self._unsettled = task if self._read > certain else None
-            if not self.reporter.data or count == 0:
+            if not self.reporter.data or count == 0 or self.ended:
                 return
             record = self.reporter.number(task, "recv", **self._between, b=count)
         self.reporter.write(record)
@@ -199,7 +209,7 @@ class Tap:
     def opaque(self) -> None:
         """User code has taken the descriptor: from here on its bytes order nothing."""
         with STATE:
-            if self._opaque:
+            if self._opaque or self.ended:
                 return
             self._opaque = True
             record = self.reporter.number(self.reporter.current(), "opaque", s=self.s)

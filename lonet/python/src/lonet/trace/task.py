@@ -7,6 +7,7 @@ of ``lonet.lock``; writes nothing.
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 import weakref
@@ -34,10 +35,10 @@ class Task:
         self.knowledge += 1
         (self.beside if self.pending else self.reads)[s] = (certain, all_)
 
-    def said(self, record: dict[str, Any], own: int, accepts: bool) -> None:
+    def said(self, record: dict[str, Any], own: int, accepts: bool, has_place: bool) -> None:
         """Adds to a record what it says of its task. So many operations are its own."""
         beside, self.beside = self.beside, {}
-        if self.pending > own:
+        if self.pending > own or not has_place:
             record["u"] = True
             beside = {**beside, **self.reads}
             if accepts:
@@ -51,6 +52,25 @@ class Task:
 
 def _credits(reads: dict[int, tuple[int, int]]) -> list[list[int]]:
     return [[s, certain, all_] for s, (certain, all_) in reads.items()]
+
+
+class Users:
+    """Which tasks have read, written or shut down an end, or accepted at a listener."""
+
+    def __init__(self) -> None:
+        self._one: Optional[Task] = None
+        self._several = False
+
+    def used_by(self, task: Task) -> None:
+        """That task uses it."""
+        if self._one is None:
+            self._one = task
+        self._several |= self._one is not task
+
+    def only(self, task: Task) -> bool:
+        """Whether a drop by that task has a place in its order. Of what several have shared, the last
+        to let go of it drops it, as time has it."""
+        return self._one is task and not self._several
 
 
 class Tasks:
@@ -77,6 +97,22 @@ class Tasks:
     def _new(self) -> Task:
         self._last += 1
         return Task(self._last)
+
+
+_collector = threading.local()
+
+
+def _collects(phase: str, _: Any) -> None:
+    _collector.runs = phase == "start"
+
+
+gc.callbacks.append(_collects)
+
+
+def lets_go() -> bool:
+    """Whether what is finalised now, on this thread, goes because the running task let go of it: not
+    because the garbage collector came by, or the interpreter ends."""
+    return not getattr(_collector, "runs", False) and not sys.is_finalizing()
 
 
 def _asyncio_task() -> Optional[Any]:
