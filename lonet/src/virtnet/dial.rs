@@ -111,7 +111,7 @@ impl<'a> Dialing<'a> {
             Some(why) => Err(why.clone()),
             None => state.ports.lowest_free().ok_or(Cause::PortsExhausted),
         };
-        let src = core.addr(*free.as_ref().unwrap_or(&0));
+        let src = core.addr(state.source_port());
         let dst = match dst {
             Ok(dst) => dst,
             Err(cause) => {

@@ -41,6 +41,8 @@ pub(super) struct HostState {
     /// Why nothing can be done here any more.
     pub(super) closed: Option<Cause>,
     pub(super) ports: PortTable<Occupant>,
+    /// The lowest port that was free when the host closed.
+    free_at_close: Option<u16>,
 }
 
 /// What has taken a port.
@@ -77,6 +79,16 @@ pub(super) struct DialTold {
 }
 
 impl HostState {
+    /// The port that a dial names which can't begin: the lowest free one, on a closed host the one
+    /// of when it closed; 0 when all are taken.
+    pub(super) fn source_port(&mut self) -> u16 {
+        let port = match self.closed {
+            Some(_) => self.free_at_close,
+            None => self.ports.lowest_free(),
+        };
+        port.unwrap_or(0)
+    }
+
     /// Whether that listener still has that port.
     pub(super) fn has_listener(&self, port: u16, listener: &Arc<ListenerCore>) -> bool {
         matches!(self.ports.occupant(port), Some(Occupant::Listener(own)) if Arc::ptr_eq(own, listener))
@@ -93,6 +105,7 @@ impl HostCore {
         let state = HostState {
             closed: None,
             ports: PortTable::new(),
+            free_at_close: None,
         };
         HostCore {
             name,
@@ -132,6 +145,7 @@ impl HostCore {
             return false;
         }
         state.closed = Some(why.clone());
+        state.free_at_close = state.ports.lowest_free();
         let occupants = state.ports.drain();
         for (&port, occupant) in &occupants {
             if let Occupant::Conn(conn) = occupant {
