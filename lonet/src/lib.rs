@@ -76,7 +76,7 @@ pub mod __private;
 pub mod __fuzz;
 
 // The public interface is:
-pub use addr::{Addr, check_name, parse_port};
+pub use addr::{Addr, ToAddr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
 pub use lonet_macros::{host, main, test};
 pub use loopback::{from_env, join};

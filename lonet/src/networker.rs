@@ -142,6 +142,11 @@ pub trait NetListener: Send + Sync + 'static {
     /// Where it listens, as `host:port`.
     fn addr(&self) -> String;
 
+    /// The same as [`addr`](NetListener::addr), as tokio names it.
+    fn local_addr(&self) -> String {
+        self.addr()
+    }
+
     /// The next connection.
     ///
     /// # Errors

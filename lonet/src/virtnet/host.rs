@@ -15,7 +15,7 @@ use super::listener::{Listener, ListenerCore};
 use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use super::subnetwork::SubNetwork;
-use crate::addr::Addr;
+use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
 use crate::trace::{Reporter, TaskKey, What};
 
@@ -119,7 +119,7 @@ impl HostCore {
     }
 
     pub(super) fn addr(&self, port: u16) -> Addr {
-        Addr::new(self.name.clone(), port)
+        Addr::known(self.name.clone(), port)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, HostState> {
@@ -194,8 +194,9 @@ impl Host {
         &self.core.name
     }
 
-    /// Listens on an address of this host: `"α:10"` or `":10"` on α. With port 0, or `""`, on the
-    /// lowest free port.
+    /// Listens on an address of this host: `"α:10"`, `":10"` or `("α", 10)` on α. With port 0, or
+    /// `""`, on the lowest free port, which [`Listener::local_addr`] tells. [`ToAddr`] has all
+    /// that stands for an address.
     ///
     /// # Errors
     ///
@@ -214,12 +215,16 @@ impl Host {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
     /// let any = alpha.listen("").await?;
-    /// assert_eq!(any.addr().to_string(), "α:1"); // the lowest free port
+    /// assert_eq!(any.local_addr().to_string(), "α:1"); // the lowest free port
     /// let ten = alpha.listen(":10").await?;
-    /// assert_eq!(ten.addr().to_string(), "α:10");
+    /// assert_eq!(ten.local_addr().to_string(), "α:10");
     /// # Ok(()) }
     /// ```
-    pub async fn listen(&self, laddr: &str) -> Result<Listener> {
+    pub async fn listen(&self, laddr: impl ToAddr) -> Result<Listener> {
+        self.listen_on(&text_of(&laddr))
+    }
+
+    fn listen_on(&self, laddr: &str) -> Result<Listener> {
         self.net.engine.used_here();
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {

@@ -163,7 +163,23 @@ impl Listener {
         Listener { host, core, addr }
     }
 
-    /// The address it listens on.
+    /// The address it listens on. The same as [`addr`](Listener::addr), as tokio names it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> lonet::Result<()> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let listener = alpha.listen("").await?;
+    /// assert_eq!(listener.local_addr().to_string(), "α:1"); // the lowest free port
+    /// # Ok(()) }
+    /// ```
+    pub fn local_addr(&self) -> &Addr {
+        &self.addr
+    }
+
+    /// The address it listens on. The same as [`local_addr`](Listener::local_addr).
     pub fn addr(&self) -> &Addr {
         &self.addr
     }
