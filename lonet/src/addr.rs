@@ -364,15 +364,16 @@ mod tests {
             text_of(&addr).into_owned()
         }
         let addr = Addr::new("α", 10).unwrap();
+        let (string, pair, str) = (String::from("α:10"), ("α", 10), "α:10");
         let texts = [
-            text("α:10"),
-            text(&"α:10"),
-            text(String::from("α:10")),
-            text(&String::from("α:10")),
+            text(str),
+            text(&str),
+            text(string.clone()),
+            text(&string),
             text(addr.clone()),
             text(&addr),
-            text(("α", 10)),
-            text(&("α", 10)),
+            text(pair),
+            text(&pair),
         ];
         assert!(texts.iter().all(|text| text == "α:10"), "{texts:?}");
         assert_eq!(

@@ -43,7 +43,7 @@ fn in_another_process() {
                 host.close().await.unwrap();
                 // A closed host is no answer; the name is free for a new one.
                 let anew = lonet::from_env().await.unwrap();
-                anew.listen(":10").await.unwrap();
+                drop(anew.listen(":10").await.unwrap());
                 println!("is anew");
             }
             (Err(error), _) | (_, Err(error)) => println!("{error}"),
@@ -58,7 +58,7 @@ fn in_another_process() {
         let dialed = tokio::time::timeout(Duration::from_secs(60), async {
             tokio::try_join!(listener.accept(), host.dial(":10"))
         });
-        dialed.await.expect("nobody serves it").unwrap();
+        drop(dialed.await.expect("nobody serves it").unwrap());
         println!("is served");
     });
 }
@@ -112,7 +112,7 @@ fn a_connection_lives_on_the_runtime_that_accepted_it() {
         let dialed = tokio::time::timeout(Duration::from_secs(60), async {
             tokio::try_join!(listener.accept(), beta.dial("α:11"))
         });
-        dialed.await.expect("nobody serves α").unwrap();
+        drop(dialed.await.expect("nobody serves α").unwrap());
     });
 }
 
@@ -135,7 +135,7 @@ fn any_runtime_that_used_a_network_serves_it() {
         let dialed = tokio::time::timeout(Duration::from_secs(60), async {
             tokio::try_join!(listener.accept(), beta.dial("α:10"))
         });
-        dialed.await.expect("nobody serves α").unwrap();
+        drop(dialed.await.expect("nobody serves α").unwrap());
     });
 }
 

@@ -19,9 +19,11 @@ use super::{NetListener, NetStream, Networker};
 pub struct AnyNetwork(Arc<dyn ErasedNetwork>);
 
 /// A connection of an [`AnyNetwork`].
+#[must_use = "a connection closes when it is dropped"]
 pub struct AnyStream(Box<dyn NetStream>);
 
 /// A listener of an [`AnyNetwork`].
+#[must_use = "a listener closes when it is dropped"]
 pub struct AnyListener(Box<dyn ErasedListener>);
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;

@@ -27,6 +27,7 @@ pub struct Tcp;
 
 /// A connection over real TCP.
 #[derive(Debug)]
+#[must_use = "a connection closes when it is dropped"]
 pub struct TcpStream {
     socket: tokio::net::TcpStream,
     local: SocketAddr,
@@ -35,6 +36,7 @@ pub struct TcpStream {
 
 /// A listener of real TCP.
 #[derive(Debug)]
+#[must_use = "a listener closes when it is dropped"]
 pub struct TcpListener {
     /// Taken out when it is closed.
     socket: Mutex<Option<Arc<tokio::net::TcpListener>>>,

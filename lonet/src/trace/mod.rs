@@ -19,7 +19,7 @@ mod task;
 mod tests;
 
 pub use crate::quote::word;
-pub use event::{Event, EventId, Verb};
+pub use event::{Event, EventId, ParseVerbError, Verb};
 pub use record::{
     Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
     What,

@@ -24,12 +24,14 @@ pub struct ReadHalf<'a>(pub(super) &'a Stream);
 pub struct WriteHalf<'a>(pub(super) &'a Stream);
 
 /// The reading direction of a [`Stream`], owned, from [`Stream::into_split`].
+#[must_use = "a connection closes when both halves are dropped"]
 pub struct OwnedReadHalf {
     end: Arc<End>,
 }
 
 /// The writing direction of a [`Stream`], owned, from [`Stream::into_split`]. Dropping it ends
 /// writing: the peer reads EOF.
+#[must_use = "dropping this half ends writing: the peer reads EOF"]
 pub struct OwnedWriteHalf {
     end: Arc<End>,
     shutdown_on_drop: bool,

@@ -17,6 +17,7 @@ use crate::error::{Cause, Result};
 use crate::trace::{Numbered, Reporter, TaskKey, Users, Waits, What};
 
 /// Waits for dials to one address of a host. Dropping it closes it.
+#[must_use = "a listener closes when it is dropped"]
 pub struct Listener {
     host: Host,
     core: Arc<ListenerCore>,

@@ -20,6 +20,7 @@ use crate::error::Result;
 ///
 /// Reads and writes go straight to the socket; errors that it returns downcast to
 /// [`Error`](crate::Error). The methods that tokio's `TcpStream` also has do the same.
+#[must_use = "a connection closes when it is dropped"]
 pub struct Stream {
     end: End,
 }

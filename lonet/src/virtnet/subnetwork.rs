@@ -20,6 +20,7 @@ use crate::trace::{Reporter, TaskKey, Tracing, Waits, What};
 /// or when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
 /// [`Stream`](crate::Stream)) is dropped.
 #[derive(Clone)]
+#[must_use = "a subnetwork closes when the last handle of it is dropped"]
 pub struct SubNetwork {
     net: Arc<Net>,
 }
