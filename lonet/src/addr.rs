@@ -359,6 +359,10 @@ mod tests {
     }
 
     #[test]
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "references are what is tested"
+    )]
     fn what_stands_for_an_address_is_its_text() {
         fn text(addr: impl ToAddr) -> String {
             text_of(&addr).into_owned()
