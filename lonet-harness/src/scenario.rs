@@ -140,6 +140,10 @@ impl Scenario {
     ///
     /// A dropped future leaves no host behind; its name may stay taken for a moment.
     ///
+    /// All hosts of the test's own process close when the body has ended, before what its tasks hold
+    /// is dropped. Where the first of them was brought up on another runtime than the body's, they
+    /// close with that runtime, too.
+    ///
     /// # Examples
     ///
     /// ```

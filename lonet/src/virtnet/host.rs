@@ -225,7 +225,6 @@ impl Host {
     }
 
     fn listen_on(&self, laddr: &str) -> Result<Listener> {
-        self.net.engine.used_here();
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {
             Ok(addr) => addr,
@@ -326,11 +325,6 @@ impl Host {
     /// Whether nobody has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.core.lock().closed.is_none()
-    }
-
-    /// The runtime that calls uses it.
-    pub(crate) fn used_here(&self) {
-        self.net.engine.used_here();
     }
 }
 

@@ -17,8 +17,8 @@ use crate::trace::{Reporter, TaskKey, Tracing, Waits, What};
 /// This process's part of a network.
 ///
 /// A cheap handle: clones are the same subnetwork. It closes with [`close`](SubNetwork::close),
-/// or when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
-/// [`Stream`](crate::Stream)) is dropped.
+/// when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
+/// [`Stream`](crate::Stream)) is dropped, or with the runtime that [joined](crate::join).
 #[derive(Clone)]
 #[must_use = "a subnetwork closes when the last handle of it is dropped"]
 pub struct SubNetwork {
