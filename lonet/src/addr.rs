@@ -92,11 +92,27 @@ impl Addr {
     }
 
     /// The host's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let addr: lonet::Addr = "α:10".parse()?;
+    /// assert_eq!(addr.host(), "α");
+    /// # Ok::<(), lonet::Cause>(())
+    /// ```
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The port. Zero is only seen in errors, where no port had been chosen yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let addr: lonet::Addr = "α:10".parse()?;
+    /// assert_eq!(addr.port(), 10);
+    /// # Ok::<(), lonet::Cause>(())
+    /// ```
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -253,6 +269,14 @@ impl<T: sealed::Text + ?Sized> sealed::Text for &T {
 }
 
 /// A port in decimal: `0|[1-9][0-9]{0,4}`, at most 65535. `None` for anything else.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(lonet::parse_port("10"), Some(10));
+/// assert_eq!(lonet::parse_port("010"), None);
+/// assert_eq!(lonet::parse_port("65536"), None);
+/// ```
 pub fn parse_port(text: &str) -> Option<u16> {
     let plain = !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
     if !plain || (text.len() > 1 && text.starts_with('0')) {
@@ -268,6 +292,14 @@ pub fn parse_port(text: &str) -> Option<u16> {
 /// # Errors
 ///
 /// [`Cause::InvalidName`], which says which rule the name breaks.
+///
+/// # Examples
+///
+/// ```
+/// assert!(lonet::check_name("db-1").is_ok());
+/// let error = lonet::check_name("a b").unwrap_err();
+/// assert!(error.to_string().contains("holds ' '"), "{error}");
+/// ```
 pub fn check_name(name: &str) -> Result<(), Cause> {
     let broken = if name.is_empty() {
         "is empty".to_owned()

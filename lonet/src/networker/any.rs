@@ -44,6 +44,15 @@ trait ErasedListener: Send + Sync {
 
 impl AnyNetwork {
     /// That network, without its type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lonet::{AnyNetwork, Networker, Tcp};
+    ///
+    /// let network = AnyNetwork::new(Tcp);
+    /// assert_eq!(network.network(), "tcp");
+    /// ```
     pub fn new(network: impl Networker) -> AnyNetwork {
         AnyNetwork(Arc::new(network))
     }

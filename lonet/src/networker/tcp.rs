@@ -152,7 +152,20 @@ impl TcpStream {
         })
     }
 
-    /// The socket itself.
+    /// The socket itself, for what else tokio's has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use lonet::{NetListener, Networker, Tcp};
+    ///
+    /// let listener = Tcp.listen("127.0.0.1:0").await?;
+    /// let socket = Tcp.dial(&listener.addr()).await?.into_inner();
+    /// socket.set_ttl(8)?;
+    /// # Ok(()) }
+    /// ```
     pub fn into_inner(self) -> tokio::net::TcpStream {
         self.socket
     }

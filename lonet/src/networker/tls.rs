@@ -112,6 +112,13 @@ impl<N: Networker> Tls<N> {
 
 /// The name that a certificate must hold for a host: itself, or, for one that is not ASCII, its
 /// Punycode: `xn--mxa` for `α`.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(lonet::server_name_of("α"), "xn--mxa");
+/// assert_eq!(lonet::server_name_of("db-1"), "db-1");
+/// ```
 pub fn server_name_of(host: &str) -> String {
     ascii(host)
 }

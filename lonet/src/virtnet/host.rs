@@ -185,11 +185,31 @@ impl Host {
     }
 
     /// The network's full name, for instance `lonetx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// assert_eq!((alpha.network(), alpha.name()), ("pipex", "α"));
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> &str {
         self.net.network()
     }
 
     /// The host's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// assert_eq!(alpha.name(), "α");
+    /// # Ok(()) }
+    /// ```
     pub fn name(&self) -> &str {
         &self.core.name
     }
@@ -272,6 +292,17 @@ impl Host {
 
     /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
     /// White space is folded. Without a trace, or once the host is closed, it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let term = 3;
+    /// alpha.mark(format_args!("leader term={term}")); // α mark leader term=3
+    /// # Ok(()) }
+    /// ```
     pub fn mark(&self, text: impl Display) {
         let Some(reporter) = self.net.reporter() else {
             return;
@@ -305,6 +336,21 @@ impl Host {
     /// # Cancel safety
     ///
     /// Once polled, it happens, even if the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::pipenet::network("x");
+    /// let alpha = network.new_host("α").await?;
+    /// let listener = alpha.listen(":10").await?;
+    /// alpha.close().await?;
+    /// let error = listener.accept().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "accept pipex α:10: host is down");
+    /// let _again = network.new_host("α").await?; // the name is free
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self) -> Result<()> {
         if !self.core.close(self.net.reporter(), Cause::HostDown) {
             return Ok(());
