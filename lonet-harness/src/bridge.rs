@@ -5,7 +5,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use lonet::{Host, Listener, Stream};
+use lonet::{Host, Listener, Stream, ToAddr};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
@@ -51,7 +51,11 @@ impl Bridge {
     /// }
     /// # fn main() {}
     /// ```
-    pub async fn to_server(host: &Host, addr: &str, server: SocketAddr) -> Result<Bridge, Error> {
+    pub async fn to_server(
+        host: &Host,
+        addr: impl ToAddr,
+        server: SocketAddr,
+    ) -> Result<Bridge, Error> {
         let listener = host.listen(addr).await?;
         let carries = tokio::spawn(inward(listener, server)).abort_handle();
         Ok(Bridge {

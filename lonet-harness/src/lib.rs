@@ -115,4 +115,5 @@ pub use process::terminate::terminate_requested;
 pub use role::Role;
 pub use run::run;
 pub use scenario::{Node, Scenario, until};
-pub use trace::{Event, Mismatch, Trace, Verb};
+#[doc(inline)]
+pub use trace::{Event, Mismatch, ParseVerbError, Trace, Verb};

@@ -231,10 +231,7 @@ impl Inner {
     /// The calling task did this.
     pub(crate) fn note(&self, what: What) -> EventId {
         let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
-        let id = EventId {
-            process: 0,
-            n: numbered.n(),
-        };
+        let id = EventId::from((0, numbered.n()));
         numbered.write();
         id
     }

@@ -1,8 +1,10 @@
 //! Addresses and names: what is legal, how they are parsed and printed.
 //!
-//! Owns the rules for host names, network names and ports. Knows nothing of networks that exist:
+//! Owns the rules for host names, network names and ports, and what may stand for an address in a
+//! call ([`ToAddr`]). Knows nothing of networks that exist:
 //! whether an address leads anywhere is the business of `virtnet` and of the engines.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -22,10 +24,17 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 /// Printed and parsed as `host:port`, for instance `α:10`. In JSON it is that string. Addresses
 /// order by host name (by code point), then by port.
 ///
+/// # Examples
+///
 /// ```
-/// let addr: lonet::Addr = "α:10".parse()?;
+/// use lonet::Addr;
+///
+/// let addr: Addr = "α:10".parse()?;
+/// assert_eq!(addr, Addr::new("α", 10)?);
 /// assert_eq!((addr.host(), addr.port()), ("α", 10));
-/// assert!(":10".parse::<lonet::Addr>().is_err());
+/// assert_eq!(addr.to_string(), "α:10");
+/// // To listen on, `:10` is port 10 of the host itself. It is not an address: it names no host.
+/// assert!(":10".parse::<Addr>().is_err());
 /// # Ok::<(), lonet::Cause>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -36,8 +45,40 @@ pub struct Addr {
 }
 
 impl Addr {
+    /// The address of that port of that host. Says nothing about whether there is such a host.
+    ///
+    /// Port 0 is legal, and listening on it takes the lowest free port; nothing listens there.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::InvalidAddr`] when the host's name is illegal, see [`check_name`]. It says which
+    /// rule the name breaks, and what is legal.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lonet::Addr;
+    ///
+    /// assert_eq!(Addr::new("db-1", 10)?.to_string(), "db-1:10");
+    /// let error = Addr::new("a b", 10).unwrap_err();
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "invalid address: \"a b:10\" has an illegal host name (invalid name: \"a b\" holds ' '; \
+    ///      legal are 1 to 64 letters, marks and digits of any script and _ - .); \
+    ///      an address is host:port, as in α:10"
+    /// );
+    /// # Ok::<(), lonet::Cause>(())
+    /// ```
+    pub fn new(host: &str, port: u16) -> Result<Addr, Cause> {
+        if host.is_empty() {
+            return Err(invalid(&format!(":{port}"), "has no host"));
+        }
+        check_name(host).map_err(|why| illegal_host(&format!("{host}:{port}"), &why))?;
+        Ok(Addr::known(host.into(), port))
+    }
+
     /// An address made of a name that is known to be legal.
-    pub(crate) fn new(host: Arc<str>, port: u16) -> Addr {
+    pub(crate) fn known(host: Arc<str>, port: u16) -> Addr {
         debug_assert!(check_name(&host).is_ok(), "not a legal host name: {host:?}");
         Addr { host, port }
     }
@@ -45,17 +86,33 @@ impl Addr {
     /// What a text means on that host, where `:10` is a port of its own.
     pub(crate) fn parse_on(host: &Arc<str>, text: &str) -> Result<Addr, Cause> {
         match text.strip_prefix(':') {
-            Some(port) => Ok(Addr::new(host.clone(), port_of(text, port)?)),
+            Some(port) => Ok(Addr::known(host.clone(), port_of(text, port)?)),
             None => text.parse(),
         }
     }
 
     /// The host's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let addr: lonet::Addr = "α:10".parse()?;
+    /// assert_eq!(addr.host(), "α");
+    /// # Ok::<(), lonet::Cause>(())
+    /// ```
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The port. Zero is only seen in errors, where no port had been chosen yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let addr: lonet::Addr = "α:10".parse()?;
+    /// assert_eq!(addr.port(), 10);
+    /// # Ok::<(), lonet::Cause>(())
+    /// ```
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -77,10 +134,7 @@ impl FromStr for Addr {
         if host.is_empty() {
             return Err(invalid(text, "has no host"));
         }
-        if let Err(why) = check_name(host) {
-            let why = format!("has an illegal host name ({why})");
-            return Err(invalid(text, &why));
-        }
+        check_name(host).map_err(|why| illegal_host(text, &why))?;
         Ok(Addr {
             host: host.into(),
             port: port_of(text, port)?,
@@ -92,6 +146,10 @@ impl FromStr for Addr {
 fn port_of(text: &str, port: &str) -> Result<u16, Cause> {
     let why = "has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero)";
     parse_port(port).ok_or_else(|| invalid(text, why))
+}
+
+fn illegal_host(text: &str, why: &Cause) -> Cause {
+    invalid(text, &format!("has an illegal host name ({why})"))
 }
 
 fn invalid(text: &str, why: &str) -> Cause {
@@ -126,7 +184,99 @@ impl From<Addr> for String {
     }
 }
 
+/// What [`Host::dial`](crate::Host::dial) and [`Host::listen`](crate::Host::listen) take for an
+/// address: a text (`&str`, `String`), an [`Addr`], or a host's name and a port, and references to
+/// these.
+///
+/// An address is used as its text, so that `""` and `":10"` are legal to listen on, and an illegal
+/// one is an error of the call. Implemented for these types only; code that runs on any network
+/// takes `&str`, as [`Networker`](crate::Networker) does.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> lonet::Result<()> {
+/// let network = lonet::pipenet::network("x");
+/// let (alpha, beta) = (network.new_host("α").await?, network.new_host("β").await?);
+/// let listener = alpha.listen(("α", 10)).await?;
+/// let accept = async { listener.accept().await };
+/// let (dialed, accepted) = tokio::try_join!(beta.dial(listener.local_addr()), accept)?;
+/// assert_eq!(dialed.peer_addr(), accepted.local_addr());
+/// # Ok(()) }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an address",
+    label = "an address is a text, an `Addr` or a host's name and a port",
+    note = "legal are `&str`, `String`, `&String`, `Addr`, `&Addr` and `(&str, u16)`: \
+            `\"α:10\"`, `addr`, `(\"α\", 10)`"
+)]
+pub trait ToAddr: sealed::Text {}
+
+mod sealed {
+    use std::borrow::Cow;
+
+    /// What nobody else can implement.
+    pub trait Text {
+        /// The text of an address, which may be illegal.
+        fn text(&self) -> Cow<'_, str>;
+    }
+}
+
+/// The text of what stands for an address.
+pub(crate) fn text_of(addr: &impl ToAddr) -> Cow<'_, str> {
+    sealed::Text::text(addr)
+}
+
+impl ToAddr for str {}
+
+impl sealed::Text for str {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl ToAddr for String {}
+
+impl sealed::Text for String {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self)
+    }
+}
+
+impl ToAddr for Addr {}
+
+impl sealed::Text for Addr {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Owned(self.to_string())
+    }
+}
+
+impl ToAddr for (&str, u16) {}
+
+impl sealed::Text for (&str, u16) {
+    fn text(&self) -> Cow<'_, str> {
+        Cow::Owned(format!("{}:{}", self.0, self.1))
+    }
+}
+
+impl<T: ToAddr + ?Sized> ToAddr for &T {}
+
+impl<T: sealed::Text + ?Sized> sealed::Text for &T {
+    fn text(&self) -> Cow<'_, str> {
+        T::text(self)
+    }
+}
+
 /// A port in decimal: `0|[1-9][0-9]{0,4}`, at most 65535. `None` for anything else.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(lonet::parse_port("10"), Some(10));
+/// assert_eq!(lonet::parse_port("010"), None);
+/// assert_eq!(lonet::parse_port("65536"), None);
+/// ```
 pub fn parse_port(text: &str) -> Option<u16> {
     let plain = !text.is_empty() && text.len() <= 5 && text.bytes().all(|b| b.is_ascii_digit());
     if !plain || (text.len() > 1 && text.starts_with('0')) {
@@ -142,6 +292,14 @@ pub fn parse_port(text: &str) -> Option<u16> {
 /// # Errors
 ///
 /// [`Cause::InvalidName`], which says which rule the name breaks.
+///
+/// # Examples
+///
+/// ```
+/// assert!(lonet::check_name("db-1").is_ok());
+/// let error = lonet::check_name("a b").unwrap_err();
+/// assert!(error.to_string().contains("holds ' '"), "{error}");
+/// ```
 pub fn check_name(name: &str) -> Result<(), Cause> {
     let broken = if name.is_empty() {
         "is empty".to_owned()
@@ -216,6 +374,50 @@ mod tests {
             let message = bad.parse::<Addr>().unwrap_err().to_string();
             assert!(message.contains(why), "{bad}: {message}");
         }
+    }
+
+    #[test]
+    fn an_address_is_made_as_it_is_parsed() {
+        for (host, port) in [("α", 0), ("α", 65535), ("db-1", 10), ("東京", 1)] {
+            let parsed: Addr = format!("{host}:{port}").parse().unwrap();
+            assert_eq!(Addr::new(host, port).unwrap(), parsed);
+        }
+        for host in ["", "a:b", "_", ".a", "a b", "[::1]", "½"] {
+            let parsed = format!("{host}:1").parse::<Addr>();
+            assert_eq!(Addr::new(host, 1), parsed, "{host}");
+            assert!(parsed.is_err(), "{host}");
+        }
+        assert!(Addr::new(&"x".repeat(65), 1).is_err());
+    }
+
+    #[test]
+    #[expect(
+        clippy::needless_borrows_for_generic_args,
+        reason = "references are what is tested"
+    )]
+    fn what_stands_for_an_address_is_its_text() {
+        fn text(addr: impl ToAddr) -> String {
+            text_of(&addr).into_owned()
+        }
+        let addr = Addr::new("α", 10).unwrap();
+        let (string, pair, str) = (String::from("α:10"), ("α", 10), "α:10");
+        let texts = [
+            text(str),
+            text(&str),
+            text(string.clone()),
+            text(&string),
+            text(addr.clone()),
+            text(&addr),
+            text(pair),
+            text(&pair),
+        ];
+        assert!(texts.iter().all(|text| text == "α:10"), "{texts:?}");
+        assert_eq!(
+            (text(""), text(":10"), text(("", 7))),
+            ("".into(), ":10".into(), ":7".into())
+        );
+        // Two ports are not one.
+        assert!(text(("α:1", 2)).parse::<Addr>().is_err());
     }
 
     #[test]

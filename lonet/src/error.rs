@@ -93,6 +93,14 @@ pub enum Cause {
 
 impl Cause {
     /// The `io::ErrorKind` that an error of this cause has as an [`io::Error`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::ErrorKind;
+    ///
+    /// assert_eq!(lonet::Cause::NoSuchHost.kind(), ErrorKind::NotFound);
+    /// ```
     pub fn kind(&self) -> io::ErrorKind {
         use io::ErrorKind as K;
         match self {

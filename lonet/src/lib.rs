@@ -17,8 +17,8 @@
 //! A [`SubNetwork`] is one process's part of a network, a [`Host`] an access point with ports of
 //! its own, [`Listener`] and [`Stream`] are what their names say; the bytes are carried by kernel
 //! TCP. [`pipenet`] is the same network in memory. Code that takes a [`Networker`] runs over real TCP
-//! or TLS as well. What happens on a network can be traced: see
-//! [`trace`], and the harness that asserts such traces, `lonet-harness`.
+//! or TLS as well. What happens on a network can be traced: the crate `lonet-harness` asserts such
+//! traces.
 //!
 //! # Start here
 //!
@@ -61,9 +61,10 @@ mod registry;
 
 #[cfg(any(feature = "axum", feature = "hyper"))]
 pub mod adapters;
-pub mod networker;
+mod networker;
 
 mod quote;
+#[doc(hidden)]
 pub mod trace;
 
 #[path = "private.rs"]
@@ -76,13 +77,16 @@ pub mod __private;
 pub mod __fuzz;
 
 // The public interface is:
-pub use addr::{Addr, check_name, parse_port};
+pub use addr::{Addr, ToAddr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
 pub use lonet_macros::{before_role, host, main, test};
 pub use loopback::{from_env, join};
 #[cfg(feature = "tls")]
-pub use networker::Tls;
-pub use networker::{AnyNetwork, NetListener, NetStream, Networker, Tcp};
+pub use networker::tls::{Tls, TlsListener, TlsStream, rustls, server_name_of};
+pub use networker::{
+    AnyListener, AnyNetwork, AnyStream, NetListener, NetStream, Networker, Tcp, TcpListener,
+    TcpStream,
+};
 pub use virtnet::{
     Host, Listener, OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, Stream, SubNetwork,
     WriteHalf,

@@ -12,7 +12,7 @@
 //! Owns no rule of the lonet network: those are in `virtnet`.
 //!
 //! ```
-//! use lonet::networker::{NetListener, NetStream, Networker};
+//! use lonet::{NetListener, NetStream, Networker};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
 //! async fn answer_once(net: impl Networker, addr: &str) -> std::io::Result<()> {
@@ -35,7 +35,7 @@ mod host;
 mod server_name;
 mod tcp;
 #[cfg(feature = "tls")]
-pub mod tls;
+pub(crate) mod tls;
 
 use std::future::Future;
 use std::io;
@@ -44,8 +44,6 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use any::{AnyListener, AnyNetwork, AnyStream};
 pub use tcp::{Tcp, TcpListener, TcpStream};
-#[cfg(feature = "tls")]
-pub use tls::Tls;
 
 /// A place on a network from which one dials, and on which one listens: a host.
 ///
@@ -141,6 +139,11 @@ pub trait NetListener: Send + Sync + 'static {
 
     /// Where it listens, as `host:port`.
     fn addr(&self) -> String;
+
+    /// The same as [`addr`](NetListener::addr), as tokio names it.
+    fn local_addr(&self) -> String {
+        self.addr()
+    }
 
     /// The next connection.
     ///

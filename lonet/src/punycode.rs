@@ -1,10 +1,15 @@
 //! Names in ASCII, as international domain names have them: each label that is not ASCII is
 //! encoded with Punycode (RFC 3492), so that `α` is `xn--mxa`.
 //!
-//! Owns the encoding, both ways, and nothing of what a name is for. Pure.
+//! Owns which labels are encoded, and nothing of what a name is for; the encoding itself is the
+//! crate `punycode`'s. Pure.
 
 /// What a label begins with that is encoded.
 pub(crate) const PREFIX: &str = "xn--";
+
+/// Labels of more characters are not encoded: no name has one (the DNS ends at 63 bytes, lonet at
+/// 64 characters), and the sums of some thousand characters do not fit into 32 bits.
+const LONGEST: usize = 1024;
 
 /// That name in ASCII and, where it is not already, in lower case, as certificates and the DNS
 /// have it.
@@ -14,117 +19,25 @@ pub(crate) fn ascii(host: &str) -> String {
 }
 
 fn label(label: &str) -> String {
-    if label.is_ascii() {
-        label.to_owned()
-    } else {
-        format!("{PREFIX}{}", encode(&label.to_lowercase()))
+    let encoded = match label.is_ascii() {
+        true => None,
+        false => encode(&label.to_lowercase()),
+    };
+    encoded.map_or_else(|| label.to_owned(), |encoded| format!("{PREFIX}{encoded}"))
+}
+
+/// A label without its prefix. `None` if it is longer than any name's.
+pub(crate) fn encode(label: &str) -> Option<String> {
+    match label.chars().count() <= LONGEST {
+        true => punycode::encode(label).ok(),
+        false => None,
     }
 }
 
-/// A label without its prefix: RFC 3492, section 6.3, with the parameters of section 5. In 64
-/// bits nothing overflows, though the time is quadratic.
-pub(crate) fn encode(label: &str) -> String {
-    let input: Vec<u64> = label.chars().map(|c| u64::from(u32::from(c))).collect();
-    let mut output: String = label.chars().filter(char::is_ascii).collect();
-    let basic = output.len() as u64;
-    if basic > 0 {
-        output.push('-');
-    }
-    let (mut n, mut delta, mut bias, mut handled) = (128, 0, 72, basic);
-    while handled < input.len() as u64 {
-        let next = input.iter().copied().filter(|c| *c >= n).min().unwrap_or(n);
-        delta += (next - n) * (handled + 1);
-        n = next;
-        for &c in &input {
-            if c < n {
-                delta += 1;
-            } else if c == n {
-                let mut q = delta;
-                let mut k = 36;
-                loop {
-                    let t = threshold(k, bias);
-                    if q < t {
-                        break;
-                    }
-                    output.push(digit(t + (q - t) % (36 - t)));
-                    q = (q - t) / (36 - t);
-                    k += 36;
-                }
-                output.push(digit(q));
-                bias = adapt(delta, handled + 1, handled == basic);
-                delta = 0;
-                handled += 1;
-            }
-        }
-        delta += 1;
-        n += 1;
-    }
-    output
-}
-
-/// How large a digit in position `k` must be to end a number: between 1 and 26.
-fn threshold(k: u64, bias: u64) -> u64 {
-    k.saturating_sub(bias).clamp(1, 26)
-}
-
-fn adapt(delta: u64, points: u64, first: bool) -> u64 {
-    let mut delta = if first { delta / 700 } else { delta / 2 };
-    delta += delta / points;
-    let mut k = 0;
-    while delta > 35 * 26 / 2 {
-        delta /= 35;
-        k += 36;
-    }
-    k + 36 * delta / (delta + 38)
-}
-
-fn digit(d: u64) -> char {
-    const DIGITS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-    char::from(DIGITS[d as usize])
-}
-
-/// What a label, without its prefix, stands for: RFC 3492, section 6.2. `None` if it is not the
-/// Punycode of anything.
+/// What a label, without its prefix, stands for. `None` if it is not the Punycode of anything.
 #[cfg(feature = "hyper")]
 pub(crate) fn decode(label: &str) -> Option<String> {
-    if !label.is_ascii() {
-        return None;
-    }
-    let (basic, digits) = label.rsplit_once('-').unwrap_or(("", label));
-    let mut output: Vec<char> = basic.chars().collect();
-    let (mut n, mut i, mut bias) = (128_u64, 0_u64, 72);
-    let mut digits = digits.bytes().peekable();
-    while digits.peek().is_some() {
-        let (before, mut weight, mut k) = (i, 1_u64, 36);
-        loop {
-            let digit = value(digits.next()?)?;
-            i = i.checked_add(digit.checked_mul(weight)?)?;
-            let t = threshold(k, bias);
-            if digit < t {
-                break;
-            }
-            weight = weight.checked_mul(36 - t)?;
-            k += 36;
-        }
-        let points = output.len() as u64 + 1;
-        bias = adapt(i - before, points, before == 0);
-        n = n.checked_add(i / points)?;
-        i %= points;
-        output.insert(i as usize, char::from_u32(u32::try_from(n).ok()?)?);
-        i += 1;
-    }
-    Some(output.into_iter().collect())
-}
-
-/// The value of a digit, of either case.
-#[cfg(feature = "hyper")]
-fn value(digit: u8) -> Option<u64> {
-    match digit {
-        b'a'..=b'z' => Some(u64::from(digit - b'a')),
-        b'A'..=b'Z' => Some(u64::from(digit - b'A')),
-        b'0'..=b'9' => Some(u64::from(digit - b'0') + 26),
-        _ => None,
-    }
+    punycode::decode(label).ok()
 }
 
 #[cfg(test)]
@@ -147,9 +60,21 @@ mod tests {
     #[test]
     fn samples_of_the_standard() {
         for (label, encoded) in SAMPLES {
-            assert_eq!(encode(label), encoded, "{label}");
+            assert_eq!(encode(label).as_deref(), Some(encoded), "{label}");
         }
         assert_eq!(ascii("db.Α.test"), "db.xn--mxa.test");
+    }
+
+    /// The longest name of a lonet host is encoded; what no name can be is left as it is.
+    #[test]
+    fn labels_of_any_length() {
+        let longest = "\u{1d538}".repeat(32);
+        assert!(ascii(&longest).is_ascii());
+        assert!(ascii(&"\u{10ffff}".repeat(LONGEST)).is_ascii());
+        for long in [LONGEST + 1, 100_000] {
+            let long = "\u{10ffff}".repeat(long);
+            assert_eq!(ascii(&long), long);
+        }
     }
 
     #[cfg(feature = "hyper")]

@@ -168,12 +168,12 @@ async fn dial_after_a_close() {
         w.beta.close().await.unwrap();
         fails(
             w.beta.dial("α:10").await,
-            "dial net β:0->α:10: host is down",
+            "dial net β:2->α:10: host is down",
         );
         w.betas.close().await.unwrap();
         fails(
             w.beta.dial("α:10").await,
-            "dial net β:0->α:10: host is down",
+            "dial net β:2->α:10: host is down",
         );
     })
     .await;
@@ -181,7 +181,7 @@ async fn dial_after_a_close() {
         w.betas.close().await.unwrap();
         fails(
             w.beta.dial("α:10").await,
-            "dial net β:0->α:10: network is down",
+            "dial net β:2->α:10: network is down",
         );
         fails(
             w.beta.listen(":1").await.map(drop),

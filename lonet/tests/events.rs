@@ -74,7 +74,7 @@ fn a_collector_whose_queue_is_full() {
     let joined = runtime.block_on(async {
         // A join of another network is none of its business.
         let (full, other) = tokio::join!(lonet::join(dir.name()), lonet::join(""));
-        other.unwrap();
+        drop(other.unwrap());
         full
     });
     let error = joined.unwrap_err().to_string();

@@ -189,11 +189,11 @@ async fn a_host_name_is_free_again_after_its_close() -> Result<()> {
         // Whoever remembers where α was finds where it is.
         let beta = net.new_host("β").await?;
         let listener = elsewhere.listen(":1").await?;
-        connect(&listener, &beta).await?;
+        drop(connect(&listener, &beta).await?);
         elsewhere.close().await?;
         let alpha = net.new_host("α").await?;
         let listener = alpha.listen(":1").await?;
-        connect(&listener, &beta).await?;
+        drop(connect(&listener, &beta).await?);
         Ok(())
     })
     .await
@@ -540,14 +540,14 @@ async fn a_poll_that_is_given_up_costs_nobody_a_dialer() -> Result<()> {
             tokio::spawn(async move { std::future::poll_fn(|cx| polling.poll_accept(cx)).await });
         tokio::task::yield_now().await;
         let (_dialed, accepted) = tokio::join!(beta.dial("α:10"), accept);
-        accepted.expect("it does not panic")?;
+        drop(accepted.expect("it does not panic")?);
 
         lost();
         let waiting = listener.clone();
         let accept = tokio::spawn(async move { waiting.accept().await });
         tokio::task::yield_now().await;
         let (_dialed, accepted) = tokio::join!(beta.dial("α:10"), accept);
-        accepted.expect("it does not panic")?;
+        drop(accepted.expect("it does not panic")?);
         Ok(())
     })
     .await

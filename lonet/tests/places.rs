@@ -43,7 +43,7 @@ fn in_another_process() {
                 host.close().await.unwrap();
                 // A closed host is no answer; the name is free for a new one.
                 let anew = lonet::from_env().await.unwrap();
-                anew.listen(":10").await.unwrap();
+                drop(anew.listen(":10").await.unwrap());
                 println!("is anew");
             }
             (Err(error), _) | (_, Err(error)) => println!("{error}"),
@@ -58,7 +58,7 @@ fn in_another_process() {
         let dialed = tokio::time::timeout(Duration::from_secs(60), async {
             tokio::try_join!(listener.accept(), host.dial(":10"))
         });
-        dialed.await.expect("nobody serves it").unwrap();
+        drop(dialed.await.expect("nobody serves it").unwrap());
         println!("is served");
     });
 }
@@ -102,45 +102,49 @@ fn a_connection_lives_on_the_runtime_that_accepted_it() {
         let _ = serving.join().unwrap();
         ends
     });
-    drop(serving);
+    // The runtime that joined stands still.
     let (mut accepted, mut dialed) = (accepted, dialed);
     other.block_on(async {
         dialed.write_all(b"x").await.unwrap();
         assert_eq!(accepted.read_u8().await.unwrap(), b'x');
-        // α, which this runtime has used, is now served by it.
-        let listener = alpha.listen(":11").await.unwrap();
-        let dialed = tokio::time::timeout(Duration::from_secs(60), async {
-            tokio::try_join!(listener.accept(), beta.dial("α:11"))
-        });
-        dialed.await.expect("nobody serves α").unwrap();
     });
-}
-
-/// Whichever of them ends: those that have used it more recently may be gone already.
-#[test]
-fn any_runtime_that_used_a_network_serves_it() {
-    let serving = runtime();
-    let net = serving.block_on(lonet::join("")).unwrap();
-    let [first, second, third] = ["α", "β", "γ"].map(|name| {
-        let runtime = runtime();
-        runtime.block_on(net.new_host(name)).unwrap();
-        runtime
-    });
-    drop(third);
     drop(serving);
-    drop(second);
-    first.block_on(async {
-        let (alpha, beta) = (net.host("α").unwrap(), net.host("β").unwrap());
+}
+
+/// However many others use it, and whatever they have open.
+#[test]
+fn a_network_closes_with_the_runtime_that_joined() {
+    let (joined, other) = (runtime(), runtime());
+    let net = joined.block_on(lonet::join("")).unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = std::thread::spawn(move || {
+        let _ = joined.block_on(stopped);
+        joined
+    });
+    let (alpha, beta, listener, (_accepted, mut dialed)) = other.block_on(async {
+        let alpha = net.new_host("α").await.unwrap();
+        let beta = net.new_host("β").await.unwrap();
         let listener = alpha.listen(":10").await.unwrap();
-        let dialed = tokio::time::timeout(Duration::from_secs(60), async {
-            tokio::try_join!(listener.accept(), beta.dial("α:10"))
-        });
-        dialed.await.expect("nobody serves α").unwrap();
+        let ends = tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+        (alpha, beta, listener, ends)
+    });
+    drop(stop);
+    let joined = serving.join().unwrap();
+    drop(joined);
+    other.block_on(async {
+        let down = Cause::NetworkDown;
+        assert_eq!(net.new_host("γ").await.unwrap_err().cause(), &down);
+        assert_eq!(alpha.listen("").await.unwrap_err().cause(), &down);
+        assert_eq!(beta.dial("α:10").await.unwrap_err().cause(), &down);
+        assert_eq!(listener.accept().await.unwrap_err().cause(), &down);
+        let read = dialed.read_u8().await.unwrap_err();
+        let read = read.downcast::<lonet::Error>().unwrap();
+        assert_eq!(read.cause(), &down);
     });
 }
 
 #[test]
-fn a_network_ends_with_the_last_runtime_that_used_it() {
+fn a_runtime_that_ends_leaves_no_dial_waiting() {
     let (serving, other) = (runtime(), runtime());
     let (net, alpha, listener) = serving.block_on(async {
         let net = lonet::join("").await.unwrap();

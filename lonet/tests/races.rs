@@ -104,7 +104,7 @@ async fn many_dial_and_accept_at_once() {
             let beta = beta.clone();
             dialing.spawn(async move {
                 for _ in 0..times() / 5 {
-                    beta.dial("α:60000").await.unwrap();
+                    drop(beta.dial("α:60000").await.unwrap());
                 }
             });
         }
@@ -134,7 +134,7 @@ async fn a_dial_does_not_outlive_the_host_it_waits_at() {
         let alpha = first.new_host("α").await.unwrap();
         let listener = alpha.listen(":10").await.unwrap();
         if known {
-            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+            drop(tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap());
         }
         let mut dial = Box::pin(beta.dial("α:10"));
         for _ in 0..20 {
@@ -150,12 +150,12 @@ async fn a_dial_does_not_outlive_the_host_it_waits_at() {
                 accepted = listener.accept() => panic!("{known} {own}: {accepted:?}"),
                 dialed = dial => assert_eq!(dialed.unwrap_err().cause(), &Cause::ConnectionRefused),
             }
-            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+            drop(tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap());
             // Known where it is now, it moves once more, and the dialer is the last to hear of it.
             alpha.close().await.unwrap();
             let alpha = first.new_host("α").await.unwrap();
             let listener = alpha.listen(":10").await.unwrap();
-            tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap();
+            drop(tokio::try_join!(listener.accept(), beta.dial("α:10")).unwrap());
         };
         tokio::time::timeout(Duration::from_secs(60), accept_and_dial)
             .await

@@ -37,7 +37,7 @@ async fn a_role_runs_in_the_binary_of_its_test(scenario: Scenario) -> Result<()>
 
 #[lonet::host]
 async fn hangs_up(host: Host) -> Result<()> {
-    host.listen(":10").await?.accept().await?;
+    drop(host.listen(":10").await?.accept().await?);
     Ok(())
 }
 

@@ -19,7 +19,7 @@ async fn leads(host: Host) {
 
 #[lonet::host]
 async fn listens(host: Host) -> Result<()> {
-    host.listen(":10").await?;
+    drop(host.listen(":10").await?);
     Ok(())
 }
 

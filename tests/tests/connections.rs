@@ -93,7 +93,7 @@ async fn a_dropped_dial_is_no_ghost_to_another_process() {
         // Its port is free at once.
         assert_eq!(beta.listen("").await.unwrap().addr().port(), 1);
         acceptor.say("accept");
-        within(gamma.dial("α:10")).await.unwrap();
+        drop(within(gamma.dial("α:10")).await.unwrap());
         assert_eq!(acceptor.hear(), "γ:1", "after {} polls", i % 6);
     }
 }

@@ -44,7 +44,7 @@ async fn member() -> lonet::Result<()> {
     // The orders are read aside: while this one waits for its next, others dial it.
     let others = tokio::task::spawn_blocking(|| told().unwrap());
     for other in others.await.unwrap().split(' ') {
-        host.dial(&format!("{other}:10")).await?;
+        drop(host.dial(&format!("{other}:10")).await?);
     }
     tell("dialed");
     let _ = tokio::task::spawn_blocking(told).await;

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lonet::networker::tls::server_name_of;
+use lonet::server_name_of;
 use lonet::{AnyNetwork, Cause, Host, NetListener, NetStream, Networker, Tcp, Tls, pipenet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::rustls::crypto::ring;

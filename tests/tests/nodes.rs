@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+use std::task::{Context, Poll, Waker};
+
 use lonet::Host;
 use lonet_harness::{Error, ErrorKind, Result, Scenario};
 
@@ -455,4 +457,37 @@ async fn until_after_looks_past_an_event(scenario: Scenario) -> Result<()> {
     assert_ne!(event, later);
     second.join().await?;
     Ok(())
+}
+
+/// What a task of the body holds is dropped with the runtime; by then the test has left the network.
+#[test]
+fn the_tests_hosts_close_before_its_tasks_are_dropped() {
+    static LISTENED: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+
+    struct ListensWhenDropped(lonet::Host);
+
+    impl Drop for ListensWhenDropped {
+        fn drop(&mut self) {
+            let mut listening = std::pin::pin!(self.0.listen(""));
+            let mut cx = Context::from_waker(Waker::noop());
+            if let Poll::Ready(listened) = listening.as_mut().poll(&mut cx) {
+                let _ = LISTENED.set(listened.map_or_else(
+                    |error| error.cause().to_string(),
+                    |listener| listener.addr().to_string(),
+                ));
+            }
+        }
+    }
+
+    let ran = lonet_harness::run("leaves", |scenario: Scenario| async move {
+        let held = ListensWhenDropped(scenario.host("τ").await?);
+        tokio::spawn(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+        tokio::task::yield_now().await;
+        Ok::<_, lonet_harness::Error>(())
+    });
+    ran.unwrap();
+    assert_eq!(LISTENED.get().map(String::as_str), Some("network is down"));
 }

@@ -103,7 +103,9 @@ where
     };
     let failing = reason.clone().map(|reason| Failing { reason, then });
     watchdog.ends(failing);
-    // Tasks that the body left are not played on: the network's end is nothing that they expect.
+    // The test's own part of the network is closed before the runtime on which it was joined, which
+    // would close it too, at any point among the drops of what the body's tasks hold. Those tasks
+    // are not played on: the network's end is nothing that they expect.
     leaving.block_on(scenario.leave());
     runtime.shutdown_background();
     watchdog.done();

@@ -109,6 +109,10 @@ impl Scenario {
 
     /// A host in the test's own process.
     ///
+    /// All hosts of the test's own process close when the body has ended, before what its tasks hold
+    /// is dropped. Where the first of them was brought up on another runtime than the body's, they
+    /// close with that runtime, too.
+    ///
     /// # Errors
     ///
     /// The network's, when it can't be joined, or a running process has the name.

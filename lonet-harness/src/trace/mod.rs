@@ -34,7 +34,8 @@ pub use check::decide::Mode;
 pub use expected::grammar::{Expectation, SyntaxError, check_syntax};
 pub use expected::pattern::Pattern;
 pub use explain::diagnosis::Mismatch;
-pub use lonet::trace::{Event, EventId, Verb};
+#[doc(inline)]
+pub use lonet::trace::{Event, EventId, ParseVerbError, Verb};
 pub use saved::LoadError;
 pub use trace::Trace;
 pub use update::source::Expected;

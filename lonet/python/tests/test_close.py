@@ -25,6 +25,7 @@ def close(net: lonet.SubNetwork, alpha: lonet.Host) -> Callable[[str], None]:
 
 @pytest.mark.parametrize("what", ["subnetwork", "host"])
 def test_opening_after_a_close(what: str, net: Any, alpha: Any, close: Any) -> None:
+    held = [alpha.listen(laddr) for laddr in ("", "", ":10")]
     close(what)
     error, text = DOWN[what]
     with pytest.raises(error) as listen:
@@ -32,7 +33,11 @@ def test_opening_after_a_close(what: str, net: Any, alpha: Any, close: Any) -> N
     assert str(listen.value) == f"listen {net.network} α:0: {text}"
     with pytest.raises(error) as dial:
         alpha.dial("β:10")
-    assert str(dial.value) == f"dial {net.network} α:0->β:10: {text}"
+    # The lowest port that was free when the host closed.
+    assert str(dial.value) == f"dial {net.network} α:3->β:10: {text}"
+    with pytest.raises(lonet.InvalidAddr) as illegal:
+        alpha.dial("β")
+    assert str(illegal.value).startswith(f'dial {net.network} α:3->"β": ')
     if what == "subnetwork":
         with pytest.raises(lonet.NetworkDown) as new_host:
             net.new_host("γ")
@@ -40,6 +45,7 @@ def test_opening_after_a_close(what: str, net: Any, alpha: Any, close: Any) -> N
     else:
         net.new_host("α")
     close(what)  # Closing twice is no error.
+    del held
 
 
 @pytest.mark.parametrize("what", ["subnetwork", "host", "own"])

@@ -143,7 +143,8 @@ fn label_in_uri(label: &str) -> String {
     if label.is_ascii() && encoded(label).is_none() {
         label.to_owned()
     } else {
-        format!("{PREFIX}{}", punycode::encode(label))
+        let encoded = punycode::encode(label).expect("no host here is too long to be encoded");
+        format!("{PREFIX}{encoded}")
     }
 }
 
@@ -215,6 +216,12 @@ mod tests {
         ] {
             assert_eq!(address(&uri.parse().unwrap(), false).unwrap(), addr);
         }
+        // As many characters as fit: whatever a URI holds is taken.
+        let long = "\u{10ffff}".repeat(LONGEST_ENCODED - 10);
+        let uri: Uri = format!("http://{}:10/", label_in_uri(&long))
+            .parse()
+            .unwrap();
+        assert_eq!(address(&uri, false).unwrap(), format!("{long}:10"));
         let tls: Uri = "https://db-1:10/".parse().unwrap();
         assert_eq!(address(&tls, true).unwrap(), "db-1:10");
     }

@@ -97,6 +97,7 @@ use crate::{Cause, Error, NetListener};
 /// # Ok(())
 /// # }
 /// ```
+#[must_use = "the listener closes when this is dropped"]
 pub struct Incoming<L: NetListener> {
     listener: Arc<L>,
     /// The accept that is under way.

@@ -14,6 +14,7 @@ use super::ends::Ends;
 use crate::NetStream;
 
 /// A connection of a [`Networker`](crate::Networker), as it is handed to hyper and tonic.
+#[must_use = "a connection closes when it is dropped"]
 pub struct NetIo<S> {
     stream: S,
 }

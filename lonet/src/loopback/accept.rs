@@ -134,8 +134,8 @@ struct Arrival {
 }
 
 /// That a subnetwork is served. When this is dropped and the subnetwork is open, the runtime that
-/// served it has ended: then another one serves it, or it closes, as at the end of a process.
-/// Else it would look alive to others, and every dial to it would wait for ever.
+/// joined has ended: then it closes, as at the end of a process. Else it would look alive to
+/// others, and every dial to it would wait for ever.
 pub(super) struct Serving {
     net: Weak<Net>,
     /// The runtime that serves.
@@ -151,10 +151,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        if let Some(net) = self.net.upgrade()
-            && let Engine::Loopback(loopback) = &net.engine
-            && !loopback.serve_elsewhere(&net, self.runtime)
-        {
+        if let Some(net) = self.net.upgrade() {
             net.end();
         }
     }

@@ -408,7 +408,7 @@ mod tests {
             raw: bool, blanks in "[ \t\r]{0,3}",
         ) {
             let port = peer.port() % 10u16.pow(digits) + 1;
-            let peer = Addr::new(peer.host().into(), port);
+            let peer = Addr::known(peer.host().into(), port);
             let line = String::from_utf8(reply_connected(&network, &peer)).unwrap();
             // The mark's blank is one of them: others may follow it.
             let line = line.replace(' ', &format!(" {blanks}")).replace('\n', &format!("{blanks}\n"));

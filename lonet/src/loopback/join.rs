@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddrV4;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::linux::net::TcpStreamExt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -52,10 +52,6 @@ struct Served {
     /// `None` once it is closed.
     listener: Option<Arc<TcpListener>>,
     accepting: Option<AbortHandle>,
-    /// The runtime that serves the listener.
-    by: tokio::runtime::Id,
-    /// The other ones that have used the subnetwork, the last one last.
-    others: Vec<Handle>,
 }
 
 impl Loopback {
@@ -83,7 +79,6 @@ impl Loopback {
     pub(crate) fn shut(&self) {
         let (listener, accepting) = {
             let mut served = self.served();
-            served.others.clear();
             (served.listener.take(), served.accepting.take())
         };
         if let Some(listener) = listener {
@@ -97,64 +92,11 @@ impl Loopback {
         self.peer_check.close();
     }
 
-    /// The runtime that calls uses the network.
-    pub(crate) fn used_here(&self) {
-        let Ok(here) = Handle::try_current() else {
-            return;
-        };
+    /// Which task serves the listener.
+    fn accepted_by(&self, accepting: AbortHandle) {
         let mut served = self.served();
-        if served.listener.is_none() || served.by == here.id() {
-            return;
-        }
-        match served
-            .others
-            .iter()
-            .position(|other| other.id() == here.id())
-        {
-            Some(at) => served.others[at..].rotate_left(1),
-            None => {
-                // Else a program with a runtime a test would keep what is left of each of them.
-                served.others.retain(is_running);
-                served.others.push(here);
-            }
-        }
-    }
-
-    /// The runtime that served the listener has ended: has another one serve it. `false`: there is
-    /// none.
-    pub(super) fn serve_elsewhere(&self, net: &Arc<Net>, ended: tokio::runtime::Id) -> bool {
-        let mut served = self.served();
-        let Some(listener) = &served.listener else {
-            // It is closed; nobody need serve it.
-            return true;
-        };
-        // It is registered with the runtime that has ended: another one needs another descriptor.
-        let Ok(listener) = listener.as_fd().try_clone_to_owned() else {
-            return false;
-        };
-        served.others.retain(|other| other.id() != ended);
-        let Some(next) = served.others.pop() else {
-            return false;
-        };
-        served.by = next.id();
-        drop(served);
-        let serving = Serving::on(next.id(), net);
-        // If that runtime has ended, too, the task is dropped here and now, and `serving` with it:
-        // then it is the turn of the one before.
-        let accepting = next.spawn(async move {
-            if let Ok(listener) = TcpListener::from_std(listener.into()) {
-                serve(Arc::new(listener), serving).await;
-            }
-        });
-        self.accepted_by(next.id(), &accepting.abort_handle());
-        true
-    }
-
-    /// Which task of that runtime serves the listener.
-    fn accepted_by(&self, runtime: tokio::runtime::Id, accepting: &AbortHandle) {
-        let mut served = self.served();
-        if served.listener.is_some() && served.by == runtime {
-            served.accepting = Some(accepting.clone());
+        if served.listener.is_some() {
+            served.accepting = Some(accepting);
         } else {
             drop(served);
             accepting.abort();
@@ -214,14 +156,6 @@ impl Loopback {
     }
 }
 
-/// Whether a runtime has not ended: if it has, it drops what it is given.
-fn is_running(runtime: &Handle) -> bool {
-    let task = runtime.spawn(std::future::pending::<()>());
-    let dropped = task.is_finished();
-    task.abort();
-    !dropped
-}
-
 fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
     let mut uses = uses.lock().unwrap_or_else(PoisonError::into_inner);
     let nth = uses.entry(pair).or_default();
@@ -232,9 +166,10 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 /// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
 /// name. Any processes of one user on one machine that join the same name share it.
 ///
-/// What others dial is served by the runtime that this is called on. When that ends while handles
-/// are still held, the last other runtime serves it that has brought up a host or a listener, or
-/// has called [`from_env`]; without one, the subnetwork closes, as at the end of a process.
+/// What others dial is served by the runtime that this is called on. When that runtime is dropped,
+/// the subnetwork closes, as at the end of a process, whatever other runtimes use it: from then on
+/// operations fail with [`Cause::NetworkDown`]. So join on a runtime that lives as long as the hosts
+/// do.
 ///
 /// Files are waited for on the blocking threads of whichever runtime an operation is called on:
 /// where all of those are taken by callers of `block_on`, such an operation never ends.
@@ -303,8 +238,6 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         served: Mutex::new(Served {
             listener: Some(listener.clone()),
             accepting: None,
-            by: runtime,
-            others: Vec::new(),
         }),
         hosts: Mutex::default(),
         accepted: Mutex::default(),
@@ -312,7 +245,7 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
     let name = NetName::new(PREFIX, &name);
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
     let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
-    loopback.accepted_by(runtime, &accepting.abort_handle());
+    loopback.accepted_by(accepting.abort_handle());
     Ok(SubNetwork::of(net))
 }
 
@@ -340,8 +273,8 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
 /// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
 /// harness sets for the programs it starts. Called again, it gives the same host, until that is
 /// closed: it stays open for the rest of the program though every handle is dropped. But no longer
-/// than a runtime that it was called on: after the end of a `#[tokio::test]`, another test in that
-/// process gets a new host of that name.
+/// than the runtime that it was first called on, as with [`join`]: after the end of a
+/// `#[tokio::test]`, another test in that process gets a new host of that name.
 ///
 /// # Errors
 ///
@@ -362,7 +295,6 @@ pub async fn from_env() -> Result<Host> {
     // Held while joining: who calls meanwhile gets the same host.
     let mut open = OPEN.lock().await;
     if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
-        host.used_here();
         return Ok(host.clone());
     }
     let host = join(&place.0).await?.new_host(&place.1).await?;
@@ -376,24 +308,6 @@ fn variable(name: &str) -> Result<String> {
         _ => {
             let why = format!("the environment variable {name} is not set to a name");
             Err(Error::new("join", PREFIX.into(), Cause::InvalidName(why)))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use tokio::runtime::Builder;
-
-    use super::is_running;
-
-    #[test]
-    fn a_runtime_runs_until_it_is_dropped() {
-        for mut flavor in [Builder::new_current_thread(), Builder::new_multi_thread()] {
-            let runtime = flavor.build().unwrap();
-            let handle = runtime.handle().clone();
-            assert!(is_running(&handle));
-            drop(runtime);
-            assert!(!is_running(&handle));
         }
     }
 }

@@ -19,9 +19,11 @@ use super::{NetListener, NetStream, Networker};
 pub struct AnyNetwork(Arc<dyn ErasedNetwork>);
 
 /// A connection of an [`AnyNetwork`].
+#[must_use = "a connection closes when it is dropped"]
 pub struct AnyStream(Box<dyn NetStream>);
 
 /// A listener of an [`AnyNetwork`].
+#[must_use = "a listener closes when it is dropped"]
 pub struct AnyListener(Box<dyn ErasedListener>);
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = io::Result<T>> + Send + 'a>>;
@@ -42,6 +44,15 @@ trait ErasedListener: Send + Sync {
 
 impl AnyNetwork {
     /// That network, without its type.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lonet::{AnyNetwork, Networker, Tcp};
+    ///
+    /// let network = AnyNetwork::new(Tcp);
+    /// assert_eq!(network.network(), "tcp");
+    /// ```
     pub fn new(network: impl Networker) -> AnyNetwork {
         AnyNetwork(Arc::new(network))
     }

@@ -27,6 +27,7 @@ pub struct Tcp;
 
 /// A connection over real TCP.
 #[derive(Debug)]
+#[must_use = "a connection closes when it is dropped"]
 pub struct TcpStream {
     socket: tokio::net::TcpStream,
     local: SocketAddr,
@@ -35,6 +36,7 @@ pub struct TcpStream {
 
 /// A listener of real TCP.
 #[derive(Debug)]
+#[must_use = "a listener closes when it is dropped"]
 pub struct TcpListener {
     /// Taken out when it is closed.
     socket: Mutex<Option<Arc<tokio::net::TcpListener>>>,
@@ -150,7 +152,20 @@ impl TcpStream {
         })
     }
 
-    /// The socket itself.
+    /// The socket itself, for what else tokio's has.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// use lonet::{NetListener, Networker, Tcp};
+    ///
+    /// let listener = Tcp.listen("127.0.0.1:0").await?;
+    /// let socket = Tcp.dial(&listener.addr()).await?.into_inner();
+    /// socket.set_ttl(8)?;
+    /// # Ok(()) }
+    /// ```
     pub fn into_inner(self) -> tokio::net::TcpStream {
         self.socket
     }

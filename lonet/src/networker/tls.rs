@@ -35,7 +35,7 @@ pub use tokio_rustls::rustls;
 ///
 /// ```
 /// # use std::sync::Arc;
-/// use lonet::networker::{Networker, Tls, tls::rustls};
+/// use lonet::{Networker, Tls, rustls};
 ///
 /// # fn example(network: impl Networker, client: rustls::ClientConfig, server: rustls::ServerConfig) {
 /// let network = Tls::new(network)
@@ -52,6 +52,7 @@ pub struct Tls<N> {
 }
 
 /// A listener of [`Tls`].
+#[must_use = "a listener closes when it is dropped"]
 pub struct TlsListener<L> {
     inner: L,
     acceptor: TlsAcceptor,
@@ -61,6 +62,7 @@ pub struct TlsListener<L> {
 ///
 /// `shutdown` tells the peer, in TLS's own words, that no more comes; dropped without it, the
 /// peer's reading ends in an error of the kind `UnexpectedEof`.
+#[must_use = "a connection closes when it is dropped"]
 pub struct TlsStream<S> {
     state: State<S>,
     local: String,
@@ -110,6 +112,13 @@ impl<N: Networker> Tls<N> {
 
 /// The name that a certificate must hold for a host: itself, or, for one that is not ASCII, its
 /// Punycode: `xn--mxa` for `α`.
+///
+/// # Examples
+///
+/// ```
+/// assert_eq!(lonet::server_name_of("α"), "xn--mxa");
+/// assert_eq!(lonet::server_name_of("db-1"), "db-1");
+/// ```
 pub fn server_name_of(host: &str) -> String {
     ascii(host)
 }

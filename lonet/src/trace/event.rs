@@ -14,6 +14,7 @@ use crate::quote::word;
 /// Which event of a scenario: the process that reported it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "(u32, u64)", from = "(u32, u64)")]
+#[non_exhaustive]
 pub struct EventId {
     /// The reporter, as the collector counts them.
     pub process: u32,
@@ -52,10 +53,14 @@ macro_rules! verbs {
         }
 
         impl FromStr for Verb {
-            type Err = ();
+            type Err = ParseVerbError;
 
-            fn from_str(text: &str) -> Result<Verb, ()> {
-                match text { $($text => Ok(Verb::$name),)* _ => Err(()) }
+            /// Parses a verb's word, as it stands in a line: in lower case, nothing around it.
+            fn from_str(text: &str) -> Result<Verb, ParseVerbError> {
+                match text {
+                    $($text => Ok(Verb::$name),)*
+                    _ => Err(ParseVerbError(text.to_owned())),
+                }
             }
         }
     };
@@ -115,6 +120,24 @@ impl fmt::Display for Verb {
         f.pad(self.as_str())
     }
 }
+
+/// A text is not a verb. Says which verbs there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParseVerbError(String);
+
+impl fmt::Display for ParseVerbError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verbs: Vec<&str> = Verb::ALL.iter().map(|verb| verb.as_str()).collect();
+        write!(
+            f,
+            "{:?} is not a verb; verbs are {}",
+            self.0,
+            verbs.join(", ")
+        )
+    }
+}
+
+impl std::error::Error for ParseVerbError {}
 
 /// One thing that happened on a network. Its `Display` is its line, with single blanks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -242,5 +265,28 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.words().join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verb_is_parsed_as_it_is_printed() {
+        for verb in Verb::ALL {
+            assert_eq!(verb.to_string().parse(), Ok(*verb));
+        }
+        for bad in ["", "dail", "Dial", " dial"] {
+            let error: Box<dyn std::error::Error> = bad.parse::<Verb>().unwrap_err().into();
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "{bad:?} is not a verb; verbs are listen, dial, accept, connect, fail, close, \
+                     mark, kill, pause, resume, terminate, restart, spawn, up, down, exit, \
+                     shutdown, send, recv"
+                )
+            );
+        }
     }
 }

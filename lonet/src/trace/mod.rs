@@ -21,7 +21,7 @@ mod tests;
 
 pub use crate::quote::word;
 pub use clock::now;
-pub use event::{Event, EventId, Verb};
+pub use event::{Event, EventId, ParseVerbError, Verb};
 pub use record::{
     Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
     What,

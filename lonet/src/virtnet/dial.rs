@@ -9,7 +9,7 @@ use super::connection::{Conn, End};
 use super::engine::{Call, Carried};
 use super::host::{DialTold, Host, Occupant};
 use super::stream::Stream;
-use crate::addr::Addr;
+use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Error, Result};
 use crate::trace::{Numbered, TaskKey, Waits, What};
 
@@ -28,7 +28,8 @@ struct Dialing<'a> {
 }
 
 impl Host {
-    /// Dials an address: `"α:10"`, or `":10"` for a port of this host itself.
+    /// Dials an address: `"α:10"` or `("α", 10)`, or `":10"` for a port of this host itself.
+    /// [`ToAddr`] has all that stands for an address.
     ///
     /// The connection's local end gets the lowest free port of this host. Returns once the other
     /// side's `accept` has taken it, and waits for that as long as the other host lives; wrap it
@@ -68,7 +69,8 @@ impl Host {
     /// assert!(dialing.await.is_err());
     /// # Ok(()) }
     /// ```
-    pub async fn dial(&self, addr: &str) -> Result<Stream> {
+    pub async fn dial(&self, addr: impl ToAddr) -> Result<Stream> {
+        let addr = &*text_of(&addr);
         match self.net.reporter() {
             None => self.dial_watched(addr).await,
             Some(_) => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
@@ -111,7 +113,7 @@ impl<'a> Dialing<'a> {
             Some(why) => Err(why.clone()),
             None => state.ports.lowest_free().ok_or(Cause::PortsExhausted),
         };
-        let src = core.addr(*free.as_ref().unwrap_or(&0));
+        let src = core.addr(state.source_port());
         let dst = match dst {
             Ok(dst) => dst,
             Err(cause) => {

@@ -87,7 +87,6 @@ impl Engine {
     /// Makes a host's name known to the whole network, if no living host has it.
     pub(crate) async fn announce(&self, name: Arc<str>) -> Result<Announced, Cause> {
         let engine = self.clone();
-        self.used_here();
         match self {
             Engine::Loopback(loopback) => {
                 let loopback = loopback.clone();
@@ -140,14 +139,6 @@ impl Engine {
         match self {
             Engine::Loopback(loopback) => loopback.carry(call).await,
             Engine::Pipes(pipes) => pipes.carry(call).await,
-        }
-    }
-
-    /// The runtime that calls uses the network: it may have to serve it one day.
-    pub(crate) fn used_here(&self) {
-        match self {
-            Engine::Loopback(loopback) => loopback.used_here(),
-            Engine::Pipes(_) => {}
         }
     }
 

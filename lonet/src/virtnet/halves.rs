@@ -24,12 +24,14 @@ pub struct ReadHalf<'a>(pub(super) &'a Stream);
 pub struct WriteHalf<'a>(pub(super) &'a Stream);
 
 /// The reading direction of a [`Stream`], owned, from [`Stream::into_split`].
+#[must_use = "a connection closes when both halves are dropped"]
 pub struct OwnedReadHalf {
     end: Arc<End>,
 }
 
 /// The writing direction of a [`Stream`], owned, from [`Stream::into_split`]. Dropping it ends
 /// writing: the peer reads EOF.
+#[must_use = "dropping this half ends writing: the peer reads EOF"]
 pub struct OwnedWriteHalf {
     end: Arc<End>,
     shutdown_on_drop: bool,
@@ -78,6 +80,21 @@ impl OwnedReadHalf {
     /// # Errors
     ///
     /// [`ReuniteError`], with the halves, if they are not of one stream.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// let (reads, writes) = dialed.into_split();
+    /// let dialed = reads.reunite(writes)?;
+    /// assert_eq!(dialed.peer_addr(), accepted.local_addr());
+    /// # Ok(()) }
+    /// ```
     pub fn reunite(self, mut other: OwnedWriteHalf) -> Result<Stream, ReuniteError> {
         if !Arc::ptr_eq(&self.end, &other.end) {
             return Err(ReuniteError(self, other));
@@ -103,7 +120,25 @@ impl OwnedWriteHalf {
         other.reunite(self)
     }
 
-    /// Drops the half without ending writing.
+    /// Drops the half without ending writing: the peer reads no EOF while the other half lives.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let (mut reads, writes) = dialed.into_split();
+    /// writes.forget();
+    /// accepted.write_all(b"x").await?; // both directions are open
+    /// assert_eq!(reads.read_u8().await?, b'x');
+    /// # Ok(()) }
+    /// ```
     pub fn forget(mut self) {
         self.shutdown_on_drop = false;
     }

@@ -15,7 +15,7 @@ use super::listener::{Listener, ListenerCore};
 use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use super::subnetwork::SubNetwork;
-use crate::addr::Addr;
+use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
 use crate::trace::{Reporter, TaskKey, What};
 
@@ -41,6 +41,8 @@ pub(super) struct HostState {
     /// Why nothing can be done here any more.
     pub(super) closed: Option<Cause>,
     pub(super) ports: PortTable<Occupant>,
+    /// The lowest port that was free when the host closed.
+    free_at_close: Option<u16>,
 }
 
 /// What has taken a port.
@@ -77,6 +79,16 @@ pub(super) struct DialTold {
 }
 
 impl HostState {
+    /// The port that a dial names which can't begin: the lowest free one, on a closed host the one
+    /// of when it closed; 0 when all are taken.
+    pub(super) fn source_port(&mut self) -> u16 {
+        let port = match self.closed {
+            Some(_) => self.free_at_close,
+            None => self.ports.lowest_free(),
+        };
+        port.unwrap_or(0)
+    }
+
     /// Whether that listener still has that port.
     pub(super) fn has_listener(&self, port: u16, listener: &Arc<ListenerCore>) -> bool {
         matches!(self.ports.occupant(port), Some(Occupant::Listener(own)) if Arc::ptr_eq(own, listener))
@@ -93,6 +105,7 @@ impl HostCore {
         let state = HostState {
             closed: None,
             ports: PortTable::new(),
+            free_at_close: None,
         };
         HostCore {
             name,
@@ -106,7 +119,7 @@ impl HostCore {
     }
 
     pub(super) fn addr(&self, port: u16) -> Addr {
-        Addr::new(self.name.clone(), port)
+        Addr::known(self.name.clone(), port)
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, HostState> {
@@ -132,6 +145,7 @@ impl HostCore {
             return false;
         }
         state.closed = Some(why.clone());
+        state.free_at_close = state.ports.lowest_free();
         let occupants = state.ports.drain();
         for (&port, occupant) in &occupants {
             if let Occupant::Conn(conn) = occupant {
@@ -171,17 +185,38 @@ impl Host {
     }
 
     /// The network's full name, for instance `lonetx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// assert_eq!((alpha.network(), alpha.name()), ("pipex", "α"));
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> &str {
         self.net.network()
     }
 
     /// The host's name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// assert_eq!(alpha.name(), "α");
+    /// # Ok(()) }
+    /// ```
     pub fn name(&self) -> &str {
         &self.core.name
     }
 
-    /// Listens on an address of this host: `"α:10"` or `":10"` on α. With port 0, or `""`, on the
-    /// lowest free port.
+    /// Listens on an address of this host: `"α:10"`, `":10"` or `("α", 10)` on α. With port 0, or
+    /// `""`, on the lowest free port, which [`Listener::local_addr`] tells. [`ToAddr`] has all
+    /// that stands for an address.
     ///
     /// # Errors
     ///
@@ -200,13 +235,16 @@ impl Host {
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
     /// let any = alpha.listen("").await?;
-    /// assert_eq!(any.addr().to_string(), "α:1"); // the lowest free port
+    /// assert_eq!(any.local_addr().to_string(), "α:1"); // the lowest free port
     /// let ten = alpha.listen(":10").await?;
-    /// assert_eq!(ten.addr().to_string(), "α:10");
+    /// assert_eq!(ten.local_addr().to_string(), "α:10");
     /// # Ok(()) }
     /// ```
-    pub async fn listen(&self, laddr: &str) -> Result<Listener> {
-        self.net.engine.used_here();
+    pub async fn listen(&self, laddr: impl ToAddr) -> Result<Listener> {
+        self.listen_on(&text_of(&laddr))
+    }
+
+    fn listen_on(&self, laddr: &str) -> Result<Listener> {
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {
             Ok(addr) => addr,
@@ -254,6 +292,17 @@ impl Host {
 
     /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
     /// White space is folded. Without a trace, or once the host is closed, it does nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let term = 3;
+    /// alpha.mark(format_args!("leader term={term}")); // α mark leader term=3
+    /// # Ok(()) }
+    /// ```
     pub fn mark(&self, text: impl Display) {
         let Some(reporter) = self.net.reporter() else {
             return;
@@ -287,6 +336,21 @@ impl Host {
     /// # Cancel safety
     ///
     /// Once polled, it happens, even if the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::pipenet::network("x");
+    /// let alpha = network.new_host("α").await?;
+    /// let listener = alpha.listen(":10").await?;
+    /// alpha.close().await?;
+    /// let error = listener.accept().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "accept pipex α:10: host is down");
+    /// let _again = network.new_host("α").await?; // the name is free
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self) -> Result<()> {
         if !self.core.close(self.net.reporter(), Cause::HostDown) {
             return Ok(());
@@ -307,11 +371,6 @@ impl Host {
     /// Whether nobody has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.core.lock().closed.is_none()
-    }
-
-    /// The runtime that calls uses it.
-    pub(crate) fn used_here(&self) {
-        self.net.engine.used_here();
     }
 }
 

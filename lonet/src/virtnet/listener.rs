@@ -17,6 +17,7 @@ use crate::error::{Cause, Result};
 use crate::trace::{Numbered, Reporter, TaskKey, Users, Waits, What};
 
 /// Waits for dials to one address of a host. Dropping it closes it.
+#[must_use = "a listener closes when it is dropped"]
 pub struct Listener {
     host: Host,
     core: Arc<ListenerCore>,
@@ -163,7 +164,34 @@ impl Listener {
         Listener { host, core, addr }
     }
 
-    /// The address it listens on.
+    /// The address it listens on. The same as [`addr`](Listener::addr), as tokio names it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> lonet::Result<()> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let listener = alpha.listen("").await?;
+    /// assert_eq!(listener.local_addr().to_string(), "α:1"); // the lowest free port
+    /// # Ok(()) }
+    /// ```
+    pub fn local_addr(&self) -> &Addr {
+        &self.addr
+    }
+
+    /// The address it listens on. The same as [`local_addr`](Listener::local_addr).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let listener = alpha.listen(":10").await?;
+    /// assert_eq!((listener.addr().host(), listener.addr().port()), ("α", 10));
+    /// # Ok(()) }
+    /// ```
     pub fn addr(&self) -> &Addr {
         &self.addr
     }
@@ -214,6 +242,19 @@ impl Listener {
     /// # Errors
     ///
     /// As [`accept`](Listener::accept).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let listener = alpha.listen(":10").await?;
+    /// let accept = std::future::poll_fn(|cx| listener.poll_accept(cx));
+    /// let (accepted, dialed) = tokio::try_join!(accept, alpha.dial(":10"))?;
+    /// assert_eq!(accepted.peer_addr(), dialed.local_addr());
+    /// # Ok(()) }
+    /// ```
     pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<Result<Stream>> {
         self.poll_turn(cx, 0)
     }
@@ -304,6 +345,19 @@ impl Listener {
     /// # Cancel safety
     ///
     /// Never pends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let listener = alpha.listen(":10").await?;
+    /// listener.close().await?;
+    /// let error = listener.accept().await.unwrap_err();
+    /// assert_eq!(error.to_string(), "accept pipex α:10: socket is down");
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self) -> Result<()> {
         self.close_as(|reporter, close| reporter.number(Some(TaskKey::current()), close));
         Ok(())

@@ -20,6 +20,7 @@ use crate::error::Result;
 ///
 /// Reads and writes go straight to the socket; errors that it returns downcast to
 /// [`Error`](crate::Error). The methods that tokio's `TcpStream` also has do the same.
+#[must_use = "a connection closes when it is dropped"]
 pub struct Stream {
     end: End,
 }
@@ -38,11 +39,39 @@ impl Stream {
     }
 
     /// This end's address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// assert_eq!(dialed.local_addr().to_string(), "α:1");
+    /// assert_eq!(dialed.local_addr(), accepted.peer_addr());
+    /// # Ok(()) }
+    /// ```
     pub fn local_addr(&self) -> &Addr {
         self.end.conn().local()
     }
 
     /// The other end's address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// assert_eq!(dialed.peer_addr().to_string(), "α:2");
+    /// assert_eq!(dialed.peer_addr(), accepted.local_addr());
+    /// # Ok(()) }
+    /// ```
     pub fn peer_addr(&self) -> &Addr {
         self.end.conn().peer()
     }
@@ -56,6 +85,22 @@ impl Stream {
     /// # Cancel safety
     ///
     /// Never pends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// use tokio::io::AsyncReadExt;
+    ///
+    /// dialed.close().await?;
+    /// assert_eq!(accepted.read(&mut [0; 8]).await?, 0, "EOF");
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&mut self) -> Result<()> {
         if self.end.close() {
             self.end.conn().io.shutdown();
@@ -64,6 +109,26 @@ impl Stream {
     }
 
     /// Splits the stream into borrowed halves, to read and to write at once in one task.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// let (mut reads, mut writes) = dialed.split();
+    /// accepted.write_all(b"ping").await?;
+    /// let mut ping = [0; 4];
+    /// let (read, written) = tokio::join!(reads.read_exact(&mut ping), writes.write_all(b"pong"));
+    /// written?;
+    /// assert_eq!((read?, &ping), (4, b"ping"));
+    /// # Ok(()) }
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         (ReadHalf(self), WriteHalf(self))
     }
@@ -107,6 +172,23 @@ impl Stream {
     /// # Cancel safety
     ///
     /// Safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// accepted.write_all(b"x").await?;
+    /// assert_eq!(dialed.peek(&mut [0; 8]).await?, 1);
+    /// assert_eq!(dialed.read_u8().await?, b'x'); // it is still there
+    /// # Ok(()) }
+    /// ```
     pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
         let mut buf = ReadBuf::new(buf);
         std::future::poll_fn(|cx| self.poll_peek(cx, &mut buf)).await
@@ -134,6 +216,22 @@ impl Stream {
     /// # Cancel safety
     ///
     /// Safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// use tokio::io::Interest;
+    ///
+    /// let ready = dialed.ready(Interest::READABLE | Interest::WRITABLE).await?;
+    /// assert!(ready.is_writable() && !ready.is_readable());
+    /// # Ok(()) }
+    /// ```
     pub async fn ready(&self, interest: Interest) -> io::Result<Ready> {
         self.end.ready(interest).await
     }
@@ -147,6 +245,23 @@ impl Stream {
     /// # Cancel safety
     ///
     /// Safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// accepted.write_all(b"x").await?;
+    /// dialed.readable().await?;
+    /// assert_eq!(dialed.try_read(&mut [0; 8])?, 1);
+    /// # Ok(()) }
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.ready(Interest::READABLE).await.map(drop)
     }
@@ -160,6 +275,20 @@ impl Stream {
     /// # Cancel safety
     ///
     /// Safe.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// dialed.writable().await?;
+    /// assert_eq!(dialed.try_write(b"hello")?, 5);
+    /// # Ok(()) }
+    /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.ready(Interest::WRITABLE).await.map(drop)
     }
@@ -187,6 +316,20 @@ impl Stream {
     /// # Errors
     ///
     /// `WouldBlock` when there is nothing to read; else as reading.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// let error = dialed.try_read(&mut [0; 8]).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok(()) }
+    /// ```
     pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
         self.end.try_read(&mut [IoSliceMut::new(buf)])
     }
@@ -214,6 +357,19 @@ impl Stream {
     /// # Errors
     ///
     /// `WouldBlock` when there is no room; else as writing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// assert_eq!(dialed.try_write(b"hello")?, 5);
+    /// # Ok(()) }
+    /// ```
     pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
         self.end.try_write(&[IoSlice::new(buf)])
     }
@@ -230,6 +386,19 @@ impl Stream {
     /// The socket underneath, to set options on or to look at; `None` in memory.
     ///
     /// From here on a trace no longer follows which bytes caused what on this connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// # let listener = alpha.listen(":10").await?;
+    /// # let accept = async { listener.accept().await };
+    /// # let (mut dialed, mut accepted) = tokio::try_join!(alpha.dial(":10"), accept)?;
+    /// assert!(dialed.socket().is_none(), "a pipenet has no sockets");
+    /// # Ok(()) }
+    /// ```
     pub fn socket(&self) -> Option<BorrowedFd<'_>> {
         let stream = self.end.conn().io.tcp()?;
         self.end.tell_opaque();

@@ -17,9 +17,10 @@ use crate::trace::{Reporter, TaskKey, Tracing, Waits, What};
 /// This process's part of a network.
 ///
 /// A cheap handle: clones are the same subnetwork. It closes with [`close`](SubNetwork::close),
-/// or when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
-/// [`Stream`](crate::Stream)) is dropped.
+/// when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
+/// [`Stream`](crate::Stream)) is dropped, or with the runtime that [joined](crate::join).
 #[derive(Clone)]
+#[must_use = "a subnetwork closes when the last handle of it is dropped"]
 pub struct SubNetwork {
     net: Arc<Net>,
 }
@@ -194,11 +195,31 @@ impl SubNetwork {
     }
 
     /// The network's full name, for instance `lonetx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// assert_eq!(lonet::pipenet::network("x").network(), "pipex");
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> &str {
         self.net.network()
     }
 
     /// The network's name, for instance `x`: what [`join`](crate::join) takes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::join("").await?; // a fresh one, with a random name
+    /// let same = lonet::join(network.name()).await?;
+    /// assert_eq!(same.network(), format!("lonet{}", network.name()));
+    /// # Ok(()) }
+    /// ```
     pub fn name(&self) -> &str {
         self.net.name.name()
     }
@@ -257,7 +278,20 @@ impl SubNetwork {
         Ok(core)
     }
 
-    /// This subnetwork's own host of that name, if there is one.
+    /// This subnetwork's own host of that name, if there is one. Hosts of other
+    /// processes are not found.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::pipenet::network("x");
+    /// let _alpha = network.new_host("α").await?;
+    /// assert_eq!(network.host("α").expect("it is up").name(), "α");
+    /// assert!(network.host("β").is_none());
+    /// # Ok(()) }
+    /// ```
     pub fn host(&self, name: &str) -> Option<Host> {
         let core = self.net.lock().hosts.get(name).cloned()?;
         Some(Host::of(self.net.clone(), core))
@@ -276,6 +310,19 @@ impl SubNetwork {
     /// # Cancel safety
     ///
     /// Once polled, it happens, even if the future is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let network = lonet::pipenet::network("x");
+    /// let alpha = network.new_host("α").await?;
+    /// network.close().await?;
+    /// let error = alpha.listen(":10").await.unwrap_err();
+    /// assert_eq!(error.to_string(), "listen pipex α:10: network is down");
+    /// # Ok(()) }
+    /// ```
     pub async fn close(&self) -> Result<()> {
         if self.net.close_now() {
             let left = self.net.engine.leave().await;

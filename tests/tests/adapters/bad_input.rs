@@ -96,7 +96,7 @@ async fn hosts_that_are_closed() {
         beta,
         "http://xn--mxa:10/",
         expect![[r#"
-        dial pipex β:0->α:10: host is down
+        dial pipex β:1->α:10: host is down
         host is down"#]],
     )
     .await;

@@ -113,7 +113,7 @@ rules! {
             dials.spawn(async move { beta.dial("α:1").await.unwrap() });
         }
         while let Some(dialed) = dials.join_next().await {
-            dialed.unwrap();
+            drop(dialed.unwrap());
         }
         server.await.unwrap();
         assert_eq!(alpha.listen("").await.unwrap().addr().port(), 1);

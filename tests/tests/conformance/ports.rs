@@ -77,7 +77,7 @@ rules! {
         assert_eq!(cause(alpha.listen("").await), Cause::PortsExhausted);
         let _to = beta.listen(":1").await.unwrap();
         assert_eq!(cause(alpha.dial("β:1").await), Cause::PortsExhausted);
-        listeners.swap_remove(99);
+        drop(listeners.swap_remove(99));
         assert_eq!(alpha.listen("").await.unwrap().addr().port(), 100);
     }
 

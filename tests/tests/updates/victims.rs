@@ -28,7 +28,7 @@ async fn drops(conn: Stream) {
 
 #[lonet::host]
 async fn dials(host: Host) -> Result<()> {
-    host.dial("α:10").await?;
+    drop(host.dial("α:10").await?);
     Ok(())
 }
 

@@ -229,10 +229,7 @@ impl Analyst {
         };
         let numbered = self.reporter.number(None, exit);
         let end = End {
-            exit: EventId {
-                process: index(0),
-                n: numbered.n(),
-            },
+            exit: EventId::from((index(0), numbered.n())),
             outcome: node.judge(status),
         };
         node.end = Some(end.clone());

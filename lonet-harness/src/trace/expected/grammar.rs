@@ -413,7 +413,7 @@ impl<'a> LineParser<'a> {
         match token.text.parse::<Verb>() {
             Ok(verb) if legal.contains(&verb) => Ok(verb),
             Ok(_) => Err((token.at, not_legal(token.text, &after, legal))),
-            Err(()) => Err((
+            Err(_) => Err((
                 token.at,
                 format!("`{}` is no verb; {}", token.text, legal_list(&after, legal)),
             )),

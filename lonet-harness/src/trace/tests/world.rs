@@ -190,10 +190,7 @@ impl World {
     fn record_in(&mut self, process: usize, task: Option<T>, e: What, more: &Known) -> EventId {
         self.time += 1;
         let n = self.processes[process].records.len() as u64 + 1;
-        let id = EventId {
-            process: process as u32,
-            n,
-        };
+        let id = EventId::from((process as u32, n));
         let mut known = more.clone();
         known.extend(self.processes[process].born.iter().copied());
         let mut record = Record {
@@ -492,10 +489,7 @@ impl World {
 
     /// The latest record of a process.
     pub(super) fn latest(&self, of: T) -> EventId {
-        EventId {
-            process: of.0 as u32,
-            n: self.processes[of.0].records.len() as u64,
-        }
+        EventId::from((of.0 as u32, self.processes[of.0].records.len() as u64))
     }
 
     fn everything(&self, process: usize) -> Known {

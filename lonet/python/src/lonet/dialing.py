@@ -55,8 +55,7 @@ class Dialing:
             self._target = resolve(text, host.name)
         except InvalidAddr as why:
             with STATE:
-                port = 0 if host.down() is not None else host.ports.lowest() or 0
-            source = Addr(host.name, port)
+                source = Addr(host.name, host.source_port())
             raise why._of("dial", net.network, source, subject=debug(text)) from None
         self._sock: Optional[socket.socket] = None
         self._reader = LineReader()
@@ -72,7 +71,8 @@ class Dialing:
             try:
                 port = host.take_port()
             except Error as why:
-                raise why._of("dial", net.network, Addr(host.name, 0), self._target) from None
+                source = Addr(host.name, host.source_port())
+                raise why._of("dial", net.network, source, self._target) from None
             self._source = Addr(host.name, port)
             host.dials[port] = self
             record = net.number("dial", a=str(self._source), p=str(self._target))

@@ -119,6 +119,13 @@ class HostState:
         self.ends: dict[int, End] = {}
         self.dials: dict[int, Dialing] = {}
         self.closed = False
+        #: The lowest port that was free when the host closed.
+        self._free_at_close: Optional[int] = None
+
+    def source_port(self) -> int:
+        """The port that a dial names which can't begin: the lowest free one, on a closed host the
+        one of when it closed; 0 when all are taken. Call it under the lock."""
+        return (self._free_at_close if self.closed else self.ports.lowest()) or 0
 
     def down(self) -> Optional[Error]:
         """Why nothing can be opened here any more, if so. Call it under the lock."""
@@ -161,6 +168,7 @@ class HostState:
             if self.closed:
                 return False
             self.closed = True
+            self._free_at_close = self.ports.lowest()
             why: type[Error] = NetworkDown if self.net.closed else HostDown
             ends = [end for _, end in sorted(self.ends.items())]
             listeners = [listener for _, listener in sorted(self.listeners.items())]
