@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb, What,
+    Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb,
 };
 use nix::sys::signal::Signal;
 
@@ -317,7 +317,7 @@ impl Analyst {
             return self.accuse(process, &what);
         }
         let reported = &mut self.processes[process];
-        let about = incarnation(&record.e);
+        let about = record.e.process();
         let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);
         reported.records.push(record);
@@ -488,21 +488,6 @@ impl Analyst {
                 }
             })
             .collect()
-    }
-}
-
-/// Which of the processes that the scenario started this is about, where the test's own process
-/// tells of it.
-fn incarnation(what: &What) -> Option<u64> {
-    match what {
-        What::Spawn { i, .. }
-        | What::Exit { i, .. }
-        | What::Kill { i, .. }
-        | What::Terminate { i, .. }
-        | What::Pause { i, .. }
-        | What::Resume { i, .. }
-        | What::Restart { i, .. } => Some(*i),
-        _ => None,
     }
 }
 

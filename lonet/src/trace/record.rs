@@ -2,12 +2,13 @@
 //!
 //! Owns the format, which `docs/trace-protocol.md` describes for other languages, and nothing
 //! else: who writes a record when is the reporter's business, what follows from it causality's.
+//! What can happen stands in `verbs`.
 
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventId};
 use super::task::Waits;
-use crate::addr::Addr;
+use super::verbs::What;
 
 /// The version that `hello` names. A collector refuses any other.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -140,100 +141,9 @@ pub struct ReadCredit {
     pub all: u64,
 }
 
-/// What happened. `a` is the subject's address, `p` the other side's, `s` a socket's number in
-/// this reporter, `c` a connection's key, `w` how many bytes this end has written, `h` a host's
-/// name, `x` a text, `i` the number of a process that the scenario started.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the fields' meaning is said once, above")]
-pub enum What {
-    /// A listener is open. `auto`: nobody asked for that port, it was the lowest free one.
-    Listen {
-        a: Addr,
-        s: u64,
-        #[serde(default, skip_serializing_if = "is_false")]
-        auto: bool,
-    },
-    /// A dial begins; its record's number names it.
-    Dial { a: Addr, p: Addr },
-    /// The dial numbered `d` has this connection, and will now ask for it.
-    Link { d: u64, c: String },
-    /// The accepting end exists; `l` is the listener's socket.
-    Accept {
-        a: Addr,
-        p: Addr,
-        l: u64,
-        s: u64,
-        c: String,
-    },
-    /// The dialing end exists; `d` is its dial's number.
-    Connect {
-        a: Addr,
-        p: Addr,
-        d: u64,
-        s: u64,
-        c: String,
-    },
-    /// The dial numbered `d` ended without a connection.
-    Fail { a: Addr, p: Addr, d: u64, x: String },
-    /// A listener (no `p`) or one end of a connection is closed.
-    Close {
-        a: Addr,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        p: Option<Addr>,
-        s: u64,
-        #[serde(default, skip_serializing_if = "is_zero")]
-        w: u64,
-    },
-    /// This end will write no more.
-    Shutdown { a: Addr, p: Addr, s: u64, w: u64 },
-    /// `b` bytes are about to be written, the first of them the connection's `w`-th from 0.
-    Send {
-        a: Addr,
-        p: Addr,
-        s: u64,
-        w: u64,
-        b: u64,
-    },
-    /// `b` bytes were read.
-    Recv { a: Addr, p: Addr, s: u64, b: u64 },
-    /// User code says something.
-    Mark { h: String, x: String },
-    /// A host has joined.
-    Up { h: String },
-    /// A host is closed.
-    Down { h: String },
-    /// From byte `w` on, what this end of `s` writes comes after all its task did until now.
-    Note { s: u64, w: u64 },
-    /// From now on user code reads and writes this socket by itself.
-    Opaque { s: u64 },
-    /// The task looks at the trace: what comes before this record is what it can assert.
-    Here {},
-    /// The scenario starts process `i` as host `h`.
-    Spawn { h: String, i: u64 },
-    /// Process `i` has ended: `0`, `3`, `signal 9`.
-    Exit { h: String, i: u64, x: String },
-    /// The scenario killed process `i`; its death is confirmed.
-    Kill { h: String, i: u64 },
-    /// The scenario stopped process `i`.
-    Pause { h: String, i: u64 },
-    /// The scenario let process `i` go on.
-    Resume { h: String, i: u64 },
-    /// The scenario asks process `i` to finish.
-    Terminate { h: String, i: u64 },
-    /// The scenario starts process `i` as a new incarnation of `h`.
-    Restart { h: String, i: u64 },
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_false(flag: &bool) -> bool {
+pub(super) fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl From<ReadCredit> for (u64, u64, u64) {

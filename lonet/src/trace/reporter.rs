@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::event::EventId;
-use super::record::{Pending, ReadCredit, Record, What};
+use super::record::{Pending, ReadCredit, Record};
 use super::task::{Kind, OpId, TaskKey, Tasks, Waits};
+use super::verbs::What;
 use crate::addr::Addr;
 
 /// Where records go. All events pass through one sink.
