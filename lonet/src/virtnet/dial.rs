@@ -7,11 +7,12 @@ use std::task::Poll;
 
 use super::connection::{Conn, End};
 use super::engine::{Call, Carried};
+use super::happens::By;
 use super::host::{DialTold, Host, Occupant};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Error, Result};
-use crate::trace::{Numbered, TaskKey, Waits, What};
+use crate::trace::{TaskKey, Waits, What};
 
 use std::sync::Arc;
 
@@ -69,9 +70,10 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub async fn dial(&self, addr: &str) -> Result<Stream> {
-        match self.net.reporter() {
-            None => self.dial_watched(addr).await,
-            Some(_) => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
+        match self.net.is_traced() {
+            // As it is, without the room that being watched takes.
+            false => self.dial_watched(addr).await,
+            true => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
         }
     }
 
@@ -123,15 +125,14 @@ impl<'a> Dialing<'a> {
             Ok(port) => port,
             Err(cause) => return Err(net.error("dial", cause).with_source(src).at(dst)),
         };
-        let task = net.reporter().map(|_| TaskKey::current());
-        let begun = net.reporter().map(|reporter| {
-            let dial = What::Dial {
+        let begun = net.happens(By::Task, || {
+            Some(What::Dial {
                 a: src.clone(),
                 p: dst.clone(),
-            };
-            reporter.number(task, dial)
+            })
         });
-        let n = begun.as_ref().map(Numbered::n);
+        let n = begun.n();
+        let task = n.map(|_| TaskKey::current());
         let told = DialTold {
             dst: dst.clone(),
             n,
@@ -139,9 +140,7 @@ impl<'a> Dialing<'a> {
         let taken = state.ports.take(port, Occupant::Dial(told));
         debug_assert!(taken, "the lowest free port is free");
         drop(state);
-        if let Some(begun) = begun {
-            begun.write();
-        }
+        begun.tell();
         Ok(Dialing {
             host,
             src,
@@ -156,8 +155,7 @@ impl<'a> Dialing<'a> {
     fn connect(mut self, carried: Carried) -> Result<Stream> {
         let Host { net, core } = self.host;
         let Carried { io, peer, key } = carried;
-        let reporter = net.reporter();
-        let tap = reporter.map(|reporter| reporter.tap(reporter.socket(), &self.src, &peer));
+        let tap = net.tap(&self.src, &peer);
         let conn = Arc::new(Conn::new(io, self.src.clone(), peer, tap));
         let mut state = core.lock();
         if state.closed.is_some() {
@@ -169,20 +167,17 @@ impl<'a> Dialing<'a> {
             .replace(self.src.port(), Occupant::Conn(conn.clone()));
         debug_assert!(ours, "a dial of an open host has its port until it ends");
         self.ended = true;
-        let connected = reporter.zip(self.n).map(|(reporter, d)| {
-            let connect = What::Connect {
+        let connected = net.happens(By::Task, || {
+            Some(What::Connect {
                 a: conn.local().clone(),
                 p: conn.peer().clone(),
-                d,
+                d: self.n?,
                 s: conn.socket(),
                 c: key.unwrap_or_default(),
-            };
-            reporter.number(Some(TaskKey::current()), connect)
+            })
         });
         drop(state);
-        if let Some(connected) = connected {
-            connected.write();
-        }
+        connected.tell();
         Ok(Stream::of(End::new(self.host.clone(), conn)))
     }
 
@@ -205,20 +200,16 @@ impl<'a> Dialing<'a> {
             return why.clone();
         }
         state.ports.free(self.src.port());
-        let reporter = self.host.net.reporter();
-        let ended = reporter.zip(self.n).map(|(reporter, d)| {
-            let fail = What::Fail {
+        let ended = self.host.net.happens(By::Drop { is_ours }, || {
+            Some(What::Fail {
                 a: self.src.clone(),
                 p: self.dst.clone(),
-                d,
+                d: self.n?,
                 x: text(&cause),
-            };
-            reporter.number_drop(is_ours, fail)
+            })
         });
         drop(state);
-        if let Some(ended) = ended {
-            ended.write();
-        }
+        ended.tell();
         cause
     }
 }
