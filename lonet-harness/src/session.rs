@@ -50,7 +50,7 @@ impl Session {
             .name("lonet-reader".into())
             .spawn(move || reader.run())?;
         // The first to connect, so that its events are those of process 0.
-        let tracing = Tracing::asked_elsewhere(&path)?
+        let tracing = Tracing::without_orders(&path)?
             .ok_or_else(|| io::Error::other("the trace socket is there and can't be reached"))?;
         let analyst = Analyst::new(mailbox.clone(), tracing.reporter.clone(), &path);
         let analyst = std::thread::Builder::new()

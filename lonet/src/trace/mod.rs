@@ -22,7 +22,7 @@ mod verbs;
 pub use crate::quote::word;
 pub use event::{Event, EventId};
 pub use record::{
-    Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
+    Answer, Ask, Hello, Line, Order, PROTOCOL_VERSION, Pending, ReadCredit, Record, Waiting,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};

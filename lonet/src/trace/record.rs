@@ -1,4 +1,5 @@
-//! One line of the trace socket: the JSON that reporters write and the collector reads.
+//! One line of the trace socket: the JSON that reporters write and the collector reads, and the
+//! orders that go the other way.
 //!
 //! Owns the format, which `docs/trace-protocol.md` describes for other languages, and nothing
 //! else: who writes a record when is the reporter's business, what follows from it causality's.
@@ -23,7 +24,7 @@ pub enum Line {
     Ev(Record),
     /// A request that the collector answers with one [`Answer`].
     Ask(Ask),
-    /// The answer to the collector's [`Question`].
+    /// What [`Order::Waits`] asked for.
     Waits(Waiting),
 }
 
@@ -37,23 +38,29 @@ pub struct Hello {
     /// The host that the process was started to play (`LONET_HOST`), if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Whether it answers a [`Question`].
+    /// Whether it obeys [`Order::Waits`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub waits: bool,
 }
 
-/// What the collector asks of a reporter whose `hello` says that it answers: what its operations
-/// wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// Names the question; the answer carries it back.
-    pub waits: u64,
+/// A line that a reporter reads: all that goes down to a process about the network goes this way.
+/// A reporter ignores an order that it does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Order {
+    /// Say what the process's operations wait for. The number names the question, and the answer
+    /// carries it back. Only for a reporter whose `hello` says that it obeys.
+    Waits(u64),
+    /// The answer to an [`Ask`].
+    #[serde(untagged)]
+    Answer(Answer),
 }
 
 /// What a process's operations wait for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The question's.
+    /// The number of the order.
     pub id: u64,
     /// Each with what it waits for and since when, the longest first.
     pub ops: Vec<Pending>,

@@ -496,13 +496,32 @@ fn what_is_waited_for_is_said_as_the_protocol_has_it() {
         said,
         r#"{"waits":{"id":1,"ops":[{"t":81230000,"on":{"read":3}},{"t":81234567,"on":"dial"}]}}"#
     );
-    let asked: Question = serde_json::from_str(r#"{"waits":1}"#).unwrap();
-    assert_eq!(asked.waits, 1);
-    // To a reporter that does not know the question it is no answer.
-    assert!(serde_json::from_str::<Answer>(r#"{"waits":1}"#).is_err());
     let hello = r#"{"hello":{"version":1,"nonce":8245123,"host":"α"}}"#;
     let Line::Hello(hello) = serde_json::from_str(hello).unwrap() else {
         panic!("it is a hello");
     };
     assert!(!hello.waits);
+}
+
+#[test]
+fn an_order_is_one_json_line() {
+    let answer = |ok, err| Order::Answer(Answer { id: 1, ok, err });
+    let event = r#"{"id":[2,7],"t":81234567,"host":"α","verb":"listen","addr":"α:10"}"#;
+    let event: Event = serde_json::from_str(event).unwrap();
+    for (order, line) in [
+        (Order::Waits(1), r#"{"waits":1}"#),
+        (
+            answer(Some(event), None),
+            r#"{"id":1,"ok":{"id":[2,7],"t":81234567,"host":"α","verb":"listen","addr":"α:10"}}"#,
+        ),
+        (
+            answer(None, Some("the scenario is over".into())),
+            r#"{"id":1,"err":"the scenario is over"}"#,
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&order).unwrap(), line);
+        assert_eq!(serde_json::from_str::<Order>(line).unwrap(), order);
+    }
+    // One that this reporter does not know.
+    assert!(serde_json::from_str::<Order>(r#"{"hold":{"id":1}}"#).is_err());
 }

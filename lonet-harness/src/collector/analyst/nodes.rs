@@ -269,11 +269,6 @@ impl Analyst {
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
             Ok(FromNode::Ticket(_)) => return,
-            Ok(FromNode::Waits(waits)) => {
-                node.waits = Some(waits);
-                self.have_waits();
-                return;
-            }
             Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
         };
         node.hear(said);
