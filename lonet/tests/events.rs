@@ -137,19 +137,29 @@ async fn ping_pong() {
     let mut keys = Vec::new();
     for record in &records {
         match &record.e {
-            What::Link { d, c } => {
+            What::Link { dial: d, key: c } => {
                 assert_eq!(*d, number_of("β:1 dial α:10"));
                 keys.push(c);
             }
-            What::Accept { c, l, .. } => {
+            What::Accept {
+                key: c,
+                listener: l,
+                ..
+            } => {
                 assert_eq!(*l, 1);
                 keys.push(c);
             }
-            What::Connect { d, c, .. } => {
+            What::Connect {
+                dial: d, key: c, ..
+            } => {
                 assert_eq!(*d, number_of("β:1 dial α:10"));
                 keys.push(c);
             }
-            What::Close { p: Some(_), w, .. } => assert_eq!(*w, 4),
+            What::Close {
+                peer: Some(_),
+                written: w,
+                ..
+            } => assert_eq!(*w, 4),
             _ => {}
         }
     }
@@ -255,7 +265,7 @@ async fn half_a_close_is_an_event() {
     let shutdowns: Vec<&String> = events.iter().filter(|e| e.contains("shutdown")).collect();
     assert_eq!(shutdowns, ["β:1 shutdown α:1", "α:1 shutdown β:1"]);
     let written = records.iter().find_map(|record| match record.e {
-        What::Shutdown { w, .. } => Some(w),
+        What::Shutdown { written: w, .. } => Some(w),
         _ => None,
     });
     assert_eq!(written, Some(2));
@@ -269,7 +279,7 @@ async fn the_blanks_of_a_mark_are_folded() {
     })
     .await;
     let marked = records.iter().find_map(|record| match &record.e {
-        What::Mark { x, .. } => Some(x.as_str()),
+        What::Mark { text: x, .. } => Some(x.as_str()),
         _ => None,
     });
     assert_eq!(marked, Some("a b c"));

@@ -130,7 +130,16 @@ mod tests {
     fn refused() -> Event {
         let (a, p) = (addr("b:1"), addr("a:10"));
         let why = "connection refused".into();
-        event(2, 1_000_000_000, What::Fail { a, p, d: 1, x: why })
+        event(
+            2,
+            1_000_000_000,
+            What::Fail {
+                addr: a,
+                peer: p,
+                dial: 1,
+                text: why,
+            },
+        )
     }
 
     const FAILURE: &str =
@@ -142,7 +151,15 @@ mod tests {
         let report = Report {
             events: vec![
                 refused(),
-                event(3, 1_200_000_000, What::Listen { a, s, auto }),
+                event(
+                    3,
+                    1_200_000_000,
+                    What::Listen {
+                        addr: a,
+                        socket: s,
+                        auto,
+                    },
+                ),
             ],
             ..Report::default()
         };
@@ -177,8 +194,8 @@ mod tests {
     fn an_until_shows_what_differs_by_one_word() {
         let of = |pattern: &str, text: &str| {
             let mark = What::Mark {
-                h: "a".into(),
-                x: text.into(),
+                host: "a".into(),
+                text: text.into(),
             };
             let report = Report {
                 events: vec![event(1, 0, mark)],

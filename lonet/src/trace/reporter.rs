@@ -336,8 +336,8 @@ impl Tap {
         *noted = Some((task, known));
         drop(noted);
         let note = What::Note {
-            s: self.s,
-            w: self.written(),
+            socket: self.s,
+            written: self.written(),
         };
         self.reporter
             .number_in(Some(task), Some(self.writing), true, note)
@@ -366,11 +366,11 @@ impl Tap {
         }
         let (w, b) = attempt;
         Some(What::Send {
-            a: data.local.clone(),
-            p: data.peer.clone(),
-            s: self.s,
-            w,
-            b,
+            addr: data.local.clone(),
+            peer: data.peer.clone(),
+            socket: self.s,
+            written: w,
+            bytes: b,
         })
     }
 
@@ -419,10 +419,10 @@ impl Tap {
             .read(task, self.reading, self.credit(certain, all));
         if let Some(data) = self.data.as_ref().filter(|_| bytes > 0) {
             let recv = What::Recv {
-                a: data.local.clone(),
-                p: data.peer.clone(),
-                s: self.s,
-                b: bytes as u64,
+                addr: data.local.clone(),
+                peer: data.peer.clone(),
+                socket: self.s,
+                bytes: bytes as u64,
             };
             self.reporter
                 .number_in(Some(task), Some(self.reading), true, recv)
@@ -469,7 +469,7 @@ impl Tap {
     pub fn opaque(&self) {
         if !self.opaque.swap(true, Ordering::Relaxed) {
             self.reporter
-                .number(Some(TaskKey::current()), What::Opaque { s: self.s })
+                .number(Some(TaskKey::current()), What::Opaque { socket: self.s })
                 .write();
         }
     }

@@ -26,8 +26,8 @@ fn tap(reporter: &Arc<Reporter>, s: u64) -> Tap {
 
 fn mark(text: &str) -> What {
     What::Mark {
-        h: "α".into(),
-        x: text.into(),
+        host: "α".into(),
+        text: text.into(),
     }
 }
 
@@ -41,9 +41,12 @@ fn said(memory: &Memory) -> Vec<String> {
         .drain(..)
         .map(|r| {
             let kind = match &r.e {
-                What::Mark { x, .. } => x.clone(),
-                What::Note { s, w } => format!("note {s}@{w}"),
-                What::Opaque { s } => format!("opaque {s}"),
+                What::Mark { text: x, .. } => x.clone(),
+                What::Note {
+                    socket: s,
+                    written: w,
+                } => format!("note {s}@{w}"),
+                What::Opaque { socket: s } => format!("opaque {s}"),
                 other => format!("{other:?}"),
             };
             let credits = |of: &[ReadCredit]| -> Vec<_> {
@@ -262,11 +265,11 @@ fn an_accept_beside_a_read_leaves_behind_what_was_read() {
     let addr = |text: &str| text.parse::<Addr>().unwrap();
     let (a, p, c) = (addr("α:2"), addr("β:2"), "key".to_owned());
     let accept = What::Accept {
-        a,
-        p,
-        l: 9,
-        s: 3,
-        c,
+        addr: a,
+        peer: p,
+        listener: 9,
+        socket: 3,
+        key: c,
     };
     reporter.number(Some(TaskKey::current()), accept).write();
     assert!(said(&memory)[0].ends_with(" u[] beside [(1, 1, 1)]"));
@@ -414,8 +417,8 @@ fn a_record_is_one_json_line() {
     let (memory, reporter) = reporter();
     reporter.learn(EventId { process: 2, n: 7 });
     let what = What::Dial {
-        a: addr("β:1"),
-        p: addr("α:10"),
+        addr: addr("β:1"),
+        peer: addr("α:10"),
     };
     reporter.number(Some(TaskKey::current()), what).write();
     let mut record = memory.0.lock().unwrap().pop().unwrap();

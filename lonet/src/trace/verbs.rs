@@ -189,9 +189,12 @@ impl fmt::Display for Verb {
     }
 }
 
-/// What happened. `a` is the subject's address, `p` the other side's, `s` a socket's number in
-/// this reporter, `c` a connection's key, `w` how many bytes this end has written, `h` a host's
-/// name, `x` a text, `i` the number of a process that the scenario started.
+/// What happened. Each field has a short name on the wire, which `docs/trace-protocol.md` explains.
+///
+/// `addr` is the subject's address, `peer` the other side's, `socket` a socket's number in this
+/// reporter, `key` a connection's key, `dial` the number of a dial's record, `written` how many
+/// bytes this end has written, `host` a host's name, `process` the number of a process that the
+/// scenario started.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -199,80 +202,193 @@ impl fmt::Display for Verb {
 pub enum What {
     /// A listener is open. `auto`: nobody asked for that port, it was the lowest free one.
     Listen {
-        a: Addr,
-        s: u64,
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "s")]
+        socket: u64,
         #[serde(default, skip_serializing_if = "is_false")]
         auto: bool,
     },
     /// A dial begins; its record's number names it.
-    Dial { a: Addr, p: Addr },
-    /// The dial numbered `d` has this connection, and will now ask for it.
-    Link { d: u64, c: String },
-    /// The accepting end exists; `l` is the listener's socket.
+    Dial {
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+    },
+    /// The dial of that number has this connection, and will now ask for it.
+    Link {
+        #[serde(rename = "d")]
+        dial: u64,
+        #[serde(rename = "c")]
+        key: String,
+    },
+    /// The accepting end exists.
     Accept {
-        a: Addr,
-        p: Addr,
-        l: u64,
-        s: u64,
-        c: String,
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+        #[serde(rename = "l")]
+        listener: u64,
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "c")]
+        key: String,
     },
-    /// The dialing end exists; `d` is its dial's number.
+    /// The dialing end exists.
     Connect {
-        a: Addr,
-        p: Addr,
-        d: u64,
-        s: u64,
-        c: String,
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+        #[serde(rename = "d")]
+        dial: u64,
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "c")]
+        key: String,
     },
-    /// The dial numbered `d` ended without a connection.
-    Fail { a: Addr, p: Addr, d: u64, x: String },
-    /// A listener (no `p`) or one end of a connection is closed.
+    /// The dial of that number ended without a connection.
+    Fail {
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+        #[serde(rename = "d")]
+        dial: u64,
+        #[serde(rename = "x")]
+        text: String,
+    },
+    /// A listener (no `peer`) or one end of a connection is closed.
     Close {
-        a: Addr,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        p: Option<Addr>,
-        s: u64,
-        #[serde(default, skip_serializing_if = "is_zero")]
-        w: u64,
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
+        peer: Option<Addr>,
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "w", default, skip_serializing_if = "is_zero")]
+        written: u64,
     },
     /// This end will write no more.
-    Shutdown { a: Addr, p: Addr, s: u64, w: u64 },
-    /// `b` bytes are about to be written, the first of them the connection's `w`-th from 0.
-    Send {
-        a: Addr,
-        p: Addr,
-        s: u64,
-        w: u64,
-        b: u64,
+    Shutdown {
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "w")]
+        written: u64,
     },
-    /// `b` bytes were read.
-    Recv { a: Addr, p: Addr, s: u64, b: u64 },
+    /// So many bytes are about to be written, the first of them the one after `written`.
+    Send {
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "w")]
+        written: u64,
+        #[serde(rename = "b")]
+        bytes: u64,
+    },
+    /// So many bytes were read.
+    Recv {
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "b")]
+        bytes: u64,
+    },
     /// User code says something.
-    Mark { h: String, x: String },
+    Mark {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "x")]
+        text: String,
+    },
     /// A host has joined.
-    Up { h: String },
+    Up {
+        #[serde(rename = "h")]
+        host: String,
+    },
     /// A host is closed.
-    Down { h: String },
-    /// From byte `w` on, what this end of `s` writes comes after all its task did until now.
-    Note { s: u64, w: u64 },
+    Down {
+        #[serde(rename = "h")]
+        host: String,
+    },
+    /// What this end writes after the bytes that it has written comes after all its task did until
+    /// now.
+    Note {
+        #[serde(rename = "s")]
+        socket: u64,
+        #[serde(rename = "w")]
+        written: u64,
+    },
     /// From now on user code reads and writes this socket by itself.
-    Opaque { s: u64 },
+    Opaque {
+        #[serde(rename = "s")]
+        socket: u64,
+    },
     /// The task looks at the trace: what comes before this record is what it can assert.
     Here {},
-    /// The scenario starts process `i` as host `h`.
-    Spawn { h: String, i: u64 },
-    /// Process `i` has ended: `0`, `3`, `signal 9`.
-    Exit { h: String, i: u64, x: String },
-    /// The scenario killed process `i`; its death is confirmed.
-    Kill { h: String, i: u64 },
-    /// The scenario stopped process `i`.
-    Pause { h: String, i: u64 },
-    /// The scenario let process `i` go on.
-    Resume { h: String, i: u64 },
-    /// The scenario asks process `i` to finish.
-    Terminate { h: String, i: u64 },
-    /// The scenario starts process `i` as a new incarnation of `h`.
-    Restart { h: String, i: u64 },
+    /// The scenario starts a process as a host.
+    Spawn {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
+    /// A process has ended: `0`, `3`, `signal 9`.
+    Exit {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+        #[serde(rename = "x")]
+        text: String,
+    },
+    /// The scenario killed a process; its death is confirmed.
+    Kill {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
+    /// The scenario stopped a process.
+    Pause {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
+    /// The scenario let a process go on.
+    Resume {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
+    /// The scenario asks a process to finish.
+    Terminate {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
+    /// The scenario starts a process as a new incarnation of a host.
+    Restart {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
 }
 
 /// The parts of an event's line.
@@ -317,9 +433,9 @@ impl What {
     #[inline]
     pub fn parts(&self) -> Option<Parts<'_>> {
         use Text::{Bytes, Nothing, Words};
-        let at = |verb, a, peer, text| Parts {
+        let at = |verb, addr, peer, text| Parts {
             verb,
-            subject: Subject::Address(a),
+            subject: Subject::Address(addr),
             peer,
             text,
         };
@@ -329,28 +445,38 @@ impl What {
             peer: None,
             text,
         };
-        let host = |h| Subject::Host(h);
-        let process = |h, i: &u64| Subject::Process(h, *i);
+        let one = |host| Subject::Host(host);
+        let run = |host, process: &u64| Subject::Process(host, *process);
         Some(match self {
-            What::Listen { a, .. } => at(Verb::Listen, a, None, Nothing),
-            What::Dial { a, p } => at(Verb::Dial, a, Some(p), Nothing),
-            What::Accept { a, p, .. } => at(Verb::Accept, a, Some(p), Nothing),
-            What::Connect { a, p, .. } => at(Verb::Connect, a, Some(p), Nothing),
-            What::Fail { a, p, x, .. } => at(Verb::Fail, a, Some(p), Words(x)),
-            What::Close { a, p, .. } => at(Verb::Close, a, p.as_ref(), Nothing),
-            What::Shutdown { a, p, .. } => at(Verb::Shutdown, a, Some(p), Nothing),
-            What::Send { a, p, b, .. } => at(Verb::Send, a, Some(p), Bytes(*b)),
-            What::Recv { a, p, b, .. } => at(Verb::Recv, a, Some(p), Bytes(*b)),
-            What::Mark { h, x } => of(Verb::Mark, host(h), Words(x)),
-            What::Up { h } => of(Verb::Up, host(h), Nothing),
-            What::Down { h } => of(Verb::Down, host(h), Nothing),
-            What::Exit { h, i, x } => of(Verb::Exit, process(h, i), Words(x)),
-            What::Spawn { h, i } => of(Verb::Spawn, process(h, i), Nothing),
-            What::Kill { h, i } => of(Verb::Kill, process(h, i), Nothing),
-            What::Pause { h, i } => of(Verb::Pause, process(h, i), Nothing),
-            What::Resume { h, i } => of(Verb::Resume, process(h, i), Nothing),
-            What::Terminate { h, i } => of(Verb::Terminate, process(h, i), Nothing),
-            What::Restart { h, i } => of(Verb::Restart, process(h, i), Nothing),
+            What::Listen { addr, .. } => at(Verb::Listen, addr, None, Nothing),
+            What::Dial { addr, peer } => at(Verb::Dial, addr, Some(peer), Nothing),
+            What::Accept { addr, peer, .. } => at(Verb::Accept, addr, Some(peer), Nothing),
+            What::Connect { addr, peer, .. } => at(Verb::Connect, addr, Some(peer), Nothing),
+            What::Fail {
+                addr, peer, text, ..
+            } => at(Verb::Fail, addr, Some(peer), Words(text)),
+            What::Close { addr, peer, .. } => at(Verb::Close, addr, peer.as_ref(), Nothing),
+            What::Shutdown { addr, peer, .. } => at(Verb::Shutdown, addr, Some(peer), Nothing),
+            What::Send {
+                addr, peer, bytes, ..
+            } => at(Verb::Send, addr, Some(peer), Bytes(*bytes)),
+            What::Recv {
+                addr, peer, bytes, ..
+            } => at(Verb::Recv, addr, Some(peer), Bytes(*bytes)),
+            What::Mark { host, text } => of(Verb::Mark, one(host), Words(text)),
+            What::Up { host } => of(Verb::Up, one(host), Nothing),
+            What::Down { host } => of(Verb::Down, one(host), Nothing),
+            What::Exit {
+                host,
+                process,
+                text,
+            } => of(Verb::Exit, run(host, process), Words(text)),
+            What::Spawn { host, process } => of(Verb::Spawn, run(host, process), Nothing),
+            What::Kill { host, process } => of(Verb::Kill, run(host, process), Nothing),
+            What::Pause { host, process } => of(Verb::Pause, run(host, process), Nothing),
+            What::Resume { host, process } => of(Verb::Resume, run(host, process), Nothing),
+            What::Terminate { host, process } => of(Verb::Terminate, run(host, process), Nothing),
+            What::Restart { host, process } => of(Verb::Restart, run(host, process), Nothing),
             What::Link { .. } | What::Note { .. } | What::Opaque { .. } | What::Here {} => {
                 return None;
             }
@@ -383,121 +509,4 @@ fn is_zero(number: &u64) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::trace::{Event, Record};
-
-    /// What happened as it stands on the wire, and the line of the event.
-    const VECTORS: &[(&str, &str)] = &[
-        (r#"{"listen":{"a":"α:10","s":1}}"#, "α:10 listen"),
-        (r#"{"listen":{"a":"α:1","s":2,"auto":true}}"#, "α:1 listen"),
-        (r#"{"dial":{"a":"β:1","p":"α:10"}}"#, "β:1 dial α:10"),
-        (r#"{"link":{"d":4,"c":"x>y#1"}}"#, ""),
-        (
-            r#"{"accept":{"a":"α:1","p":"β:1","l":1,"s":2,"c":"x>y#1"}}"#,
-            "α:1 accept β:1",
-        ),
-        (
-            r#"{"connect":{"a":"β:1","p":"α:1","d":4,"s":3,"c":"x>y#1"}}"#,
-            "β:1 connect α:1",
-        ),
-        (
-            r#"{"fail":{"a":"β:1","p":"α:10","d":4,"x":"connection refused"}}"#,
-            "β:1 fail α:10 connection refused",
-        ),
-        (r#"{"close":{"a":"α:10","s":1}}"#, "α:10 close"),
-        (r#"{"close":{"a":"β:1","p":"α:1","s":3}}"#, "β:1 close α:1"),
-        (
-            r#"{"close":{"a":"β:1","p":"α:1","s":3,"w":4}}"#,
-            "β:1 close α:1",
-        ),
-        (
-            r#"{"shutdown":{"a":"β:1","p":"α:1","s":3,"w":0}}"#,
-            "β:1 shutdown α:1",
-        ),
-        (
-            r#"{"send":{"a":"β:1","p":"α:1","s":3,"w":0,"b":4}}"#,
-            "β:1 send α:1 4",
-        ),
-        (
-            r#"{"recv":{"a":"α:1","p":"β:1","s":2,"b":4}}"#,
-            "α:1 recv β:1 4",
-        ),
-        (
-            r#"{"mark":{"h":"α","x":"leader term=3"}}"#,
-            "α mark leader term=3",
-        ),
-        (r#"{"up":{"h":"α"}}"#, "α up"),
-        (r#"{"down":{"h":"α"}}"#, "α down"),
-        (r#"{"note":{"s":3,"w":4}}"#, ""),
-        (r#"{"opaque":{"s":3}}"#, ""),
-        (r#"{"here":{}}"#, ""),
-        (r#"{"spawn":{"h":"α","i":1}}"#, "! spawn α"),
-        (
-            r#"{"exit":{"h":"α","i":1,"x":"signal 9"}}"#,
-            "α exit signal 9",
-        ),
-        (r#"{"kill":{"h":"α","i":1}}"#, "! kill α"),
-        (r#"{"pause":{"h":"α","i":1}}"#, "! pause α"),
-        (r#"{"resume":{"h":"α","i":1}}"#, "! resume α"),
-        (r#"{"terminate":{"h":"α","i":1}}"#, "! terminate α"),
-        (r#"{"restart":{"h":"α","i":2}}"#, "! restart α"),
-    ];
-
-    fn whats() -> impl Iterator<Item = What> {
-        VECTORS
-            .iter()
-            .map(|(wire, _)| serde_json::from_str(wire).unwrap())
-    }
-
-    #[test]
-    fn what_happened_is_the_same_on_the_wire_byte_for_byte() {
-        for (what, (wire, _)) in whats().zip(VECTORS) {
-            assert_eq!(serde_json::to_string(&what).unwrap(), *wire);
-        }
-    }
-
-    #[test]
-    fn what_happened_reads_as_its_line() {
-        for (what, (wire, line)) in whats().zip(VECTORS) {
-            let record = format!(r#"{{"n":1,"t":2,"e":{wire}}}"#);
-            let record: Record = serde_json::from_str(&record).unwrap();
-            assert_eq!(record.e, what);
-            let event = Event::of_record(0, &record);
-            let shown = event.map_or_else(String::new, |event| event.to_string());
-            assert_eq!(shown, *line);
-        }
-    }
-
-    #[test]
-    fn every_verb_has_a_vector_and_is_what_its_row_says() {
-        let mut missing: Vec<Verb> = Verb::ALL.to_vec();
-        for what in whats() {
-            let Some(parts) = what.parts() else { continue };
-            let rules = parts.verb.rules();
-            missing.retain(|verb| *verb != parts.verb);
-            let begins = match parts.subject {
-                Subject::Address(_) => Begins::Address,
-                Subject::Process(..) if parts.verb != Verb::Exit => Begins::Bang,
-                Subject::Host(_) | Subject::Process(..) => Begins::Host,
-            };
-            assert_eq!(rules.begins, begins, "{what:?}");
-            let of_test = matches!(parts.subject, Subject::Process(..));
-            assert_eq!(rules.by == By::Test, of_test, "{what:?}");
-            match rules.peer {
-                Peer::Never => assert_eq!(parts.peer, None, "{what:?}"),
-                Peer::Maybe => {}
-                Peer::Always => assert!(parts.peer.is_some(), "{what:?}"),
-            }
-            let ends = match parts.text {
-                Text::Nothing => rules.text == Follows::Nothing,
-                Text::Words(_) => matches!(rules.text, Follows::Mark | Follows::Words(_)),
-                Text::Bytes(_) => rules.text == Follows::Bytes,
-            };
-            assert!(ends, "{what:?}");
-            assert_eq!(parts.verb.as_str().parse(), Ok(parts.verb));
-            assert_eq!(parts.verb.to_string(), rules.word);
-        }
-        assert_eq!(missing, []);
-    }
-}
+mod vectors;

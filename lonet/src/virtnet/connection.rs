@@ -125,10 +125,10 @@ impl End {
         self.conn.set_down(&Cause::SocketDown);
         let closed = self.host.net.happens(by, || {
             Some(What::Close {
-                a: self.conn.local.clone(),
-                p: Some(self.conn.peer.clone()),
-                s: self.conn.socket(),
-                w: self.conn.written(),
+                addr: self.conn.local.clone(),
+                peer: Some(self.conn.peer.clone()),
+                socket: self.conn.socket(),
+                written: self.conn.written(),
             })
         });
         drop(state);
@@ -359,10 +359,10 @@ impl End {
             }
             let shutdown = self.host.net.happens(By::Task, || {
                 Some(What::Shutdown {
-                    a: self.conn.local.clone(),
-                    p: self.conn.peer.clone(),
-                    s: self.conn.socket(),
-                    w: self.conn.written(),
+                    addr: self.conn.local.clone(),
+                    peer: self.conn.peer.clone(),
+                    socket: self.conn.socket(),
+                    written: self.conn.written(),
                 })
             });
             drop(state);

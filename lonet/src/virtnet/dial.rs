@@ -127,8 +127,8 @@ impl<'a> Dialing<'a> {
         };
         let begun = net.happens(By::Task, || {
             Some(What::Dial {
-                a: src.clone(),
-                p: dst.clone(),
+                addr: src.clone(),
+                peer: dst.clone(),
             })
         });
         let n = begun.n();
@@ -169,11 +169,11 @@ impl<'a> Dialing<'a> {
         self.ended = true;
         let connected = net.happens(By::Task, || {
             Some(What::Connect {
-                a: conn.local().clone(),
-                p: conn.peer().clone(),
-                d: self.n?,
-                s: conn.socket(),
-                c: key.unwrap_or_default(),
+                addr: conn.local().clone(),
+                peer: conn.peer().clone(),
+                dial: self.n?,
+                socket: conn.socket(),
+                key: key.unwrap_or_default(),
             })
         });
         drop(state);
@@ -202,10 +202,10 @@ impl<'a> Dialing<'a> {
         state.ports.free(self.src.port());
         let ended = self.host.net.happens(By::Drop { is_ours }, || {
             Some(What::Fail {
-                a: self.src.clone(),
-                p: self.dst.clone(),
-                d: self.n?,
-                x: text(&cause),
+                addr: self.src.clone(),
+                peer: self.dst.clone(),
+                dial: self.n?,
+                text: text(&cause),
             })
         });
         drop(state);

@@ -68,7 +68,10 @@ impl Call<'_> {
             return None;
         }
         let (d, key) = (self.dial?, key());
-        let link = What::Link { d, c: key.clone() };
+        let link = What::Link {
+            dial: d,
+            key: key.clone(),
+        };
         self.net.happens(By::Task, || Some(link)).tell();
         Some(key)
     }

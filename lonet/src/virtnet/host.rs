@@ -57,16 +57,21 @@ impl Occupant {
         let (p, s, w) = match self {
             Occupant::Dial(told) => {
                 return told.n.map(|d| What::Fail {
-                    a,
-                    p: told.dst.clone(),
-                    d,
-                    x: why.to_string(),
+                    addr: a,
+                    peer: told.dst.clone(),
+                    dial: d,
+                    text: why.to_string(),
                 });
             }
             Occupant::Listener(listener) => (None, listener.socket(), 0),
             Occupant::Conn(conn) => (Some(conn.peer().clone()), conn.socket(), conn.written()),
         };
-        Some(What::Close { a, p, s, w })
+        Some(What::Close {
+            addr: a,
+            peer: p,
+            socket: s,
+            written: w,
+        })
     }
 }
 
@@ -142,7 +147,7 @@ impl HostCore {
         }
         happened.push(net.happens(By::Lonet, || {
             Some(What::Down {
-                h: self.name.to_string(),
+                host: self.name.to_string(),
             })
         }));
         drop(state);
@@ -235,8 +240,8 @@ impl Host {
         let addr = self.core.addr(port);
         let opened = self.net.happens(By::Task, || {
             Some(What::Listen {
-                a: addr.clone(),
-                s: socket,
+                addr: addr.clone(),
+                socket,
                 auto: requested.port() == 0,
             })
         });
@@ -265,8 +270,8 @@ impl Host {
         let words: Vec<&str> = text.split_whitespace().collect();
         let mark = self.net.happens(By::Task, || {
             Some(What::Mark {
-                h: self.core.name.to_string(),
-                x: words.join(" "),
+                host: self.core.name.to_string(),
+                text: words.join(" "),
             })
         });
         drop(state);

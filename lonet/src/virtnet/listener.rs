@@ -274,11 +274,11 @@ impl Listener {
         let accepted = net.happens(By::Task, || {
             self.core.lock().users.used_here();
             Some(What::Accept {
-                a: local.clone(),
-                p: peer,
-                l: self.core.socket(),
-                s: conn.socket(),
-                c: key?,
+                addr: local.clone(),
+                peer,
+                listener: self.core.socket(),
+                socket: conn.socket(),
+                key: key?,
             })
         });
         drop(state);
@@ -314,10 +314,10 @@ impl Listener {
         state.ports.free(self.addr.port());
         let closed = self.host.net.happens(by, || {
             Some(What::Close {
-                a: self.addr.clone(),
-                p: None,
-                s: self.core.socket(),
-                w: 0,
+                addr: self.addr.clone(),
+                peer: None,
+                socket: self.core.socket(),
+                written: 0,
             })
         });
         drop(state);

@@ -114,7 +114,7 @@ impl Net {
         state.hosts.insert(name.clone(), host.clone());
         let up = self.happens(By::Task, || {
             Some(What::Up {
-                h: name.to_string(),
+                host: name.to_string(),
             })
         });
         drop(state);

@@ -99,7 +99,7 @@ impl Analyst {
             .records
             .iter()
             .filter_map(|record| match &record.e {
-                What::Up { h } => Some(h.as_str()),
+                What::Up { host: h } => Some(h.as_str()),
                 _ => None,
             });
         let given = node.map(|node| node.host.as_str());

@@ -184,9 +184,9 @@ impl Analyst {
         };
         let Some(status) = node.ended else { return };
         let exit = What::Exit {
-            h: node.host.clone(),
-            i: process,
-            x: status.words(),
+            host: node.host.clone(),
+            process,
+            text: status.words(),
         };
         let numbered = self.reporter.number(None, exit);
         let end = End {

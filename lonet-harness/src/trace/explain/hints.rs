@@ -351,7 +351,12 @@ impl Finder<'_> {
         let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
         for &node in &scope.events {
             let record = graph.record(node);
-            if let Some(What::Listen { a, auto: false, .. }) = record.map(|(_, record)| &record.e) {
+            if let Some(What::Listen {
+                addr: a,
+                auto: false,
+                ..
+            }) = record.map(|(_, record)| &record.e)
+            {
                 listeners.insert((a.host().to_owned(), a.port()));
             }
         }
@@ -480,7 +485,11 @@ impl Finder<'_> {
             Some(&record.e)
         });
         let died = latest_first.find_map(|what| match what {
-            What::Exit { h, i, x } if h == host && x != "0" => Some((*i, x)),
+            What::Exit {
+                host: h,
+                process: i,
+                text: x,
+            } if h == host && x != "0" => Some((*i, x)),
             _ => None,
         });
         if let Some((process, status)) = died
@@ -498,10 +507,15 @@ impl Finder<'_> {
         let killed = status == "signal 9";
         let records = self.look.graph.processes.iter().flat_map(|p| &p.records);
         records.map(|record| &record.e).any(|what| match what {
-            What::Kill { i, .. } => killed && *i == process,
-            What::Terminate { i, .. } => (killed || status == "signal 15") && *i == process,
+            What::Kill { process: i, .. } => killed && *i == process,
+            What::Terminate { process: i, .. } => {
+                (killed || status == "signal 15") && *i == process
+            }
             // A restart kills the one before.
-            What::Restart { h, i } => killed && h == host && *i > process,
+            What::Restart {
+                host: h,
+                process: i,
+            } => killed && h == host && *i > process,
             _ => false,
         })
     }

@@ -165,7 +165,7 @@ impl Graph {
             .iter()
             .filter(|process| process.node.is_some());
         let mut records = started.flat_map(|process| &process.records);
-        records.any(|record| matches!(&record.e, What::Up { h } if h == host))
+        records.any(|record| matches!(&record.e, What::Up { host: h } if h == host))
     }
 
     /// How many records there are.

@@ -74,14 +74,15 @@ impl Races {
             let Some((process, record)) = graph.record(node) else {
                 continue;
             };
-            if let What::Accept { s, .. } | What::Connect { s, .. } | What::Listen { s, .. } =
-                &record.e
+            if let What::Accept { socket: s, .. }
+            | What::Connect { socket: s, .. }
+            | What::Listen { socket: s, .. } = &record.e
             {
                 races.sockets.insert((process, *s), node);
             }
             let (a, does) = match &record.e {
-                What::Dial { a, .. } | What::Accept { a, .. } => (a, Does::TakesAny),
-                What::Listen { a, auto, .. } => {
+                What::Dial { addr: a, .. } | What::Accept { addr: a, .. } => (a, Does::TakesAny),
+                What::Listen { addr: a, auto, .. } => {
                     let label = graph.labels.label(graph.label_of[node as usize]);
                     let at = races.listens.entry(label.head.subject());
                     at.or_default().push(node);
@@ -90,8 +91,8 @@ impl Races {
                         false => (a, Does::TakesThis),
                     }
                 }
-                What::Close { a, .. } | What::Fail { a, .. } => (a, Does::Frees),
-                What::Down { h } => {
+                What::Close { addr: a, .. } | What::Fail { addr: a, .. } => (a, Does::Frees),
+                What::Down { host: h } => {
                     // What the host's own close freed, nobody could take any more; and a host of
                     // that name that comes later has all its ports.
                     let mut items = hosts.remove(&(process, h.as_str())).unwrap_or_default();
@@ -171,7 +172,9 @@ impl Races {
         let (process, record) = graph.record(node)?;
         match &record.e {
             What::Dial { .. } | What::Accept { .. } | What::Listen { .. } => Some(node),
-            What::Connect { d, .. } | What::Fail { d, .. } => graph.node((process, *d).into()),
+            What::Connect { dial: d, .. } | What::Fail { dial: d, .. } => {
+                graph.node((process, *d).into())
+            }
             _ => self.subject_allocation(graph, self.created(graph, node)?),
         }
     }
@@ -193,7 +196,7 @@ impl Races {
                     })
             }
             What::Dial { .. } => self.dialed(graph, node),
-            What::Fail { d, .. } => self.dialed(graph, graph.node((process, *d).into())?),
+            What::Fail { dial: d, .. } => self.dialed(graph, graph.node((process, *d).into())?),
             _ => self.peer_allocation(graph, self.created(graph, node)?),
         }
     }
@@ -203,7 +206,7 @@ impl Races {
         let accept = graph.after(dial).find_map(|(effect, why)| {
             let (process, record) = graph.record(effect)?;
             match &record.e {
-                What::Accept { l, .. } if why == Why::Connection => Some((process, *l)),
+                What::Accept { listener: l, .. } if why == Why::Connection => Some((process, *l)),
                 _ => None,
             }
         });
@@ -226,10 +229,10 @@ impl Races {
     fn created(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
         match &record.e {
-            What::Close { s, .. }
-            | What::Shutdown { s, .. }
-            | What::Send { s, .. }
-            | What::Recv { s, .. } => self.sockets.get(&(process, *s)).copied(),
+            What::Close { socket: s, .. }
+            | What::Shutdown { socket: s, .. }
+            | What::Send { socket: s, .. }
+            | What::Recv { socket: s, .. } => self.sockets.get(&(process, *s)).copied(),
             _ => None,
         }
         .filter(|&created| created < node)

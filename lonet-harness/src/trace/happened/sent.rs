@@ -14,12 +14,28 @@ pub(crate) fn settle(records: &mut [Record]) {
     let mut latest: BTreeMap<u64, usize> = BTreeMap::new();
     for index in 0..records.len() {
         let (s, w) = match records[index].e {
-            What::Send { s, w, .. } | What::Note { s, w } | What::Shutdown { s, w, .. } => (s, w),
+            What::Send {
+                socket: s,
+                written: w,
+                ..
+            }
+            | What::Note {
+                socket: s,
+                written: w,
+            }
+            | What::Shutdown {
+                socket: s,
+                written: w,
+                ..
+            } => (s, w),
             What::Close {
-                p: Some(_), s, w, ..
+                peer: Some(_),
+                socket: s,
+                written: w,
+                ..
             } => (s, w),
             // From here on nobody counts.
-            What::Opaque { s } => {
+            What::Opaque { socket: s } => {
                 latest.remove(&s);
                 continue;
             }
@@ -38,13 +54,22 @@ pub(crate) fn settle(records: &mut [Record]) {
 
 /// What was sent ends before byte `w`.
 fn cut(what: &mut What, w: u64) {
-    let What::Send { s, w: first, b, .. } = what else {
+    let What::Send {
+        socket: s,
+        written: first,
+        bytes: b,
+        ..
+    } = what
+    else {
         return;
     };
     let (s, first) = (*s, *first);
     *b = (*b).min(w.saturating_sub(first));
     if *b == 0 {
-        *what = What::Note { s, w: first };
+        *what = What::Note {
+            socket: s,
+            written: first,
+        };
     }
 }
 
@@ -72,8 +97,16 @@ mod tests {
         records
             .iter()
             .map(|record| match &record.e {
-                What::Send { s, w, b, .. } => format!("send {s}@{w} {b}"),
-                What::Note { s, w } => format!("note {s}@{w}"),
+                What::Send {
+                    socket: s,
+                    written: w,
+                    bytes: b,
+                    ..
+                } => format!("send {s}@{w} {b}"),
+                What::Note {
+                    socket: s,
+                    written: w,
+                } => format!("note {s}@{w}"),
                 _ => "other".to_owned(),
             })
             .collect()

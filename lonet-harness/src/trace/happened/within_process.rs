@@ -288,7 +288,7 @@ impl Gathering<'_, '_> {
         }
         let mut before = task.latest;
         let mut begins_strand = false;
-        if let What::Accept { l, .. } = record.e {
+        if let What::Accept { listener: l, .. } = record.e {
             match task.strands.get(&l).copied() {
                 Some(strand) => {
                     begins_strand = true;
@@ -350,19 +350,28 @@ impl Gathering<'_, '_> {
     /// What a record says of its socket and its port.
     fn socket(&mut self, node: u32, record: &Record) {
         match &record.e {
-            What::Listen { a, s, auto } => {
+            What::Listen {
+                addr: a,
+                socket: s,
+                auto,
+            } => {
                 self.take_port(a, node, !auto);
                 self.listeners.insert(*s, node);
             }
-            What::Dial { a, .. } => self.take_port(a, node, false),
-            What::Link { d, .. } => {
+            What::Dial { addr: a, .. } => self.take_port(a, node, false),
+            What::Link { dial: d, .. } => {
                 let key = self.key(node);
                 match self.dial(*d, node) {
                     Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
                 }
             }
-            What::Accept { a, l, s, .. } => {
+            What::Accept {
+                addr: a,
+                listener: l,
+                socket: s,
+                ..
+            } => {
                 self.take_port(a, node, false);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
@@ -370,42 +379,68 @@ impl Gathering<'_, '_> {
                 }
                 self.open(node, *s, false);
             }
-            What::Connect { d, s, .. } => {
+            What::Connect {
+                dial: d, socket: s, ..
+            } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the connect of a dial", record.n),
                 }
                 self.open(node, *s, true);
             }
-            What::Fail { a, d, .. } => {
+            What::Fail {
+                addr: a, dial: d, ..
+            } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the failure of a dial", record.n),
                 }
                 self.free_port(a, node);
             }
-            What::Close { a, p: None, s, .. } => {
+            What::Close {
+                addr: a,
+                peer: None,
+                socket: s,
+                ..
+            } => {
                 match self.listeners.get(s) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the close of a listener", record.n),
                 }
                 self.free_port(a, node);
             }
-            What::Close { a, s, w, .. } => {
+            What::Close {
+                addr: a,
+                socket: s,
+                written: w,
+                ..
+            } => {
                 self.free_port(a, node);
                 self.close(node, *s, *w, record);
             }
-            What::Shutdown { s, w, .. } => {
+            What::Shutdown {
+                socket: s,
+                written: w,
+                ..
+            } => {
                 if let Some(end) = self.write(node, *s, *w, record) {
                     self.ended_writes(node, end, *w, record.k);
                     let shutdown = &mut self.into.ends[end as usize].shutdown;
                     *shutdown = shutdown.or(Some((*w, node)));
                 }
             }
-            What::Note { s, w } | What::Send { s, w, .. } => {
+            What::Note {
+                socket: s,
+                written: w,
+            }
+            | What::Send {
+                socket: s,
+                written: w,
+                ..
+            } => {
                 self.write(node, *s, *w, record);
             }
-            What::Recv { s, .. } => {
+            What::Recv { socket: s, .. } => {
                 let Some(&end) = self.sockets.get(s) else {
                     return self.unknown("data from a socket", record.n);
                 };
@@ -418,7 +453,7 @@ impl Gathering<'_, '_> {
                     self.credit(node, end, read, true);
                 }
             }
-            What::Opaque { s } => match self.sockets.get(s) {
+            What::Opaque { socket: s } => match self.sockets.get(s) {
                 Some(&end) => self.into.ends[end as usize].opaque = true,
                 None => self.unknown("a socket taken by user code", record.n),
             },
@@ -576,7 +611,9 @@ impl Gathering<'_, '_> {
 /// What the connection that a record tells of is known by.
 fn key_of(record: &Record) -> Option<&str> {
     match &record.e {
-        What::Link { c, .. } | What::Accept { c, .. } | What::Connect { c, .. } => Some(c),
+        What::Link { key: c, .. } | What::Accept { key: c, .. } | What::Connect { key: c, .. } => {
+            Some(c)
+        }
         _ => None,
     }
 }

@@ -10,7 +10,14 @@ impl World {
             let (s, w) = (state.s, state.written);
             let mut more = state.created.clone();
             more.extend(state.writing.iter().copied());
-            let id = self.record(Some(task), What::Note { s, w }, &more);
+            let id = self.record(
+                Some(task),
+                What::Note {
+                    socket: s,
+                    written: w,
+                },
+                &more,
+            );
             // As the reporter has it: what the task knew before the note is what it has noted.
             self.ends[end.0].noted = Some((task, knowledge));
             self.ends[end.0].writing = self.with(id);
@@ -88,7 +95,16 @@ impl World {
         let (a, p, s, w) = (state.addr.clone(), state.to.clone(), state.s, state.written);
         let mut more = state.created.clone();
         more.extend(state.writing.iter().copied());
-        let id = self.record(Some(task), What::Shutdown { a, p, s, w }, &more);
+        let id = self.record(
+            Some(task),
+            What::Shutdown {
+                addr: a,
+                peer: p,
+                socket: s,
+                written: w,
+            },
+            &more,
+        );
         self.ends[end.0].writing = self.with(id);
         self.ends[end.0].fin = Some(self.with(id));
     }
@@ -107,10 +123,10 @@ impl World {
         more.extend(state.writing.iter().copied());
         more.extend(state.reading.iter().copied());
         let what = What::Close {
-            a,
-            p: Some(state.to.clone()),
-            s,
-            w,
+            addr: a,
+            peer: Some(state.to.clone()),
+            socket: s,
+            written: w,
         };
         let id = self.record_in(process, task, what, &more);
         let known = self.with(id);
