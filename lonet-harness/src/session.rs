@@ -18,7 +18,7 @@ use crate::collector::query::{Effect, End, Query, Report};
 use crate::collector::{Analyst, Door, Reader};
 use crate::deadline::{self, GRACE};
 use crate::error::{Error, ErrorKind};
-use crate::process::launch::Entrance;
+use crate::process::Entrance;
 use crate::process::wire::CONTROL_SOCKET;
 use crate::report::artifacts;
 use crate::scenario::{Inner, Scenario};
