@@ -121,12 +121,12 @@ fn record(n: u64, e: What) -> Record {
     Record {
         n,
         t: n,
-        k: Some(n % 2),
-        u: false,
-        r: Vec::new(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: Some(n % 2),
+        unordered: false,
+        reads: Vec::new(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     }
 }

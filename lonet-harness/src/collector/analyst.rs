@@ -316,7 +316,7 @@ impl Analyst {
             return self.accuse(process, &what);
         }
         let reported = &mut self.processes[process];
-        let about = record.e.process();
+        let about = record.what.process();
         let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);
         reported.records.push(record);

@@ -105,19 +105,18 @@ mod tests {
     use crate::collector::query::TestReport;
 
     fn event(n: u64, t: u64, e: What) -> Event {
-        let (k, u, r, l) = (None, false, Vec::new(), Vec::new());
         Event::of_record(
             0,
             &Record {
                 n,
                 t,
-                k,
-                u,
-                ru: Vec::new(),
-                lu: Vec::new(),
-                r,
-                l,
-                e,
+                task: None,
+                unordered: false,
+                reads_beside: Vec::new(),
+                learned_beside: Vec::new(),
+                reads: Vec::new(),
+                learned: Vec::new(),
+                what: e,
             },
         )
         .unwrap()

@@ -88,7 +88,7 @@ fn living(report: &Report) -> Vec<Living<'_>> {
 fn hosts<'a>(process: Option<&'a Process>, started: Option<&'a str>) -> BTreeSet<&'a str> {
     let mut hosts = BTreeSet::new();
     for record in process.iter().flat_map(|process| &process.records) {
-        match &record.e {
+        match &record.what {
             What::Up { host: h } => hosts.insert(h.as_str()),
             What::Down { host: h } => hosts.remove(h.as_str()),
             _ => continue,
@@ -147,7 +147,7 @@ fn of_network<'a>(
 /// Whether whoever reads that socket is owed something: it wrote last on the connection, or nobody
 /// has written on it yet. A task notes its first write after it has learned something.
 fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
-    let key = |record: &'_ Record| match &record.e {
+    let key = |record: &'_ Record| match &record.what {
         What::Accept {
             socket: s, key: c, ..
         }
@@ -173,7 +173,7 @@ fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
 
 /// When a process began, as far as its records tell, to write what it last wrote there.
 fn last_write(process: &Process, socket: u64) -> Option<u64> {
-    let writes = process.records.iter().filter(|record| match record.e {
+    let writes = process.records.iter().filter(|record| match record.what {
         What::Note { socket: s, .. } | What::Send { socket: s, .. } => s == socket,
         _ => false,
     });
@@ -282,13 +282,13 @@ mod tests {
         let records = what.enumerate().map(|(n, e)| Record {
             n: n as u64 + 1,
             t: 0,
-            k: None,
-            u: false,
-            r: Vec::new(),
-            ru: Vec::new(),
-            lu: Vec::new(),
-            l: Vec::new(),
-            e,
+            task: None,
+            unordered: false,
+            reads: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            learned: Vec::new(),
+            what: e,
         });
         report.records.push(Process {
             pid: 1,
@@ -387,7 +387,7 @@ mod tests {
         for record in &mut process.records {
             if let What::Accept {
                 socket: 0, key: c, ..
-            } = &mut record.e
+            } = &mut record.what
             {
                 key.clone_into(c);
             }
@@ -401,13 +401,13 @@ mod tests {
         process.records.extend(t.map(|t| Record {
             n,
             t,
-            k,
-            u,
-            r,
-            l,
-            ru: Vec::new(),
-            lu: Vec::new(),
-            e,
+            task: k,
+            unordered: u,
+            reads: r,
+            learned: l,
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what: e,
         }));
     }
 

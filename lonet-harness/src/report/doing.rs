@@ -52,7 +52,7 @@ pub(super) fn bytes(report: &Report) -> Vec<String> {
         for (socket, (own, peer)) in Sockets::of(Some(process)).ends {
             let (mut sent, mut received, mut known) = (0, 0, false);
             for record in &process.records {
-                match record.e {
+                match record.what {
                     What::Send {
                         socket: s,
                         written: w,
@@ -182,7 +182,7 @@ impl<'a> Sockets<'a> {
     pub(super) fn of(process: Option<&'a Process>) -> Sockets<'a> {
         let mut sockets = Sockets::default();
         for record in process.iter().flat_map(|process| &process.records) {
-            match &record.e {
+            match &record.what {
                 What::Dial { addr: a, peer: p } => {
                     sockets.dials.insert(record.n, (a, p, record.t));
                 }

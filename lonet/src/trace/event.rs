@@ -56,7 +56,7 @@ impl Event {
             subject,
             peer,
             text,
-        } = record.e.parts()?;
+        } = record.what.parts()?;
         Some(Event {
             id: EventId {
                 process,

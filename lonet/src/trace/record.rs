@@ -101,7 +101,8 @@ pub struct Answer {
     pub err: Option<String>,
 }
 
-/// Something that happened in one process, with what its task had learned before.
+/// Something that happened in one process, with what its task had learned before. On the wire its
+/// fields are the letters that `docs/trace-protocol.md` explains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The record's number in its reporter: from 1, growing, gaps allowed. Lines may come out of
@@ -111,27 +112,28 @@ pub struct Record {
     /// for the order in which a trace is written; it rejects nothing.
     pub t: u64,
     /// The task that did it; absent for what lonet itself did (a host's close, a role's end).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub k: Option<u64>,
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u64>,
     /// Another operation of the task was pending: the record has no place in the task's order.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub u: bool,
-    /// What the task read since its previous record without `u`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub r: Vec<ReadCredit>,
+    #[serde(rename = "u", default, skip_serializing_if = "is_false")]
+    pub unordered: bool,
+    /// What the task read since its previous record that has a place in its order.
+    #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<ReadCredit>,
     /// The events that the task learned of (`until`, `join`, …) since its previous record without
     /// `u`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub l: Vec<EventId>,
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<EventId>,
     /// What the task read, too, and what does not order the record: it ended while another
-    /// operation was pending, or the record has a `u`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ru: Vec<ReadCredit>,
+    /// operation was pending, or the record itself has no place.
+    #[serde(rename = "ru", default, skip_serializing_if = "Vec::is_empty")]
+    pub reads_beside: Vec<ReadCredit>,
     /// The events that it learned of in the same way.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lu: Vec<EventId>,
+    #[serde(rename = "lu", default, skip_serializing_if = "Vec::is_empty")]
+    pub learned_beside: Vec<EventId>,
     /// What happened.
-    pub e: What,
+    #[serde(rename = "e")]
+    pub what: What,
 }
 
 /// How far a task has read a connection: `[socket, certain, all]`.
@@ -139,7 +141,7 @@ pub struct Record {
 #[serde(into = "(u64, u64, u64)", from = "(u64, u64, u64)")]
 pub struct ReadCredit {
     /// The socket, as numbered by this reporter.
-    pub s: u64,
+    pub socket: u64,
     /// So many bytes, from the connection's first, count as read: of the latest read only its
     /// first byte, all of those before. Having read EOF counts as one byte more than was sent.
     pub certain: u64,
@@ -155,12 +157,16 @@ pub(super) fn is_false(flag: &bool) -> bool {
 
 impl From<ReadCredit> for (u64, u64, u64) {
     fn from(credit: ReadCredit) -> Self {
-        (credit.s, credit.certain, credit.all)
+        (credit.socket, credit.certain, credit.all)
     }
 }
 
 impl From<(u64, u64, u64)> for ReadCredit {
     fn from((s, certain, all): (u64, u64, u64)) -> Self {
-        ReadCredit { s, certain, all }
+        ReadCredit {
+            socket: s,
+            certain,
+            all,
+        }
     }
 }

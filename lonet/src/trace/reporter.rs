@@ -108,19 +108,19 @@ impl Reporter {
             n: state.last,
             // Under the lock, so that times grow as numbers do.
             t: now(),
-            k: task.map(TaskKey::number),
-            u: false,
-            r: Vec::new(),
-            l: Vec::new(),
-            ru: Vec::new(),
-            lu: Vec::new(),
-            e: what,
+            task: task.map(TaskKey::number),
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what,
         };
         drop(state);
         if let Some(said) = said {
-            record.u = said.unordered;
-            (record.r, record.l) = (said.reads, said.learned);
-            (record.ru, record.lu) = (said.reads_beside, said.learned_beside);
+            record.unordered = said.unordered;
+            (record.reads, record.learned) = (said.reads, said.learned);
+            (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
         }
         Numbered {
             record,
@@ -432,7 +432,11 @@ impl Tap {
 
     fn credit(&self, certain: u64, all: u64) -> ReadCredit {
         let s = self.s;
-        ReadCredit { s, certain, all }
+        ReadCredit {
+            socket: s,
+            certain,
+            all,
+        }
     }
 
     /// An attempt in this direction is pending for the calling task.

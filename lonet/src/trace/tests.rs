@@ -40,7 +40,7 @@ fn said(memory: &Memory) -> Vec<String> {
         .unwrap()
         .drain(..)
         .map(|r| {
-            let kind = match &r.e {
+            let kind = match &r.what {
                 What::Mark { text: x, .. } => x.clone(),
                 What::Note {
                     socket: s,
@@ -50,11 +50,15 @@ fn said(memory: &Memory) -> Vec<String> {
                 other => format!("{other:?}"),
             };
             let credits = |of: &[ReadCredit]| -> Vec<_> {
-                of.iter().map(|c| (c.s, c.certain, c.all)).collect()
+                of.iter().map(|c| (c.socket, c.certain, c.all)).collect()
             };
-            let mut said = format!("{kind}{}{:?}", if r.u { " u" } else { "" }, credits(&r.r));
-            if !r.ru.is_empty() {
-                said += &format!(" beside {:?}", credits(&r.ru));
+            let mut said = format!(
+                "{kind}{}{:?}",
+                if r.unordered { " u" } else { "" },
+                credits(&r.reads)
+            );
+            if !r.reads_beside.is_empty() {
+                said += &format!(" beside {:?}", credits(&r.reads_beside));
             }
             said
         })
@@ -422,7 +426,7 @@ fn a_record_is_one_json_line() {
     };
     reporter.number(Some(TaskKey::current()), what).write();
     let mut record = memory.0.lock().unwrap().pop().unwrap();
-    (record.t, record.k) = (5, Some(3));
+    (record.t, record.task) = (5, Some(3));
     let line = Line::Ev(record);
     let text = serde_json::to_string(&line).unwrap();
     assert_eq!(
@@ -468,7 +472,7 @@ fn data_is_said_before_it_is_written_and_after_it_is_read() {
         .lock()
         .unwrap()
         .drain(..)
-        .map(|record| serde_json::to_string(&(record.e, record.r)).unwrap())
+        .map(|record| serde_json::to_string(&(record.what, record.reads)).unwrap())
         .collect();
     expect_test::expect![[r#"
         [{"mark":{"h":"α","x":"a"}},[]]

@@ -39,10 +39,10 @@ impl Analyst {
         if record.n == 0 {
             return Some("gave a record the number 0; they count from 1".to_owned());
         }
-        let parts = record.e.parts();
+        let parts = record.what.parts();
         let only_test = match parts {
             Some(parts) => (parts.verb.rules().by == By::Test).then(|| parts.verb.as_str()),
-            None => matches!(record.e, What::Here {}).then_some("here"),
+            None => matches!(record.what, What::Here {}).then_some("here"),
         };
         if let Some(kind) = only_test {
             return Some(format!(
@@ -98,7 +98,7 @@ impl Analyst {
         let said = reported
             .records
             .iter()
-            .filter_map(|record| match &record.e {
+            .filter_map(|record| match &record.what {
                 What::Up { host: h } => Some(h.as_str()),
                 _ => None,
             });

@@ -226,7 +226,7 @@ impl Analyst {
         let closes = |what: &What| matches!(what, What::Close { .. } | What::Down { .. });
         let own = self.processes.first().map(|own| own.records.iter());
         let closed = own.into_iter().flatten();
-        let closed = closed.filter(|record| record.t >= last_poll && closes(&record.e));
+        let closed = closed.filter(|record| record.t >= last_poll && closes(&record.what));
         let end_began = closed.map(|record| record.t).min().unwrap_or(u64::MAX);
         for node in self.nodes.values_mut() {
             node.leave_over(end_began);

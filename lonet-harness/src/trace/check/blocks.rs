@@ -53,7 +53,7 @@ impl Kept {
             let mut sockets: FastMap<u64, u32> = FastMap::default();
             let mut listeners: FastMap<u64, u32> = FastMap::default();
             for (node, record) in (first..).zip(&process.records) {
-                let connection = match &record.e {
+                let connection = match &record.what {
                     What::Dial { .. } => {
                         let fresh = joined.fresh();
                         dials.insert(record.n, fresh);

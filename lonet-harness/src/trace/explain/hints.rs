@@ -355,7 +355,7 @@ impl Finder<'_> {
                 addr: a,
                 auto: false,
                 ..
-            }) = record.map(|(_, record)| &record.e)
+            }) = record.map(|(_, record)| &record.what)
             {
                 listeners.insert((a.host().to_owned(), a.port()));
             }
@@ -482,7 +482,7 @@ impl Finder<'_> {
         let host = of.symbols.text(host);
         let mut latest_first = graph.order.iter().rev().filter_map(|&node| {
             let (_, record) = graph.record(node)?;
-            Some(&record.e)
+            Some(&record.what)
         });
         let died = latest_first.find_map(|what| match what {
             What::Exit {
@@ -506,7 +506,7 @@ impl Finder<'_> {
     fn ended_by_scenario(&self, host: &str, process: u64, status: &str) -> bool {
         let killed = status == "signal 9";
         let records = self.look.graph.processes.iter().flat_map(|p| &p.records);
-        records.map(|record| &record.e).any(|what| match what {
+        records.map(|record| &record.what).any(|what| match what {
             What::Kill { process: i, .. } => killed && *i == process,
             What::Terminate { process: i, .. } => {
                 (killed || status == "signal 15") && *i == process

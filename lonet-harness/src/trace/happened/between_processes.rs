@@ -99,7 +99,7 @@ impl<'a> Across<'a> {
     }
 
     fn what(&self, node: u32) -> &'a What {
-        &self.record(node).e
+        &self.record(node).what
     }
 
     /// An edge between two records, which may be of one process.

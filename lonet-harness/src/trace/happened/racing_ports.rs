@@ -76,11 +76,11 @@ impl Races {
             };
             if let What::Accept { socket: s, .. }
             | What::Connect { socket: s, .. }
-            | What::Listen { socket: s, .. } = &record.e
+            | What::Listen { socket: s, .. } = &record.what
             {
                 races.sockets.insert((process, *s), node);
             }
-            let (a, does) = match &record.e {
+            let (a, does) = match &record.what {
                 What::Dial { addr: a, .. } | What::Accept { addr: a, .. } => (a, Does::TakesAny),
                 What::Listen { addr: a, auto, .. } => {
                     let label = graph.labels.label(graph.label_of[node as usize]);
@@ -98,7 +98,7 @@ impl Races {
                     let mut items = hosts.remove(&(process, h.as_str())).unwrap_or_default();
                     let by_host = |item: &Item| {
                         let record = graph.record(item.node);
-                        item.does == Does::Frees && record.is_some_and(|(_, r)| r.k.is_none())
+                        item.does == Does::Frees && record.is_some_and(|(_, r)| r.task.is_none())
                     };
                     while items.last().is_some_and(by_host) {
                         items.pop();
@@ -170,7 +170,7 @@ impl Races {
     /// The node of the dial, accept or listen that took the subject's port.
     pub(crate) fn subject_allocation(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
-        match &record.e {
+        match &record.what {
             What::Dial { .. } | What::Accept { .. } | What::Listen { .. } => Some(node),
             What::Connect { dial: d, .. } | What::Fail { dial: d, .. } => {
                 graph.node((process, *d).into())
@@ -182,14 +182,14 @@ impl Races {
     /// The node of the dial, accept or listen that took the other side's port.
     pub(crate) fn peer_allocation(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
-        match &record.e {
+        match &record.what {
             What::Accept { .. } | What::Connect { .. } => {
-                let wanted_accept = matches!(record.e, What::Connect { .. });
+                let wanted_accept = matches!(record.what, What::Connect { .. });
                 let before = graph.before(node);
                 before
                     .filter(|(_, why)| *why == Why::Connection)
                     .map(|(cause, _)| cause)
-                    .find(|&cause| match graph.record(cause).map(|(_, r)| &r.e) {
+                    .find(|&cause| match graph.record(cause).map(|(_, r)| &r.what) {
                         Some(What::Accept { .. }) => wanted_accept,
                         Some(What::Dial { .. }) => !wanted_accept,
                         _ => false,
@@ -205,7 +205,7 @@ impl Races {
     fn dialed(&self, graph: &Graph, dial: u32) -> Option<u32> {
         let accept = graph.after(dial).find_map(|(effect, why)| {
             let (process, record) = graph.record(effect)?;
-            match &record.e {
+            match &record.what {
                 What::Accept { listener: l, .. } if why == Why::Connection => Some((process, *l)),
                 _ => None,
             }
@@ -228,7 +228,7 @@ impl Races {
     /// The listen, accept or connect whose socket the record is about.
     fn created(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
-        match &record.e {
+        match &record.what {
             What::Close { socket: s, .. }
             | What::Shutdown { socket: s, .. }
             | What::Send { socket: s, .. }

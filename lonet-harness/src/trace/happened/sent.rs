@@ -13,7 +13,7 @@ pub(crate) fn settle(records: &mut [Record]) {
     // The latest send of each socket.
     let mut latest: BTreeMap<u64, usize> = BTreeMap::new();
     for index in 0..records.len() {
-        let (s, w) = match records[index].e {
+        let (s, w) = match records[index].what {
             What::Send {
                 socket: s,
                 written: w,
@@ -41,13 +41,13 @@ pub(crate) fn settle(records: &mut [Record]) {
             }
             _ => continue,
         };
-        let is_send = matches!(records[index].e, What::Send { .. });
+        let is_send = matches!(records[index].what, What::Send { .. });
         let before = match is_send {
             true => latest.insert(s, index),
             false => latest.get(&s).copied(),
         };
         if let Some(before) = before {
-            cut(&mut records[before].e, w);
+            cut(&mut records[before].what, w);
         }
     }
 }
@@ -84,19 +84,19 @@ mod tests {
             .map(|(line, n)| Record {
                 n,
                 t: 0,
-                k: None,
-                u: false,
-                r: Vec::new(),
-                l: Vec::new(),
-                ru: Vec::new(),
-                lu: Vec::new(),
-                e: serde_json::from_str(line).unwrap(),
+                task: None,
+                unordered: false,
+                reads: Vec::new(),
+                learned: Vec::new(),
+                reads_beside: Vec::new(),
+                learned_beside: Vec::new(),
+                what: serde_json::from_str(line).unwrap(),
             })
             .collect();
         settle(&mut records);
         records
             .iter()
-            .map(|record| match &record.e {
+            .map(|record| match &record.what {
                 What::Send {
                     socket: s,
                     written: w,

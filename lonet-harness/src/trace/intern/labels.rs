@@ -50,7 +50,7 @@ pub(crate) fn of_record<'a>(
         subject,
         peer,
         text,
-    } = record.e.parts()?;
+    } = record.what.parts()?;
     let head = Head {
         verb,
         host: hosts.intern(subject.host()),

@@ -177,13 +177,13 @@ fn event(e: What) -> Event {
     let record = Record {
         n: 1,
         t: 0,
-        k: None,
-        u: false,
-        r: Vec::new(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: None,
+        unordered: false,
+        reads: Vec::new(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     };
     Event::of_record(0, &record).unwrap()
 }

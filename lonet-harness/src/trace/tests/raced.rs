@@ -21,13 +21,13 @@ fn records(did: impl Iterator<Item = Did>) -> Graph {
     let record = |(n, (k, did)): (u64, Did)| Record {
         n,
         t: n,
-        k: Some(k),
-        u: false,
-        r: Vec::new(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e: match did {
+        task: Some(k),
+        unordered: false,
+        reads: Vec::new(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: match did {
             Ok(port) => What::Dial {
                 addr: addr(format!("α:{port}")),
                 peer: addr("β:10".to_owned()),
@@ -210,13 +210,13 @@ fn uses(program: &[Vec<Use>], seed: u64) -> Given {
             records.push(Record {
                 n,
                 t: n,
-                k: Some(task as u64),
-                u: false,
-                r: Vec::new(),
-                l: std::mem::take(&mut learned[task]),
-                ru: Vec::new(),
-                lu: Vec::new(),
-                e,
+                task: Some(task as u64),
+                unordered: false,
+                reads: Vec::new(),
+                learned: std::mem::take(&mut learned[task]),
+                reads_beside: Vec::new(),
+                learned_beside: Vec::new(),
+                what: e,
             });
             after.insert((task, done[task]), n);
         }
@@ -268,7 +268,7 @@ proptest! {
         for process in 0..graph.processes.len() {
             let mut any_raced = false;
             let nodes = graph.firsts[process]..graph.firsts[process + 1];
-            let does = |node: u32| match &graph.record(node).unwrap().1.e {
+            let does = |node: u32| match &graph.record(node).unwrap().1.what {
                 What::Dial { addr: a, .. } | What::Accept { addr: a, .. } | What::Listen { addr: a, auto: true, .. } => {
                     Some((a.port(), true))
                 }

@@ -34,13 +34,13 @@ fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
     process.records.push(Record {
         n,
         t: n,
-        k: Some(1),
-        u: false,
-        r: r.iter().map(|&credit| credit.into()).collect(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: Some(1),
+        unordered: false,
+        reads: r.iter().map(|&credit| credit.into()).collect(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     });
     n
 }

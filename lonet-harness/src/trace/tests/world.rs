@@ -195,33 +195,33 @@ impl World {
         let mut record = Record {
             n,
             t: self.time,
-            k: None,
-            u: false,
-            r: Vec::new(),
-            l: Vec::new(),
-            ru: Vec::new(),
-            lu: Vec::new(),
-            e,
+            task: None,
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what: e,
         };
         if let Some(task) = task {
             let state = self.tasks.entry(task).or_default();
             state.knowledge += 1;
-            record.k = Some(task.1 + 100);
-            record.u = state.unordered;
-            if let What::Accept { listener: l, .. } = record.e {
+            record.task = Some(task.1 + 100);
+            record.unordered = state.unordered;
+            if let What::Accept { listener: l, .. } = record.what {
                 let before = state.strands.entry(l).or_insert(state.known.clone());
                 state.known.clone_from(before);
             }
             known.extend(state.known.iter().copied());
             let reads: Vec<ReadCredit> = state.reads.values().copied().collect();
-            if matches!(record.e, What::Here {}) {
-                (record.ru, record.lu) = (reads, state.learned.clone());
+            if matches!(record.what, What::Here {}) {
+                (record.reads_beside, record.learned_beside) = (reads, state.learned.clone());
             } else {
                 let learned = std::mem::take(&mut state.learned);
                 state.reads.clear();
-                match record.u {
-                    true => (record.ru, record.lu) = (reads, learned),
-                    false => (record.r, record.l) = (reads, learned),
+                match record.unordered {
+                    true => (record.reads_beside, record.learned_beside) = (reads, learned),
+                    false => (record.reads, record.learned) = (reads, learned),
                 }
                 state.known = known.clone();
                 state.known.insert(id);

@@ -78,7 +78,7 @@ fn what_happened_reads_as_its_line() {
     for (what, (wire, line)) in whats().zip(VECTORS) {
         let record = format!(r#"{{"n":1,"t":2,"e":{wire}}}"#);
         let record: Record = serde_json::from_str(&record).unwrap();
-        assert_eq!(record.e, what);
+        assert_eq!(record.what, what);
         let event = Event::of_record(0, &record);
         let shown = event.map_or_else(String::new, |event| event.to_string());
         assert_eq!(shown, *line);

@@ -67,7 +67,14 @@ impl World {
         task.knowledge += 1;
         task.known.extend(learned);
         let certain = before + 1;
-        task.reads.insert(s, ReadCredit { s, certain, all });
+        task.reads.insert(
+            s,
+            ReadCredit {
+                socket: s,
+                certain,
+                all,
+            },
+        );
     }
 
     /// The task comes back to read: what it read before is certain.
@@ -81,7 +88,7 @@ impl World {
             task.reads.insert(
                 s,
                 ReadCredit {
-                    s,
+                    socket: s,
                     certain: all,
                     all,
                 },
