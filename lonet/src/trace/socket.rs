@@ -221,9 +221,10 @@ impl TraceSocket {
                             }
                         }
                         Ok(Order::Answer(answer)) => {
-                            let sender = waiting.lock().waiting.remove(&answer.id);
-                            // Whoever asked may have given up.
-                            let _ = sender.map(|sender| sender.send(answer));
+                            if let Some(sender) = waiting.lock().waiting.remove(&answer.id) {
+                                // The task that asked may have given up.
+                                let _ = sender.send(answer);
+                            }
                         }
                         // Of a collector that can more than this reporter.
                         Err(_) => {}

@@ -262,7 +262,7 @@ proptest! {
     #[test]
     fn any_mark_prints_as_a_line_that_matches_it(text in "\\PC{0,20}|[ $_#\"'`\\\\=a\u{7}\u{85}]{0,12}") {
         let id = EventId { process: 0, n: 1 };
-        let event = event(What::Mark { host: "α".into(), text: text });
+        let event = event(What::Mark { host: "α".into(), text });
         prop_assert_eq!(event.id(), id);
         let line = event.to_string();
         let pattern = Pattern::parse(&line);
