@@ -38,7 +38,7 @@ fn expected(text: &str) {
 /// The text as what a host says: its line reads back, and matches it.
 fn marked(text: &str) {
     let words: Vec<&str> = text.split_whitespace().collect();
-    let mark = |n, x: String| record(n, What::Mark { h: "α".into(), x });
+    let mark = |n, x: String| record(n, What::Mark { host: "α".into(), text: x });
     let records = [mark(1, words.join(" ")), mark(2, text.to_owned())];
     for event in records
         .iter()
@@ -63,42 +63,42 @@ fn trace_to_match() -> &'static Trace {
         let (a, b) = (addr("α:1"), addr("β:1"));
         let (h, c) = ("α".to_owned(), "k".to_owned());
         let kinds = vec![
-            What::Up { h: h.clone() },
+            What::Up { host: h.clone() },
             What::Listen {
-                a: addr("α:10"),
-                s: 1,
+                addr: addr("α:10"),
+                socket: 1,
                 auto: false,
             },
             What::Dial {
-                a: b.clone(),
-                p: addr("α:10"),
+                addr: b.clone(),
+                peer: addr("α:10"),
             },
-            What::Link { d: 3, c: c.clone() },
+            What::Link { dial: 3, key: c.clone() },
             What::Accept {
-                a: a.clone(),
-                p: b.clone(),
-                l: 1,
-                s: 2,
-                c: c.clone(),
+                addr: a.clone(),
+                peer: b.clone(),
+                listener: 1,
+                socket: 2,
+                key: c.clone(),
             },
             What::Connect {
-                a: b.clone(),
-                p: a.clone(),
-                d: 3,
-                s: 3,
-                c,
+                addr: b.clone(),
+                peer: a.clone(),
+                dial: 3,
+                socket: 3,
+                key: c,
             },
             What::Mark {
-                h: h.clone(),
-                x: "leader term=3".into(),
+                host: h.clone(),
+                text: "leader term=3".into(),
             },
             What::Close {
-                a,
-                p: Some(b),
-                s: 2,
-                w: 0,
+                addr: a,
+                peer: Some(b),
+                socket: 2,
+                written: 0,
             },
-            What::Kill { h, i: 1 },
+            What::Kill { host: h, process: 1 },
         ];
         of(kinds
             .into_iter()
@@ -121,12 +121,12 @@ fn record(n: u64, e: What) -> Record {
     Record {
         n,
         t: n,
-        k: Some(n % 2),
-        u: false,
-        r: Vec::new(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: Some(n % 2),
+        unordered: false,
+        reads: Vec::new(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     }
 }

@@ -30,13 +30,13 @@ fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
     process.records.push(Record {
         n,
         t: n,
-        k: Some(1),
-        u: false,
-        r: r.iter().map(|&credit| credit.into()).collect(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: Some(1),
+        unordered: false,
+        reads: r.iter().map(|&credit| credit.into()).collect(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     });
     n
 }
@@ -60,8 +60,8 @@ fn execution(events: usize, unique: bool) -> Vec<Process> {
             server,
             &[],
             What::Listen {
-                a: addr(&s, 10),
-                s: 1,
+                addr: addr(&s, 10),
+                socket: 1,
                 auto: false,
             },
         );
@@ -76,49 +76,56 @@ fn execution(events: usize, unique: bool) -> Vec<Process> {
                 client,
                 &[],
                 What::Dial {
-                    a: a.clone(),
-                    p: addr(&s, 10),
+                    addr: a.clone(),
+                    peer: addr(&s, 10),
                 },
             );
-            push(client, &[], What::Link { d, c: key.clone() });
+            push(
+                client,
+                &[],
+                What::Link {
+                    dial: d,
+                    key: key.clone(),
+                },
+            );
             let accept = What::Accept {
-                a: p.clone(),
-                p: a.clone(),
-                l: 1,
-                s: socket,
-                c: key.clone(),
+                addr: p.clone(),
+                peer: a.clone(),
+                listener: 1,
+                socket,
+                key: key.clone(),
             };
             push(server, &[], accept);
             let connect = What::Connect {
-                a: a.clone(),
-                p: p.clone(),
-                d,
-                s: socket,
-                c: key,
+                addr: a.clone(),
+                peer: p.clone(),
+                dial: d,
+                socket,
+                key,
             };
             push(client, &[], connect);
             push(
                 client,
                 &[],
                 What::Mark {
-                    h: c.clone(),
-                    x: text("sends"),
+                    host: c.clone(),
+                    text: text("sends"),
                 },
             );
-            push(client, &[], What::Note { s: socket, w: 0 });
+            push(client, &[], What::Note { socket, written: 0 });
             push(
                 server,
                 &[(socket, 1, 4)],
                 What::Mark {
-                    h: s.clone(),
-                    x: text("has read"),
+                    host: s.clone(),
+                    text: text("has read"),
                 },
             );
             let close = |a: &lonet::Addr, p: &lonet::Addr, w| What::Close {
-                a: a.clone(),
-                p: Some(p.clone()),
-                s: socket,
-                w,
+                addr: a.clone(),
+                peer: Some(p.clone()),
+                socket,
+                written: w,
             };
             push(client, &[], close(&a, &p, 4));
             push(server, &[(socket, 5, 4)], close(&p, &a, 0));

@@ -24,7 +24,8 @@ use crate::collector::query::{Effect, End, Query, Refusal, Report, Wanted};
 use crate::collector::{Analyst, Door, Mailbox, Reader};
 use crate::deadline::{self, GRACE};
 use crate::error::{Error, ErrorKind};
-use crate::process::launch::{Entrance, Inherited};
+use crate::process::Entrance;
+use crate::process::launch::Inherited;
 use crate::process::wire::CONTROL_SOCKET;
 use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
@@ -57,7 +58,7 @@ impl Session {
             .name("lonet-reader".into())
             .spawn(move || reader.run())?;
         // The first to connect, so that its events are those of process 0.
-        let tracing = Tracing::asked_elsewhere(&path)?
+        let tracing = Tracing::without_orders(&path)?
             .ok_or_else(|| io::Error::other("the trace socket is there and can't be reached"))?;
         let analyst = Analyst::new(mailbox.clone(), tracing.reporter.clone(), &path);
         let analyst = std::thread::Builder::new()

@@ -136,20 +136,30 @@ async fn ping_pong() {
     // The three of one connection name each other.
     let mut keys = Vec::new();
     for record in &records {
-        match &record.e {
-            What::Link { d, c } => {
+        match &record.what {
+            What::Link { dial: d, key: c } => {
                 assert_eq!(*d, number_of("β:1 dial α:10"));
                 keys.push(c);
             }
-            What::Accept { c, l, .. } => {
+            What::Accept {
+                key: c,
+                listener: l,
+                ..
+            } => {
                 assert_eq!(*l, 1);
                 keys.push(c);
             }
-            What::Connect { d, c, .. } => {
+            What::Connect {
+                dial: d, key: c, ..
+            } => {
                 assert_eq!(*d, number_of("β:1 dial α:10"));
                 keys.push(c);
             }
-            What::Close { p: Some(_), w, .. } => assert_eq!(*w, 4),
+            What::Close {
+                peer: Some(_),
+                written: w,
+                ..
+            } => assert_eq!(*w, 4),
             _ => {}
         }
     }
@@ -159,7 +169,7 @@ async fn ping_pong() {
     // The client's close says that it read four bytes and the end.
     let close = &records[records.len() - 5];
     assert_eq!(close.n, number_of("β:1 close α:1"));
-    assert_eq!(close.r.last().map(|r| (r.certain, r.all)), Some((5, 4)));
+    assert_eq!(close.reads.last().map(|r| (r.certain, r.all)), Some((5, 4)));
 }
 
 #[tokio::test]
@@ -216,7 +226,7 @@ async fn a_hosts_close_belongs_to_no_task() {
     .await;
     let tasks = records.iter().filter_map(|record| {
         let event = Event::of_record(1, record)?;
-        Some((event.to_string(), record.k.is_some(), record.u))
+        Some((event.to_string(), record.task.is_some(), record.unordered))
     });
     // The dial begins while the accept is pending, and the accept ends while the dial is: the
     // connect ends alone. Nobody has used the stream, so that its drop has no place.
@@ -254,8 +264,8 @@ async fn half_a_close_is_an_event() {
     let events = events(&records);
     let shutdowns: Vec<&String> = events.iter().filter(|e| e.contains("shutdown")).collect();
     assert_eq!(shutdowns, ["β:1 shutdown α:1", "α:1 shutdown β:1"]);
-    let written = records.iter().find_map(|record| match record.e {
-        What::Shutdown { w, .. } => Some(w),
+    let written = records.iter().find_map(|record| match record.what {
+        What::Shutdown { written: w, .. } => Some(w),
         _ => None,
     });
     assert_eq!(written, Some(2));
@@ -268,8 +278,8 @@ async fn the_blanks_of_a_mark_are_folded() {
         Ok(())
     })
     .await;
-    let marked = records.iter().find_map(|record| match &record.e {
-        What::Mark { x, .. } => Some(x.as_str()),
+    let marked = records.iter().find_map(|record| match &record.what {
+        What::Mark { text: x, .. } => Some(x.as_str()),
         _ => None,
     });
     assert_eq!(marked, Some("a b c"));

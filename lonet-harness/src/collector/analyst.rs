@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb, What,
+    Answer, Ask, Event, EventId, Line, Order, PROTOCOL_VERSION, Pending, Record, Reporter, Verb,
 };
 
 use super::failure::Failure;
@@ -86,8 +86,8 @@ struct Reported {
     connected: bool,
     /// The host that it was started to play, as it says.
     host: Option<String>,
-    /// Where it is asked what it waits for, if it answers that.
-    asked_at: Option<Conn>,
+    /// Where it takes orders, if it does.
+    orders_at: Option<Conn>,
     waits: Option<Vec<Pending>>,
     records: Vec<Record>,
     /// What it had said of a line when it hung up.
@@ -158,7 +158,7 @@ impl Analyst {
                     refused: false,
                     connected: true,
                     host: None,
-                    asked_at: None,
+                    orders_at: None,
                     waits: None,
                     records: Vec::new(),
                     half: None,
@@ -208,7 +208,7 @@ impl Analyst {
             Some(Who::Reporter(process)) => {
                 let reported = &mut self.processes[process];
                 reported.connected = false;
-                reported.asked_at = None;
+                reported.orders_at = None;
                 reported.half = (!half.is_empty()).then_some(half);
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
                 self.have_waits();
@@ -217,7 +217,6 @@ impl Analyst {
                 if let Some(node) = self.nodes.get_mut(&process) {
                     node.control = None;
                 }
-                self.have_waits();
             }
             Some(Who::Output(process)) => self.show_rest(process),
             Some(Who::Supervisor) => self.supervisor_died(),
@@ -252,7 +251,7 @@ impl Analyst {
             Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
                 reported.greeted = true;
                 reported.host = hello.host;
-                reported.asked_at = hello.waits.then_some(conn);
+                reported.orders_at = hello.waits.then_some(conn);
             }
             Line::Hello(hello) => {
                 reported.refused = true;
@@ -297,7 +296,7 @@ impl Analyst {
             return self.accuse(process, &what);
         }
         let reported = &mut self.processes[process];
-        let about = incarnation(&record.e);
+        let about = record.what.process();
         let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);
         reported.records.push(record);
@@ -373,7 +372,7 @@ impl Analyst {
                     ok: None,
                     err: Some(error.of_pattern(&ask.until)),
                 };
-                self.mailbox.write(conn, line(&answer));
+                self.mailbox.write(conn, line(&Order::Answer(answer)));
             }
         }
     }
@@ -468,21 +467,6 @@ impl Analyst {
                 }
             })
             .collect()
-    }
-}
-
-/// Which of the processes that the scenario started this is about, where the test's own process
-/// tells of it.
-fn incarnation(what: &What) -> Option<u64> {
-    match what {
-        What::Spawn { i, .. }
-        | What::Exit { i, .. }
-        | What::Kill { i, .. }
-        | What::Terminate { i, .. }
-        | What::Pause { i, .. }
-        | What::Resume { i, .. }
-        | What::Restart { i, .. } => Some(*i),
-        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lonet::trace::{EventId, Pending};
+use lonet::trace::EventId;
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, How, Killed};
@@ -44,7 +44,6 @@ pub(super) struct Node {
     pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
     pub(super) delivered: bool,
-    pub(super) waits: Option<Vec<Pending>>,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
     pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
@@ -86,7 +85,6 @@ impl Node {
             failed_at: None,
             unsupervised: false,
             delivered: false,
-            waits: None,
             on_start: None,
             on_up: Vec::new(),
             on_end: Vec::new(),
@@ -193,10 +191,7 @@ impl Node {
             stopped: self.stopped,
             ended: self.ended,
             failure: self.failure(),
-            waits: WaitsFor {
-                said: self.waits.clone(),
-                untils: Vec::new(),
-            },
+            waits: WaitsFor::default(),
             kernel: None,
             log: self.log(),
         }

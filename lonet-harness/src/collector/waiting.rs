@@ -4,7 +4,7 @@
 //! that match is by the time at which they were reported: an event's causes were reported before
 //! it was, so that the first of them has none among the others.
 
-use lonet::trace::{Answer, Event, EventId, Verb};
+use lonet::trace::{Answer, Event, EventId, Order, Verb};
 use tokio::sync::oneshot;
 
 use super::query::{Refusal, Wanted};
@@ -91,7 +91,7 @@ impl Asker {
                     Err(Refusal::Breach(problem)) => (None, Some(problem)),
                     Err(Refusal::Over) => (None, Some("the scenario is over".to_owned())),
                 };
-                mailbox.write(conn, line(&Answer { id, ok, err }));
+                mailbox.write(conn, line(&Order::Answer(Answer { id, ok, err })));
             }
         }
     }

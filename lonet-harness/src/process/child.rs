@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
-use lonet::trace::{Pending, Tracing};
+use lonet::trace::Tracing;
 use nix::sys::signal::{SigSet, Signal, raise};
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
@@ -159,18 +159,11 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
     exit_status(&end)
 }
 
-/// What this process's operations wait for.
-fn waits() -> Vec<Pending> {
-    let tracing =
-        directory().and_then(|directory| Tracing::asked_elsewhere(directory).ok().flatten());
-    tracing.map_or_else(Vec::new, |tracing| tracing.reporter.waits())
-}
-
 fn exit_status(end: &FromNode) -> i32 {
     match end {
         FromNode::Returned(_) | FromNode::Terminated => 0,
         FromNode::Panicked(_) => 101,
-        FromNode::Failed(_) | FromNode::Ticket(_) | FromNode::Waits(_) => 1,
+        FromNode::Failed(_) | FromNode::Ticket(_) => 1,
     }
 }
 
@@ -189,9 +182,6 @@ fn prepare(
                 match request {
                     ToNode::Terminate if super::terminate::request() => {}
                     ToNode::Terminate => stopping.ask(Why::Terminate),
-                    ToNode::Waits => {
-                        let _ = say(control.get_ref(), &FromNode::Waits(waits()));
-                    }
                     ToNode::Play(_) | ToNode::Spent => {}
                 }
             }
@@ -249,14 +239,14 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
     if before.is_err() {
         return FromNode::Panicked(stop.panicked_in_root());
     }
-    // The first to connect says how this process is asked what it waits for.
-    let tracing = directory().map(Tracing::asked_elsewhere);
+    // Kept to the end, so that orders come here before the role has its host, and when it has closed
+    // it.
+    let _tracing = directory().map(Tracing::of);
     // What the role itself gets when it asks for its place.
     let host = match runtime.block_on(lonet::from_env()) {
         Ok(host) => host,
         Err(error) => return FromNode::Failed(error.to_string()),
     };
-    drop(tracing);
     let (played, play_it) = (host.clone(), entry.play);
     let mut role: Pin<Box<dyn Future<Output = _>>> =
         Box::pin(async move { play_it(played, play.arguments.get().to_owned()).await });

@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use super::Entrance;
 use super::supervisor::itself;
 use super::ticket::{self, Ticket};
 use super::wire::{Program, Text};
@@ -46,42 +47,13 @@ pub(crate) struct Place<'a> {
     pub(crate) before: &'a Inherited,
 }
 
-/// Where a role's process can begin other than before `main`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entrance {
-    /// In the test of that name, as libtest knows it.
-    Libtest(&'static str),
-    /// At the beginning of `main`, which does nothing before.
-    Main,
-    /// Nowhere: `main` is the user's, and may do anything before it comes to the scenario.
-    None,
-}
-
-impl Entrance {
-    /// Whether a role is to come in there. What writes profiles is there only in `main`; and
-    /// whoever needs C++ constructors that the linker has put behind ours says so.
-    fn is_wanted(self) -> bool {
-        let asked = std::env::var_os(ticket::IN_MAIN).is_some_and(|value| value == "1");
-        let profiled = std::env::var_os("LLVM_PROFILE_FILE").is_some();
-        (asked || profiled) && self != Entrance::None
-    }
-}
-
 /// This binary, as a node that will show that ticket in that directory.
 pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path, entrance: Entrance) -> Program {
-    let in_main = entrance.is_wanted();
+    let taken = entrance.taken();
     let ticket = Ticket::Node {
         nonce,
         directory: directory.to_owned(),
-        in_main,
-    };
-    let args = match entrance {
-        Entrance::Libtest(test) if in_main => {
-            let flags = ["--include-ignored", "--nocapture", "--test-threads=1"];
-            let args = ["--exact", test].into_iter().chain(flags);
-            args.map(text).collect()
-        }
-        _ => Vec::new(),
+        in_main: taken.is_in_main(),
     };
     let mut env = place.before.changes();
     env.extend(environment(place));
@@ -93,7 +65,7 @@ pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path, entrance: En
         program: text("/proc/self/exe"),
         is_role: true,
         arg0: std::env::args_os().next().map(|name| Text::from(&*name)),
-        args,
+        args: taken.arguments().into_iter().map(text).collect(),
         clear: false,
         env,
         dir: place.before.directory_for(None),

@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use lonet::trace::Pending;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
@@ -109,7 +108,8 @@ pub(crate) enum Ended {
     Signal(i32),
 }
 
-/// What the test's process tells a node.
+/// What the test's process tells a role of its life. What concerns the network is an
+/// [`Order`](lonet::trace::Order) on the trace socket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToNode {
     /// Play this role.
@@ -118,8 +118,6 @@ pub(crate) enum ToNode {
     Spent,
     /// Finish. Said to what shows a ticket: exit.
     Terminate,
-    /// Say what is waited for.
-    Waits,
 }
 
 /// A role to play.
@@ -148,8 +146,6 @@ pub(crate) enum FromNode {
     Panicked(String),
     /// The role was asked to finish, and has.
     Terminated,
-    /// What its operations wait for.
-    Waits(Vec<Pending>),
 }
 
 /// Writes a message as a whole.

@@ -105,19 +105,18 @@ mod tests {
     use crate::collector::query::TestReport;
 
     fn event(n: u64, t: u64, e: What) -> Event {
-        let (k, u, r, l) = (None, false, Vec::new(), Vec::new());
         Event::of_record(
             0,
             &Record {
                 n,
                 t,
-                k,
-                u,
-                ru: Vec::new(),
-                lu: Vec::new(),
-                r,
-                l,
-                e,
+                task: None,
+                unordered: false,
+                reads_beside: Vec::new(),
+                learned_beside: Vec::new(),
+                reads: Vec::new(),
+                learned: Vec::new(),
+                what: e,
             },
         )
         .unwrap()
@@ -130,7 +129,16 @@ mod tests {
     fn refused() -> Event {
         let (a, p) = (addr("b:1"), addr("a:10"));
         let why = "connection refused".into();
-        event(2, 1_000_000_000, What::Fail { a, p, d: 1, x: why })
+        event(
+            2,
+            1_000_000_000,
+            What::Fail {
+                addr: a,
+                peer: p,
+                dial: 1,
+                text: why,
+            },
+        )
     }
 
     const FAILURE: &str =
@@ -142,7 +150,15 @@ mod tests {
         let report = Report {
             events: vec![
                 refused(),
-                event(3, 1_200_000_000, What::Listen { a, s, auto }),
+                event(
+                    3,
+                    1_200_000_000,
+                    What::Listen {
+                        addr: a,
+                        socket: s,
+                        auto,
+                    },
+                ),
             ],
             ..Report::default()
         };
@@ -177,8 +193,8 @@ mod tests {
     fn an_until_shows_what_differs_by_one_word() {
         let of = |pattern: &str, text: &str| {
             let mark = What::Mark {
-                h: "a".into(),
-                x: text.into(),
+                host: "a".into(),
+                text: text.into(),
             };
             let report = Report {
                 events: vec![event(1, 0, mark)],

@@ -88,9 +88,9 @@ fn living(report: &Report) -> Vec<Living<'_>> {
 fn hosts<'a>(process: Option<&'a Process>, started: Option<&'a str>) -> BTreeSet<&'a str> {
     let mut hosts = BTreeSet::new();
     for record in process.iter().flat_map(|process| &process.records) {
-        match &record.e {
-            What::Up { h } => hosts.insert(h.as_str()),
-            What::Down { h } => hosts.remove(h.as_str()),
+        match &record.what {
+            What::Up { host: h } => hosts.insert(h.as_str()),
+            What::Down { host: h } => hosts.remove(h.as_str()),
             _ => continue,
         };
     }
@@ -147,8 +147,13 @@ fn of_network<'a>(
 /// Whether whoever reads that socket is owed something: it wrote last on the connection, or nobody
 /// has written on it yet. A task notes its first write after it has learned something.
 fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
-    let key = |record: &'_ Record| match &record.e {
-        What::Accept { s, c, .. } | What::Connect { s, c, .. } => Some((*s, c.clone())),
+    let key = |record: &'_ Record| match &record.what {
+        What::Accept {
+            socket: s, key: c, ..
+        }
+        | What::Connect {
+            socket: s, key: c, ..
+        } => Some((*s, c.clone())),
         _ => None,
     };
     let own = process.records.iter().filter_map(key);
@@ -168,8 +173,8 @@ fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
 
 /// When a process began, as far as its records tell, to write what it last wrote there.
 fn last_write(process: &Process, socket: u64) -> Option<u64> {
-    let writes = process.records.iter().filter(|record| match record.e {
-        What::Note { s, .. } | What::Send { s, .. } => s == socket,
+    let writes = process.records.iter().filter(|record| match record.what {
+        What::Note { socket: s, .. } | What::Send { socket: s, .. } => s == socket,
         _ => false,
     });
     writes.map(|record| record.t).max()
@@ -262,28 +267,28 @@ mod tests {
         let process = report.records.len() as u64;
         let address = |host: &str, port: usize| format!("{host}:{port}").parse().unwrap();
         let listener = What::Listen {
-            a: address(host, 10),
-            s: LISTENER,
+            addr: address(host, 10),
+            socket: LISTENER,
             auto: false,
         };
         let accepts = ends.iter().enumerate().map(|(s, peer)| What::Accept {
-            a: address(host, s + 1),
-            p: address(peer, 1),
-            l: LISTENER,
-            s: s as u64,
-            c: format!("{host} {s}"),
+            addr: address(host, s + 1),
+            peer: address(peer, 1),
+            listener: LISTENER,
+            socket: s as u64,
+            key: format!("{host} {s}"),
         });
         let what = std::iter::once(listener).chain(accepts);
         let records = what.enumerate().map(|(n, e)| Record {
             n: n as u64 + 1,
             t: 0,
-            k: None,
-            u: false,
-            r: Vec::new(),
-            ru: Vec::new(),
-            lu: Vec::new(),
-            l: Vec::new(),
-            e,
+            task: None,
+            unordered: false,
+            reads: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            learned: Vec::new(),
+            what: e,
         });
         report.records.push(Process {
             pid: 1,
@@ -380,23 +385,29 @@ mod tests {
         let node = Some(node.process);
         let process = report.records.iter_mut().find(|p| p.node == node).unwrap();
         for record in &mut process.records {
-            if let What::Accept { s: 0, c, .. } = &mut record.e {
+            if let What::Accept {
+                socket: 0, key: c, ..
+            } = &mut record.what
+            {
                 key.clone_into(c);
             }
         }
         let n = process.records.len() as u64 + 1;
         let (k, u, r, l) = (None, false, Vec::new(), Vec::new());
-        let e = What::Note { s: 0, w: 0 };
+        let e = What::Note {
+            socket: 0,
+            written: 0,
+        };
         process.records.extend(t.map(|t| Record {
             n,
             t,
-            k,
-            u,
-            r,
-            l,
-            ru: Vec::new(),
-            lu: Vec::new(),
-            e,
+            task: k,
+            unordered: u,
+            reads: r,
+            learned: l,
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what: e,
         }));
     }
 

@@ -52,9 +52,18 @@ pub(super) fn bytes(report: &Report) -> Vec<String> {
         for (socket, (own, peer)) in Sockets::of(Some(process)).ends {
             let (mut sent, mut received, mut known) = (0, 0, false);
             for record in &process.records {
-                match record.e {
-                    What::Send { s, w, b, .. } if s == socket => sent = sent.max(w + b),
-                    What::Recv { s, b, .. } if s == socket => received += b,
+                match record.what {
+                    What::Send {
+                        socket: s,
+                        written: w,
+                        bytes: b,
+                        ..
+                    } if s == socket => sent = sent.max(w + b),
+                    What::Recv {
+                        socket: s,
+                        bytes: b,
+                        ..
+                    } if s == socket => received += b,
                     _ => continue,
                 }
                 known = true;
@@ -173,24 +182,37 @@ impl<'a> Sockets<'a> {
     pub(super) fn of(process: Option<&'a Process>) -> Sockets<'a> {
         let mut sockets = Sockets::default();
         for record in process.iter().flat_map(|process| &process.records) {
-            match &record.e {
-                What::Dial { a, p } => {
+            match &record.what {
+                What::Dial { addr: a, peer: p } => {
                     sockets.dials.insert(record.n, (a, p, record.t));
                 }
-                What::Connect { a, p, d, s, .. } => {
+                What::Connect {
+                    addr: a,
+                    peer: p,
+                    dial: d,
+                    socket: s,
+                    ..
+                } => {
                     sockets.dials.remove(d);
                     sockets.ends.insert(*s, (a, p));
                 }
-                What::Fail { d, .. } => {
+                What::Fail { dial: d, .. } => {
                     sockets.dials.remove(d);
                 }
-                What::Listen { a, s, .. } => {
+                What::Listen {
+                    addr: a, socket: s, ..
+                } => {
                     sockets.listeners.insert(*s, a);
                 }
-                What::Accept { a, p, s, .. } => {
+                What::Accept {
+                    addr: a,
+                    peer: p,
+                    socket: s,
+                    ..
+                } => {
                     sockets.ends.insert(*s, (a, p));
                 }
-                What::Close { s, .. } => {
+                What::Close { socket: s, .. } => {
                     sockets.listeners.remove(s);
                     sockets.ends.remove(s);
                 }

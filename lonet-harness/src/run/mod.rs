@@ -22,7 +22,7 @@ use lonet::SubNetwork;
 
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{BodyError, Outcome};
-use crate::process::launch::Entrance;
+use crate::process::Entrance;
 use crate::scenario::Scenario;
 use attribute::{Place, Spec};
 use update::Update;
@@ -152,7 +152,7 @@ where
         let body = body(argument);
         async move { body.await.into_result().map_err(BodyError::of_any) }
     };
-    repeated(&spec, Entrance::None, &body).map_err(|failed| {
+    repeated(&spec, Entrance::BeforeMain, &body).map_err(|failed| {
         eprint!("{}", failed.page);
         Error::new(failed.kind, failed.why)
     })

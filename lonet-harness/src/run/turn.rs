@@ -20,7 +20,7 @@ use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::BodyError;
-use crate::process::launch::Entrance;
+use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
 use crate::report::verdict::{self, Reason};
 use crate::run::attribute::Spec;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::Failed;
 use crate::error::{Error, ErrorKind};
-use crate::process::launch::Entrance;
+use crate::process::Entrance;
 use crate::report;
 use crate::run::attribute::Spec;
 use crate::trace::update::files;

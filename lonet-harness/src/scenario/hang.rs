@@ -59,12 +59,12 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use crate::process::launch::Entrance;
+    use crate::process::Entrance;
     use crate::session::Session;
 
     #[test]
     fn the_report_speaks_of_the_deadline() {
-        let session = Session::start("hang".into(), Entrance::None, false).unwrap();
+        let session = Session::start("hang".into(), Entrance::BeforeMain, false).unwrap();
         let report = session.inner().report_of_hang(42).unwrap();
         assert_eq!(report.at, 42);
         assert!(session.end().at > 42);

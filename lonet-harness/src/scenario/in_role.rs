@@ -39,7 +39,7 @@ pub async fn until(pattern: &str) -> Result<Event, Error> {
 }
 
 fn role_tracing(directory: &Path) -> Result<Tracing, Error> {
-    let tracing = Tracing::asked_elsewhere(directory)?;
+    let tracing = Tracing::of(directory)?;
     tracing.ok_or_else(Error::over)
 }
 

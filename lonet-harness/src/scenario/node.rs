@@ -163,8 +163,8 @@ impl<T> Node<T> {
         };
         let process = node.inner.next_process();
         node.inner.note(What::Spawn {
-            h: node.host.clone(),
-            i: process,
+            host: node.host.clone(),
+            process,
         });
         node.run(process).await?;
         Ok(node)
@@ -301,8 +301,8 @@ impl<T> Node<T> {
     pub async fn kill(&self) -> Result<(), Error> {
         self.end_now().await?;
         self.inner.note(What::Kill {
-            h: self.host.clone(),
-            i: self.process(),
+            host: self.host.clone(),
+            process: self.process(),
         });
         Ok(())
     }
@@ -324,8 +324,8 @@ impl<T> Node<T> {
     pub async fn terminate(&self) -> Result<(), Error> {
         let process = self.process();
         self.inner.note(What::Terminate {
-            h: self.host.clone(),
-            i: process,
+            host: self.host.clone(),
+            process,
         });
         self.inner.mailbox.ask(Query::Terminate { process });
         if deadline::suspended() {
@@ -369,8 +369,8 @@ impl<T> Node<T> {
     pub async fn pause(&self) -> Result<(), Error> {
         self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
         self.inner.note(What::Pause {
-            h: self.host.clone(),
-            i: self.process(),
+            host: self.host.clone(),
+            process: self.process(),
         });
         Ok(())
     }
@@ -387,8 +387,8 @@ impl<T> Node<T> {
     pub async fn resume(&self) -> Result<(), Error> {
         // What it does then is to come after this.
         self.inner.note(What::Resume {
-            h: self.host.clone(),
-            i: self.process(),
+            host: self.host.clone(),
+            process: self.process(),
         });
         self.signal(Signal::SIGCONT, Effect::Continued).await
     }
@@ -427,8 +427,8 @@ impl<T> Node<T> {
         self.end_now().await?;
         let process = self.inner.next_process();
         self.inner.note(What::Restart {
-            h: self.host.clone(),
-            i: process,
+            host: self.host.clone(),
+            process,
         });
         self.run(process).await
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use lonet::trace::Verb;
+use lonet::trace::{InView, Verb};
 
 use crate::trace::intern::labels::Head;
 use crate::trace::intern::symbols::Symbols;
@@ -19,13 +19,8 @@ pub(crate) struct View {
 
 impl Default for View {
     fn default() -> View {
-        use Verb::{Accept, Close, Connect, Dial, Fail, Listen, Mark};
-        let shown = |verb: &&Verb| {
-            let interferes = verb.is_interference() && **verb != Verb::Spawn;
-            interferes || matches!(verb, Listen | Dial | Accept | Connect | Fail | Close | Mark)
-        };
         View {
-            verbs: Verb::ALL.iter().filter(shown).copied().collect(),
+            verbs: verbs_in(InView::Default).collect(),
             hosts: None,
         }
     }
@@ -39,10 +34,16 @@ impl View {
 
     /// What a user writes to have this verb shown, if there is a shorter way than naming verbs.
     pub(crate) fn method_for(verb: Verb) -> &'static str {
-        match verb {
-            Verb::Up | Verb::Down | Verb::Exit | Verb::Spawn => ".with_lifecycle()",
-            Verb::Shutdown | Verb::Send | Verb::Recv => ".with_data()",
-            _ => ".only_verbs(&[…])",
+        match verb.rules().view {
+            InView::Lifecycle => ".with_lifecycle()",
+            InView::Data => ".with_data()",
+            InView::Default => ".only_verbs(&[…])",
         }
     }
+}
+
+/// The verbs that a trace shows by default, or with one of its methods.
+pub(crate) fn verbs_in(view: InView) -> impl Iterator<Item = Verb> {
+    let verbs = Verb::ALL.iter().copied();
+    verbs.filter(move |verb| verb.rules().view == view)
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, OnceLock};
 
-use lonet::trace::{Event, EventId, Verb};
+use lonet::trace::{Event, EventId, InView, Verb};
 
 use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
 use crate::trace::check::in_order::in_order;
@@ -17,7 +17,7 @@ use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::NONE;
-use crate::trace::scope::View;
+use crate::trace::scope::{View, verbs_in};
 use crate::trace::update::learning::Learning;
 use crate::trace::update::source::{Advice, Expected, Source};
 use crate::trace::write::text;
@@ -159,16 +159,14 @@ impl Trace {
     /// With `spawn`, `up`, `down` and `exit`, too.
     #[must_use]
     pub fn with_lifecycle(self) -> Trace {
-        use Verb::{Down, Exit, Spawn, Up};
-        self.with_view(|view| view.verbs.extend([Spawn, Up, Down, Exit]))
+        self.with_view(|view| view.verbs.extend(verbs_in(InView::Lifecycle)))
     }
 
     /// With `shutdown`, `send` and `recv`, too. Sent and received data is only in the trace if the
     /// scenario [records it](crate::Scenario::record_data).
     #[must_use]
     pub fn with_data(self) -> Trace {
-        use Verb::{Recv, Send, Shutdown};
-        self.with_view(|view| view.verbs.extend([Shutdown, Send, Recv]))
+        self.with_view(|view| view.verbs.extend(verbs_in(InView::Data)))
     }
 
     /// How many events of the view match a line of an expected trace.

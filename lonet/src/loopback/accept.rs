@@ -196,9 +196,9 @@ impl Loopback {
         peer: SocketAddrV4,
         runtime: tokio::runtime::Id,
     ) {
-        let nth = match net.reporter() {
-            Some(_) => self.count_accepted((peer, self.osladdr)),
-            None => 0,
+        let nth = match net.is_traced() {
+            true => self.count_accepted((peer, self.osladdr)),
+            false => 0,
         };
         // Before a byte is read: only processes of this user, or of root, get in.
         let end = Pair {

@@ -2,6 +2,7 @@
 //! collector, and the reporter that numbers and writes them. A map of:
 //!
 //! - `clock`: the clock of all records;
+//! - `verbs`: the table of verbs, and what is recorded of each;
 //! - `event`: one event as a user sees it, and its line (`β:1 dial α:10`);
 //! - `record`: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
 //! - `task`: which task acts, what it has learned, and which of that orders its events;
@@ -18,15 +19,18 @@ mod socket;
 mod task;
 #[cfg(test)]
 mod tests;
+mod verbs;
 
 pub use crate::quote::word;
 pub use clock::now;
-pub use event::{Event, EventId, ParseVerbError, Verb};
+pub use event::{Event, EventId};
 pub use record::{
-    Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
-    What,
+    Answer, Ask, Hello, Line, Order, PROTOCOL_VERSION, Pending, ReadCredit, Record, Waiting,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{OpId, TaskKey, Waits};
+#[doc(hidden)]
+pub use verbs::{Begins, By, Follows, InView, Parts, Peer, Rules, Subject, Text};
+pub use verbs::{ParseVerbError, Verb, What};

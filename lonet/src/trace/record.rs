@@ -1,13 +1,15 @@
-//! One line of the trace socket: the JSON that reporters write and the collector reads.
+//! One line of the trace socket: the JSON that reporters write and the collector reads, and the
+//! orders that go the other way.
 //!
 //! Owns the format, which `docs/trace-protocol.md` describes for other languages, and nothing
 //! else: who writes a record when is the reporter's business, what follows from it causality's.
+//! What can happen stands in `verbs`.
 
 use serde::{Deserialize, Serialize};
 
 use super::event::{Event, EventId};
 use super::task::Waits;
-use crate::addr::Addr;
+use super::verbs::What;
 
 /// The version that `hello` names. A collector refuses any other.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -22,7 +24,7 @@ pub enum Line {
     Ev(Record),
     /// A request that the collector answers with one [`Answer`].
     Ask(Ask),
-    /// The answer to the collector's [`Question`].
+    /// What [`Order::Waits`] asked for.
     Waits(Waiting),
 }
 
@@ -36,23 +38,29 @@ pub struct Hello {
     /// The host that the process was started to play (`LONET_HOST`), if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// Whether it answers a [`Question`].
+    /// Whether it obeys [`Order::Waits`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub waits: bool,
 }
 
-/// What the collector asks of a reporter whose `hello` says that it answers: what its operations
-/// wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// Names the question; the answer carries it back.
-    pub waits: u64,
+/// A line that a reporter reads: all that goes down to a process about the network goes this way.
+/// A reporter ignores an order that it does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Order {
+    /// Say what the process's operations wait for. The number names the question, and the answer
+    /// carries it back. Only for a reporter whose `hello` says that it obeys.
+    Waits(u64),
+    /// The answer to an [`Ask`].
+    #[serde(untagged)]
+    Answer(Answer),
 }
 
 /// What a process's operations wait for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The question's.
+    /// The number of the order.
     pub id: u64,
     /// Each with what it waits for and since when, the longest first.
     pub ops: Vec<Pending>,
@@ -93,7 +101,8 @@ pub struct Answer {
     pub err: Option<String>,
 }
 
-/// Something that happened in one process, with what its task had learned before.
+/// Something that happened in one process, with what its task had learned before. On the wire its
+/// fields are the letters that `docs/trace-protocol.md` explains.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The record's number in its reporter: from 1, growing, gaps allowed. Lines may come out of
@@ -103,27 +112,28 @@ pub struct Record {
     /// for the order in which a trace is written; it rejects nothing.
     pub t: u64,
     /// The task that did it; absent for what lonet itself did (a host's close, a role's end).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub k: Option<u64>,
+    #[serde(rename = "k", default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<u64>,
     /// Another operation of the task was pending: the record has no place in the task's order.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub u: bool,
-    /// What the task read since its previous record without `u`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub r: Vec<ReadCredit>,
+    #[serde(rename = "u", default, skip_serializing_if = "is_false")]
+    pub unordered: bool,
+    /// What the task read since its previous record that has a place in its order.
+    #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
+    pub reads: Vec<ReadCredit>,
     /// The events that the task learned of (`until`, `join`, …) since its previous record without
     /// `u`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub l: Vec<EventId>,
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<EventId>,
     /// What the task read, too, and what does not order the record: it ended while another
-    /// operation was pending, or the record has a `u`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ru: Vec<ReadCredit>,
+    /// operation was pending, or the record itself has no place.
+    #[serde(rename = "ru", default, skip_serializing_if = "Vec::is_empty")]
+    pub reads_beside: Vec<ReadCredit>,
     /// The events that it learned of in the same way.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub lu: Vec<EventId>,
+    #[serde(rename = "lu", default, skip_serializing_if = "Vec::is_empty")]
+    pub learned_beside: Vec<EventId>,
     /// What happened.
-    pub e: What,
+    #[serde(rename = "e")]
+    pub what: What,
 }
 
 /// How far a task has read a connection: `[socket, certain, all]`.
@@ -131,7 +141,7 @@ pub struct Record {
 #[serde(into = "(u64, u64, u64)", from = "(u64, u64, u64)")]
 pub struct ReadCredit {
     /// The socket, as numbered by this reporter.
-    pub s: u64,
+    pub socket: u64,
     /// So many bytes, from the connection's first, count as read: of the latest read only its
     /// first byte, all of those before. Having read EOF counts as one byte more than was sent.
     pub certain: u64,
@@ -140,110 +150,23 @@ pub struct ReadCredit {
     pub all: u64,
 }
 
-/// What happened. `a` is the subject's address, `p` the other side's, `s` a socket's number in
-/// this reporter, `c` a connection's key, `w` how many bytes this end has written, `h` a host's
-/// name, `x` a text, `i` the number of a process that the scenario started.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the fields' meaning is said once, above")]
-pub enum What {
-    /// A listener is open. `auto`: nobody asked for that port, it was the lowest free one.
-    Listen {
-        a: Addr,
-        s: u64,
-        #[serde(default, skip_serializing_if = "is_false")]
-        auto: bool,
-    },
-    /// A dial begins; its record's number names it.
-    Dial { a: Addr, p: Addr },
-    /// The dial numbered `d` has this connection, and will now ask for it.
-    Link { d: u64, c: String },
-    /// The accepting end exists; `l` is the listener's socket.
-    Accept {
-        a: Addr,
-        p: Addr,
-        l: u64,
-        s: u64,
-        c: String,
-    },
-    /// The dialing end exists; `d` is its dial's number.
-    Connect {
-        a: Addr,
-        p: Addr,
-        d: u64,
-        s: u64,
-        c: String,
-    },
-    /// The dial numbered `d` ended without a connection.
-    Fail { a: Addr, p: Addr, d: u64, x: String },
-    /// A listener (no `p`) or one end of a connection is closed.
-    Close {
-        a: Addr,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        p: Option<Addr>,
-        s: u64,
-        #[serde(default, skip_serializing_if = "is_zero")]
-        w: u64,
-    },
-    /// This end will write no more.
-    Shutdown { a: Addr, p: Addr, s: u64, w: u64 },
-    /// `b` bytes are about to be written, the first of them the connection's `w`-th from 0.
-    Send {
-        a: Addr,
-        p: Addr,
-        s: u64,
-        w: u64,
-        b: u64,
-    },
-    /// `b` bytes were read.
-    Recv { a: Addr, p: Addr, s: u64, b: u64 },
-    /// User code says something.
-    Mark { h: String, x: String },
-    /// A host has joined.
-    Up { h: String },
-    /// A host is closed.
-    Down { h: String },
-    /// From byte `w` on, what this end of `s` writes comes after all its task did until now.
-    Note { s: u64, w: u64 },
-    /// From now on user code reads and writes this socket by itself.
-    Opaque { s: u64 },
-    /// The task looks at the trace: what comes before this record is what it can assert.
-    Here {},
-    /// The scenario starts process `i` as host `h`.
-    Spawn { h: String, i: u64 },
-    /// Process `i` has ended: `0`, `3`, `signal 9`.
-    Exit { h: String, i: u64, x: String },
-    /// The scenario killed process `i`; its death is confirmed.
-    Kill { h: String, i: u64 },
-    /// The scenario stopped process `i`.
-    Pause { h: String, i: u64 },
-    /// The scenario let process `i` go on.
-    Resume { h: String, i: u64 },
-    /// The scenario asks process `i` to finish.
-    Terminate { h: String, i: u64 },
-    /// The scenario starts process `i` as a new incarnation of `h`.
-    Restart { h: String, i: u64 },
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_false(flag: &bool) -> bool {
+pub(super) fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl From<ReadCredit> for (u64, u64, u64) {
     fn from(credit: ReadCredit) -> Self {
-        (credit.s, credit.certain, credit.all)
+        (credit.socket, credit.certain, credit.all)
     }
 }
 
 impl From<(u64, u64, u64)> for ReadCredit {
     fn from((s, certain, all): (u64, u64, u64)) -> Self {
-        ReadCredit { s, certain, all }
+        ReadCredit {
+            socket: s,
+            certain,
+            all,
+        }
     }
 }

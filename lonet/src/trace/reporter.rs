@@ -11,8 +11,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::clock::now;
 use super::event::EventId;
-use super::record::{Pending, ReadCredit, Record, What};
+use super::record::{Pending, ReadCredit, Record};
 use super::task::{Kind, OpId, TaskKey, Tasks, Waits};
+use super::verbs::What;
 use crate::addr::Addr;
 
 /// Where records go. All events pass through one sink.
@@ -108,19 +109,19 @@ impl Reporter {
             n: state.last,
             // Under the lock, so that times grow as numbers do.
             t: now(),
-            k: task.map(TaskKey::number),
-            u: false,
-            r: Vec::new(),
-            l: Vec::new(),
-            ru: Vec::new(),
-            lu: Vec::new(),
-            e: what,
+            task: task.map(TaskKey::number),
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what,
         };
         drop(state);
         if let Some(said) = said {
-            record.u = said.unordered;
-            (record.r, record.l) = (said.reads, said.learned);
-            (record.ru, record.lu) = (said.reads_beside, said.learned_beside);
+            record.unordered = said.unordered;
+            (record.reads, record.learned) = (said.reads, said.learned);
+            (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
         }
         Numbered {
             record,
@@ -336,8 +337,8 @@ impl Tap {
         *noted = Some((task, known));
         drop(noted);
         let note = What::Note {
-            s: self.s,
-            w: self.written(),
+            socket: self.s,
+            written: self.written(),
         };
         self.reporter
             .number_in(Some(task), Some(self.writing), true, note)
@@ -366,11 +367,11 @@ impl Tap {
         }
         let (w, b) = attempt;
         Some(What::Send {
-            a: data.local.clone(),
-            p: data.peer.clone(),
-            s: self.s,
-            w,
-            b,
+            addr: data.local.clone(),
+            peer: data.peer.clone(),
+            socket: self.s,
+            written: w,
+            bytes: b,
         })
     }
 
@@ -419,10 +420,10 @@ impl Tap {
             .read(task, self.reading, self.credit(certain, all));
         if let Some(data) = self.data.as_ref().filter(|_| bytes > 0) {
             let recv = What::Recv {
-                a: data.local.clone(),
-                p: data.peer.clone(),
-                s: self.s,
-                b: bytes as u64,
+                addr: data.local.clone(),
+                peer: data.peer.clone(),
+                socket: self.s,
+                bytes: bytes as u64,
             };
             self.reporter
                 .number_in(Some(task), Some(self.reading), true, recv)
@@ -432,7 +433,11 @@ impl Tap {
 
     fn credit(&self, certain: u64, all: u64) -> ReadCredit {
         let s = self.s;
-        ReadCredit { s, certain, all }
+        ReadCredit {
+            socket: s,
+            certain,
+            all,
+        }
     }
 
     /// An attempt in this direction is pending for the calling task.
@@ -469,7 +474,7 @@ impl Tap {
     pub fn opaque(&self) {
         if !self.opaque.swap(true, Ordering::Relaxed) {
             self.reporter
-                .number(Some(TaskKey::current()), What::Opaque { s: self.s })
+                .number(Some(TaskKey::current()), What::Opaque { socket: self.s })
                 .write();
         }
     }

@@ -1,5 +1,5 @@
 //! The client of a network's `trace.sock`: a sink that writes lines, `until` as a request, and the
-//! answer to the collector's question what this process waits for.
+//! one place where a process obeys the collector's orders.
 //!
 //! Owns the connection. One a process and network; after a fork the child opens its own. When the
 //! collector is gone, tracing goes off and every operation goes on.
@@ -26,9 +26,7 @@ use nix::unistd::geteuid;
 use tokio::sync::oneshot;
 
 use super::event::EventId;
-use super::record::{
-    Answer, Ask, Hello, Line, PROTOCOL_VERSION, Question, Record, Waiting as Waits,
-};
+use super::record::{Answer, Ask, Hello, Line, Order, PROTOCOL_VERSION, Record, Waiting as Waits};
 use super::reporter::{Reporter, Sink};
 
 /// The name of the socket in a network's directory.
@@ -55,7 +53,7 @@ struct Writer {
     /// `None` once the collector is gone.
     stream: Option<UnixStream>,
     pid: u32,
-    reads_answers: bool,
+    reads_orders: bool,
 }
 
 #[derive(Default)]
@@ -88,13 +86,12 @@ impl Tracing {
         Tracing::open(dir, true)
     }
 
-    /// The same, for a process that the collector has another way to ask what it waits for: one
-    /// thread less.
+    /// The same, for the collector's own process, which takes no orders: one thread less.
     ///
     /// # Errors
     ///
     /// As [`of`](Tracing::of).
-    pub fn asked_elsewhere(dir: &Path) -> io::Result<Option<Tracing>> {
+    pub fn without_orders(dir: &Path) -> io::Result<Option<Tracing>> {
         Tracing::open(dir, false)
     }
 
@@ -114,7 +111,7 @@ impl Tracing {
         if answers {
             *socket.asked_of() = Arc::downgrade(&reporter);
             // Whoever can't have a thread is as one that is too busy to answer.
-            let _ = socket.read_answers(&mut socket.lock());
+            let _ = socket.read_orders(&mut socket.lock());
         }
         if dir.join(DATA_NAME).exists() {
             reporter.record_data();
@@ -148,7 +145,7 @@ impl TraceSocket {
         let writer = Writer {
             stream: Some(stream),
             pid: std::process::id(),
-            reads_answers: false,
+            reads_orders: false,
         };
         let socket = TraceSocket {
             dir: dir.to_owned(),
@@ -180,7 +177,7 @@ impl TraceSocket {
         let (sender, receiver) = oneshot::channel();
         {
             let mut writer = self.lock();
-            self.read_answers(&mut writer)?;
+            self.read_orders(&mut writer)?;
             let mut answers = self.waiting.lock();
             if answers.gone {
                 return Err(gone());
@@ -197,9 +194,9 @@ impl TraceSocket {
         receiver.await.map_err(|_| gone())
     }
 
-    /// Starts the thread that reads answers and questions, unless it runs.
-    fn read_answers(self: &Arc<Self>, writer: &mut Writer) -> io::Result<()> {
-        if writer.reads_answers {
+    /// Starts the thread that reads orders, unless it runs.
+    fn read_orders(self: &Arc<Self>, writer: &mut Writer) -> io::Result<()> {
+        if writer.reads_orders {
             return Ok(());
         }
         let Some(stream) = &writer.stream else {
@@ -213,28 +210,31 @@ impl TraceSocket {
         // Not to keep open what only this thread would still have.
         let socket = Arc::downgrade(self);
         thread::Builder::new()
-            .name("lonet-answers".into())
+            .name("lonet-orders".into())
             .spawn(move || {
                 for line in BufReader::new(stream).lines() {
                     let Ok(line) = line else { break };
-                    let Ok(answer) = serde_json::from_str::<Answer>(&line) else {
-                        if let Ok(Question { waits: id }) = serde_json::from_str(&line)
-                            && let Some(socket) = socket.upgrade()
-                        {
-                            socket.say_waits(id);
+                    match serde_json::from_str(&line) {
+                        Ok(Order::Waits(id)) => {
+                            if let Some(socket) = socket.upgrade() {
+                                socket.say_waits(id);
+                            }
                         }
-                        continue;
-                    };
-                    if let Some(sender) = waiting.lock().waiting.remove(&answer.id) {
-                        // Whoever asked may have given up.
-                        let _ = sender.send(answer);
+                        Ok(Order::Answer(answer)) => {
+                            if let Some(sender) = waiting.lock().waiting.remove(&answer.id) {
+                                // The task that asked may have given up.
+                                let _ = sender.send(answer);
+                            }
+                        }
+                        // Of a collector that can more than this reporter.
+                        Err(_) => {}
                     }
                 }
                 let mut answers = waiting.lock();
                 answers.gone = true;
                 answers.waiting.clear();
             })?;
-        writer.reads_answers = true;
+        writer.reads_orders = true;
         Ok(())
     }
 
@@ -259,7 +259,7 @@ impl TraceSocket {
     fn write(&self, writer: &mut Writer, line: &Line) {
         if writer.pid != std::process::id() {
             writer.pid = std::process::id();
-            writer.reads_answers = false;
+            writer.reads_orders = false;
             writer.stream = dial(&self.dir).ok().flatten();
             // Of the parent's threads the child has none.
             self.put(writer, &hello(false));
@@ -298,7 +298,7 @@ impl Sink for TraceSocket {
 
 impl Drop for TraceSocket {
     fn drop(&mut self) {
-        // Ends the thread that reads answers, which has a descriptor of its own.
+        // Ends the thread that reads orders, which has a descriptor of its own.
         if let Some(stream) = &self.lock().stream {
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }

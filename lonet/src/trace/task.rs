@@ -187,7 +187,7 @@ impl Tasks {
     /// The task has read a socket up to `all`, of which `certain` count; by that operation.
     pub(crate) fn read(&mut self, task: TaskKey, own: OpId, read: ReadCredit) {
         let state = self.states.entry(task).or_default();
-        state.learned(Some(own)).reads.insert(read.s, read);
+        state.learned(Some(own)).reads.insert(read.socket, read);
     }
 
     /// An operation of the task is pending.

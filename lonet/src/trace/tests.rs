@@ -26,8 +26,8 @@ fn tap(reporter: &Arc<Reporter>, s: u64) -> Tap {
 
 fn mark(text: &str) -> What {
     What::Mark {
-        h: "α".into(),
-        x: text.into(),
+        host: "α".into(),
+        text: text.into(),
     }
 }
 
@@ -40,18 +40,25 @@ fn said(memory: &Memory) -> Vec<String> {
         .unwrap()
         .drain(..)
         .map(|r| {
-            let kind = match &r.e {
-                What::Mark { x, .. } => x.clone(),
-                What::Note { s, w } => format!("note {s}@{w}"),
-                What::Opaque { s } => format!("opaque {s}"),
+            let kind = match &r.what {
+                What::Mark { text: x, .. } => x.clone(),
+                What::Note {
+                    socket: s,
+                    written: w,
+                } => format!("note {s}@{w}"),
+                What::Opaque { socket: s } => format!("opaque {s}"),
                 other => format!("{other:?}"),
             };
             let credits = |of: &[ReadCredit]| -> Vec<_> {
-                of.iter().map(|c| (c.s, c.certain, c.all)).collect()
+                of.iter().map(|c| (c.socket, c.certain, c.all)).collect()
             };
-            let mut said = format!("{kind}{}{:?}", if r.u { " u" } else { "" }, credits(&r.r));
-            if !r.ru.is_empty() {
-                said += &format!(" beside {:?}", credits(&r.ru));
+            let mut said = format!(
+                "{kind}{}{:?}",
+                if r.unordered { " u" } else { "" },
+                credits(&r.reads)
+            );
+            if !r.reads_beside.is_empty() {
+                said += &format!(" beside {:?}", credits(&r.reads_beside));
             }
             said
         })
@@ -262,11 +269,11 @@ fn an_accept_beside_a_read_leaves_behind_what_was_read() {
     let addr = |text: &str| text.parse::<Addr>().unwrap();
     let (a, p, c) = (addr("α:2"), addr("β:2"), "key".to_owned());
     let accept = What::Accept {
-        a,
-        p,
-        l: 9,
-        s: 3,
-        c,
+        addr: a,
+        peer: p,
+        listener: 9,
+        socket: 3,
+        key: c,
     };
     reporter.number(Some(TaskKey::current()), accept).write();
     assert!(said(&memory)[0].ends_with(" u[] beside [(1, 1, 1)]"));
@@ -414,12 +421,12 @@ fn a_record_is_one_json_line() {
     let (memory, reporter) = reporter();
     reporter.learn(EventId { process: 2, n: 7 });
     let what = What::Dial {
-        a: addr("β:1"),
-        p: addr("α:10"),
+        addr: addr("β:1"),
+        peer: addr("α:10"),
     };
     reporter.number(Some(TaskKey::current()), what).write();
     let mut record = memory.0.lock().unwrap().pop().unwrap();
-    (record.t, record.k) = (5, Some(3));
+    (record.t, record.task) = (5, Some(3));
     let line = Line::Ev(record);
     let text = serde_json::to_string(&line).unwrap();
     assert_eq!(
@@ -465,7 +472,7 @@ fn data_is_said_before_it_is_written_and_after_it_is_read() {
         .lock()
         .unwrap()
         .drain(..)
-        .map(|record| serde_json::to_string(&(record.e, record.r)).unwrap())
+        .map(|record| serde_json::to_string(&(record.what, record.reads)).unwrap())
         .collect();
     expect_test::expect![[r#"
         [{"mark":{"h":"α","x":"a"}},[]]
@@ -496,13 +503,32 @@ fn what_is_waited_for_is_said_as_the_protocol_has_it() {
         said,
         r#"{"waits":{"id":1,"ops":[{"t":81230000,"on":{"read":3}},{"t":81234567,"on":"dial"}]}}"#
     );
-    let asked: Question = serde_json::from_str(r#"{"waits":1}"#).unwrap();
-    assert_eq!(asked.waits, 1);
-    // To a reporter that does not know the question it is no answer.
-    assert!(serde_json::from_str::<Answer>(r#"{"waits":1}"#).is_err());
     let hello = r#"{"hello":{"version":1,"nonce":8245123,"host":"α"}}"#;
     let Line::Hello(hello) = serde_json::from_str(hello).unwrap() else {
         panic!("it is a hello");
     };
     assert!(!hello.waits);
+}
+
+#[test]
+fn an_order_is_one_json_line() {
+    let answer = |ok, err| Order::Answer(Answer { id: 1, ok, err });
+    let event = r#"{"id":[2,7],"t":81234567,"host":"α","verb":"listen","addr":"α:10"}"#;
+    let event: Event = serde_json::from_str(event).unwrap();
+    for (order, line) in [
+        (Order::Waits(1), r#"{"waits":1}"#),
+        (
+            answer(Some(event), None),
+            r#"{"id":1,"ok":{"id":[2,7],"t":81234567,"host":"α","verb":"listen","addr":"α:10"}}"#,
+        ),
+        (
+            answer(None, Some("the scenario is over".into())),
+            r#"{"id":1,"err":"the scenario is over"}"#,
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&order).unwrap(), line);
+        assert_eq!(serde_json::from_str::<Order>(line).unwrap(), order);
+    }
+    // One that this reporter does not know.
+    assert!(serde_json::from_str::<Order>(r#"{"hold":{"id":1}}"#).is_err());
 }

@@ -12,10 +12,11 @@ use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 
 use super::engine::Io;
+use super::happens::By;
 use super::host::Host;
 use crate::addr::Addr;
 use crate::error::Cause;
-use crate::trace::{Direction, Numbered, Reporter, Tap, TaskKey, Waits, What};
+use crate::trace::{Direction, Tap, Waits, What};
 
 /// What a host's port table has of a connection's end.
 pub(crate) struct Conn {
@@ -110,11 +111,11 @@ impl End {
 
     /// Closes the end, if nobody has, which the calling task does.
     pub(super) fn close(&self) -> bool {
-        self.close_as(|reporter, close| reporter.number(Some(TaskKey::current()), close))
+        self.close_as(By::Task)
     }
 
     /// Closes the end: the port is free first, then it is said, then seen.
-    fn close_as(&self, number: impl FnOnce(&Reporter, What) -> Numbered) -> bool {
+    fn close_as(&self, by: By) -> bool {
         let port = self.conn.local.port();
         let mut state = self.host.core.lock();
         if !state.has_conn(port, &self.conn) {
@@ -122,22 +123,19 @@ impl End {
         }
         let ours = state.ports.free(port);
         self.conn.set_down(&Cause::SocketDown);
-        let closed = self.host.net.reporter().map(|reporter| {
-            let close = What::Close {
-                a: self.conn.local.clone(),
-                p: Some(self.conn.peer.clone()),
-                s: self.conn.socket(),
-                w: self.conn.written(),
-            };
-            number(reporter, close)
+        let closed = self.host.net.happens(by, || {
+            Some(What::Close {
+                addr: self.conn.local.clone(),
+                peer: Some(self.conn.peer.clone()),
+                socket: self.conn.socket(),
+                written: self.conn.written(),
+            })
         });
         drop(state);
         // The table's share of the connection goes after the lock is released, though it is never
         // the last one.
         drop(ours);
-        if let Some(closed) = closed {
-            closed.write();
-        }
+        closed.tell();
         true
     }
 
@@ -349,25 +347,26 @@ impl End {
         if self.conn.write_shut.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        if let Some(reporter) = self.host.net.reporter() {
+        if self.host.net.is_traced() {
             // Under the host's lock, so that it is not told after the close.
             let state = self.host.core.lock();
             if !state.has_conn(self.conn.local.port(), &self.conn) {
                 drop(state);
                 return self.check("write");
             }
-            let shutdown = What::Shutdown {
-                a: self.conn.local.clone(),
-                p: self.conn.peer.clone(),
-                s: self.conn.socket(),
-                w: self.conn.written(),
-            };
             if let Some(tap) = &self.conn.tap {
                 tap.shuts_down();
             }
-            let shutdown = reporter.number(Some(TaskKey::current()), shutdown);
+            let shutdown = self.host.net.happens(By::Task, || {
+                Some(What::Shutdown {
+                    addr: self.conn.local.clone(),
+                    peer: self.conn.peer.clone(),
+                    socket: self.conn.socket(),
+                    written: self.conn.written(),
+                })
+            });
             drop(state);
-            shutdown.write();
+            shutdown.tell();
         }
         match self.conn.io.shutdown_write() {
             // The peer has torn it down: there is no direction left to end.
@@ -387,13 +386,8 @@ impl End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.close_as(|reporter, close| {
-            let is_ours = self
-                .conn
-                .tap
-                .as_ref()
-                .is_some_and(|tap| tap.used_only_here());
-            reporter.number_drop(is_ours, close)
-        });
+        let tap = self.conn.tap.as_ref();
+        let is_ours = tap.is_some_and(|tap| tap.used_only_here());
+        self.close_as(By::Drop { is_ours });
     }
 }

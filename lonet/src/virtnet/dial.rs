@@ -7,11 +7,12 @@ use std::task::Poll;
 
 use super::connection::{Conn, End};
 use super::engine::{Call, Carried};
+use super::happens::By;
 use super::host::{DialTold, Host, Occupant};
 use super::stream::Stream;
 use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Error, Result};
-use crate::trace::{Numbered, TaskKey, Waits, What};
+use crate::trace::{TaskKey, Waits, What};
 
 use std::sync::Arc;
 
@@ -71,9 +72,10 @@ impl Host {
     /// ```
     pub async fn dial(&self, addr: impl ToAddr) -> Result<Stream> {
         let addr = &*text_of(&addr);
-        match self.net.reporter() {
-            None => self.dial_watched(addr).await,
-            Some(_) => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
+        match self.net.is_traced() {
+            // As it is, without the room that being watched takes.
+            false => self.dial_watched(addr).await,
+            true => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
         }
     }
 
@@ -125,15 +127,14 @@ impl<'a> Dialing<'a> {
             Ok(port) => port,
             Err(cause) => return Err(net.error("dial", cause).with_source(src).at(dst)),
         };
-        let task = net.reporter().map(|_| TaskKey::current());
-        let begun = net.reporter().map(|reporter| {
-            let dial = What::Dial {
-                a: src.clone(),
-                p: dst.clone(),
-            };
-            reporter.number(task, dial)
+        let begun = net.happens(By::Task, || {
+            Some(What::Dial {
+                addr: src.clone(),
+                peer: dst.clone(),
+            })
         });
-        let n = begun.as_ref().map(Numbered::n);
+        let n = begun.n();
+        let task = n.map(|_| TaskKey::current());
         let told = DialTold {
             dst: dst.clone(),
             n,
@@ -141,9 +142,7 @@ impl<'a> Dialing<'a> {
         let taken = state.ports.take(port, Occupant::Dial(told));
         debug_assert!(taken, "the lowest free port is free");
         drop(state);
-        if let Some(begun) = begun {
-            begun.write();
-        }
+        begun.tell();
         Ok(Dialing {
             host,
             src,
@@ -158,8 +157,7 @@ impl<'a> Dialing<'a> {
     fn connect(mut self, carried: Carried) -> Result<Stream> {
         let Host { net, core } = self.host;
         let Carried { io, peer, key } = carried;
-        let reporter = net.reporter();
-        let tap = reporter.map(|reporter| reporter.tap(reporter.socket(), &self.src, &peer));
+        let tap = net.tap(&self.src, &peer);
         let conn = Arc::new(Conn::new(io, self.src.clone(), peer, tap));
         let mut state = core.lock();
         if state.closed.is_some() {
@@ -171,20 +169,17 @@ impl<'a> Dialing<'a> {
             .replace(self.src.port(), Occupant::Conn(conn.clone()));
         debug_assert!(ours, "a dial of an open host has its port until it ends");
         self.ended = true;
-        let connected = reporter.zip(self.n).map(|(reporter, d)| {
-            let connect = What::Connect {
-                a: conn.local().clone(),
-                p: conn.peer().clone(),
-                d,
-                s: conn.socket(),
-                c: key.unwrap_or_default(),
-            };
-            reporter.number(Some(TaskKey::current()), connect)
+        let connected = net.happens(By::Task, || {
+            Some(What::Connect {
+                addr: conn.local().clone(),
+                peer: conn.peer().clone(),
+                dial: self.n?,
+                socket: conn.socket(),
+                key: key.unwrap_or_default(),
+            })
         });
         drop(state);
-        if let Some(connected) = connected {
-            connected.write();
-        }
+        connected.tell();
         Ok(Stream::of(End::new(self.host.clone(), conn)))
     }
 
@@ -207,20 +202,16 @@ impl<'a> Dialing<'a> {
             return why.clone();
         }
         state.ports.free(self.src.port());
-        let reporter = self.host.net.reporter();
-        let ended = reporter.zip(self.n).map(|(reporter, d)| {
-            let fail = What::Fail {
-                a: self.src.clone(),
-                p: self.dst.clone(),
-                d,
-                x: text(&cause),
-            };
-            reporter.number_drop(is_ours, fail)
+        let ended = self.host.net.happens(By::Drop { is_ours }, || {
+            Some(What::Fail {
+                addr: self.src.clone(),
+                peer: self.dst.clone(),
+                dial: self.n?,
+                text: text(&cause),
+            })
         });
         drop(state);
-        if let Some(ended) = ended {
-            ended.write();
-        }
+        ended.tell();
         cause
     }
 }

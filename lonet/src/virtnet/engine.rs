@@ -12,11 +12,12 @@ use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
 use super::Net;
+use super::happens::By;
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::loopback::{self, Loopback};
 use crate::pipenet::{self, PipeEnd, Pipes};
-use crate::trace::{Reporter, TaskKey, What};
+use crate::trace::What;
 
 /// What carries a network.
 #[derive(Clone)]
@@ -63,13 +64,15 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Reports, before the request leaves, which connection the dial has got.
     pub(crate) fn linked(&self, key: impl FnOnce() -> String) -> Option<String> {
-        let reporter: &Arc<Reporter> = self.net.reporter()?;
-        let key = key();
+        if !self.net.is_traced() {
+            return None;
+        }
+        let (d, key) = (self.dial?, key());
         let link = What::Link {
-            d: self.dial?,
-            c: key.clone(),
+            dial: d,
+            key: key.clone(),
         };
-        reporter.number(Some(TaskKey::current()), link).write();
+        self.net.happens(By::Task, || Some(link)).tell();
         Some(key)
     }
 }

@@ -11,13 +11,14 @@ use tokio::sync::Notify;
 use super::Net;
 use super::connection::Conn;
 use super::engine::Knock;
+use super::happens::By;
 use super::listener::{Listener, ListenerCore};
 use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use super::subnetwork::SubNetwork;
 use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
-use crate::trace::{Reporter, TaskKey, What};
+use crate::trace::What;
 
 /// A named access point of a network, with ports 1 to 65535.
 ///
@@ -58,16 +59,21 @@ impl Occupant {
         let (p, s, w) = match self {
             Occupant::Dial(told) => {
                 return told.n.map(|d| What::Fail {
-                    a,
-                    p: told.dst.clone(),
-                    d,
-                    x: why.to_string(),
+                    addr: a,
+                    peer: told.dst.clone(),
+                    dial: d,
+                    text: why.to_string(),
                 });
             }
             Occupant::Listener(listener) => (None, listener.socket(), 0),
             Occupant::Conn(conn) => (Some(conn.peer().clone()), conn.socket(), conn.written()),
         };
-        Some(What::Close { a, p, s, w })
+        Some(What::Close {
+            addr: a,
+            peer: p,
+            socket: s,
+            written: w,
+        })
     }
 }
 
@@ -138,8 +144,8 @@ impl HostCore {
 
     /// Closes the host and all it has, which from then on fails with `why`. `false`: it was
     /// closed. Belongs to no task: lonet itself closes what the host had, and fails its dials.
-    pub(super) fn close(&self, reporter: Option<&Arc<Reporter>>, why: Cause) -> bool {
-        let mut numbered = Vec::new();
+    pub(super) fn close(&self, net: &Net, why: Cause) -> bool {
+        let mut happened = Vec::new();
         let mut state = self.lock();
         if state.closed.is_some() {
             return false;
@@ -151,23 +157,21 @@ impl HostCore {
             if let Occupant::Conn(conn) = occupant {
                 conn.set_down(&why);
             }
-            let told = reporter.and_then(|_| occupant.end(self.addr(port), &why));
-            if let (Some(reporter), Some(told)) = (reporter, told) {
-                numbered.push(reporter.number(None, told));
-            }
+            happened.push(net.happens(By::Lonet, || occupant.end(self.addr(port), &why)));
         }
-        if let Some(reporter) = reporter {
-            let h = self.name.to_string();
-            numbered.push(reporter.number(None, What::Down { h }));
-        }
+        happened.push(net.happens(By::Lonet, || {
+            Some(What::Down {
+                host: self.name.to_string(),
+            })
+        }));
         drop(state);
         for occupant in occupants.values() {
             if let Occupant::Listener(listener) = occupant {
                 listener.close(why.clone());
             }
         }
-        for record in numbered {
-            record.write();
+        for happened in happened {
+            happened.tell();
         }
         for occupant in occupants.values() {
             if let Occupant::Conn(conn) = occupant {
@@ -255,7 +259,6 @@ impl Host {
     }
 
     fn open_listener(&self, requested: &Addr) -> std::result::Result<Listener, Cause> {
-        let reporter = self.net.reporter();
         let mut state = self.core.lock();
         if let Some(why) = &state.closed {
             return Err(why.clone());
@@ -267,21 +270,21 @@ impl Host {
             0 => state.ports.lowest_free().ok_or(Cause::PortsExhausted)?,
             port => port,
         };
-        let socket = reporter.map_or(0, |reporter| reporter.socket());
+        let socket = self.net.socket();
         let core = Arc::new(ListenerCore::new(socket));
         if !state.ports.take(port, Occupant::Listener(core.clone())) {
             return Err(Cause::AddrInUse);
         }
         let addr = self.core.addr(port);
-        let opened = reporter.map(|reporter| {
-            let a = addr.clone();
-            let (s, auto) = (socket, requested.port() == 0);
-            reporter.number(Some(TaskKey::current()), What::Listen { a, s, auto })
+        let opened = self.net.happens(By::Task, || {
+            Some(What::Listen {
+                addr: addr.clone(),
+                socket,
+                auto: requested.port() == 0,
+            })
         });
         drop(state);
-        if let Some(opened) = opened {
-            opened.write();
-        }
+        opened.tell();
         Ok(Listener::of(self.clone(), core, addr))
     }
 
@@ -304,9 +307,9 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub fn mark(&self, text: impl Display) {
-        let Some(reporter) = self.net.reporter() else {
+        if !self.net.is_traced() {
             return;
-        };
+        }
         let text = text.to_string();
         // Nothing happens on a host that is down.
         let state = self.core.lock();
@@ -314,13 +317,14 @@ impl Host {
             return;
         }
         let words: Vec<&str> = text.split_whitespace().collect();
-        let mark = What::Mark {
-            h: self.core.name.to_string(),
-            x: words.join(" "),
-        };
-        let mark = reporter.number(Some(TaskKey::current()), mark);
+        let mark = self.net.happens(By::Task, || {
+            Some(What::Mark {
+                host: self.core.name.to_string(),
+                text: words.join(" "),
+            })
+        });
         drop(state);
-        mark.write();
+        mark.tell();
     }
 
     /// Closes the host and all its listeners and connections. Closing twice is no error.
@@ -352,7 +356,7 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self) -> Result<()> {
-        if !self.core.close(self.net.reporter(), Cause::HostDown) {
+        if !self.core.close(&self.net, Cause::HostDown) {
             return Ok(());
         }
         let left = if self.net.remove(&self.core) {

@@ -9,12 +9,13 @@ use std::task::{Context, Poll, Waker};
 
 use super::connection::{Conn, End};
 use super::engine::Knock;
+use super::happens::By;
 use super::host::{Host, Occupant};
 use super::lock::{Mutex, MutexGuard};
 use super::stream::Stream;
 use crate::addr::Addr;
 use crate::error::{Cause, Result};
-use crate::trace::{Numbered, Reporter, TaskKey, Users, Waits, What};
+use crate::trace::{Users, Waits, What};
 
 /// Waits for dials to one address of a host. Dropping it closes it.
 #[must_use = "a listener closes when it is dropped"]
@@ -276,9 +277,8 @@ impl Listener {
     /// Makes a connection of a dialer: port, event, reply, with nothing awaited in between.
     fn take(&self, knock: Knock) -> std::result::Result<Stream, Cause> {
         let Host { net, core: host } = &self.host;
-        let reporter = net.reporter();
         let peer = knock.src().clone();
-        let key = reporter.map(|_| knock.key());
+        let key = net.is_traced().then(|| knock.key());
         let mut state = host.lock();
         let refused = if let Some(why) = &state.closed {
             Some(why.clone())
@@ -308,25 +308,22 @@ impl Listener {
         }
         let port = state.ports.lowest_free().ok_or(Cause::PortsExhausted)?;
         let local = host.addr(port);
-        let tap = reporter.map(|reporter| reporter.tap(reporter.socket(), &local, &peer));
+        let tap = net.tap(&local, &peer);
         let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), tap));
         let free = state.ports.take(port, Occupant::Conn(conn.clone()));
         debug_assert!(free, "the lowest free port is free");
-        let accepted = reporter.zip(key).map(|(reporter, c)| {
+        let accepted = net.happens(By::Task, || {
             self.core.lock().users.used_here();
-            let accept = What::Accept {
-                a: local.clone(),
-                p: peer,
-                l: self.core.socket(),
-                s: conn.socket(),
-                c,
-            };
-            reporter.number(Some(TaskKey::current()), accept)
+            Some(What::Accept {
+                addr: local.clone(),
+                peer,
+                listener: self.core.socket(),
+                socket: conn.socket(),
+                key: key?,
+            })
         });
         drop(state);
-        if let Some(accepted) = accepted {
-            accepted.write();
-        }
+        accepted.tell();
         conn.io.answer(answer, net.network(), &local);
         Ok(Stream::of(End::new(self.host.clone(), conn)))
     }
@@ -359,39 +356,35 @@ impl Listener {
     /// # Ok(()) }
     /// ```
     pub async fn close(&self) -> Result<()> {
-        self.close_as(|reporter, close| reporter.number(Some(TaskKey::current()), close));
+        self.close_as(By::Task);
         Ok(())
     }
 
-    fn close_as(&self, number: impl FnOnce(&Reporter, What) -> Numbered) {
+    fn close_as(&self, by: By) {
         let mut state = self.host.core.lock();
         if !state.has_listener(self.addr.port(), &self.core) {
             return;
         }
         state.ports.free(self.addr.port());
-        let closed = self.host.net.reporter().map(|reporter| {
-            let close = What::Close {
-                a: self.addr.clone(),
-                p: None,
-                s: self.core.socket(),
-                w: 0,
-            };
-            number(reporter, close)
+        let closed = self.host.net.happens(by, || {
+            Some(What::Close {
+                addr: self.addr.clone(),
+                peer: None,
+                socket: self.core.socket(),
+                written: 0,
+            })
         });
         drop(state);
         self.core.close(Cause::SocketDown);
-        if let Some(closed) = closed {
-            closed.write();
-        }
+        closed.tell();
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.close_as(|reporter, close| {
-            let users = self.core.lock().users;
-            reporter.number_drop(users.only_here(), close)
-        });
+        // Who used it is kept only where it is told.
+        let is_ours = self.host.net.is_traced() && self.core.lock().users.only_here();
+        self.close_as(By::Drop { is_ours });
     }
 }
 

@@ -7,6 +7,7 @@
 //! - [`port_table`]: the lowest free port;
 //! - [`connection`]: one end of a connection, what closes it, what its errors say;
 //! - [`stream`], [`halves`]: what users hold of a connection, with tokio's interfaces;
+//! - [`happens`]: the one way from what happens to its record;
 //! - [`engine`]: what an implementation provides;
 //! - [`lock`]: the locks under which all that happens, and `model`: what races with a close.
 //!
@@ -17,6 +18,7 @@ mod connection;
 mod dial;
 pub(crate) mod engine;
 mod halves;
+mod happens;
 mod host;
 mod listener;
 mod lock;

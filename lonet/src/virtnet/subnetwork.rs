@@ -8,11 +8,12 @@ use std::fmt;
 use std::sync::{Arc, PoisonError};
 
 use super::engine::{Engine, Knock};
+use super::happens::{By, Events};
 use super::host::{Host, HostCore};
 use super::lock::{Mutex, MutexGuard};
 use crate::addr::{Addr, check_name};
 use crate::error::{Cause, Error, Result};
-use crate::trace::{Reporter, TaskKey, Tracing, Waits, What};
+use crate::trace::{Tracing, What};
 
 /// This process's part of a network.
 ///
@@ -56,7 +57,7 @@ impl NetName {
 pub(crate) struct Net {
     name: NetName,
     pub(crate) engine: Engine,
-    tracing: Option<Tracing>,
+    pub(super) events: Events,
     state: Mutex<NetState>,
 }
 
@@ -72,7 +73,7 @@ impl Net {
         Arc::new(Net {
             name,
             engine,
-            tracing,
+            events: Events::new(tracing),
             state: Mutex::default(),
         })
     }
@@ -82,22 +83,9 @@ impl Net {
         self.name.full()
     }
 
-    /// Where events go, if the network is traced.
-    pub(crate) fn reporter(&self) -> Option<&Arc<Reporter>> {
-        self.tracing.as_ref().map(|tracing| &tracing.reporter)
-    }
-
     /// An error of an operation on this network.
     pub(crate) fn error(&self, op: &'static str, cause: Cause) -> Error {
         Error::new(op, self.network().clone(), cause)
-    }
-
-    /// Awaits an operation, which, while it pends, keeps its task from ordering others.
-    pub(crate) async fn watch<F: Future>(&self, waits: Waits, operation: F) -> F::Output {
-        match self.reporter() {
-            None => operation.await,
-            Some(reporter) => reporter.operation().waiting(waits).watch(operation).await,
-        }
     }
 
     /// Brings a dialer to the listener it asked for, or back if nothing listens there.
@@ -125,16 +113,13 @@ impl Net {
         }
         let host = Arc::new(HostCore::new(name.clone()));
         state.hosts.insert(name.clone(), host.clone());
-        let up = self.reporter().map(|reporter| {
-            let up = What::Up {
-                h: name.to_string(),
-            };
-            reporter.number(Some(TaskKey::current()), up)
+        let up = self.happens(By::Task, || {
+            Some(What::Up {
+                host: name.to_string(),
+            })
         });
         drop(state);
-        if let Some(up) = up {
-            up.write();
-        }
+        up.tell();
         Ok(host)
     }
 
@@ -176,7 +161,7 @@ impl Net {
             std::mem::take(&mut state.hosts)
         };
         for host in hosts.values() {
-            host.close(self.reporter(), Cause::NetworkDown);
+            host.close(self, Cause::NetworkDown);
         }
         self.engine.shut();
         true
@@ -358,7 +343,7 @@ impl SubNetwork {
 
     /// The reporter of its events and where they go, if the network is traced.
     pub(crate) fn tracing(&self) -> Option<&Tracing> {
-        self.net.tracing.as_ref()
+        self.net.events.tracing()
     }
 }
 

@@ -4,7 +4,7 @@
 //! already is a failure, may leave half a line, and may have lost what it was about to say. The
 //! reporter of roles is our own; it is held to the protocol by our tests, not by those of users.
 
-use lonet::trace::{Record, What};
+use lonet::trace::{By, Record, Subject, What};
 
 use super::{Analyst, Node, Reported};
 use crate::process::wire::Ended;
@@ -39,24 +39,20 @@ impl Analyst {
         if record.n == 0 {
             return Some("gave a record the number 0; they count from 1".to_owned());
         }
-        let (host, only_harness) = match &record.e {
-            What::Up { h } | What::Down { h } | What::Mark { h, .. } => (Some(h), None),
-            What::Here {} => (None, Some("here")),
-            What::Spawn { .. } => (None, Some("spawn")),
-            What::Exit { .. } => (None, Some("exit")),
-            What::Kill { .. } => (None, Some("kill")),
-            What::Pause { .. } => (None, Some("pause")),
-            What::Resume { .. } => (None, Some("resume")),
-            What::Terminate { .. } => (None, Some("terminate")),
-            What::Restart { .. } => (None, Some("restart")),
-            _ => (None, None),
+        let parts = record.what.parts();
+        let only_test = match parts {
+            Some(parts) => (parts.verb.rules().by == By::Test).then(|| parts.verb.as_str()),
+            None => matches!(record.what, What::Here {}).then_some("here"),
         };
-        if let Some(kind) = only_harness {
+        if let Some(kind) = only_test {
             return Some(format!(
                 "sent a `{kind}` record, which only the test itself does"
             ));
         }
-        let illegal = lonet::check_name(host?).err()?;
+        let Subject::Host(host) = parts?.subject else {
+            return None;
+        };
+        let illegal = lonet::check_name(host).err()?;
         Some(format!("told of a host that can't be: {illegal}"))
     }
 
@@ -102,8 +98,8 @@ impl Analyst {
         let said = reported
             .records
             .iter()
-            .filter_map(|record| match &record.e {
-                What::Up { h } => Some(h.as_str()),
+            .filter_map(|record| match &record.what {
+                What::Up { host: h } => Some(h.as_str()),
                 _ => None,
             });
         let given = node.map(|node| node.host.as_str());

@@ -3,7 +3,7 @@
 //! Owns each question's answer; what must happen for it is in `nodes`, what there is to say of all
 //! in `reports`, the rest in the analyst itself.
 
-use lonet::trace::Question;
+use lonet::trace::Order;
 use nix::sys::signal::Signal;
 
 use super::{Analyst, Asker, Failure, Node, Reported, Supervisor};
@@ -101,18 +101,11 @@ impl Analyst {
                 let _ = reply.send(log);
             }
             Query::Waits { reply } => {
-                for node in self.nodes.values_mut() {
-                    node.waits = None;
-                    if let Some(conn) = node.control {
-                        self.mailbox.write(conn, line(&ToNode::Waits));
-                    }
-                }
                 self.asked += 1;
-                let question = Question { waits: self.asked };
                 for reported in &mut self.processes {
                     reported.waits = None;
-                    if let Some(conn) = reported.asked_at {
-                        self.mailbox.write(conn, line(&question));
+                    if let Some(conn) = reported.orders_at {
+                        self.mailbox.write(conn, line(&Order::Waits(self.asked)));
                     }
                 }
                 self.on_waits.push(reply);
@@ -180,14 +173,13 @@ impl Analyst {
 
     /// Answers those who wait for what all wait for, once all have said it who can.
     pub(super) fn have_waits(&mut self) {
-        // One that is stopped can't.
-        let missing = |node: &Node| node.control.is_some() && !node.stopped && node.waits.is_none();
         let silent = |reported: &Reported| {
             let node = reported.node.and_then(|node| self.nodes.get(&node));
+            // One that is stopped can't.
             let stopped = node.is_some_and(|node| node.stopped);
-            reported.asked_at.is_some() && !stopped && reported.waits.is_none()
+            reported.orders_at.is_some() && !stopped && reported.waits.is_none()
         };
-        if !self.nodes.values().any(missing) && !self.processes.iter().any(silent) {
+        if !self.processes.iter().any(silent) {
             for reply in self.on_waits.drain(..) {
                 let _ = reply.send(());
             }

@@ -223,9 +223,9 @@ impl Analyst {
         };
         let Some(status) = node.ended else { return };
         let exit = What::Exit {
-            h: node.host.clone(),
-            i: process,
-            x: status.words(),
+            host: node.host.clone(),
+            process,
+            text: status.words(),
         };
         let numbered = self.reporter.number(None, exit);
         let end = End {
@@ -262,7 +262,7 @@ impl Analyst {
         let closes = |what: &What| matches!(what, What::Close { .. } | What::Down { .. });
         let own = self.processes.first().map(|own| own.records.iter());
         let closed = own.into_iter().flatten();
-        let closed = closed.filter(|record| record.t >= last_poll && closes(&record.e));
+        let closed = closed.filter(|record| record.t >= last_poll && closes(&record.what));
         let end_began = closed.map(|record| record.t).min().unwrap_or(u64::MAX);
         for node in self.nodes.values_mut() {
             node.leave_over(end_began);
@@ -311,11 +311,6 @@ impl Analyst {
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
             Ok(FromNode::Ticket(_)) => return,
-            Ok(FromNode::Waits(waits)) => {
-                node.waits = Some(waits);
-                self.have_waits();
-                return;
-            }
             Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
         };
         node.hear(said);

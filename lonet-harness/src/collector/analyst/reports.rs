@@ -60,8 +60,7 @@ impl Analyst {
             .position(|reported| reported.node == Some(node.process));
         if let Some(at) = reported {
             report.waits.untils = self.untils_of(at);
-            // A role has said so on its control socket.
-            report.waits.said = report.waits.said.or(self.processes[at].waits.clone());
+            report.waits.said = self.processes[at].waits.clone();
         }
         report
     }

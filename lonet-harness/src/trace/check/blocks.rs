@@ -53,20 +53,28 @@ impl Kept {
             let mut sockets: FastMap<u64, u32> = FastMap::default();
             let mut listeners: FastMap<u64, u32> = FastMap::default();
             for (node, record) in (first..).zip(&process.records) {
-                let connection = match &record.e {
+                let connection = match &record.what {
                     What::Dial { .. } => {
                         let fresh = joined.fresh();
                         dials.insert(record.n, fresh);
                         Some(fresh)
                     }
-                    What::Link { d, .. } | What::Fail { d, .. } => dials.get(d).copied(),
-                    What::Connect { d, s, .. } => {
+                    What::Link { dial: d, .. } | What::Fail { dial: d, .. } => {
+                        dials.get(d).copied()
+                    }
+                    What::Connect {
+                        dial: d, socket: s, ..
+                    } => {
                         let known = dials.get(d).copied();
                         let known = known.unwrap_or_else(|| joined.fresh());
                         sockets.insert(*s, known);
                         Some(known)
                     }
-                    What::Accept { l, s, .. } => {
+                    What::Accept {
+                        listener: l,
+                        socket: s,
+                        ..
+                    } => {
                         let fresh = joined.fresh();
                         sockets.insert(*s, fresh);
                         if let Some(&listen) = listeners.get(l) {
@@ -74,15 +82,15 @@ impl Kept {
                         }
                         Some(fresh)
                     }
-                    What::Listen { s, .. } => {
+                    What::Listen { socket: s, .. } => {
                         listeners.insert(*s, node);
                         None
                     }
-                    What::Close { s, .. }
-                    | What::Shutdown { s, .. }
-                    | What::Send { s, .. }
-                    | What::Recv { s, .. }
-                    | What::Note { s, .. } => sockets.get(s).copied(),
+                    What::Close { socket: s, .. }
+                    | What::Shutdown { socket: s, .. }
+                    | What::Send { socket: s, .. }
+                    | What::Recv { socket: s, .. }
+                    | What::Note { socket: s, .. } => sockets.get(s).copied(),
                     _ => None,
                 };
                 kept.connection[node as usize] = connection.unwrap_or(NONE);

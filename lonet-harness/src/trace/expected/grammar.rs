@@ -7,7 +7,7 @@ mod words;
 
 use std::fmt;
 
-use lonet::trace::Verb;
+use lonet::trace::{Begins, Follows, Peer, Verb};
 use lonet::{check_name, parse_port};
 
 use crate::trace::intern::symbols::{Symbol, Symbols};
@@ -136,31 +136,11 @@ pub fn check_syntax(text: &str) -> Result<(), SyntaxError> {
     Expectation::parse(text).map(drop)
 }
 
-const AFTER_ADDRESS: &[Verb] = &[
-    Verb::Listen,
-    Verb::Dial,
-    Verb::Accept,
-    Verb::Connect,
-    Verb::Fail,
-    Verb::Close,
-    Verb::Shutdown,
-    Verb::Send,
-    Verb::Recv,
-];
 const NOTHING_IN_BLOCK: &str =
     "`|` begins a line of a block: the line of an event follows it, as in `| α mark ready`";
 /// To dial port 0 is possible, and fails: as the other side's port it is legal.
 const NO_PORT_ZERO: &str =
     "no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p";
-const AFTER_HOST: &[Verb] = &[Verb::Mark, Verb::Up, Verb::Down, Verb::Exit];
-const AFTER_BANG: &[Verb] = &[
-    Verb::Kill,
-    Verb::Pause,
-    Verb::Resume,
-    Verb::Terminate,
-    Verb::Restart,
-    Verb::Spawn,
-];
 
 impl Expectation {
     /// Parses an expected trace: one event a line; blank lines and lines whose first character is
@@ -304,48 +284,44 @@ impl<'a> LineParser<'a> {
     fn line(mut self) -> Result<Shape, Wrong> {
         let subject = self.token().expect("a line that is parsed is not blank");
         let verb = self.verb(subject)?;
-        let (host, port) = if verb.is_interference() {
-            let what = format!(
-                "`! {verb}` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
-            );
-            let host = self.token().ok_or((self.line.len(), what))?;
-            (self.host(host)?, None)
-        } else if AFTER_HOST.contains(&verb) {
-            (self.host(subject)?, None)
-        } else {
-            let (host, port) = self.address(subject)?;
-            (host, Some(port))
+        let rules = verb.rules();
+        let (host, port) = match rules.begins {
+            Begins::Bang => {
+                let what = format!(
+                    "`! {verb}` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
+                );
+                let host = self.token().ok_or((self.line.len(), what))?;
+                (self.host(host)?, None)
+            }
+            Begins::Host => (self.host(subject)?, None),
+            Begins::Address => {
+                let (host, port) = self.address(subject)?;
+                (host, Some(port))
+            }
         };
         if port == Some(Port::Is(0)) {
             let at = subject.at + subject.text.len() - 1;
             return Err((at, NO_PORT_ZERO.to_owned()));
         }
-        let peer = match verb {
-            Verb::Close => match self.token() {
+        let peer = match rules.peer {
+            Peer::Never => None,
+            Peer::Maybe => match self.token() {
                 Some(token) => Some(self.address(token)?),
                 None => None,
             },
-            Verb::Dial
-            | Verb::Accept
-            | Verb::Connect
-            | Verb::Fail
-            | Verb::Shutdown
-            | Verb::Send
-            | Verb::Recv => {
+            Peer::Always => {
                 let what = format!(
                     "`{verb}` needs the other side's address: host:port, as in α:10, or `_` for any"
                 );
                 let token = self.token().ok_or((self.line.len(), what))?;
                 Some(self.address(token)?)
             }
-            _ => None,
         };
-        let text = match verb {
-            Verb::Mark => self.mark()?,
-            Verb::Fail => self.some_text("the cause, as in `connection refused` or `cancelled`")?,
-            Verb::Exit => self.some_text("the status, as in `0` or `signal 9`")?,
-            Verb::Send | Verb::Recv => self.bytes(verb)?,
-            _ => {
+        let text = match rules.text {
+            Follows::Mark => self.mark()?,
+            Follows::Words(which) => self.some_text(which)?,
+            Follows::Bytes => self.bytes(verb)?,
+            Follows::Nothing => {
                 if let Some(surplus) = self.token() {
                     return Err((surplus.at, surplus_text(surplus.text, verb)));
                 }
@@ -379,31 +355,16 @@ impl<'a> LineParser<'a> {
 
     /// The verb, if it is legal after this subject.
     fn verb(&mut self, subject: Token<'_>) -> Result<Verb, Wrong> {
-        const AFTER_ANY: &[Verb] = &[
-            Verb::Listen,
-            Verb::Dial,
-            Verb::Accept,
-            Verb::Connect,
-            Verb::Fail,
-            Verb::Close,
-            Verb::Shutdown,
-            Verb::Send,
-            Verb::Recv,
-            Verb::Mark,
-            Verb::Up,
-            Verb::Down,
-            Verb::Exit,
-        ];
-        let (legal, after) = match subject.text {
-            "!" => (AFTER_BANG, "after `!`".to_owned()),
-            "_" => (AFTER_ANY, "after `_`".to_owned()),
+        let (legal, after): (&[Begins], _) = match subject.text {
+            "!" => (&[Begins::Bang], "after `!`".to_owned()),
+            "_" => (&[Begins::Address, Begins::Host], "after `_`".to_owned()),
             text if text.contains(':') => {
                 self.address(subject)?;
-                (AFTER_ADDRESS, format!("after the address `{text}`"))
+                (&[Begins::Address], format!("after the address `{text}`"))
             }
             text => {
                 self.host(subject)?;
-                (AFTER_HOST, format!("after the host `{text}`"))
+                (&[Begins::Host], format!("after the host `{text}`"))
             }
         };
         let Some(token) = self.token() else {
@@ -411,7 +372,7 @@ impl<'a> LineParser<'a> {
             return Err((self.line.len(), message));
         };
         match token.text.parse::<Verb>() {
-            Ok(verb) if legal.contains(&verb) => Ok(verb),
+            Ok(verb) if legal.contains(&verb.rules().begins) => Ok(verb),
             Ok(_) => Err((token.at, not_legal(token.text, &after, legal))),
             Err(_) => Err((
                 token.at,
@@ -488,12 +449,17 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_')
 }
 
-fn legal_list(after: &str, legal: &[Verb]) -> String {
-    let verbs: Vec<_> = legal.iter().map(|verb| verb.as_str()).collect();
-    format!("legal {after}: {}", verbs.join(", "))
+/// The verbs of lines that begin in these ways.
+fn legal_list(after: &str, legal: &[Begins]) -> String {
+    let verbs = legal.iter().flat_map(|begins| {
+        let verbs = Verb::ALL.iter().map(|verb| verb.rules());
+        verbs.filter(move |rules| rules.begins == *begins)
+    });
+    let words: Vec<_> = verbs.map(|rules| rules.word).collect();
+    format!("legal {after}: {}", words.join(", "))
 }
 
-fn not_legal(verb: &str, after: &str, legal: &[Verb]) -> String {
+fn not_legal(verb: &str, after: &str, legal: &[Begins]) -> String {
     format!("`{verb}` can't stand here; {}", legal_list(after, legal))
 }
 

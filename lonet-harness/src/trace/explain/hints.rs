@@ -351,7 +351,12 @@ impl Finder<'_> {
         let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
         for &node in &scope.events {
             let record = graph.record(node);
-            if let Some(What::Listen { a, auto: false, .. }) = record.map(|(_, record)| &record.e) {
+            if let Some(What::Listen {
+                addr: a,
+                auto: false,
+                ..
+            }) = record.map(|(_, record)| &record.what)
+            {
                 listeners.insert((a.host().to_owned(), a.port()));
             }
         }
@@ -477,10 +482,14 @@ impl Finder<'_> {
         let host = of.symbols.text(host);
         let mut latest_first = graph.order.iter().rev().filter_map(|&node| {
             let (_, record) = graph.record(node)?;
-            Some(&record.e)
+            Some(&record.what)
         });
         let died = latest_first.find_map(|what| match what {
-            What::Exit { h, i, x } if h == host && x != "0" => Some((*i, x)),
+            What::Exit {
+                host: h,
+                process: i,
+                text: x,
+            } if h == host && x != "0" => Some((*i, x)),
             _ => None,
         });
         if let Some((process, status)) = died
@@ -497,11 +506,16 @@ impl Finder<'_> {
     fn ended_by_scenario(&self, host: &str, process: u64, status: &str) -> bool {
         let killed = status == "signal 9";
         let records = self.look.graph.processes.iter().flat_map(|p| &p.records);
-        records.map(|record| &record.e).any(|what| match what {
-            What::Kill { i, .. } => killed && *i == process,
-            What::Terminate { i, .. } => (killed || status == "signal 15") && *i == process,
+        records.map(|record| &record.what).any(|what| match what {
+            What::Kill { process: i, .. } => killed && *i == process,
+            What::Terminate { process: i, .. } => {
+                (killed || status == "signal 15") && *i == process
+            }
             // A restart kills the one before.
-            What::Restart { h, i } => killed && h == host && *i > process,
+            What::Restart {
+                host: h,
+                process: i,
+            } => killed && h == host && *i > process,
             _ => false,
         })
     }

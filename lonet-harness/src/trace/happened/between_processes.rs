@@ -99,7 +99,7 @@ impl<'a> Across<'a> {
     }
 
     fn what(&self, node: u32) -> &'a What {
-        &self.record(node).e
+        &self.record(node).what
     }
 
     /// An edge between two records, which may be of one process.
@@ -160,7 +160,10 @@ impl<'a> Across<'a> {
     }
 
     fn accepted_from_nowhere(&mut self, end: &End) {
-        let What::Accept { a, p, .. } = self.what(end.created) else {
+        let What::Accept {
+            addr: a, peer: p, ..
+        } = self.what(end.created)
+        else {
             return;
         };
         let process = self.process_of(end.created) as usize;
@@ -186,14 +189,18 @@ impl<'a> Across<'a> {
         for &node in &self.gathered.lives {
             let what = self.what(node);
             let (i, ends) = match what {
-                What::Spawn { i, .. } | What::Restart { i, .. } => (i, false),
-                What::Exit { i, x, .. } => {
+                What::Spawn { process: i, .. } | What::Restart { process: i, .. } => (i, false),
+                What::Exit {
+                    process: i,
+                    text: x,
+                    ..
+                } => {
                     if x != "signal 9" {
                         died_otherwise.insert(*i);
                     }
                     (i, true)
                 }
-                What::Kill { i, .. } => (i, true),
+                What::Kill { process: i, .. } => (i, true),
                 _ => continue,
             };
             for &of in by_number.get(i).map_or(&[][..], Vec::as_slice) {
@@ -453,14 +460,14 @@ impl<'a> Across<'a> {
         let mut claims: BTreeMap<&str, Vec<(usize, u64, u64)>> = BTreeMap::new();
         let lives = &self.gathered.lives;
         for (at, &node) in lives.iter().enumerate() {
-            let What::Up { h } = self.what(node) else {
+            let What::Up { host: h } = self.what(node) else {
                 continue;
             };
             let process = self.process_of(node);
             let later = lives[at + 1..].iter().copied();
             let down = later
                 .take_while(|&later| self.process_of(later) == process)
-                .find(|&later| matches!(self.what(later), What::Down { h: down } if down == h));
+                .find(|&later| matches!(self.what(later), What::Down { host: down } if down == h));
             let last = self.gathered.latest[process as usize];
             let until = down.map_or(last, |down| self.record(down).t);
             let claim = (process as usize, self.record(node).t, until);

@@ -46,10 +46,13 @@ impl Problems {
 
 /// A process, as users know it: by its pid, and the hosts it said it is.
 pub(crate) fn name(process: &Process) -> String {
-    let hosts = process.records.iter().filter_map(|record| match &record.e {
-        What::Up { h } => Some(h.as_str()),
-        _ => None,
-    });
+    let hosts = process
+        .records
+        .iter()
+        .filter_map(|record| match &record.what {
+            What::Up { host: h } => Some(h.as_str()),
+            _ => None,
+        });
     named(process.pid, hosts)
 }
 

@@ -165,7 +165,7 @@ impl Graph {
             .iter()
             .filter(|process| process.node.is_some());
         let mut records = started.flat_map(|process| &process.records);
-        records.any(|record| matches!(&record.e, What::Up { h } if h == host))
+        records.any(|record| matches!(&record.what, What::Up { host: h } if h == host))
     }
 
     /// How many records there are.
@@ -350,7 +350,7 @@ impl Look {
         let mut above = 0;
         for record in records {
             look.in_order &= above < record.n;
-            look.sends |= matches!(record.e, What::Send { .. });
+            look.sends |= matches!(record.what, What::Send { .. });
             above = record.n;
         }
         look

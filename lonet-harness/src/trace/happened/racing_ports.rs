@@ -74,14 +74,15 @@ impl Races {
             let Some((process, record)) = graph.record(node) else {
                 continue;
             };
-            if let What::Accept { s, .. } | What::Connect { s, .. } | What::Listen { s, .. } =
-                &record.e
+            if let What::Accept { socket: s, .. }
+            | What::Connect { socket: s, .. }
+            | What::Listen { socket: s, .. } = &record.what
             {
                 races.sockets.insert((process, *s), node);
             }
-            let (a, does) = match &record.e {
-                What::Dial { a, .. } | What::Accept { a, .. } => (a, Does::TakesAny),
-                What::Listen { a, auto, .. } => {
+            let (a, does) = match &record.what {
+                What::Dial { addr: a, .. } | What::Accept { addr: a, .. } => (a, Does::TakesAny),
+                What::Listen { addr: a, auto, .. } => {
                     let label = graph.labels.label(graph.label_of[node as usize]);
                     let at = races.listens.entry(label.head.subject());
                     at.or_default().push(node);
@@ -90,14 +91,14 @@ impl Races {
                         false => (a, Does::TakesThis),
                     }
                 }
-                What::Close { a, .. } | What::Fail { a, .. } => (a, Does::Frees),
-                What::Down { h } => {
+                What::Close { addr: a, .. } | What::Fail { addr: a, .. } => (a, Does::Frees),
+                What::Down { host: h } => {
                     // What the host's own close freed, nobody could take any more; and a host of
                     // that name that comes later has all its ports.
                     let mut items = hosts.remove(&(process, h.as_str())).unwrap_or_default();
                     let by_host = |item: &Item| {
                         let record = graph.record(item.node);
-                        item.does == Does::Frees && record.is_some_and(|(_, r)| r.k.is_none())
+                        item.does == Does::Frees && record.is_some_and(|(_, r)| r.task.is_none())
                     };
                     while items.last().is_some_and(by_host) {
                         items.pop();
@@ -169,9 +170,11 @@ impl Races {
     /// The node of the dial, accept or listen that took the subject's port.
     pub(crate) fn subject_allocation(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
-        match &record.e {
+        match &record.what {
             What::Dial { .. } | What::Accept { .. } | What::Listen { .. } => Some(node),
-            What::Connect { d, .. } | What::Fail { d, .. } => graph.node((process, *d).into()),
+            What::Connect { dial: d, .. } | What::Fail { dial: d, .. } => {
+                graph.node((process, *d).into())
+            }
             _ => self.subject_allocation(graph, self.created(graph, node)?),
         }
     }
@@ -179,21 +182,21 @@ impl Races {
     /// The node of the dial, accept or listen that took the other side's port.
     pub(crate) fn peer_allocation(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
-        match &record.e {
+        match &record.what {
             What::Accept { .. } | What::Connect { .. } => {
-                let wanted_accept = matches!(record.e, What::Connect { .. });
+                let wanted_accept = matches!(record.what, What::Connect { .. });
                 let before = graph.before(node);
                 before
                     .filter(|(_, why)| *why == Why::Connection)
                     .map(|(cause, _)| cause)
-                    .find(|&cause| match graph.record(cause).map(|(_, r)| &r.e) {
+                    .find(|&cause| match graph.record(cause).map(|(_, r)| &r.what) {
                         Some(What::Accept { .. }) => wanted_accept,
                         Some(What::Dial { .. }) => !wanted_accept,
                         _ => false,
                     })
             }
             What::Dial { .. } => self.dialed(graph, node),
-            What::Fail { d, .. } => self.dialed(graph, graph.node((process, *d).into())?),
+            What::Fail { dial: d, .. } => self.dialed(graph, graph.node((process, *d).into())?),
             _ => self.peer_allocation(graph, self.created(graph, node)?),
         }
     }
@@ -202,8 +205,8 @@ impl Races {
     fn dialed(&self, graph: &Graph, dial: u32) -> Option<u32> {
         let accept = graph.after(dial).find_map(|(effect, why)| {
             let (process, record) = graph.record(effect)?;
-            match &record.e {
-                What::Accept { l, .. } if why == Why::Connection => Some((process, *l)),
+            match &record.what {
+                What::Accept { listener: l, .. } if why == Why::Connection => Some((process, *l)),
                 _ => None,
             }
         });
@@ -225,11 +228,11 @@ impl Races {
     /// The listen, accept or connect whose socket the record is about.
     fn created(&self, graph: &Graph, node: u32) -> Option<u32> {
         let (process, record) = graph.record(node)?;
-        match &record.e {
-            What::Close { s, .. }
-            | What::Shutdown { s, .. }
-            | What::Send { s, .. }
-            | What::Recv { s, .. } => self.sockets.get(&(process, *s)).copied(),
+        match &record.what {
+            What::Close { socket: s, .. }
+            | What::Shutdown { socket: s, .. }
+            | What::Send { socket: s, .. }
+            | What::Recv { socket: s, .. } => self.sockets.get(&(process, *s)).copied(),
             _ => None,
         }
         .filter(|&created| created < node)

@@ -13,38 +13,63 @@ pub(crate) fn settle(records: &mut [Record]) {
     // The latest send of each socket.
     let mut latest: BTreeMap<u64, usize> = BTreeMap::new();
     for index in 0..records.len() {
-        let (s, w) = match records[index].e {
-            What::Send { s, w, .. } | What::Note { s, w } | What::Shutdown { s, w, .. } => (s, w),
+        let (s, w) = match records[index].what {
+            What::Send {
+                socket: s,
+                written: w,
+                ..
+            }
+            | What::Note {
+                socket: s,
+                written: w,
+            }
+            | What::Shutdown {
+                socket: s,
+                written: w,
+                ..
+            } => (s, w),
             What::Close {
-                p: Some(_), s, w, ..
+                peer: Some(_),
+                socket: s,
+                written: w,
+                ..
             } => (s, w),
             // From here on nobody counts.
-            What::Opaque { s } => {
+            What::Opaque { socket: s } => {
                 latest.remove(&s);
                 continue;
             }
             _ => continue,
         };
-        let is_send = matches!(records[index].e, What::Send { .. });
+        let is_send = matches!(records[index].what, What::Send { .. });
         let before = match is_send {
             true => latest.insert(s, index),
             false => latest.get(&s).copied(),
         };
         if let Some(before) = before {
-            cut(&mut records[before].e, w);
+            cut(&mut records[before].what, w);
         }
     }
 }
 
 /// What was sent ends before byte `w`.
 fn cut(what: &mut What, w: u64) {
-    let What::Send { s, w: first, b, .. } = what else {
+    let What::Send {
+        socket: s,
+        written: first,
+        bytes: b,
+        ..
+    } = what
+    else {
         return;
     };
     let (s, first) = (*s, *first);
     *b = (*b).min(w.saturating_sub(first));
     if *b == 0 {
-        *what = What::Note { s, w: first };
+        *what = What::Note {
+            socket: s,
+            written: first,
+        };
     }
 }
 
@@ -59,21 +84,29 @@ mod tests {
             .map(|(line, n)| Record {
                 n,
                 t: 0,
-                k: None,
-                u: false,
-                r: Vec::new(),
-                l: Vec::new(),
-                ru: Vec::new(),
-                lu: Vec::new(),
-                e: serde_json::from_str(line).unwrap(),
+                task: None,
+                unordered: false,
+                reads: Vec::new(),
+                learned: Vec::new(),
+                reads_beside: Vec::new(),
+                learned_beside: Vec::new(),
+                what: serde_json::from_str(line).unwrap(),
             })
             .collect();
         settle(&mut records);
         records
             .iter()
-            .map(|record| match &record.e {
-                What::Send { s, w, b, .. } => format!("send {s}@{w} {b}"),
-                What::Note { s, w } => format!("note {s}@{w}"),
+            .map(|record| match &record.what {
+                What::Send {
+                    socket: s,
+                    written: w,
+                    bytes: b,
+                    ..
+                } => format!("send {s}@{w} {b}"),
+                What::Note {
+                    socket: s,
+                    written: w,
+                } => format!("note {s}@{w}"),
                 _ => "other".to_owned(),
             })
             .collect()

@@ -148,7 +148,7 @@ impl Gathering<'_, '_> {
                 self.look_up(index);
             }
             latest = latest.max(record.t);
-            if let Some(k) = record.k {
+            if let Some(k) = record.task {
                 let fresh = self.task_states.len();
                 let index = *self.tasks.entry(k).or_insert(fresh);
                 if index == fresh {
@@ -225,13 +225,19 @@ impl Gathering<'_, '_> {
     /// in this run.
     fn causes(&mut self, of: u32, to: u32, is_certain: bool) {
         let record = &self.process.records[(of - self.process.first) as usize];
-        self.learned(record.n, &record.r, &record.l, to, is_certain);
+        self.learned(record.n, &record.reads, &record.learned, to, is_certain);
     }
 
     /// The same of what it had learned beside other operations.
     fn causes_beside(&mut self, of: u32, to: u32, is_certain: bool) {
         let record = &self.process.records[(of - self.process.first) as usize];
-        self.learned(record.n, &record.ru, &record.lu, to, is_certain);
+        self.learned(
+            record.n,
+            &record.reads_beside,
+            &record.learned_beside,
+            to,
+            is_certain,
+        );
     }
 
     fn learned(
@@ -246,7 +252,7 @@ impl Gathering<'_, '_> {
             self.into.learned.push((event, to, is_certain));
         }
         for read in reads {
-            let Some(&end) = self.sockets.get(&read.s) else {
+            let Some(&end) = self.sockets.get(&read.socket) else {
                 self.unknown("a read from a socket", n);
                 continue;
             };
@@ -272,8 +278,8 @@ impl Gathering<'_, '_> {
 
     /// How far each socket has been read by anyone, for its close.
     fn reads_seen(&mut self, record: &Record) {
-        for read in record.r.iter().chain(&record.ru) {
-            if let Some(&end) = self.sockets.get(&read.s) {
+        for read in record.reads.iter().chain(&record.reads_beside) {
+            if let Some(&end) = self.sockets.get(&read.socket) {
                 let socket = self.socket_of(end);
                 socket.certain = socket.certain.max(read.certain);
                 socket.eof |= read.certain > read.all;
@@ -283,28 +289,28 @@ impl Gathering<'_, '_> {
 
     /// What a record comes after as its task's.
     fn task(&mut self, task: &mut Task, node: u32, record: &Record) {
-        if matches!(record.e, What::Here {}) {
+        if matches!(record.what, What::Here {}) {
             return self.here(task, node);
         }
         let mut before = task.latest;
         let mut begins_strand = false;
-        if let What::Accept { l, .. } = record.e {
+        if let What::Accept { listener: l, .. } = record.what {
             match task.strands.get(&l).copied() {
                 Some(strand) => {
                     begins_strand = true;
                     task.loose.extend(task.latest);
                     before = strand.before;
-                    if let Some(first) = strand.first.filter(|_| !record.u) {
+                    if let Some(first) = strand.first.filter(|_| !record.unordered) {
                         self.causes(first, node, true);
                     }
                 }
                 None => {
-                    let first = (!record.u).then_some(node);
+                    let first = (!record.unordered).then_some(node);
                     task.strands.insert(l, Strand { before, first });
                 }
             }
         }
-        let certain = before.filter(|_| !record.u);
+        let certain = before.filter(|_| !record.unordered);
         if let Some(before) = certain {
             self.edge(before, node, Why::Task);
         }
@@ -314,13 +320,13 @@ impl Gathering<'_, '_> {
             self.edge_in_run(last, node);
         }
         // What the task has learned before it accepts belongs to the strand before.
-        let is_certain = !record.u && !begins_strand;
+        let is_certain = !record.unordered && !begins_strand;
         self.causes(node, node, is_certain);
         self.causes_beside(node, node, false);
-        if !record.ru.is_empty() || !record.lu.is_empty() || !is_certain {
+        if !record.reads_beside.is_empty() || !record.learned_beside.is_empty() || !is_certain {
             task.learned.push(node);
         }
-        if record.u {
+        if record.unordered {
             task.loose.push(node);
             task.latest = before;
         } else {
@@ -349,20 +355,29 @@ impl Gathering<'_, '_> {
 
     /// What a record says of its socket and its port.
     fn socket(&mut self, node: u32, record: &Record) {
-        match &record.e {
-            What::Listen { a, s, auto } => {
+        match &record.what {
+            What::Listen {
+                addr: a,
+                socket: s,
+                auto,
+            } => {
                 self.take_port(a, node, !auto);
                 self.listeners.insert(*s, node);
             }
-            What::Dial { a, .. } => self.take_port(a, node, false),
-            What::Link { d, .. } => {
+            What::Dial { addr: a, .. } => self.take_port(a, node, false),
+            What::Link { dial: d, .. } => {
                 let key = self.key(node);
                 match self.dial(*d, node) {
                     Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
                 }
             }
-            What::Accept { a, l, s, .. } => {
+            What::Accept {
+                addr: a,
+                listener: l,
+                socket: s,
+                ..
+            } => {
                 self.take_port(a, node, false);
                 match self.listeners.get(l) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
@@ -370,55 +385,81 @@ impl Gathering<'_, '_> {
                 }
                 self.open(node, *s, false);
             }
-            What::Connect { d, s, .. } => {
+            What::Connect {
+                dial: d, socket: s, ..
+            } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the connect of a dial", record.n),
                 }
                 self.open(node, *s, true);
             }
-            What::Fail { a, d, .. } => {
+            What::Fail {
+                addr: a, dial: d, ..
+            } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the failure of a dial", record.n),
                 }
                 self.free_port(a, node);
             }
-            What::Close { a, p: None, s, .. } => {
+            What::Close {
+                addr: a,
+                peer: None,
+                socket: s,
+                ..
+            } => {
                 match self.listeners.get(s) {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the close of a listener", record.n),
                 }
                 self.free_port(a, node);
             }
-            What::Close { a, s, w, .. } => {
+            What::Close {
+                addr: a,
+                socket: s,
+                written: w,
+                ..
+            } => {
                 self.free_port(a, node);
                 self.close(node, *s, *w, record);
             }
-            What::Shutdown { s, w, .. } => {
+            What::Shutdown {
+                socket: s,
+                written: w,
+                ..
+            } => {
                 if let Some(end) = self.write(node, *s, *w, record) {
-                    self.ended_writes(node, end, *w, record.k);
+                    self.ended_writes(node, end, *w, record.task);
                     let shutdown = &mut self.into.ends[end as usize].shutdown;
                     *shutdown = shutdown.or(Some((*w, node)));
                 }
             }
-            What::Note { s, w } | What::Send { s, w, .. } => {
+            What::Note {
+                socket: s,
+                written: w,
+            }
+            | What::Send {
+                socket: s,
+                written: w,
+                ..
+            } => {
                 self.write(node, *s, *w, record);
             }
-            What::Recv { s, .. } => {
+            What::Recv { socket: s, .. } => {
                 let Some(&end) = self.sockets.get(s) else {
                     return self.unknown("data from a socket", record.n);
                 };
                 let created = self.into.ends[end as usize].created;
-                let before = self.socket_of(end).recvs.replace(record.k, node);
+                let before = self.socket_of(end).recvs.replace(record.task, node);
                 let before = before.unwrap_or(created);
                 self.edge(before, node, Why::Socket);
                 // Its own bytes it has read, whatever else its task does.
-                for read in record.ru.iter().filter(|read| read.s == *s) {
+                for read in record.reads_beside.iter().filter(|read| read.socket == *s) {
                     self.credit(node, end, read, true);
                 }
             }
-            What::Opaque { s } => match self.sockets.get(s) {
+            What::Opaque { socket: s } => match self.sockets.get(s) {
                 Some(&end) => self.into.ends[end as usize].opaque = true,
                 None => self.unknown("a socket taken by user code", record.n),
             },
@@ -435,7 +476,7 @@ impl Gathering<'_, '_> {
     fn dial(&self, d: u64, before: u32) -> Option<u32> {
         let node = self.process.node(d)?;
         let record = &self.process.records[(node - self.process.first) as usize];
-        (matches!(record.e, What::Dial { .. }) && node < before).then_some(node)
+        (matches!(record.what, What::Dial { .. }) && node < before).then_some(node)
     }
 
     fn open(&mut self, node: u32, s: u64, is_dialer: bool) {
@@ -475,7 +516,7 @@ impl Gathering<'_, '_> {
         socket.written = socket.written.max(w);
         let from = socket.written;
         let last = std::mem::replace(&mut socket.last_write, node);
-        let before = socket.writes.replace(record.k, (node, from));
+        let before = socket.writes.replace(record.task, (node, from));
         let is_shared = !socket.writes.others.is_empty();
         let before = before.map_or(created, |(before, _)| before);
         self.edge(before, node, Why::Socket);
@@ -483,7 +524,7 @@ impl Gathering<'_, '_> {
             self.edge_in_run(last, node);
         }
         let end = &mut self.into.ends[index as usize];
-        end.is_shared = is_shared && !matches!(record.e, What::Shutdown { .. }) || end.is_shared;
+        end.is_shared = is_shared && !matches!(record.what, What::Shutdown { .. }) || end.is_shared;
         if !end.opaque {
             self.into.writes.push(Write {
                 end: index,
@@ -501,7 +542,7 @@ impl Gathering<'_, '_> {
         for (of, (write, from)) in self.socket_of(end).writes.all() {
             let record = &self.process.records[(write - self.process.first) as usize];
             let counts = match task {
-                None => !matches!(record.e, What::Note { .. }),
+                None => !matches!(record.what, What::Note { .. }),
                 Some(_) => from < w || of == task,
             };
             if write != node && counts {
@@ -529,11 +570,11 @@ impl Gathering<'_, '_> {
         for (_, recv) in self.socket_of(index).recvs.all() {
             self.edge(recv, node, Why::Socket);
         }
-        self.ended_writes(node, index, w, record.k);
+        self.ended_writes(node, index, w, record.task);
         // A close by lonet itself may come before or after what tasks were about to read, as time
         // has it: only what is in the trace anyway orders it.
         let &mut Socket { certain, eof, .. } = self.socket_of(index);
-        if record.k.is_some() && certain > 0 {
+        if record.task.is_some() && certain > 0 {
             self.into.credits.push(Credit {
                 reader: node,
                 end: index,
@@ -575,8 +616,10 @@ impl Gathering<'_, '_> {
 
 /// What the connection that a record tells of is known by.
 fn key_of(record: &Record) -> Option<&str> {
-    match &record.e {
-        What::Link { c, .. } | What::Accept { c, .. } | What::Connect { c, .. } => Some(c),
+    match &record.what {
+        What::Link { key: c, .. } | What::Accept { key: c, .. } | What::Connect { key: c, .. } => {
+            Some(c)
+        }
         _ => None,
     }
 }

@@ -5,8 +5,7 @@
 
 use std::borrow::Cow;
 
-use lonet::Addr;
-use lonet::trace::{Record, Verb, What};
+use lonet::trace::{Parts, Record, Subject, Text, Verb};
 
 use crate::trace::intern::hash_index::{Asked, Index, NONE, TOGETHER, digest};
 use crate::trace::intern::symbols::{Symbol, Symbols, Texts};
@@ -39,16 +38,6 @@ impl Head {
     pub(crate) fn peer(&self) -> (Symbol, u32) {
         (self.peer_host, self.peer_port)
     }
-
-    fn of_host(verb: Verb, host: Symbol) -> Head {
-        Head {
-            verb,
-            host,
-            port: NONE,
-            peer_host: NONE,
-            peer_port: NONE,
-        }
-    }
 }
 
 /// The two parts of the label of the event that a record tells of, if it tells of one.
@@ -56,41 +45,28 @@ pub(crate) fn of_record<'a>(
     record: &'a Record,
     hosts: &mut Symbols,
 ) -> Option<(Head, Cow<'a, str>)> {
-    let mut at = |verb, a: &Addr, p: Option<&Addr>, text: Cow<'a, str>| {
-        let head = Head {
-            verb,
-            host: hosts.intern(a.host()),
-            port: u32::from(a.port()),
-            peer_host: p.map_or(NONE, |p| hosts.intern(p.host())),
-            peer_port: p.map_or(NONE, |p| u32::from(p.port())),
-        };
-        Some((head, text))
+    let Parts {
+        verb,
+        subject,
+        peer,
+        text,
+    } = record.what.parts()?;
+    let head = Head {
+        verb,
+        host: hosts.intern(subject.host()),
+        port: match subject {
+            Subject::Address(addr) => u32::from(addr.port()),
+            Subject::Host(_) | Subject::Process(..) => NONE,
+        },
+        peer_host: peer.map_or(NONE, |peer| hosts.intern(peer.host())),
+        peer_port: peer.map_or(NONE, |peer| u32::from(peer.port())),
     };
-    let nothing = Cow::Borrowed("");
-    let (verb, host, text) = match &record.e {
-        What::Listen { a, .. } => return at(Verb::Listen, a, None, nothing),
-        What::Dial { a, p } => return at(Verb::Dial, a, Some(p), nothing),
-        What::Accept { a, p, .. } => return at(Verb::Accept, a, Some(p), nothing),
-        What::Connect { a, p, .. } => return at(Verb::Connect, a, Some(p), nothing),
-        What::Fail { a, p, x, .. } => return at(Verb::Fail, a, Some(p), folded(x)),
-        What::Close { a, p, .. } => return at(Verb::Close, a, p.as_ref(), nothing),
-        What::Shutdown { a, p, .. } => return at(Verb::Shutdown, a, Some(p), nothing),
-        What::Send { a, p, b, .. } => return at(Verb::Send, a, Some(p), b.to_string().into()),
-        What::Recv { a, p, b, .. } => return at(Verb::Recv, a, Some(p), b.to_string().into()),
-        What::Mark { h, x } => (Verb::Mark, h, folded(x)),
-        What::Up { h } => (Verb::Up, h, nothing),
-        What::Down { h } => (Verb::Down, h, nothing),
-        What::Spawn { h, .. } => (Verb::Spawn, h, nothing),
-        What::Exit { h, x, .. } => (Verb::Exit, h, folded(x)),
-        What::Kill { h, .. } => (Verb::Kill, h, nothing),
-        What::Pause { h, .. } => (Verb::Pause, h, nothing),
-        What::Resume { h, .. } => (Verb::Resume, h, nothing),
-        What::Terminate { h, .. } => (Verb::Terminate, h, nothing),
-        What::Restart { h, .. } => (Verb::Restart, h, nothing),
-        // Links, notes, opaque sockets and looks at the trace are no events.
-        _ => return None,
+    let text = match text {
+        Text::Nothing => Cow::Borrowed(""),
+        Text::Words(words) => folded(words),
+        Text::Bytes(bytes) => bytes.to_string().into(),
     };
-    Some((Head::of_host(verb, hosts.intern(host)), text))
+    Some((head, text))
 }
 
 /// The text with single blanks between its words.

@@ -177,13 +177,13 @@ fn event(e: What) -> Event {
     let record = Record {
         n: 1,
         t: 0,
-        k: None,
-        u: false,
-        r: Vec::new(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: None,
+        unordered: false,
+        reads: Vec::new(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     };
     Event::of_record(0, &record).unwrap()
 }
@@ -192,16 +192,16 @@ fn event(e: What) -> Event {
 fn what_a_line_matches() {
     let fail = |x: &str| {
         event(What::Fail {
-            a: "β:1".parse().unwrap(),
-            p: "α:10".parse().unwrap(),
-            d: 1,
-            x: x.into(),
+            addr: "β:1".parse().unwrap(),
+            peer: "α:10".parse().unwrap(),
+            dial: 1,
+            text: x.into(),
         })
     };
     let mark = |x: &str| {
         event(What::Mark {
-            h: "α".into(),
-            x: x.into(),
+            host: "α".into(),
+            text: x.into(),
         })
     };
     for (line, event, matches) in [
@@ -262,7 +262,7 @@ proptest! {
     #[test]
     fn any_mark_prints_as_a_line_that_matches_it(text in "\\PC{0,20}|[ $_#\"'`\\\\=a\u{7}\u{85}]{0,12}") {
         let id = EventId::from((0, 1));
-        let event = event(What::Mark { h: "α".into(), x: text });
+        let event = event(What::Mark { host: "α".into(), text });
         prop_assert_eq!(event.id(), id);
         let line = event.to_string();
         let pattern = Pattern::parse(&line);

@@ -21,22 +21,22 @@ fn records(did: impl Iterator<Item = Did>) -> Graph {
     let record = |(n, (k, did)): (u64, Did)| Record {
         n,
         t: n,
-        k: Some(k),
-        u: false,
-        r: Vec::new(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e: match did {
+        task: Some(k),
+        unordered: false,
+        reads: Vec::new(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: match did {
             Ok(port) => What::Dial {
-                a: addr(format!("α:{port}")),
-                p: addr("β:10".to_owned()),
+                addr: addr(format!("α:{port}")),
+                peer: addr("β:10".to_owned()),
             },
             Err((d, port)) => What::Fail {
-                a: addr(format!("α:{port}")),
-                p: addr("β:10".to_owned()),
-                d,
-                x: "cancelled".to_owned(),
+                addr: addr(format!("α:{port}")),
+                peer: addr("β:10".to_owned()),
+                dial: d,
+                text: "cancelled".to_owned(),
             },
         },
     };
@@ -188,13 +188,21 @@ fn uses(program: &[Vec<Use>], seed: u64) -> Given {
                 let free = (1..).find(|free| !taken(free)).unwrap();
                 held[task].push((n, free));
                 given.insert((task, step), (free, n));
-                Some(What::Dial { a: port(free), p })
+                Some(What::Dial {
+                    addr: port(free),
+                    peer: p,
+                })
             }
             Some(Use::Free) => (!held[task].is_empty()).then(|| {
                 let (d, freed) = held[task].remove(0);
                 let x = "cancelled".to_owned();
                 let a = port(freed);
-                What::Fail { a, p, d, x }
+                What::Fail {
+                    addr: a,
+                    peer: p,
+                    dial: d,
+                    text: x,
+                }
             }),
         };
         done[task] += 1;
@@ -202,13 +210,13 @@ fn uses(program: &[Vec<Use>], seed: u64) -> Given {
             records.push(Record {
                 n,
                 t: n,
-                k: Some(task as u64),
-                u: false,
-                r: Vec::new(),
-                l: std::mem::take(&mut learned[task]),
-                ru: Vec::new(),
-                lu: Vec::new(),
-                e,
+                task: Some(task as u64),
+                unordered: false,
+                reads: Vec::new(),
+                learned: std::mem::take(&mut learned[task]),
+                reads_beside: Vec::new(),
+                learned_beside: Vec::new(),
+                what: e,
             });
             after.insert((task, done[task]), n);
         }
@@ -260,11 +268,11 @@ proptest! {
         for process in 0..graph.processes.len() {
             let mut any_raced = false;
             let nodes = graph.firsts[process]..graph.firsts[process + 1];
-            let does = |node: u32| match &graph.record(node).unwrap().1.e {
-                What::Dial { a, .. } | What::Accept { a, .. } | What::Listen { a, auto: true, .. } => {
+            let does = |node: u32| match &graph.record(node).unwrap().1.what {
+                What::Dial { addr: a, .. } | What::Accept { addr: a, .. } | What::Listen { addr: a, auto: true, .. } => {
                     Some((a.port(), true))
                 }
-                What::Listen { a, .. } | What::Close { a, .. } | What::Fail { a, .. } => {
+                What::Listen { addr: a, .. } | What::Close { addr: a, .. } | What::Fail { addr: a, .. } => {
                     Some((a.port(), false))
                 }
                 _ => None,

@@ -94,9 +94,9 @@ proptest! {
                 0 => { records.remove(x); }
                 1 => { let record = records[x].clone(); records.push(record); }
                 2 => { let n = records[x].n; records[x].n = records[y].n; records[y].n = n; }
-                3 => { let e = records[x].e.clone(); records[y].e = e; }
-                4 => records[x].l.push((b as u32 % 5, a as u64 % 40).into()),
-                _ => records[x].r.push((b as u64 % 6, a as u64 % 9, b as u64 % 9).into()),
+                3 => { let e = records[x].what.clone(); records[y].what = e; }
+                4 => records[x].learned.push((b as u32 % 5, a as u64 % 40).into()),
+                _ => records[x].reads.push((b as u64 % 6, a as u64 % 9, b as u64 % 9).into()),
             }
         }
         let graph = std::sync::Arc::new(Graph::build(processes));
@@ -121,8 +121,8 @@ fn a_cycle_is_told_and_orders_nothing() {
     w.mark(a, "one");
     w.mark(b, "two");
     let mut processes = w.reported();
-    processes[1].records[0].l.push((2, 1).into());
-    processes[2].records[0].l.push((1, 1).into());
+    processes[1].records[0].learned.push((2, 1).into());
+    processes[2].records[0].learned.push((1, 1).into());
     let graph = Graph::build(processes);
     assert_eq!(graph.problems().len(), 1, "{:?}", graph.problems());
     let trace = super::Trace::whole(std::sync::Arc::new(graph));

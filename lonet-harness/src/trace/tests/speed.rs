@@ -34,13 +34,13 @@ fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
     process.records.push(Record {
         n,
         t: n,
-        k: Some(1),
-        u: false,
-        r: r.iter().map(|&credit| credit.into()).collect(),
-        l: Vec::new(),
-        ru: Vec::new(),
-        lu: Vec::new(),
-        e,
+        task: Some(1),
+        unordered: false,
+        reads: r.iter().map(|&credit| credit.into()).collect(),
+        learned: Vec::new(),
+        reads_beside: Vec::new(),
+        learned_beside: Vec::new(),
+        what: e,
     });
     n
 }
@@ -55,8 +55,8 @@ fn process(pid: u32) -> Process {
 
 fn mark(host: &str, text: String) -> What {
     What::Mark {
-        h: host.to_owned(),
-        x: text,
+        host: host.to_owned(),
+        text,
     }
 }
 
@@ -80,8 +80,8 @@ fn clients(n: usize) -> Trace {
         &mut server,
         &[],
         What::Listen {
-            a: at.clone(),
-            s: 1,
+            addr: at.clone(),
+            socket: 1,
             auto,
         },
     );
@@ -89,35 +89,49 @@ fn clients(n: usize) -> Trace {
         let (s, key) = (turn as u64 + 2, format!("#{turn}"));
         let (a, p) = (addr("c", 1), addr("s", 1));
         let dial = What::Dial {
-            a: a.clone(),
-            p: at.clone(),
+            addr: a.clone(),
+            peer: at.clone(),
         };
         let d = push(&mut client, &[], dial);
-        push(&mut client, &[], What::Link { d, c: key.clone() });
+        push(
+            &mut client,
+            &[],
+            What::Link {
+                dial: d,
+                key: key.clone(),
+            },
+        );
         let accept = What::Accept {
-            a: p.clone(),
-            p: a.clone(),
-            l: 1,
-            s,
-            c: key.clone(),
+            addr: p.clone(),
+            peer: a.clone(),
+            listener: 1,
+            socket: s,
+            key: key.clone(),
         };
         push(&mut server, &[], accept);
         let connect = What::Connect {
-            a: a.clone(),
-            p: p.clone(),
-            d,
-            s,
-            c: key,
+            addr: a.clone(),
+            peer: p.clone(),
+            dial: d,
+            socket: s,
+            key,
         };
         push(&mut client, &[], connect);
         push(&mut client, &[], mark("c", "sends".to_owned()));
-        push(&mut client, &[], What::Note { s, w: 0 });
+        push(
+            &mut client,
+            &[],
+            What::Note {
+                socket: s,
+                written: 0,
+            },
+        );
         push(&mut server, &[(s, 1, 4)], mark("s", "has read".to_owned()));
         let close = |a: &lonet::Addr, p: &lonet::Addr, w| What::Close {
-            a: a.clone(),
-            p: Some(p.clone()),
-            s,
-            w,
+            addr: a.clone(),
+            peer: Some(p.clone()),
+            socket: s,
+            written: w,
         };
         push(&mut client, &[], close(&a, &p, 4));
         push(&mut server, &[(s, 5, 4)], close(&p, &a, 0));

@@ -143,14 +143,21 @@ impl World {
     pub(super) fn spawn(&mut self, host: &str) -> T {
         self.nodes += 1;
         let i = self.nodes;
-        let spawned = self.record(Some(TEST), What::Spawn { h: host.into(), i }, &Known::new());
+        let spawned = self.record(
+            Some(TEST),
+            What::Spawn {
+                host: host.into(),
+                process: i,
+            },
+            &Known::new(),
+        );
         let P(process) = self.process(host, Some(i));
         let mut born = self.truth[&spawned].clone();
         born.insert(spawned);
         let root = T(process, 0);
         let state = self.tasks.entry(root).or_default();
         (state.known, state.all) = (born.clone(), born.clone());
-        let up = self.record(Some(root), What::Up { h: host.into() }, &Known::new());
+        let up = self.record(Some(root), What::Up { host: host.into() }, &Known::new());
         born.insert(up);
         self.processes[process].born = born;
         root
@@ -196,45 +203,45 @@ impl World {
         let mut record = Record {
             n,
             t: self.time,
-            k: None,
-            u: false,
-            r: Vec::new(),
-            l: Vec::new(),
-            ru: Vec::new(),
-            lu: Vec::new(),
-            e,
+            task: None,
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what: e,
         };
         if let Some(task) = task {
             let state = self.tasks.entry(task).or_default();
             state.knowledge += 1;
-            record.k = Some(task.1 + 100);
-            record.u = state.unordered;
-            if let What::Accept { l, .. } = record.e {
+            record.task = Some(task.1 + 100);
+            record.unordered = state.unordered;
+            if let What::Accept { listener: l, .. } = record.what {
                 let before = state.strands.entry(l).or_insert(state.known.clone());
                 state.known.clone_from(before);
             }
-            let is_here = matches!(record.e, What::Here {});
+            let is_here = matches!(record.what, What::Here {});
             let mut beside = std::mem::take(&mut state.reads_beside);
-            record.lu = std::mem::take(&mut state.learned_beside);
-            if is_here || record.u {
+            record.learned_beside = std::mem::take(&mut state.learned_beside);
+            if is_here || record.unordered {
                 beside.extend(&state.reads);
-                record.lu.extend(&state.learned);
+                record.learned_beside.extend(&state.learned);
             }
             if is_here {
                 known.extend(state.all.iter().copied());
-            } else if record.u {
-                if matches!(record.e, What::Accept { .. }) {
+            } else if record.unordered {
+                if matches!(record.what, What::Accept { .. }) {
                     state.reads.clear();
                     state.learned.clear();
                 }
             } else {
                 known.extend(state.known.iter().copied());
-                record.r = std::mem::take(&mut state.reads).into_values().collect();
-                record.l = std::mem::take(&mut state.learned);
+                record.reads = std::mem::take(&mut state.reads).into_values().collect();
+                record.learned = std::mem::take(&mut state.learned);
                 state.known = known.clone();
                 state.known.insert(id);
             }
-            record.ru = beside.into_values().collect();
+            record.reads_beside = beside.into_values().collect();
             state.all.extend(known.iter().copied());
             state.all.insert(id);
         }
@@ -293,8 +300,8 @@ impl World {
             false => self.freed(process, port),
         };
         let what = What::Listen {
-            a: a.clone(),
-            s,
+            addr: a.clone(),
+            socket: s,
             auto,
         };
         let id = self.record(Some(task), what, &freed);
@@ -328,10 +335,10 @@ impl World {
         );
         let port = a.port();
         let what = What::Close {
-            a,
-            p: None,
-            s,
-            w: 0,
+            addr: a,
+            peer: None,
+            socket: s,
+            written: 0,
         };
         let id = self.record_in(process, task, what, &known);
         self.free(process, port, id);
@@ -341,7 +348,7 @@ impl World {
     pub(super) fn down(&mut self, of: T) {
         let h = self.processes[of.0].host.clone();
         let everything = self.everything(of.0);
-        self.record_in(of.0, None, What::Down { h }, &everything);
+        self.record_in(of.0, None, What::Down { host: h }, &everything);
     }
 
     pub(super) fn dial(&mut self, task: T, to: &str) -> Dial {
@@ -350,16 +357,16 @@ impl World {
         let a = addr(&self.processes[process].host, port);
         let p: Addr = to.parse().unwrap();
         let what = What::Dial {
-            a: a.clone(),
-            p: p.clone(),
+            addr: a.clone(),
+            peer: p.clone(),
         };
         let id = self.record(Some(task), what, &Known::new());
         let key = format!("c{}", self.dials.len());
         self.record(
             Some(task),
             What::Link {
-                d: id.n,
-                c: key.clone(),
+                dial: id.n,
+                key: key.clone(),
             },
             &Known::new(),
         );
@@ -380,10 +387,10 @@ impl World {
         let state = &mut self.dials[dial.0];
         state.done = true;
         let what = What::Fail {
-            a: state.addr.clone(),
-            p: state.to.clone(),
-            d: state.n,
-            x: cause.to_owned(),
+            addr: state.addr.clone(),
+            peer: state.to.clone(),
+            dial: state.n,
+            text: cause.to_owned(),
         };
         let (known, process, port) = (state.known.clone(), state.process, state.addr.port());
         let id = self.record(Some(task), what, &known);
@@ -399,11 +406,11 @@ impl World {
         more.extend(self.dials[dial.0].known.iter().copied());
         let p = self.dials[dial.0].addr.clone();
         let what = What::Accept {
-            a: a.clone(),
-            p: p.clone(),
-            l: self.listeners[listener.0].s,
-            s,
-            c: self.dials[dial.0].key.clone(),
+            addr: a.clone(),
+            peer: p.clone(),
+            listener: self.listeners[listener.0].s,
+            socket: s,
+            key: self.dials[dial.0].key.clone(),
         };
         let id = self.record(Some(task), what, &more);
         let end = self.end(process, s, a, p, id);
@@ -426,11 +433,11 @@ impl World {
         more.extend(self.ends[accepted].created.iter().copied());
         let s = self.socket(process);
         let what = What::Connect {
-            a: a.clone(),
-            p: p.clone(),
-            d,
-            s,
-            c,
+            addr: a.clone(),
+            peer: p.clone(),
+            dial: d,
+            socket: s,
+            key: c,
         };
         let id = self.record(Some(task), what, &more);
         let end = self.end(process, s, a, p, id);
@@ -466,8 +473,8 @@ impl World {
         self.record(
             Some(task),
             What::Mark {
-                h,
-                x: text.to_owned(),
+                host: h,
+                text: text.to_owned(),
             },
             &Known::new(),
         )
@@ -504,7 +511,14 @@ impl World {
     pub(super) fn kill(&mut self, of: T) -> EventId {
         let (h, i) = self.node(of);
         let everything = self.everything(of.0);
-        let id = self.record(Some(TEST), What::Kill { h, i }, &everything);
+        let id = self.record(
+            Some(TEST),
+            What::Kill {
+                host: h,
+                process: i,
+            },
+            &everything,
+        );
         self.processes[of.0].dead = true;
         for index in 0..self.ends.len() {
             if self.ends[index].process == of.0 && self.ends[index].fin.is_none() {
@@ -520,7 +534,16 @@ impl World {
         let everything = self.everything(of.0);
         let x = status.to_owned();
         self.processes[of.0].dead = true;
-        self.record_in(0, None, What::Exit { h, i, x }, &everything)
+        self.record_in(
+            0,
+            None,
+            What::Exit {
+                host: h,
+                process: i,
+                text: x,
+            },
+            &everything,
+        )
     }
 
     pub(super) fn join(&mut self, of: T) {

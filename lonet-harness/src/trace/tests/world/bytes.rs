@@ -9,7 +9,7 @@ impl Task {
             true => &mut self.reads_beside,
             false => &mut self.reads,
         };
-        reads.insert(read.s, read);
+        reads.insert(read.socket, read);
     }
 }
 
@@ -21,7 +21,14 @@ impl World {
             let (s, w) = (state.s, state.written);
             let mut more = state.created.clone();
             more.extend(state.writing.iter().copied());
-            let id = self.record(Some(task), What::Note { s, w }, &more);
+            let id = self.record(
+                Some(task),
+                What::Note {
+                    socket: s,
+                    written: w,
+                },
+                &more,
+            );
             // As the reporter has it: what the task knew before the note is what it has noted.
             self.ends[end.0].noted = Some((task, knowledge));
             self.ends[end.0].writing = self.with(id);
@@ -73,7 +80,11 @@ impl World {
             task.known.extend(learned);
         }
         let certain = before + 1;
-        task.has_read(ReadCredit { s, certain, all });
+        task.has_read(ReadCredit {
+            socket: s,
+            certain,
+            all,
+        });
     }
 
     /// The task comes back to read: what it read before is certain.
@@ -84,7 +95,11 @@ impl World {
             let (s, all) = (state.s, state.read);
             let certain = all;
             let task = self.tasks.entry(task).or_default();
-            task.has_read(ReadCredit { s, certain, all });
+            task.has_read(ReadCredit {
+                socket: s,
+                certain,
+                all,
+            });
         }
     }
 
@@ -94,7 +109,16 @@ impl World {
         let (a, p, s, w) = (state.addr.clone(), state.to.clone(), state.s, state.written);
         let mut more = state.created.clone();
         more.extend(state.writing.iter().copied());
-        let id = self.record(Some(task), What::Shutdown { a, p, s, w }, &more);
+        let id = self.record(
+            Some(task),
+            What::Shutdown {
+                addr: a,
+                peer: p,
+                socket: s,
+                written: w,
+            },
+            &more,
+        );
         self.ends[end.0].writing = self.with(id);
         self.ends[end.0].fin = Some(self.with(id));
     }
@@ -113,10 +137,10 @@ impl World {
         more.extend(state.writing.iter().copied());
         more.extend(state.reading.iter().copied());
         let what = What::Close {
-            a,
-            p: Some(state.to.clone()),
-            s,
-            w,
+            addr: a,
+            peer: Some(state.to.clone()),
+            socket: s,
+            written: w,
         };
         let id = self.record_in(process, task, what, &more);
         let known = self.with(id);
