@@ -19,6 +19,7 @@ use crate::collector::{Analyst, Door, Reader};
 use crate::deadline::{self, GRACE};
 use crate::error::{Error, ErrorKind};
 use crate::process::launch::Entrance;
+use crate::process::limits;
 use crate::process::wire::CONTROL_SOCKET;
 use crate::report::artifacts;
 use crate::scenario::{Inner, Scenario};
@@ -38,6 +39,7 @@ impl Session {
         entrance: Entrance,
         starts_processes: bool,
     ) -> Result<Session, Error> {
+        limits::raise_descriptors();
         let directory = NetworkDir::random()
             .map_err(|cause| Error::new(ErrorKind::Network, cause.to_string()))?;
         let path = directory.path().to_owned();

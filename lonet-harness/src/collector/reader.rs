@@ -1,8 +1,9 @@
 //! The reader: takes in whatever the processes of a scenario say, as soon as they say it.
 //!
-//! Owns every descriptor between the test's process and the others. It reads into buffers without
-//! a limit and hands on whole lines; it never matches, never waits for half a line, never waits
-//! for anyone who reads what it writes, and takes no lock that a reporter holds.
+//! Owns every descriptor between the test's process and the others. It reads into buffers and hands
+//! on whole lines; it never matches, never waits for half a line, never waits for what reads what
+//! it writes, and takes no lock that a reporter holds. A reporter's line has at most 1 MiB; those of
+//! nodes and of the supervisor, which are our own, may be as long as an argument or a value is.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -29,6 +30,10 @@ pub(crate) enum Heard {
     Opened { conn: Conn, door: Door, pid: u32 },
     /// Whole lines.
     Lines { conn: Conn, bytes: Vec<u8> },
+    /// A line of a reporter is longer than it may be, and is left out. So it begins.
+    TooLong { conn: Conn, begin: Vec<u8> },
+    /// A process that connects can't be taken in, for want of descriptors or memory.
+    Starved(io::Error),
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
     /// A connection's end, with what came of a line that has no end: it is no line, as whoever was
@@ -125,6 +130,12 @@ impl Mailbox {
 
 /// How much is read of one source before others get their turn.
 const TURN: usize = 1 << 20;
+
+/// How many bytes a line of a reporter may have, its end included.
+const LINE: usize = 1 << 20;
+/// How much is told of a longer one.
+const BEGIN: usize = 200;
+
 /// Ends what is shown of a node that prints more.
 const IN_THE_LOG: &str = "\n[… that was 1 MiB; what follows is in its log alone …]\n";
 
@@ -139,6 +150,8 @@ pub(crate) struct Reader {
     orders: Receiver<Order>,
     heard: Sender<Heard>,
     sources: BTreeMap<Conn, Reading>,
+    /// The doors where a process waits that could not be taken in.
+    starved: Vec<Conn>,
     scratch: Vec<u8>,
 }
 
@@ -146,6 +159,10 @@ struct Reading {
     source: Source,
     /// What came of a line so far.
     line: Vec<u8>,
+    /// How long a line may be.
+    most: usize,
+    /// In the middle of a line that is longer.
+    skips: bool,
     /// What could not be written yet.
     unwritten: Vec<u8>,
     /// Whether the system is to say when it takes more.
@@ -178,6 +195,7 @@ impl Reader {
             orders,
             heard: tell,
             sources: BTreeMap::new(),
+            starved: Vec::new(),
             scratch: vec![0; 64 * 1024],
         };
         Ok((reader, mailbox, heard))
@@ -216,7 +234,7 @@ impl Reader {
         let _ = self.mailbox.0.wake.read();
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Attach(conn, source) => self.attach(conn, source),
+                Order::Attach(conn, source) => self.attach(conn, source, usize::MAX),
                 Order::Write(conn, bytes) => {
                     if let Some(reading) = self.sources.get_mut(&conn) {
                         reading.unwritten.extend_from_slice(&bytes);
@@ -254,6 +272,9 @@ impl Reader {
                 Err(_) => return,
             }
         };
+        for door in std::mem::take(&mut self.starved) {
+            self.accept(door);
+        }
         // 0 is the bell that calls for such orders.
         for event in events[..ready].iter().filter(|event| event.data() != 0) {
             self.read(event.data(), CUT, event.events());
@@ -270,9 +291,15 @@ impl Reader {
         }
     }
 
-    fn attach(&mut self, conn: Conn, source: Source) {
+    fn attach(&mut self, conn: Conn, source: Source, most: usize) {
+        // A door says once that somebody came: then all are taken in. If that fails, it is tried
+        // again when there is reason to, and not all the time.
+        let flags = match source {
+            Source::Door(..) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+            Source::Lines(_) | Source::Output(..) => EpollFlags::EPOLLIN,
+        };
         let added = source.set_nonblocking().and_then(|()| {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, conn);
+            let event = EpollEvent::new(flags, conn);
             source.add_to(&self.epoll, event).map_err(io::Error::from)
         });
         match added {
@@ -280,6 +307,8 @@ impl Reader {
                 let reading = Reading {
                     source,
                     line: Vec::new(),
+                    most,
+                    skips: false,
                     unwritten: Vec::new(),
                     blocked: false,
                     shown: 0,
@@ -315,10 +344,7 @@ impl Reader {
                 Ok(0) => return self.close(conn),
                 Ok(n) => {
                     left = left.saturating_sub(n);
-                    let told = reading.take(conn, &self.scratch[..n]);
-                    if let Some(heard) = told {
-                        let _ = self.heard.send(heard);
-                    }
+                    reading.take(conn, &self.scratch[..n], &self.heard);
                     // There was no more.
                     if n < self.scratch.len() && !gone {
                         return;
@@ -345,8 +371,12 @@ impl Reader {
             let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // Nobody is there; or, out of descriptors, they wait until there are some.
-                Err(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => {
+                    self.starved.push(door);
+                    return self.tell(Heard::Starved(error));
+                }
             };
             let pid = getsockopt(&socket, sockopt::PeerCredentials)
                 .map_or(0, |peer| peer.pid().cast_unsigned());
@@ -356,7 +386,11 @@ impl Reader {
                 door: kind,
                 pid,
             });
-            self.attach(conn, Source::Lines(socket));
+            let most = match kind {
+                Door::Trace => LINE,
+                Door::Control => usize::MAX,
+            };
+            self.attach(conn, Source::Lines(socket), most);
         }
     }
 
@@ -395,6 +429,11 @@ impl Reader {
         if let Some(reading) = self.sources.remove(&conn) {
             let half = reading.line;
             self.tell(Heard::Closed { conn, half });
+            // There is a descriptor more.
+            drop(reading.source);
+            for door in std::mem::take(&mut self.starved) {
+                self.accept(door);
+            }
         }
     }
 
@@ -405,23 +444,43 @@ impl Reader {
 }
 
 impl Reading {
-    fn take(&mut self, conn: Conn, bytes: &[u8]) -> Option<Heard> {
+    /// Takes what was read, and hands on what that completes.
+    fn take(&mut self, conn: Conn, bytes: &[u8], heard: &Sender<Heard>) {
+        // Without an analyst nothing listens.
+        let tell = |told| drop(heard.send(told));
         if let Source::Output(_, output) = &self.source {
             output
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .append(bytes);
             let bytes = self.take_shown(bytes);
-            return (!bytes.is_empty()).then_some(Heard::Printed { conn, bytes });
+            if !bytes.is_empty() {
+                tell(Heard::Printed { conn, bytes });
+            }
+            return;
+        }
+        // What is read at once is shorter than a line may be: only the first can be too long.
+        let first = bytes.iter().position(|&b| b == b'\n');
+        let length = first.map_or(bytes.len(), |end| end + 1);
+        let mut bytes = bytes;
+        if !self.skips && self.line.len() + length > self.most {
+            let mut begin = std::mem::take(&mut self.line);
+            begin.truncate(BEGIN);
+            tell(Heard::TooLong { conn, begin });
+            self.skips = true;
+        }
+        if self.skips {
+            self.skips = first.is_none();
+            bytes = &bytes[length..];
         }
         let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
             self.line.extend_from_slice(bytes);
-            return None;
+            return;
         };
         let mut lines = std::mem::take(&mut self.line);
         lines.extend_from_slice(&bytes[..=end]);
         self.line.extend_from_slice(&bytes[end + 1..]);
-        Some(Heard::Lines { conn, bytes: lines })
+        tell(Heard::Lines { conn, bytes: lines });
     }
 
     /// What is shown at once is bounded too: libtest keeps it. Once, it says so.
@@ -488,16 +547,62 @@ mod tests {
         assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
     }
 
-    #[test]
-    fn what_is_shown_says_where_it_ends() {
+    fn reading(most: usize) -> Reading {
         let (socket, _other) = UnixStream::pair().unwrap();
-        let mut reading = Reading {
+        Reading {
             source: Source::Lines(socket),
             line: Vec::new(),
+            most,
+            skips: false,
             unwritten: Vec::new(),
             blocked: false,
             shown: 0,
+        }
+    }
+
+    /// What a reading told of these bytes, however they were cut.
+    fn told(reading: &mut Reading, chunks: &[&[u8]]) -> Vec<String> {
+        let (tell, heard) = channel();
+        for chunk in chunks {
+            reading.take(1, chunk, &tell);
+        }
+        let word = |heard| match heard {
+            Heard::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
+            Heard::TooLong { begin, .. } => format!("too long: {}", begin.len()),
+            _ => "other".to_owned(),
         };
+        heard.try_iter().map(word).collect()
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_left_out() {
+        let chunks: [&[u8]; 5] = [b"1234", b"567\n12", b"345678", b"9", b"9\n1\n2"];
+        let mut limited = reading(8);
+        assert_eq!(
+            told(&mut limited, &chunks),
+            ["1234567\n", "too long: 8", "1\n"]
+        );
+        assert_eq!(limited.line, b"2");
+        assert_eq!(told(&mut limited, &[b"345678\n"]), ["2345678\n"]);
+    }
+
+    /// A gigabyte of it.
+    #[test]
+    fn a_line_without_end_is_not_kept() {
+        let chunk = [b'x'; 64 * 1024];
+        let mut limited = reading(LINE);
+        let (tell, heard) = channel();
+        for _ in 0..16 * 1024 {
+            limited.take(1, &chunk, &tell);
+            assert!(limited.line.capacity() <= 2 * LINE);
+        }
+        let heard = heard.try_iter().count();
+        assert_eq!((heard, limited.line.len()), (1, 0));
+    }
+
+    #[test]
+    fn what_is_shown_says_where_it_ends() {
+        let mut reading = reading(usize::MAX);
         assert_eq!(reading.take_shown(&[b'x'; KEPT]), [b'x'; KEPT]);
         assert_eq!(reading.take_shown(b""), b"");
         assert_eq!(reading.take_shown(b"more"), IN_THE_LOG.as_bytes());
