@@ -19,7 +19,6 @@ use lonet_tests::child::{self, part};
 use lonet_tests::size;
 use lonet_tests::tmp::Tmp;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use nix::sys::time::TimeSpec;
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::geteuid;
 
@@ -107,7 +106,7 @@ async fn starve(scenario: Scenario) -> Result<()> {
     let later = scenario.until("β up").await.unwrap_err();
     assert!(later.to_string().contains("RLIMIT_NOFILE"), "{later}");
     // Whether something spins shows in time alone.
-    let used = || TimeSpec::from(clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap());
+    let used = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap();
     let before = used();
     std::thread::sleep(Duration::from_millis(500));
     let spent = Duration::from(used() - before);
@@ -279,17 +278,27 @@ async fn hears_of_ends(scenario: Scenario) -> Result<()> {
 /// As some shells, container runtimes and daemons leave it to what they start.
 #[test]
 fn an_ignored_sigchld_hides_no_end() {
-    for namespace in ["1", "0"] {
-        let copy = std::env::current_exe().unwrap();
-        let output = Command::new("sh")
-            .args(["-c", r#"trap "" CHLD; exec "$0" "$@""#])
-            .arg(copy)
+    let tmp = Tmp::new().unwrap();
+    let user = geteuid().is_root().then(nobody_else);
+    let cases = [(None, "1"), (None, "0"), (user, "1"), (user, "0")];
+    for (user, namespace) in cases {
+        let mut shell = Command::new("sh");
+        // Not by its path: that may be out of reach for another user.
+        let copy = std::fs::File::open("/proc/self/exe").unwrap();
+        shell
+            .args(["-c", r#"trap "" CHLD; exec /proc/self/fd/0 "$@""#, "sh"])
             .args(["hears_of_ends", "--exact", "--ignored", "--nocapture"])
+            .stdin(copy)
             .env("LONET_NAMESPACE", namespace)
-            .output()
-            .unwrap();
+            .env("TMPDIR", tmp.path())
+            .env("LONET_ARTIFACTS", tmp.path());
+        if let Some(uid) = user {
+            shell.uid(uid).gid(uid);
+        }
+        let output = shell.output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         let said = String::from_utf8_lossy(&said);
-        assert!(output.status.success(), "{said}");
+        assert!(output.status.success(), "{user:?} {namespace}: {said}");
+        assert!(said.contains("1 passed"), "{said}");
     }
 }
