@@ -51,7 +51,11 @@ fn child() {
         }
         Some("starves") => {
             lower(Resource::RLIMIT_NOFILE);
-            lonet_harness::run("starves", starve).unwrap();
+            lonet_harness::run("starves", starve_a_role).unwrap();
+        }
+        Some("stranger") => {
+            lower(Resource::RLIMIT_NOFILE);
+            lonet_harness::run("stranger", starve_a_stranger).unwrap();
         }
         Some("many") => {
             lower(Resource::RLIMIT_NOFILE);
@@ -92,19 +96,34 @@ fn play_two() -> std::result::Result<(), Error> {
     })
 }
 
-/// Leaves a descriptor for the pipe of its second node, and none for what that says.
-async fn starve(scenario: Scenario) -> Result<()> {
-    let _alpha = scenario.spawn("α", says("one".into())).await?;
+#[lonet::host]
+async fn pends(_host: Host) {
+    std::future::pending().await
+}
+
+/// All descriptors that this process may still have. What the scenario has must stay as it is.
+fn all_descriptors() -> Vec<std::fs::File> {
     let open = || std::fs::File::open("/dev/null").ok();
-    let mut files: Vec<_> = std::iter::from_fn(open).collect();
+    std::iter::from_fn(open).collect()
+}
+
+/// Leaves a descriptor for the pipe of a second node, and none for what that says.
+async fn starve_a_role(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", pends()).await?;
+    let mut files = all_descriptors();
+    files.pop();
+    let error = scenario.spawn("β", pends()).await.map(drop);
+    drop(files);
+    Err(error.unwrap_err().into())
+}
+
+/// Leaves a descriptor for a connection, and none for its other end.
+async fn starve_a_stranger(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", pends()).await?;
+    let mut files = all_descriptors();
     files.pop();
     let mut stranger = connected(&scenario)?;
-    files.pop();
-    let error = scenario.spawn("β", says("two".into())).await.map(drop);
-    let error = error.unwrap_err();
-    // At once, too.
-    let later = scenario.until("β up").await.unwrap_err();
-    assert!(later.to_string().contains("RLIMIT_NOFILE"), "{later}");
+    let error = scenario.until("ζ mark heard").await.unwrap_err();
     // Whether something spins shows in time alone.
     let used = || clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).unwrap();
     let before = used();
@@ -216,6 +235,15 @@ fn a_process_that_cannot_be_heard_is_named() {
     let names = "starves failed: β (role `says`) could not be started: what its process says can't \
                  be heard: Too many open files (os error 24); the process has as many descriptors \
                  open as it may (RLIMIT_NOFILE: soft 100, hard 100): raise it with `ulimit -n`\n";
+    assert!(!success && said.contains(names), "{said}");
+}
+
+#[test]
+fn a_reader_without_descriptors_does_not_spin() {
+    let (success, said) = played("stranger", 100, 100, None);
+    let names = "stranger failed: a process that connects can't be heard: Too many open files (os \
+                 error 24); the process has as many descriptors open as it may (RLIMIT_NOFILE: soft \
+                 100, hard 100): raise it with `ulimit -n`\n";
     assert!(!success && said.contains(names), "{said}");
     assert!(said.contains("\n  ζ mark heard\n"), "{said}");
 }
