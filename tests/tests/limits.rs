@@ -98,7 +98,7 @@ fn play_two() -> std::result::Result<(), Error> {
 
 #[lonet::host]
 async fn pends(_host: Host) {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// All descriptors that this process may still have. What the scenario has must stay as it is.
@@ -232,7 +232,7 @@ fn too_few_descriptors_are_named_to_an_ordinary_user() {
 #[test]
 fn a_process_that_cannot_be_heard_is_named() {
     let (success, said) = played("starves", 100, 100, None);
-    let names = "starves failed: β (role `says`) could not be started: what its process says can't \
+    let names = "starves failed: β (role `pends`) could not be started: what its process says can't \
                  be heard: Too many open files (os error 24); the process has as many descriptors \
                  open as it may (RLIMIT_NOFILE: soft 100, hard 100): raise it with `ulimit -n`\n";
     assert!(!success && said.contains(names), "{said}");
