@@ -26,6 +26,7 @@ use crate::deadline::{self, GRACE};
 use crate::error::{Error, ErrorKind};
 use crate::process::Entrance;
 use crate::process::launch::Inherited;
+use crate::process::limits;
 use crate::process::wire::CONTROL_SOCKET;
 use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
@@ -46,6 +47,7 @@ impl Session {
         entrance: Entrance,
         starts_processes: bool,
     ) -> Result<Session, Error> {
+        limits::raise_descriptors();
         let directory = NetworkDir::random()
             .map_err(|cause| Error::new(ErrorKind::Network, cause.to_string()))?;
         let path = directory.path().to_owned();

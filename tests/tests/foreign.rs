@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::Command;
 
 use lonet::Host;
@@ -22,13 +23,14 @@ fn lines(lines: &[&str]) -> Vec<u8> {
         .into_bytes()
 }
 
-fn reporter(scenario: &Scenario) -> Result<UnixStream> {
+fn socket(scenario: &Scenario) -> PathBuf {
     let name = scenario.network().trim_start_matches("lonet");
-    let socket = std::env::temp_dir()
-        .join("lonet")
-        .join(name)
-        .join("trace.sock");
-    Ok(UnixStream::connect(socket)?)
+    let base = std::env::temp_dir().join("lonet");
+    base.join(name).join("trace.sock")
+}
+
+fn reporter(scenario: &Scenario) -> Result<UnixStream> {
+    Ok(UnixStream::connect(socket(scenario))?)
 }
 
 /// A host whose trace must not suffer, beside what is known already.
@@ -54,7 +56,8 @@ async fn reported(scenario: &Scenario, bytes: &[u8]) -> Result<()> {
 fn program(said: &[u8], code: &str) -> Command {
     let prologue = "import os, signal, socket, sys, time\n\
         s = socket.socket(socket.AF_UNIX)\n\
-        s.connect(os.environ['TMPDIR'] + '/lonet/' + os.environ['LONET_NETWORK'] + '/trace.sock')\n\
+        path = os.environ['TMPDIR'] + '/lonet/' + os.environ['LONET_NETWORK'] + '/trace.sock'\n\
+        s.connect(path)\n\
         say = lambda: s.sendall(sys.argv[1].encode())\n";
     let said = String::from_utf8_lossy(said);
     let mut command = Command::new("python3");
@@ -97,6 +100,39 @@ async fn another_version(scenario: Scenario) -> Result<()> {
     reported(&scenario, b"{\"hello\":{\"version\":7,\"nonce\":1}}\n").await
 }
 
+// A line has at most 1 MiB.
+
+/// The mark that is said in a line of so many bytes, its end included.
+fn padded(length: usize) -> String {
+    format!("{}{MARK}\n", " ".repeat(length - MARK.len() - 1))
+}
+
+#[lonet::test]
+async fn a_line_of_1_mib_is_read(scenario: Scenario) -> Result<()> {
+    let said = [lines(&[HELLO, UP]), padded(1 << 20).into()].concat();
+    reporter(&scenario)?.write_all(&said)?;
+    scenario.until("ζ mark said").await?;
+    kept_beside(&scenario, "ζ mark said").await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) sent a line longer than 1 MiB to the trace socket: xxxxx")]
+async fn a_longer_line_is_named(scenario: Scenario) -> Result<()> {
+    let long = "x".repeat(1 << 20);
+    reported(&scenario, &lines(&[HELLO, UP, &long])).await
+}
+
+/// Though it has no end; what waits hears of it at once.
+#[lonet::test]
+#[should_panic(expected = "(ζ) sent a line longer than 1 MiB to the trace socket: yyyyy")]
+async fn a_line_without_end_is_named(scenario: Scenario) -> Result<()> {
+    let mut stream = reporter(&scenario)?;
+    stream.write_all(&lines(&[HELLO, UP]))?;
+    scenario.until("ζ up").await?;
+    stream.write_all("y".repeat((1 << 20) + 1).as_bytes())?;
+    Err(scenario.until("ζ mark said").await.unwrap_err().into())
+}
+
 // Half a line.
 
 /// The name says which process it was, and what it said before is part of the trace.
@@ -116,7 +152,9 @@ async fn half_a_line_is_named(scenario: Scenario) -> Result<()> {
 #[should_panic(expected = "(δ) exited in the middle of a line")]
 async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Result<()> {
     let said = [lines(&[HELLO]), HALF.into()].concat();
-    let delta = scenario.command("δ", program(&said, "say()")).await?;
+    let delta = scenario
+        .command("δ", program(&said, "say(); os._exit(0)"))
+        .await?;
     assert!(delta.join().await?.success());
     kept(&scenario).await
 }
@@ -139,6 +177,22 @@ async fn a_program_asked_to_finish_may_leave_half_a_line(scenario: Scenario) -> 
     let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
     let said = [lines(&[HELLO, mark]), HALF.into()].concat();
     let end = "signal.signal(15, lambda *_: os._exit(0)); say(); time.sleep(1000)";
+    let delta = scenario.command("δ", program(&said, end)).await?;
+    delta.until("δ mark writes").await?;
+    delta.terminate().await?;
+    kept_beside(&scenario, "δ mark writes\n! terminate δ").await
+}
+
+/// Python closes its sockets before it exits.
+#[lonet::test]
+async fn a_program_asked_to_finish_may_hang_up(scenario: Scenario) -> Result<()> {
+    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let end = "signal.signal(15, lambda *_: s.close() or done.append(1))\n\
+        done = []\n\
+        say()\n\
+        while not done: signal.sigtimedwait([], 0.01)\n\
+        signal.sigtimedwait([], 0.1)";
     let delta = scenario.command("δ", program(&said, end)).await?;
     delta.until("δ mark writes").await?;
     delta.terminate().await?;
@@ -172,6 +226,68 @@ async fn a_program_that_is_killed_has_failed_already(scenario: Scenario) -> Resu
     let status = delta.await?.join().await?;
     assert!(!status.success());
     kept(&scenario).await
+}
+
+/// What dies leaves what it was about to say; what hangs up and lives on has no such excuse, whatever
+/// becomes of it later.
+#[lonet::test]
+#[should_panic(
+    expected = "(δ) hung up in the middle of a line to the trace socket; what it said \
+                           before is kept: {\"ev\":{\"n\":4,"
+)]
+async fn a_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
+    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"lives"}}}}"#;
+    let code = "first = s\n\
+        s = socket.socket(socket.AF_UNIX)\n\
+        s.connect(path)\n\
+        say()\n\
+        s.close()\n\
+        s = first\n\
+        sys.argv[1] = sys.argv[2]\n\
+        say()\n\
+        time.sleep(1000)";
+    let mut program = program(&[lines(&[HELLO]), HALF.into()].concat(), code);
+    program.arg(String::from_utf8(lines(&[HELLO, mark]))?);
+    let delta = scenario.command("δ", program).await?;
+    let lives = delta.until("δ mark lives").await;
+    delta.kill().await?;
+    lives?;
+    Ok(())
+}
+
+#[lonet::host]
+async fn hangs_up(host: Host, socket: PathBuf) -> Result<()> {
+    let said = [lines(&[HELLO]), HALF.into()].concat();
+    UnixStream::connect(socket)?.write_all(&said)?;
+    host.mark("lives");
+    std::future::pending().await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(δ) hung up in the middle of a line")]
+async fn a_roles_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
+    let delta = scenario.spawn("δ", hangs_up(socket(&scenario))).await?;
+    let lives = delta.until("δ mark lives").await;
+    delta.kill().await?;
+    lives?;
+    Ok(())
+}
+
+/// On whichever of its connections.
+#[lonet::test]
+async fn a_killed_program_may_leave_two_halves(scenario: Scenario) -> Result<()> {
+    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let code = "first = s\n\
+        s = socket.socket(socket.AF_UNIX)\n\
+        s.connect(path)\n\
+        first.sendall(sys.argv[1].splitlines()[0].encode() + b'\\n{')\n\
+        say()\n\
+        time.sleep(1000)";
+    let delta = scenario.command("δ", program(&said, code)).await?;
+    delta.until("δ mark writes").await?;
+    delta.kill().await?;
+    kept_beside(&scenario, "δ mark writes\n! kill δ").await
 }
 
 // Whole lines that can't be true.

@@ -23,6 +23,7 @@ use super::node::Node;
 use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox};
 use super::waiting::{Asker, Waiting, still_counts};
+use crate::process::limits;
 use crate::process::wire::{Means, line};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::{Graph, Process};
@@ -44,6 +45,8 @@ pub(crate) struct Analyst {
     problems: Vec<String>,
     /// The first of them by which a reporter broke the protocol.
     breach: Option<String>,
+    /// Why nothing that is started now would be heard.
+    starved: Option<String>,
     cuts: u64,
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
@@ -90,7 +93,7 @@ struct Reported {
     orders_at: Option<Conn>,
     waits: Option<Vec<Pending>>,
     records: Vec<Record>,
-    /// What it had said of a line when it hung up.
+    /// What it had said of a line when it died.
     half: Option<Vec<u8>>,
 }
 
@@ -111,6 +114,7 @@ impl Analyst {
             waiting: Vec::new(),
             problems: Vec::new(),
             breach: None,
+            starved: None,
             cuts: 0,
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
@@ -176,6 +180,12 @@ impl Analyst {
                     self.hear_line(conn, line);
                 }
             }
+            Heard::TooLong { conn, begin } => {
+                if let Some(&Who::Reporter(process)) = self.conns.get(&conn) {
+                    self.hear_too_long(process, &begin);
+                }
+            }
+            Heard::Starved(error) => self.starve(&limits::explained(error)),
             Heard::Printed { conn, bytes } => {
                 if let Some(&Who::Output(process)) = self.conns.get(&conn) {
                     self.show(process, &bytes);
@@ -209,7 +219,9 @@ impl Analyst {
                 let reported = &mut self.processes[process];
                 reported.connected = false;
                 reported.orders_at = None;
-                reported.half = (!half.is_empty()).then_some(half);
+                if !half.is_empty() {
+                    self.hear_half(process, half);
+                }
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
                 self.have_waits();
             }
@@ -279,7 +291,10 @@ impl Analyst {
 
     fn accuse(&mut self, process: usize, what: &str) {
         let name = self.name(&self.processes[process]);
-        let problem = format!("{name} {what}");
+        self.fail(format!("{name} {what}"));
+    }
+
+    fn fail(&mut self, problem: String) {
         // What they wait for may be what is lost.
         for waiting in std::mem::take(&mut self.waiting) {
             waiting.answer(&self.mailbox, Err(Refusal::Breach(problem.clone())));

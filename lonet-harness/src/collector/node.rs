@@ -43,6 +43,8 @@ pub(super) struct Node {
     /// When it was heard that it failed, or that it ended.
     pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
+    /// Why it can't be heard, and was ended.
+    pub(super) unheard: Option<String>,
     pub(super) delivered: bool,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
@@ -84,6 +86,7 @@ impl Node {
             left_over: false,
             failed_at: None,
             unsupervised: false,
+            unheard: None,
             delivered: false,
             on_start: None,
             on_up: Vec::new(),
@@ -132,7 +135,8 @@ impl Node {
 
     /// The scenario has ended it, or is about to, or nothing kept it any more.
     pub(super) fn is_caused(&self) -> bool {
-        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised
+        let unheard = self.unheard.is_some();
+        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised || unheard
     }
 
     /// A failure of this node.
@@ -153,6 +157,9 @@ impl Node {
             })
         };
         let failed = |how| Ending::Failed(self.failed(how));
+        if let Some(why) = &self.unheard {
+            return failed(How::NotStarted(why.clone()));
+        }
         match &self.said {
             // What it returned counts, even if it was killed on its way out.
             Some(Said::Returned(value)) => Ending::Returned(value.clone()),

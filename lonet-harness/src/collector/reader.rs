@@ -1,8 +1,11 @@
 //! The reader: takes in whatever the processes of a scenario say, as soon as they say it.
 //!
-//! Owns every descriptor between the test's process and the others. It reads into buffers without
-//! a limit and hands on whole lines; it never matches, never waits for half a line, never waits
-//! for anyone who reads what it writes, and takes no lock that a reporter holds.
+//! Owns every descriptor between the test's process and the others. It reads into buffers and hands
+//! on whole lines; it never matches, never waits for half a line, never waits for what reads what
+//! it writes, and takes no lock that a reporter holds. A reporter's line has at most 1 MiB; those of
+//! nodes and of the supervisor, which are our own, may be as long as an argument or a value is.
+
+mod reading;
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -17,8 +20,9 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::socket::{MsgFlags, getsockopt, send, sockopt};
 
+use self::reading::{LINE, Reading, Source};
 use super::query::Query;
-use crate::process::output::{KEPT, Output};
+use crate::process::output::Output;
 
 /// A connection, by the number that the reader knows it by.
 pub(crate) type Conn = u64;
@@ -29,6 +33,10 @@ pub(crate) enum Heard {
     Opened { conn: Conn, door: Door, pid: u32 },
     /// Whole lines.
     Lines { conn: Conn, bytes: Vec<u8> },
+    /// A line of a reporter is longer than it may be, and is left out. So it begins.
+    TooLong { conn: Conn, begin: Vec<u8> },
+    /// A process that connects can't be taken in, for want of descriptors or memory.
+    Starved(io::Error),
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
     /// A connection's end, with what came of a line that has no end: it is no line, as whoever was
@@ -58,12 +66,6 @@ enum Order {
     Cut(u64),
     Query(Query),
     End,
-}
-
-enum Source {
-    Door(Door, UnixListener),
-    Lines(UnixStream),
-    Output(OwnedFd, Arc<Mutex<Output>>),
 }
 
 /// The way to the reader, from any thread.
@@ -125,8 +127,6 @@ impl Mailbox {
 
 /// How much is read of one source before others get their turn.
 const TURN: usize = 1 << 20;
-/// Ends what is shown of a node that prints more.
-const IN_THE_LOG: &str = "\n[… that was 1 MiB; what follows is in its log alone …]\n";
 
 /// How much is read of one source for a cut: more than any socket holds unread, so that a process
 /// that never stops talking can't hold a cut up.
@@ -139,19 +139,9 @@ pub(crate) struct Reader {
     orders: Receiver<Order>,
     heard: Sender<Heard>,
     sources: BTreeMap<Conn, Reading>,
+    /// The doors where a process waits that could not be taken in.
+    starved: Vec<Conn>,
     scratch: Vec<u8>,
-}
-
-struct Reading {
-    source: Source,
-    /// What came of a line so far.
-    line: Vec<u8>,
-    /// What could not be written yet.
-    unwritten: Vec<u8>,
-    /// Whether the system is to say when it takes more.
-    blocked: bool,
-    /// How much was handed on to be shown.
-    shown: usize,
 }
 
 impl Reader {
@@ -178,6 +168,7 @@ impl Reader {
             orders,
             heard: tell,
             sources: BTreeMap::new(),
+            starved: Vec::new(),
             scratch: vec![0; 64 * 1024],
         };
         Ok((reader, mailbox, heard))
@@ -216,7 +207,7 @@ impl Reader {
         let _ = self.mailbox.0.wake.read();
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Attach(conn, source) => self.attach(conn, source),
+                Order::Attach(conn, source) => self.attach(conn, source, usize::MAX),
                 Order::Write(conn, bytes) => {
                     if let Some(reading) = self.sources.get_mut(&conn) {
                         reading.unwritten.extend_from_slice(&bytes);
@@ -254,6 +245,9 @@ impl Reader {
                 Err(_) => return,
             }
         };
+        for door in std::mem::take(&mut self.starved) {
+            self.accept(door);
+        }
         // 0 is the bell that calls for such orders.
         for event in events[..ready].iter().filter(|event| event.data() != 0) {
             self.read(event.data(), CUT, event.events());
@@ -270,9 +264,15 @@ impl Reader {
         }
     }
 
-    fn attach(&mut self, conn: Conn, source: Source) {
+    fn attach(&mut self, conn: Conn, source: Source, most: usize) {
+        // A door says once that somebody came: then all are taken in. If that fails, it is tried
+        // again when there is reason to, and not all the time.
+        let flags = match source {
+            Source::Door(..) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
+            Source::Lines(_) | Source::Output(..) => EpollFlags::EPOLLIN,
+        };
         let added = source.set_nonblocking().and_then(|()| {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, conn);
+            let event = EpollEvent::new(flags, conn);
             source.add_to(&self.epoll, event).map_err(io::Error::from)
         });
         match added {
@@ -280,6 +280,8 @@ impl Reader {
                 let reading = Reading {
                     source,
                     line: Vec::new(),
+                    most,
+                    skips: false,
                     unwritten: Vec::new(),
                     blocked: false,
                     shown: 0,
@@ -315,10 +317,7 @@ impl Reader {
                 Ok(0) => return self.close(conn),
                 Ok(n) => {
                     left = left.saturating_sub(n);
-                    let told = reading.take(conn, &self.scratch[..n]);
-                    if let Some(heard) = told {
-                        let _ = self.heard.send(heard);
-                    }
+                    reading.take(conn, &self.scratch[..n], &self.heard);
                     // There was no more.
                     if n < self.scratch.len() && !gone {
                         return;
@@ -345,8 +344,12 @@ impl Reader {
             let socket = match listener.accept() {
                 Ok((socket, _)) => socket,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // Nobody is there; or, out of descriptors, they wait until there are some.
-                Err(_) => return,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                Err(error) => {
+                    self.starved.push(door);
+                    return self.tell(Heard::Starved(error));
+                }
             };
             let pid = getsockopt(&socket, sockopt::PeerCredentials)
                 .map_or(0, |peer| peer.pid().cast_unsigned());
@@ -356,7 +359,11 @@ impl Reader {
                 door: kind,
                 pid,
             });
-            self.attach(conn, Source::Lines(socket));
+            let most = match kind {
+                Door::Trace => LINE,
+                Door::Control => usize::MAX,
+            };
+            self.attach(conn, Source::Lines(socket), most);
         }
     }
 
@@ -395,65 +402,17 @@ impl Reader {
         if let Some(reading) = self.sources.remove(&conn) {
             let half = reading.line;
             self.tell(Heard::Closed { conn, half });
+            // There is a descriptor more.
+            drop(reading.source);
+            for door in std::mem::take(&mut self.starved) {
+                self.accept(door);
+            }
         }
     }
 
     fn tell(&self, heard: Heard) {
         // Without an analyst there is nobody to tell.
         let _ = self.heard.send(heard);
-    }
-}
-
-impl Reading {
-    fn take(&mut self, conn: Conn, bytes: &[u8]) -> Option<Heard> {
-        if let Source::Output(_, output) = &self.source {
-            output
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .append(bytes);
-            let bytes = self.take_shown(bytes);
-            return (!bytes.is_empty()).then_some(Heard::Printed { conn, bytes });
-        }
-        let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
-            self.line.extend_from_slice(bytes);
-            return None;
-        };
-        let mut lines = std::mem::take(&mut self.line);
-        lines.extend_from_slice(&bytes[..=end]);
-        self.line.extend_from_slice(&bytes[end + 1..]);
-        Some(Heard::Lines { conn, bytes: lines })
-    }
-
-    /// What is shown at once is bounded too: libtest keeps it. Once, it says so.
-    fn take_shown(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let Some(room) = KEPT.checked_sub(self.shown) else {
-            return Vec::new();
-        };
-        let mut show = bytes[..room.min(bytes.len())].to_vec();
-        self.shown += bytes.len();
-        if self.shown > KEPT {
-            show.extend_from_slice(IN_THE_LOG.as_bytes());
-        }
-        show
-    }
-}
-
-impl Source {
-    fn set_nonblocking(&self) -> io::Result<()> {
-        match self {
-            Source::Door(_, listener) => listener.set_nonblocking(true),
-            Source::Lines(socket) => socket.set_nonblocking(true),
-            // Opened so, since opening it would wait for a writer otherwise.
-            Source::Output(..) => Ok(()),
-        }
-    }
-
-    fn add_to(&self, epoll: &Epoll, event: EpollEvent) -> nix::Result<()> {
-        match self {
-            Source::Door(_, listener) => epoll.add(listener, event),
-            Source::Lines(socket) => epoll.add(socket, event),
-            Source::Output(pipe, _) => epoll.add(pipe, event),
-        }
     }
 }
 
@@ -486,21 +445,5 @@ mod tests {
             })
             .collect();
         assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
-    }
-
-    #[test]
-    fn what_is_shown_says_where_it_ends() {
-        let (socket, _other) = UnixStream::pair().unwrap();
-        let mut reading = Reading {
-            source: Source::Lines(socket),
-            line: Vec::new(),
-            unwritten: Vec::new(),
-            blocked: false,
-            shown: 0,
-        };
-        assert_eq!(reading.take_shown(&[b'x'; KEPT]), [b'x'; KEPT]);
-        assert_eq!(reading.take_shown(b""), b"");
-        assert_eq!(reading.take_shown(b"more"), IN_THE_LOG.as_bytes());
-        assert_eq!(reading.take_shown(b"more"), b"");
     }
 }

@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
+use super::limits;
 use super::parent;
 use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say};
 use crate::role::{BEFORE_ROLE, RoleEntry};
@@ -44,6 +45,7 @@ pub(super) fn run(nonce: u64, directory: &Path, in_main: bool) {
         Err(error) => {
             // The test is gone, and this process will be ended with all the others. To go on until
             // then would be to run the tests of this binary, all of them.
+            let error = limits::explained(error);
             eprintln!("the test that this process belongs to can't be reached: {error}");
             std::process::exit(1);
         }
@@ -98,6 +100,7 @@ fn run_admitted(control: BufReader<UnixStream>, play: Play, directory: &Path) ->
     sigpipe.add(Signal::SIGPIPE);
     let _ = sigpipe.thread_block();
     let _ = DIRECTORY.set(directory.to_owned());
+    let answers = control.get_ref().try_clone();
     let role = std::thread::Builder::new()
         .name(play.host.clone())
         .stack_size(8 << 20)
@@ -105,7 +108,12 @@ fn run_admitted(control: BufReader<UnixStream>, play: Play, directory: &Path) ->
     let code = match role {
         Ok(role) => role.join().unwrap_or(101),
         Err(error) => {
-            eprintln!("the role's thread can't be started: {error}");
+            let error = limits::explained_start(error);
+            let why = format!("the role's thread can't be started: {error}");
+            match answers {
+                Ok(answers) => drop(say(answers, &FromNode::Failed(why))),
+                Err(_) => eprintln!("{why}"),
+            }
             1
         }
     };
@@ -147,13 +155,25 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
     let stop = Arc::new(Stop::default());
     let end = match prepare(control, &play, &stop, sigpipe) {
         Ok((runtime, entry)) => {
-            let end = play_role(&runtime, entry, play, &stop);
+            // What the role itself does not catch is caught inside; without threads, also what leads
+            // to it panics.
+            let play_it = || play_role(&runtime, entry, play, &stop);
+            let end = catch_unwind(AssertUnwindSafe(play_it));
+            let end = end.unwrap_or_else(|_| FromNode::Panicked(stop.panicked_in_root()));
+            let end = match end {
+                FromNode::Failed(error) => FromNode::Failed(limits::explained(error)),
+                FromNode::Panicked(what) => FromNode::Panicked(limits::explained(what)),
+                end => end,
+            };
             let said = say(&answers, &end);
             runtime.shutdown_background();
             // If nobody could be told, nobody is left.
             return if said.is_ok() { exit_status(&end) } else { 1 };
         }
-        Err(error) => FromNode::Failed(format!("its process can't be prepared: {error}")),
+        Err(error) => {
+            let error = limits::explained_start(error);
+            FromNode::Failed(format!("its process can't be prepared: {error}"))
+        }
     };
     let _ = say(&answers, &end);
     exit_status(&end)

@@ -25,6 +25,19 @@ pub(crate) fn of(pid: u32) -> Option<String> {
     ))
 }
 
+/// Whether a process runs on: it has neither ended nor begun to. What it had open is closed after it
+/// has begun to.
+pub(crate) fn lives(pid: u32) -> bool {
+    /// PF_EXITING of `linux/sched.h`.
+    const EXITING: u32 = 4;
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let flags = stat.rsplit_once(')').and_then(|(_, fields)| {
+        // The ninth field; the state is the third.
+        fields.split_whitespace().nth(6)?.parse::<u32>().ok()
+    });
+    flags.is_some_and(|flags| flags & EXITING == 0)
+}
+
 fn words(state: &str, wchan: &str, syscall: &str) -> String {
     let does = match state {
         "R" => return "runs".to_owned(),
@@ -121,7 +134,22 @@ fn name(number: u32) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid};
+
     use super::*;
+
+    #[test]
+    fn what_has_ended_does_not_live() {
+        assert!(lives(std::process::id()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT;
+        waitid(Id::Pid(pid), flags).unwrap();
+        // It waits to be reaped.
+        assert!(!lives(child.id()));
+        child.wait().unwrap();
+        assert!(!lives(child.id()));
+    }
 
     #[test]
     fn a_state_is_said_in_words() {

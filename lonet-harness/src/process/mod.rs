@@ -10,6 +10,7 @@
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
 //! - [`child`]: a role, in a process of its own;
 //! - [`terminate`]: the request to finish, as the role itself sees it;
+//! - [`limits`]: what the system allows a process, and the sentence that names it;
 //! - [`launch`]: how the test's process starts the supervisor;
 //! - [`executable`]: whether a program has lonet in it;
 //! - [`wire`]: what these say to each other;
@@ -29,6 +30,7 @@ mod hook;
 mod init;
 pub(crate) mod kernel_state;
 pub(crate) mod launch;
+pub(crate) mod limits;
 pub(crate) mod orphans;
 pub(crate) mod output;
 mod parent;

@@ -27,6 +27,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getgid, getppid, getuid};
 
+use super::limits;
 use super::ticket::{self, Ticket};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
 use super::{parent, program, stat};
@@ -44,11 +45,18 @@ pub(super) fn run() {
         // To go on would be to run the tests of this binary, all of them.
         std::process::exit(1);
     };
-    let ended = Supervisor::new(control).and_then(|mut supervisor| {
-        let ended = supervisor.serve();
-        supervisor.end_all();
-        ended
-    });
+    let ended = match Supervisor::new(control) {
+        Ok(mut supervisor) => {
+            let ended = supervisor.serve();
+            supervisor.end_all();
+            ended
+        }
+        Err(error) => {
+            let error = limits::explained_start(error);
+            // Standard input still is the control socket.
+            say(io::stdin(), &FromSupervisor::Failed { error })
+        }
+    };
     std::process::exit(i32::from(ended.is_err()));
 }
 
@@ -82,6 +90,7 @@ struct Supervisor {
 impl Supervisor {
     fn new(control: UnixStream) -> io::Result<Supervisor> {
         set_child_subreaper(true)?;
+        hear_of_children()?;
         SigSet::empty().thread_set_mask()?;
         let children =
             SignalFd::with_flags(&sigchld(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -95,7 +104,7 @@ impl Supervisor {
             running: BTreeMap::new(),
             init: None,
         };
-        let means = supervisor.enclose();
+        let means = supervisor.enclose()?;
         // Nothing but SIGKILL ends it before its time.
         SigSet::all().thread_block()?;
         supervisor.say(&FromSupervisor::Ready { means })?;
@@ -103,25 +112,25 @@ impl Supervisor {
     }
 
     /// Encloses all that will be started in a PID namespace, if it may.
-    fn enclose(&mut self) -> Means {
+    ///
+    /// # Errors
+    ///
+    /// Nothing can be started any more: the namespace can't be left again.
+    fn enclose(&mut self) -> io::Result<Means> {
         if std::env::var_os(NAMESPACE).is_some_and(|value| value == "0") {
-            return Means::Subreaper;
+            return Ok(Means::Subreaper);
         }
         let means = match unshare(CloneFlags::CLONE_NEWPID) {
             Ok(()) => Means::Namespace,
             Err(_) => {
                 let (uid, gid) = (getuid(), getgid());
                 if unshare(CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID).is_err() {
-                    return Means::Subreaper;
+                    return Ok(Means::Subreaper);
                 }
                 // Without a mapping every file would seem to be someone else's.
-                let mapped = fs::write("/proc/self/setgroups", "deny")
+                fs::write("/proc/self/setgroups", "deny")
                     .and_then(|()| fs::write("/proc/self/gid_map", format!("{gid} {gid} 1")))
-                    .and_then(|()| fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")));
-                if mapped.is_err() {
-                    // The namespace can't be left again.
-                    std::process::exit(1);
-                }
+                    .and_then(|()| fs::write("/proc/self/uid_map", format!("{uid} {uid} 1")))?;
                 Means::UserNamespace
             }
         };
@@ -135,12 +144,8 @@ impl Supervisor {
         if std::env::var_os("LLVM_PROFILE_FILE").is_some() {
             init.env("LLVM_PROFILE_FILE", "/dev/null");
         }
-        match init.spawn() {
-            Ok(init) => self.init = Some(init),
-            // Nothing can be started in a namespace that has no first process.
-            Err(_) => std::process::exit(1),
-        }
-        means
+        self.init = Some(init.spawn()?);
+        Ok(means)
     }
 
     /// Serves requests until the test's process is gone, or wants no more.
@@ -193,7 +198,7 @@ impl Supervisor {
                         Ok(pid) => FromSupervisor::Started { process, pid },
                         Err(error) => FromSupervisor::NotStarted {
                             process,
-                            error: error.to_string(),
+                            error: limits::explained_start(error),
                         },
                     };
                     self.say(&told)?;
@@ -201,6 +206,7 @@ impl Supervisor {
                     self.reap()?;
                 }
                 ToSupervisor::Signal { process, signal } => self.signal(process, signal),
+                ToSupervisor::Descriptors { soft } => limits::set_descriptors(soft),
             }
         }
         Ok(true)
@@ -357,6 +363,18 @@ impl Supervisor {
             let _ = waitpid(pid, None);
         }
     }
+}
+
+/// Has SIGCHLD handled, by doing nothing. Where it is ignored, which `exec` keeps, the kernel reaps
+/// children itself, and nothing tells how they ended. What is started gets the default back.
+fn hear_of_children() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    // A runtime without a thread of its own. The handler stays when what it feeds is gone.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()?;
+    let _context = runtime.enter();
+    signal(SignalKind::child()).map(drop)
 }
 
 fn sigchld() -> SigSet {

@@ -62,6 +62,8 @@ pub(crate) struct Program {
 /// What the test's process asks of the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToSupervisor {
+    /// Give what is started this soft limit of descriptors.
+    Descriptors { soft: u64 },
     /// Start this program as the process with that number, its output into that pipe.
     Start {
         process: u64,
@@ -75,6 +77,8 @@ pub(crate) enum ToSupervisor {
 /// What the supervisor tells.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromSupervisor {
+    /// It can start nothing, and ends.
+    Failed { error: String },
     /// It can start processes; by which means it will end them all.
     Ready { means: Means },
     /// A process runs, with this pid as seen from the test's process.

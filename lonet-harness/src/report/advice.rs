@@ -1,5 +1,5 @@
-//! What a reader may do about a test that failed: the `until` that was missing before a dial, and
-//! the events that an `until` at its deadline nearly matched.
+//! What a reader may do about a test that failed: the `until` that was missing before a dial, the
+//! events that an `until` at its deadline nearly matched, and the limit of the system that was met.
 //!
 //! Pure. Owns when that is said, and its words. An expectation that does not hold has hints of its
 //! own, in `trace::explain`.
@@ -8,6 +8,7 @@ use lonet::trace::{Event, Verb};
 
 use super::verdict::age;
 use crate::collector::query::Report;
+use crate::process::limits;
 
 /// So many events that differ by one word are shown for each `until`.
 const MOST_NEAR: usize = 3;
@@ -15,6 +16,12 @@ const MOST_NEAR: usize = 3;
 /// The advice, a line each.
 pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
     let mut lines = missing_untils(report, failure);
+    let failed = report.nodes.iter().filter(|node| node.failure.is_some());
+    let mut texts = vec![failure];
+    texts.extend(failed.map(|node| &*node.log));
+    if !texts.iter().any(|text| text.contains("RLIMIT_")) {
+        lines.extend(texts.into_iter().find_map(limits::hint));
+    }
     let untils = report.test.asks.iter().filter_map(|ask| {
         let pattern = ask.strip_prefix("until `")?;
         Some(pattern.split_once('`')?.0)

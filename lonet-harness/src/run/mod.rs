@@ -23,6 +23,7 @@ use lonet::SubNetwork;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{BodyError, Outcome};
 use crate::process::Entrance;
+use crate::process::limits;
 use crate::scenario::Scenario;
 use attribute::{Place, Spec};
 use update::Update;
@@ -170,11 +171,12 @@ struct Failed {
 impl Failed {
     /// One that failed before there was anything to tell of.
     fn early(test: &str, error: &Error) -> Failed {
+        let why = limits::explained_start(error);
         Failed {
-            page: format!("\n{test} failed: {error}\n"),
-            why: error.to_string(),
+            page: format!("\n{test} failed: {why}\n"),
+            why: why.clone(),
             kind: error.kind(),
-            payload: Box::new(error.to_string()),
+            payload: Box::new(why),
             panicked: false,
         }
     }

@@ -263,7 +263,12 @@ fn runtime(worker_threads: Option<usize>) -> std::io::Result<Runtime> {
             builder
         }
     };
-    builder.enable_all().build()
+    // Out of descriptors or threads it panics.
+    let built = catch_unwind(AssertUnwindSafe(|| builder.enable_all().build()));
+    built.unwrap_or_else(|panic| {
+        let why = format!("the runtime can't be started: {}", message(&*panic));
+        Err(std::io::Error::other(why))
+    })
 }
 
 /// Polls the body, and notes when; a panic is an outcome.

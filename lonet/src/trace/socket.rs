@@ -39,6 +39,10 @@ pub const DATA_NAME: &str = "trace.data";
 /// there is room again in microseconds, unless its process is stopped.
 const PATIENCE: i64 = 2;
 
+/// How many of its operations a process tells of when it is asked what it waits for: a line has at
+/// most 1 MiB.
+const MOST_WAITS: usize = 1000;
+
 /// A connection to a collector.
 pub struct TraceSocket {
     dir: PathBuf,
@@ -243,7 +247,8 @@ impl TraceSocket {
         let Some(reporter) = self.asked_of().upgrade() else {
             return;
         };
-        let ops = reporter.waits();
+        let mut ops = reporter.waits();
+        ops.truncate(MOST_WAITS);
         self.write(&mut self.lock(), &Line::Waits(Waits { id, ops }));
     }
 

@@ -294,7 +294,8 @@ impl Host {
     }
 
     /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
-    /// White space is folded. Without a trace, or once the host is closed, it does nothing.
+    /// White space is folded. Without a trace, or once the host is closed, it does nothing. With one,
+    /// a text of more than 1 MiB fails the test.
     ///
     /// # Examples
     ///

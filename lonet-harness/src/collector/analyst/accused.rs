@@ -3,27 +3,55 @@
 //! Owns who is to blame, and who is excused: a process that the scenario ended, or whose death
 //! already is a failure, may leave half a line, and may have lost what it was about to say. The
 //! reporter of roles is our own; it is held to the protocol by our tests, not by those of users.
+//!
+//! Half a line is excused by a death alone, on whichever of a process's connections: a process that
+//! hangs up in the middle of a line and lives on broke the protocol, be it a role, and whatever
+//! becomes of it later; unless the scenario had killed it, or asked it to finish, before it hung up.
 
 use lonet::trace::{By, Record, Subject, What};
 
 use super::{Analyst, Node, Reported};
+use crate::process::kernel_state;
 use crate::process::wire::Ended;
 use crate::trace::happened::contradictions;
 use crate::trace::happened::graph::Graph;
 
 impl Analyst {
+    /// What came of a line whose end never will.
+    pub(super) fn hear_half(&mut self, process: usize, half: Vec<u8>) {
+        let reported = &self.processes[process];
+        if reported.refused {
+            return;
+        }
+        if kernel_state::lives(reported.pid) && !self.is_caused(reported) {
+            let what = in_a_line("hung up", &half);
+            return self.accuse(process, &what);
+        }
+        // Its death may yet turn out to be the scenario's doing, or a failure.
+        self.processes[process].half = Some(half);
+    }
+
+    /// The reader has left out a line that begins so.
+    pub(super) fn hear_too_long(&mut self, process: usize, begin: &[u8]) {
+        let reported = &mut self.processes[process];
+        if reported.refused {
+            return;
+        }
+        // As of any other line that is none.
+        reported.refused = !reported.greeted;
+        let begin = String::from_utf8_lossy(begin);
+        let what = format!("sent a line longer than 1 MiB to the trace socket: {begin}…");
+        self.accuse(process, &what);
+    }
+
     /// What reporters said that is no trace, in words; with what only shows once all have spoken.
     pub(super) fn all_problems(&self) -> Vec<String> {
         let mut problems = self.problems.clone();
         problems.extend(self.processes.iter().filter_map(|reported| {
-            let half = reported.half.as_ref().filter(|_| !reported.refused)?;
+            let half = reported.half.as_ref()?;
             let ended = self.may_be_blamed(reported)?;
             let name = self.name(reported);
-            let shown = String::from_utf8_lossy(&half[..half.len().min(200)]);
-            Some(format!(
-                "{name} {ended} in the middle of a line to the trace socket; what it said before \
-                 is kept: {shown}"
-            ))
+            Some(format!("{name} {}", in_a_line(ended, half)))
         }));
         problems.extend(self.contradictions());
         problems
@@ -83,13 +111,20 @@ impl Analyst {
             let exited = matches!(node.ended, Some(Ended::Status(_)));
             return (exited && !node.is_role() && !node.is_caused()).then_some("exited");
         }
-        // A child of a node has its environment, and dies with it.
+        (!self.is_caused(reported)).then_some("hung up")
+    }
+
+    /// Whether the scenario has ended it, or is about to.
+    fn is_caused(&self, reported: &Reported) -> bool {
         let host = reported.host.as_deref();
-        let excused = self
-            .nodes
-            .values()
-            .any(|node| Some(node.host.as_str()) == host && node.is_caused());
-        (!excused).then_some("hung up")
+        self.nodes.values().any(|node| {
+            let its = match reported.node {
+                Some(number) => number == node.process,
+                // A child of a node has its environment, and dies with it.
+                None => Some(node.host.as_str()) == host,
+            };
+            its && node.is_caused()
+        })
     }
 
     /// A reporter, as users know it.
@@ -106,4 +141,11 @@ impl Analyst {
         let hosts = given.or(reported.host.as_deref()).into_iter().chain(said);
         contradictions::named(reported.pid, hosts)
     }
+}
+
+fn in_a_line(ended: &str, half: &[u8]) -> String {
+    let shown = String::from_utf8_lossy(&half[..half.len().min(200)]);
+    format!(
+        "{ended} in the middle of a line to the trace socket; what it said before is kept: {shown}"
+    )
 }

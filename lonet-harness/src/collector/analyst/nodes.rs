@@ -21,6 +21,7 @@ use crate::collector::query::Launch;
 use crate::collector::query::{Effect, End, Refusal};
 use crate::collector::reader::Conn;
 use crate::process::launch;
+use crate::process::limits;
 use crate::process::orphans;
 use crate::process::output::Output;
 use crate::process::wire::{Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, line};
@@ -32,6 +33,10 @@ impl Analyst {
                 Ok((child, socket)) => {
                     let conn = self.mailbox.attach(socket);
                     self.conns.insert(conn, Who::Supervisor);
+                    if let Some(soft) = limits::raise_descriptors() {
+                        let limit = ToSupervisor::Descriptors { soft };
+                        self.mailbox.write(conn, line(&limit));
+                    }
                     Supervisor::Running {
                         child,
                         conn,
@@ -39,6 +44,7 @@ impl Analyst {
                     }
                 }
                 Err(error) => {
+                    let error = limits::explained_start(error);
                     Supervisor::Failed(format!("the supervisor can't be started: {error}"))
                 }
             };
@@ -59,6 +65,9 @@ impl Analyst {
                 launch.host
             )));
         }
+        if let Some(why) = &self.starved {
+            return Err(How::NotStarted(why.clone()));
+        }
         self.supervise();
         let conn = match &self.supervisor {
             Supervisor::Running { conn, .. } => *conn,
@@ -69,7 +78,7 @@ impl Analyst {
         let output = Arc::new(Mutex::new(Output::default()));
         let (pipe, path) = self
             .pipe(process)
-            .map_err(|e| How::NotStarted(e.to_string()))?;
+            .map_err(|error| How::NotStarted(limits::explained(error)))?;
         let printing = self.mailbox.attach_output(pipe, output.clone());
         self.conns.insert(printing, Who::Output(process));
         let program = launch.program.clone();
@@ -100,6 +109,7 @@ impl Analyst {
 
     pub(super) fn hear_supervisor(&mut self, message: FromSupervisor) {
         match message {
+            FromSupervisor::Failed { error } => self.supervisor_failed(&error),
             FromSupervisor::Ready { means: by } => {
                 if let Supervisor::Running { means, .. } = &mut self.supervisor {
                     *means = Some(by);
@@ -153,6 +163,43 @@ impl Analyst {
         for process in lost {
             self.ended(process, Ended::Signal(Signal::SIGKILL as i32));
         }
+    }
+
+    /// It can start nothing, says why, and ends.
+    fn supervisor_failed(&mut self, error: &str) {
+        let why = format!("the supervisor can't start processes: {error}");
+        let failed = Supervisor::Failed(why.clone());
+        if let Supervisor::Running {
+            mut child, conn, ..
+        } = std::mem::replace(&mut self.supervisor, failed)
+        {
+            // Its end has been told.
+            self.conns.remove(&conn);
+            let _ = child.wait();
+        }
+        let asked = self.nodes.values().filter(|node| node.on_start.is_some());
+        for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
+            self.not_started(process, why.clone());
+        }
+    }
+
+    /// The reader can't take in another connection: what connects now is never heard. A role that
+    /// has yet to be heard of would be waited for in vain.
+    pub(super) fn starve(&mut self, error: &str) {
+        let why = format!("what its process says can't be heard: {error}");
+        self.starved.get_or_insert_with(|| why.clone());
+        let signal = Signal::SIGKILL as i32;
+        for node in self.nodes.values_mut() {
+            let waited_for = node.is_role() && node.up.is_none() && node.ended.is_none();
+            if waited_for && node.unheard.is_none() {
+                node.unheard = Some(why.clone());
+            }
+        }
+        let unheard = self.nodes.values().filter(|node| node.unheard.is_some());
+        for process in unheard.map(|node| node.process).collect::<Vec<u64>>() {
+            self.tell_supervisor(&ToSupervisor::Signal { process, signal });
+        }
+        self.fail(format!("a process that connects can't be heard: {error}"));
     }
 
     pub(super) fn not_started(&mut self, process: u64, error: String) {

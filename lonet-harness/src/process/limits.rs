@@ -1,0 +1,128 @@
+//! The limits that the system sets a process: how many descriptors, how many processes.
+//!
+//! Owns raising the one of descriptors in the test's process, and the sentence that names a limit
+//! where something failed of it. What fails then is decided where it fails.
+
+use std::fmt::Display;
+use std::sync::OnceLock;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// So many are enough for hundreds of tests that run at once in one process. The hard limit may be
+/// a billion, and some programs close one by one all the descriptors that they may have: what a
+/// test starts by itself, without the scenario, inherits this.
+const DESCRIPTORS: u64 = 1 << 16;
+
+/// Raises this process's soft limit of descriptors, once, as the Go runtime does: a test needs
+/// about twenty, and three more for each node, so that 1024 are too few where 64 tests run at once.
+/// Gives the limit that it was started with, which is what its nodes get: a program that calls
+/// `select` can't use a descriptor above 1023.
+pub(crate) fn raise_descriptors() -> Option<u64> {
+    static BEFORE: OnceLock<Option<u64>> = OnceLock::new();
+    *BEFORE.get_or_init(|| {
+        let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+        let wanted = hard.min(DESCRIPTORS);
+        if soft < wanted {
+            // Where it may not, it goes on with what it has.
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, wanted, hard);
+        }
+        Some(soft)
+    })
+}
+
+/// Sets this process's soft limit of descriptors.
+pub(super) fn set_descriptors(soft: u64) {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, soft.min(hard), hard);
+    }
+}
+
+/// An error, with the limit that it is of, if it is of one.
+pub(crate) fn explained(error: impl Display) -> String {
+    with(error.to_string(), hint)
+}
+
+/// The same of an error that came of starting a process or a thread.
+pub(crate) fn explained_start(error: impl Display) -> String {
+    with(error.to_string(), |text| {
+        hint(text).or_else(|| text.contains(AGAIN).then(processes))
+    })
+}
+
+/// What to say of a text that tells of an error, if that is of a limit which it does not name.
+pub(crate) fn hint(text: &str) -> Option<String> {
+    if text.contains("RLIMIT_") {
+        return None;
+    }
+    if text.contains("Too many open files in system") {
+        return Some(
+            "all processes together have as many files open as they may (fs.file-max): raise it \
+             with `sysctl`"
+                .into(),
+        );
+    }
+    if text.contains("Too many open files") {
+        let limits = named("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE);
+        return Some(format!(
+            "the process has as many descriptors open as it may ({limits}): raise it with \
+             `ulimit -n`"
+        ));
+    }
+    let starts = text.contains("spawn") || text.contains("start");
+    (starts && text.contains(AGAIN)).then(processes)
+}
+
+/// As the system words EAGAIN, by which it refuses another process or thread.
+const AGAIN: &str = "Resource temporarily unavailable";
+
+fn processes() -> String {
+    let limits = named("RLIMIT_NPROC", Resource::RLIMIT_NPROC);
+    format!(
+        "the user has as many processes and threads as it may ({limits}): raise it with \
+         `ulimit -u`, or, where a container or a service has a limit of its own, that (pids.max)"
+    )
+}
+
+fn with(text: String, hint: impl Fn(&str) -> Option<String>) -> String {
+    match hint(&text) {
+        Some(hint) => format!("{text}; {hint}"),
+        None => text,
+    }
+}
+
+fn named(name: &str, resource: Resource) -> String {
+    let word = |limit| match limit {
+        nix::sys::resource::RLIM_INFINITY => "unlimited".to_owned(),
+        limit => limit.to_string(),
+    };
+    match getrlimit(resource) {
+        Ok((soft, hard)) => format!("{name}: soft {}, hard {}", word(soft), word(hard)),
+        Err(_) => name.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_its_limit_once() {
+        let error = std::io::Error::from_raw_os_error(24);
+        let text = explained(&error);
+        let begin = "Too many open files (os error 24); the process has as many descriptors open \
+                     as it may (RLIMIT_NOFILE: soft ";
+        assert!(text.starts_with(begin), "{text}");
+        assert_eq!(explained(&text), text);
+        let shown = format!("called `Result::unwrap()` on an `Err` value: {error:?}");
+        assert!(explained(shown).contains("RLIMIT_NOFILE: soft "));
+    }
+
+    #[test]
+    fn what_is_not_there_yet_is_no_limit() {
+        let error = std::io::Error::from_raw_os_error(11);
+        let text = "Resource temporarily unavailable (os error 11)";
+        assert_eq!(explained(&error), text);
+        assert!(explained_start(&error).contains("RLIMIT_NPROC: soft "));
+        assert!(explained(format!("failed to spawn thread: {error}")).contains("RLIMIT_NPROC"));
+    }
+}
