@@ -4,10 +4,12 @@
 //!
 //! - `shared`: what all handles of a scenario share, and how they ask;
 //! - `hang`: what there is to say when the deadline has passed;
+//! - `hindsight`: what is heard after a body has failed, for its page;
 //! - `refusal`: the page of an expected trace that does not hold;
 //! - `in_role`: `until`, inside a role.
 
 mod hang;
+mod hindsight;
 mod in_role;
 mod refusal;
 mod shared;

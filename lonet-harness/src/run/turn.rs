@@ -96,6 +96,9 @@ where
         Ended::TimedOut(then) => then.clone(),
         _ => None,
     };
+    if let Some(reason @ (Reason::Returned(_) | Reason::Panicked(_))) = &reason {
+        leaving.block_on(scenario.hear_late_listener(&reason.text()));
+    }
     let failing = reason.clone().map(|reason| Failing { reason, then });
     watchdog.ends(failing);
     // Tasks that the body left are not played on: the network's end is nothing that they expect.
