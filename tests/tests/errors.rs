@@ -167,3 +167,79 @@ async fn every_kind_of_refusal_has_its_kind(scenario: Scenario) -> Result<()> {
     assert!(error.network().is_some());
     Ok(())
 }
+
+#[lonet::host]
+async fn dials_early(host: Host) -> Result<()> {
+    host.dial("α:10").await?;
+    Ok(())
+}
+
+/// Listens, if it is to, once the test's body has ended.
+#[lonet::host]
+async fn listens_late(host: Host, ever: bool) -> Result<()> {
+    let mut end = host.listen(":20").await?.accept().await?;
+    tokio::io::AsyncReadExt::read_to_end(&mut end, &mut Vec::new()).await?;
+    // It opens its database, say: the time orders nothing.
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    let _listener = if ever {
+        Some(host.listen(":10").await?)
+    } else {
+        None
+    };
+    std::future::pending().await
+}
+
+async fn dials_before(scenario: Scenario, ever: bool) -> Result<()> {
+    let _alpha = scenario.spawn("α", listens_late(ever)).await?;
+    scenario.until("α:20 listen").await?;
+    let gamma = scenario.host("γ").await?;
+    // It is closed with the body.
+    let _end = gamma.dial("α:20").await?;
+    let beta = scenario.spawn("β", dials_early()).await?;
+    Ok(beta.join().await?)
+}
+
+#[lonet::test]
+#[ignore = "fails: another test runs it"]
+async fn dials_before_a_listener(scenario: Scenario) -> Result<()> {
+    dials_before(scenario, true).await
+}
+
+#[lonet::test]
+#[ignore = "fails: another test runs it"]
+async fn dials_where_nothing_ever_listens(scenario: Scenario) -> Result<()> {
+    dials_before(scenario, false).await
+}
+
+/// Also if the test has failed, and ended, before the listener was there.
+#[test]
+fn a_dial_that_came_too_early_names_the_missing_until() {
+    let page_of = |test: &str| {
+        let output = std::process::Command::new("/proc/self/exe")
+            .args([test, "--exact", "--ignored", "--nocapture"])
+            .output()
+            .expect("this binary can be started");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let hints = |page: &str| {
+        let hints = page.lines().filter(|line| line.starts_with("hint: "));
+        hints.map(str::to_owned).collect::<Vec<String>>()
+    };
+    let page = page_of("dials_before_a_listener");
+    let [hint] = &hints(&page)[..] else {
+        panic!("{page}");
+    };
+    assert!(hint.starts_with("hint: `β:1 fail α:10 connection refused`: α listened there "));
+    let until = "wait for it: scenario.until(\"α:10 listen\").await?";
+    assert!(hint.ends_with(until), "{hint}");
+
+    let page = page_of("dials_where_nothing_ever_listens");
+    assert_eq!(
+        hints(&page),
+        [format!(
+            "hint: `β:1 fail α:10 connection refused`: nothing had listened at α:10 by then, or \
+             did later; before the dial, {until}"
+        )]
+    );
+}

@@ -7,18 +7,16 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::getppid;
 
-/// The variable that holds the supervisor's pid as its children see it.
-pub(super) const VARIABLE: &str = "LONET_PARENT";
+use super::ticket;
 
 /// Has the kernel kill this process when the supervisor ends. False if this is not, or no longer,
 /// the supervisor's child.
 ///
 /// The kernel sends that signal when the *thread* ends that forked; the supervisor has one alone.
 pub(super) fn end_with_supervisor() -> bool {
-    let parent = std::env::var(VARIABLE).ok();
-    let parent: Option<i32> = parent.and_then(|pid| pid.parse().ok());
+    let parent = ticket::parent();
     let is_child = || parent == Some(getppid().as_raw());
-    // A grandchild has inherited the variable. It must not end with the thread that started it.
+    // A grandchild has inherited the ticket. It must not end with the thread that started it.
     // And a supervisor that died before the request was made sends nothing any more.
     is_child() && set_pdeathsig(Signal::SIGKILL).is_ok() && is_child()
 }

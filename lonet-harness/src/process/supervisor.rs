@@ -30,7 +30,7 @@ use nix::unistd::{Pid, getgid, getppid, getuid};
 use super::limits;
 use super::ticket::{self, Ticket};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
-use super::{parent, program, stat};
+use super::{program, stat};
 
 /// The variable that says, by `0`, that there is to be no PID namespace.
 pub(super) const NAMESPACE: &str = "LONET_NAMESPACE";
@@ -233,7 +233,13 @@ impl Supervisor {
         } else {
             std::process::id()
         };
-        command.env(parent::VARIABLE, own.to_string());
+        let ticket = command
+            .get_envs()
+            .find(|(name, _)| *name == ticket::VARIABLE);
+        if let Some((_, Some(ticket))) = ticket {
+            let ticket = ticket::of_child(own, ticket);
+            command.env(ticket::VARIABLE, ticket);
+        }
         if program.is_none() {
             command.stdin(Stdio::null());
         }
@@ -402,9 +408,7 @@ pub(super) fn command(program: Program) -> Command {
         command.env_clear();
     }
     // The supervisor's own ticket is for nobody else.
-    command
-        .env_remove(ticket::VARIABLE)
-        .env_remove(parent::VARIABLE);
+    command.env_remove(ticket::VARIABLE);
     for (name, value) in program.env {
         let name = std::ffi::OsString::from(name);
         match value {

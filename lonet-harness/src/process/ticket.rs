@@ -3,7 +3,7 @@
 //! Owns its text. Whether it is still good is for whoever gave it out to say: a ticket is good
 //! once, so that a grandchild that inherits the environment finds it spent.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -36,7 +36,7 @@ pub(crate) enum Ticket {
 impl Ticket {
     /// The ticket of this process, if it has one.
     pub(super) fn mine() -> Option<Ticket> {
-        Ticket::parse(std::env::var_os(VARIABLE)?.as_bytes())
+        Ticket::parse(split(std::env::var_os(VARIABLE)?.as_bytes()).1)
     }
 
     /// The variable's value.
@@ -82,6 +82,27 @@ impl Ticket {
     }
 }
 
+/// A ticket's value for a child of the supervisor, whose pid the child is to see as its parent's.
+pub(super) fn of_child(parent: u32, value: &OsStr) -> OsString {
+    let mut whole = OsString::from(format!("{parent}@"));
+    whole.push(value);
+    whole
+}
+
+/// The pid that the one to whom the ticket was given sees as its parent's.
+pub(super) fn parent() -> Option<i32> {
+    split(std::env::var_os(VARIABLE)?.as_bytes()).0
+}
+
+fn split(value: &[u8]) -> (Option<i32>, &[u8]) {
+    let at = value.iter().take_while(|b| b.is_ascii_digit()).count();
+    let pid = std::str::from_utf8(&value[..at]).ok();
+    match (pid.and_then(|pid| pid.parse().ok()), value.get(at)) {
+        (Some(pid), Some(b'@')) => (Some(pid), &value[at + 1..]),
+        _ => (None, value),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,5 +136,13 @@ mod tests {
         ] {
             assert_eq!(Ticket::parse(value.as_bytes()), None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_child_learns_its_parent() {
+        let whole = of_child(17, OsStr::new("node:1:/tmp/3@x"));
+        assert_eq!(split(whole.as_bytes()), (Some(17), &b"node:1:/tmp/3@x"[..]));
+        assert_eq!(split(b"node:1:/a"), (None, &b"node:1:/a"[..]));
+        assert_eq!(split(b"17"), (None, &b"17"[..]));
     }
 }

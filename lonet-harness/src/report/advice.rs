@@ -4,10 +4,11 @@
 //! Pure. Owns when that is said, and its words. An expectation that does not hold has hints of its
 //! own, in `trace::explain`.
 
+use lonet::Addr;
 use lonet::trace::{Event, Verb};
 
 use super::verdict::age;
-use crate::collector::query::Report;
+use crate::collector::query::{NodeReport, Report};
 use crate::process::limits;
 
 /// So many events that differ by one word are shown for each `until`.
@@ -33,23 +34,44 @@ pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
     lines
 }
 
-/// Of the dials that the failure is about, and that came before their listener did.
-fn missing_untils(report: &Report, failure: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    let refused = report.events.iter().filter_map(|event| {
+/// What is worth waiting for before the page is made: the process that may yet listen where the
+/// failure's dial found nothing, and the pattern that says that it does.
+pub(crate) fn may_listen_yet(report: &Report, failure: &str) -> Option<(u64, String)> {
+    refused(report, failure).find_map(|(_, peer)| {
+        let mut nodes = report.nodes.iter();
+        let runs = |node: &&NodeReport| node.host == peer.host() && node.ended.is_none();
+        let node = nodes.find(runs).filter(|node| !node.stopped)?;
+        let listened = first_listen(report, peer).is_some();
+        (!listened).then(|| (node.process, format!("{peer} listen")))
+    })
+}
+
+/// The dials that the failure is about, and that nothing listened for, with where they went.
+fn refused<'a>(
+    report: &'a Report,
+    failure: &'a str,
+) -> impl Iterator<Item = (&'a Event, &'a Addr)> {
+    report.events.iter().filter_map(move |event| {
         let cause = event.words().get(3..)?.join(" ");
         let early = matches!(&*cause, "connection refused" | "no such host");
         (event.verb() == Verb::Fail && early).then_some(())?;
-        Some((event, event.addr()?, event.peer()?))
-    });
-    for (fail, own, peer) in refused {
+        let (own, peer) = (event.addr()?, event.peer()?);
         // As the error says it, which the failure passes on.
-        if !failure.contains(&format!("{own}->{peer}")) {
-            continue;
-        }
-        let listened = |event: &&Event| event.verb() == Verb::Listen && event.addr() == Some(peer);
-        let first = report.events.iter().find(listened);
-        let by_then = match first {
+        let passed_on = failure.contains(&format!("{own}->{peer}"));
+        passed_on.then_some((event, peer))
+    })
+}
+
+fn first_listen<'a>(report: &'a Report, addr: &Addr) -> Option<&'a Event> {
+    let listens = |event: &&Event| event.verb() == Verb::Listen && event.addr() == Some(addr);
+    report.events.iter().find(listens)
+}
+
+/// Of the dials that the failure is about, and that came before their listener did.
+fn missing_untils(report: &Report, failure: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for (fail, peer) in refused(report, failure) {
+        let by_then = match first_listen(report, peer) {
             Some(listen) if listen.time_ns() > fail.time_ns() => format!(
                 "{} listened there {} s later, and nothing ordered the dial after that",
                 peer.host(),

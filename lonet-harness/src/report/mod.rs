@@ -14,7 +14,7 @@
 //!
 //! Decides nothing: what failed, and why, is the business of [`trace`](crate::trace) and of the run.
 
-mod advice;
+pub(crate) mod advice;
 pub(crate) mod artifacts;
 mod cycle;
 pub(crate) mod doing;

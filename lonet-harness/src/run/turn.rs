@@ -101,6 +101,9 @@ where
         Ended::TimedOut(then) => then.clone(),
         _ => None,
     };
+    if let Some(reason @ (Reason::Returned(_) | Reason::Panicked(_))) = &reason {
+        leaving.block_on(scenario.hear_late_listener(&reason.text()));
+    }
     let failing = reason.clone().map(|reason| Failing { reason, then });
     watchdog.ends(failing);
     // The test's own part of the network is closed before the runtime on which it was joined, which

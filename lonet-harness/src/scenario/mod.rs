@@ -2,10 +2,12 @@
 //!
 //! - `scenario`: its network and its processes; `node`: one of these processes;
 //! - `hang`: what there is to say when the deadline has passed;
+//! - `hindsight`: what is heard after a body has failed, for its page;
 //! - `refusal`: the page of an expected trace that does not hold;
 //! - `in_role`: `until`, inside a role.
 
 mod hang;
+mod hindsight;
 mod in_role;
 mod node;
 mod refusal;

@@ -111,6 +111,8 @@ impl Analyst {
 
     fn untils(&self, of: impl Fn(Option<Conn>) -> bool) -> Vec<String> {
         let waiting = self.waiting.iter().filter(|waiting| of(waiting.conn()));
+        // One that was given up is forgotten only when it would have been answered.
+        let waiting = waiting.filter(|waiting| !waiting.is_given_up());
         waiting.map(|waiting| waiting.wanted.text.clone()).collect()
     }
 }
