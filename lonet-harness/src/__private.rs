@@ -11,7 +11,7 @@ pub use crate::outcome::{
     ask, finish, outcome,
 };
 pub use crate::role::{
-    Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
+    Arguments, Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
 };
 pub use crate::run::{TestArgument, run_main, run_test};
 pub use crate::spec::{Place, Spec, TraceSource};

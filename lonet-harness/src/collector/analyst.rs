@@ -22,7 +22,7 @@ use nix::sys::signal::Signal;
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
-use super::reader::{Conn, Door, Heard, Mailbox};
+use super::reader::{Conn, Door, Heard, Mailbox, next_line};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::wire::{Ended, Means, line};
 use crate::trace::Pattern;
@@ -173,8 +173,12 @@ impl Analyst {
                 self.conns.insert(conn, Who::Stranger(pid));
             }
             Heard::Lines { conn, bytes } => {
-                for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-                    self.hear_line(conn, line);
+                let mut rest = &bytes[..];
+                while !rest.is_empty() {
+                    let line = next_line(&mut rest);
+                    if !line.is_empty() {
+                        self.hear_line(conn, line);
+                    }
                 }
             }
             Heard::Printed { conn, bytes } => {

@@ -5,7 +5,7 @@
 //! for anyone who reads what it writes, and takes no lock that a reporter holds.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -146,8 +146,10 @@ struct Reading {
     source: Source,
     /// What came of a line so far.
     line: Vec<u8>,
-    /// What could not be written yet.
+    /// What could not be written yet, after what has been.
     unwritten: Vec<u8>,
+    /// How much of that has been.
+    written: usize,
     /// Whether the system is to say when it takes more.
     blocked: bool,
     /// How much was handed on to be shown.
@@ -219,7 +221,10 @@ impl Reader {
                 Order::Attach(conn, source) => self.attach(conn, source),
                 Order::Write(conn, bytes) => {
                     if let Some(reading) = self.sources.get_mut(&conn) {
-                        reading.unwritten.extend_from_slice(&bytes);
+                        match reading.unwritten.is_empty() {
+                            true => reading.unwritten = bytes,
+                            false => reading.unwritten.extend_from_slice(&bytes),
+                        }
                         self.write_on(conn);
                     }
                 }
@@ -281,6 +286,7 @@ impl Reader {
                     source,
                     line: Vec::new(),
                     unwritten: Vec::new(),
+                    written: 0,
                     blocked: false,
                     shown: 0,
                 };
@@ -368,19 +374,23 @@ impl Reader {
             return;
         };
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        let mut written = 0;
-        while written < reading.unwritten.len() {
-            match send(socket.as_raw_fd(), &reading.unwritten[written..], flags) {
-                Ok(n) => written += n,
+        while reading.written < reading.unwritten.len() {
+            let rest = &reading.unwritten[reading.written..];
+            match send(socket.as_raw_fd(), rest, flags) {
+                Ok(n) => reading.written += n,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => break,
                 // Whoever does not listen any more is heard of by what reading says.
                 Err(_) => {
-                    written = reading.unwritten.len();
+                    reading.written = reading.unwritten.len();
                 }
             }
         }
-        reading.unwritten.drain(..written);
+        // Not piece by piece: each would move all that comes behind it.
+        if reading.written == reading.unwritten.len() {
+            reading.unwritten = Vec::new();
+            reading.written = 0;
+        }
         let blocked = !reading.unwritten.is_empty();
         if blocked != reading.blocked {
             reading.blocked = blocked;
@@ -414,7 +424,13 @@ impl Reading {
             let bytes = self.take_shown(bytes);
             return (!bytes.is_empty()).then_some(Heard::Printed { conn, bytes });
         }
-        let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
+        // Most of a line of megabytes comes without an end. The standard library, which is optimised
+        // where this is not, looks for one.
+        let end = bytes.contains(&b'\n').then(|| {
+            let from_behind = bytes.iter().rposition(|&b| b == b'\n');
+            from_behind.expect("it is in there")
+        });
+        let Some(end) = end else {
             self.line.extend_from_slice(bytes);
             return None;
         };
@@ -436,6 +452,15 @@ impl Reading {
         }
         show
     }
+}
+
+/// The first line, without its end; the rest stays. The standard library, which is optimised where
+/// this is not, looks for the end: a line may have megabytes.
+pub(super) fn next_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let lines = *rest;
+    let length = rest.skip_until(b'\n').expect("a slice can always be read");
+    let line = &lines[..length];
+    line.strip_suffix(b"\n").unwrap_or(line)
 }
 
 impl Source {
@@ -495,6 +520,7 @@ mod tests {
             source: Source::Lines(socket),
             line: Vec::new(),
             unwritten: Vec::new(),
+            written: 0,
             blocked: false,
             shown: 0,
         };

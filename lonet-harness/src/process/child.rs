@@ -15,11 +15,10 @@ use std::task::Poll;
 
 use lonet::trace::{Pending, Tracing};
 use nix::sys::signal::{SigSet, Signal, raise};
-use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say};
+use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say, to_node};
 use crate::role::RoleEntry;
 
 /// The directory of the network on which this process plays a role.
@@ -126,7 +125,7 @@ fn hear(control: &mut BufReader<UnixStream>) -> io::Result<Option<ToNode>> {
     if !line.ends_with(b"\n") {
         return Ok(None);
     }
-    Ok(Some(serde_json::from_slice(&line)?))
+    Ok(Some(to_node(&line)?))
 }
 
 /// Plays the role to its end, on its own thread, and gives the process's exit status.
@@ -161,7 +160,7 @@ fn waits() -> Vec<Pending> {
 
 fn exit_status(end: &FromNode) -> i32 {
     match end {
-        FromNode::Returned(_) | FromNode::Terminated => 0,
+        FromNode::Returned { .. } | FromNode::Terminated => 0,
         FromNode::Panicked(_) => 101,
         FromNode::Failed(_) | FromNode::Ticket(_) | FromNode::Waits(_) => 1,
     }
@@ -245,7 +244,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
     drop(tracing);
     let (played, play_it) = (host.clone(), entry.play);
     let mut role: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(async move { play_it(played, play.arguments.get().to_owned()).await });
+        Box::pin(async move { play_it(played, play.arguments).await });
     let returned = runtime.block_on(async {
         let returned = tokio::select! {
             biased;
@@ -259,10 +258,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
     let end = match (stop.why(), returned) {
         (Some(Why::Panic(what)), _) => FromNode::Panicked(what),
         (Some(Why::Terminate), None) => FromNode::Terminated,
-        (_, Some(Ok(value))) => match RawValue::from_string(value) {
-            Ok(value) => FromNode::Returned(value),
-            Err(error) => FromNode::Failed(format!("what it returned is no JSON: {error}")),
-        },
+        (_, Some(Ok(value))) => FromNode::Returned { value },
         (_, Some(Err(error))) => FromNode::Failed(error),
         (None, None) => FromNode::Panicked(stop.panicked_in_root()),
     };
@@ -286,8 +282,8 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
         let _ = lonet::__private::subnetwork_of(&host).close().await;
     });
     match (end, stop.why()) {
-        (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
-        (FromNode::Returned(_), _) if dropped.is_err() => {
+        (FromNode::Returned { .. }, Some(Why::Panic(what))) => FromNode::Panicked(what),
+        (FromNode::Returned { .. }, _) if dropped.is_err() => {
             FromNode::Panicked(stop.panicked_in_root())
         }
         // One that was ended has ended well, whatever panicked of that.

@@ -20,7 +20,9 @@ use crate::collector::query::{Effect, End, Refusal};
 use crate::collector::reader::Conn;
 use crate::process::launch;
 use crate::process::output::Output;
-use crate::process::wire::{Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, line};
+use crate::process::wire::{
+    Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, from_node, line,
+};
 
 impl Analyst {
     pub(super) fn supervise(&mut self) {
@@ -234,7 +236,7 @@ impl Analyst {
     }
 
     pub(super) fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
-        let shown = match serde_json::from_slice(line_) {
+        let shown = match from_node(line_) {
             Ok(FromNode::Ticket(nonce)) => self.nodes.values_mut().find(|node| {
                 node.ticket
                     .as_ref()
@@ -263,8 +265,8 @@ impl Analyst {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
-        let said = match serde_json::from_slice(line) {
-            Ok(FromNode::Returned(value)) => Said::Returned(value.get().to_owned()),
+        let said = match from_node(line) {
+            Ok(FromNode::Returned { value }) => Said::Returned(value),
             Ok(FromNode::Failed(error)) => Said::Failed(error),
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
