@@ -184,11 +184,12 @@ pub fn encode<A: Serialize + 'static>(name: &str, argument: A) -> Result<String,
 }
 
 /// The arguments of a role, apart but still in JSON.
-pub type Arguments<'a> = std::str::Split<'a, char>;
+pub type Arguments<'a> = std::vec::IntoIter<&'a str>;
 
 /// What [`role`] has joined, apart.
 pub fn arguments(joined: &str) -> Arguments<'_> {
-    joined.split(SEPARATOR)
+    let arguments: Vec<&str> = joined.split(SEPARATOR).collect();
+    arguments.into_iter()
 }
 
 /// The next argument of a role, which has that name.
