@@ -10,6 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 
 use super::ping_pong;
 use crate::trace::Trace;
+use crate::trace::explain::diagnosis::LOOKS;
 use crate::trace::happened::graph::{Graph, Process};
 
 fn cpu_time() -> Duration {
@@ -30,7 +31,10 @@ fn took(work: impl FnOnce()) -> Duration {
 fn a_mismatch_of_5000_events_is_told_within_two_seconds() {
     let mut slow = Vec::new();
     for (what, trace) in made::traces(5000) {
-        for (how, text) in made::wrong(&trace) {
+        // With variables it is the number of hosts that counts, else the number of lines.
+        let kinds = made::wrong(&trace).into_iter();
+        let many_hosts = what.starts_with("n/");
+        for (how, text) in kinds.filter(|(how, _)| how.contains("variables") == many_hosts) {
             // Some of it holds: where processes know nothing of each other.
             let whole = took(|| {
                 if let Err(mismatch) = trace.check(text.as_str()) {
@@ -45,14 +49,16 @@ fn a_mismatch_of_5000_events_is_told_within_two_seconds() {
     assert!(slow.is_empty(), "{slow:#?}");
 }
 
-/// A test may check a thousand times until it holds.
+/// A test may check a thousand times until it holds: nothing of the page is worked out before
+/// somebody reads it.
 #[test]
 fn a_rejected_check_costs_no_page() {
     let trace = ping_pong();
     let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
     assert_eq!(lines.len(), 7);
-    let text = lines[1..].join("\n");
-    let check = || took(|| assert!(trace.check(text.as_str()).is_err()));
-    let fastest = (0..20).map(|_| check()).min();
-    assert!(fastest < Some(Duration::from_millis(2)), "{fastest:?}");
+    let before = LOOKS.get();
+    let mismatch = trace.check(lines[1..].join("\n").as_str()).unwrap_err();
+    assert_eq!(LOOKS.get(), before);
+    assert!(!mismatch.to_string().is_empty());
+    assert!(LOOKS.get() > before);
 }
