@@ -1,6 +1,9 @@
 //! What a whole scenario costs: two processes that play ping-pong, and a hundred in a ring; also how
 //! the ring's cost grows.
 //!
+//! And 50 MB of bytes that a role takes and gives back, of which the budget is one without
+//! optimisation: `--profile dev bytes`.
+//!
 //! Prints the figures beside their budgets, in milliseconds and in cycles of raw tokio TCP that are
 //! measured in the same run, so that machines can be compared; and the processor time of a run,
 //! which is what remains true on a machine that is busy. Takes names of rows. Decides nothing.
@@ -33,6 +36,19 @@ async fn client(host: Host, to: String) -> Result<String> {
 
 #[lonet::host]
 async fn returns(_host: Host) {}
+
+#[lonet::host]
+async fn gives_back(_host: Host, bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+async fn bytes(scenario: Scenario) -> Result<()> {
+    let node = scenario
+        .spawn("α", gives_back(vec![0xa5; 50_000_000]))
+        .await?;
+    assert_eq!(node.join().await?.len(), 50_000_000);
+    Ok(())
+}
 
 async fn one_role(scenario: Scenario) -> Result<()> {
     Ok(scenario.spawn("α", returns()).await?.join().await?)
@@ -206,6 +222,9 @@ fn main() {
     });
     play("ping-pong of two processes", 100, Some(8.0), &|| {
         run("ping_pong", ping_pong).expect("it passes");
+    });
+    play("50 MB of bytes, both ways", 5, Some(2000.0), &|| {
+        run("bytes", bytes).expect("it passes");
     });
     for hosts in [10, 30, 100] {
         let budget = (hosts == 100).then_some(400.0);

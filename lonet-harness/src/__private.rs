@@ -11,7 +11,8 @@ pub use crate::outcome::{
     ask, finish, outcome,
 };
 pub use crate::role::{
-    BEFORE_ROLE, Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode, role,
+    Arguments, BEFORE_ROLE, Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode,
+    role,
 };
 pub use crate::run::attribute::{Place, Spec, TraceSource};
 pub use crate::run::{TestArgument, run_main, run_test};

@@ -271,10 +271,9 @@ impl From<crate::Error> for BodyError {
 ///
 /// # Errors
 /// The value can't be written as JSON.
-pub fn finish<T: Serialize + DeserializeOwned>(returned: T) -> Result<String, String> {
-    let cant = |error: &dyn Display| format!("the role's result can't be written as JSON: {error}");
-    travels::check(&returned).map_err(|lost| cant(&lost))?;
-    serde_json::to_string(&returned).map_err(|error| cant(&error))
+pub fn finish<T: Serialize + DeserializeOwned + 'static>(returned: T) -> Result<String, String> {
+    travels::write(&returned)
+        .map_err(|error| format!("the role's result can't be written as JSON: {error}"))
 }
 
 #[cfg(test)]

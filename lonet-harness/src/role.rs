@@ -11,9 +11,9 @@ use std::pin::Pin;
 use linkme::distributed_slice;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 
 use crate::error::{Error, ErrorKind};
+use crate::process::wire::SEPARATOR;
 use crate::travels;
 
 /// A role with its arguments, ready to be given to `Scenario::spawn`, which plays it in a process
@@ -41,7 +41,7 @@ pub struct RoleEntry {
     pub column: u32,
     /// How many worker threads its runtime has; `None` is a current-thread runtime.
     pub worker_threads: Option<usize>,
-    /// Plays it as this host, with these arguments (JSON), to its result (JSON).
+    /// Plays it as this host, with these [`arguments`], to its result (JSON).
     pub play: fn(lonet::Host, String) -> Playing,
 }
 
@@ -62,7 +62,7 @@ impl<T> Role<T> {
         self.entry
     }
 
-    /// Its arguments as JSON.
+    /// Its arguments, each in JSON, with a [`SEPARATOR`] between them.
     ///
     /// # Errors
     /// They can't be written as JSON: the reason, naming the role.
@@ -73,13 +73,13 @@ impl<T> Role<T> {
     }
 }
 
-impl<T: DeserializeOwned> Role<T> {
+impl<T: DeserializeOwned + 'static> Role<T> {
     /// The result that the role's process sent.
     ///
     /// # Errors
     /// It is not the JSON of a `T`: what a type writes it must also be able to read.
     pub(crate) fn decode(result: &str) -> Result<T, String> {
-        serde_json::from_str(result)
+        travels::read(result)
             .map_err(|error| format!("the role's result can't be read back from JSON: {error}"))
     }
 }
@@ -99,7 +99,7 @@ impl<T> fmt::Debug for Role<T> {
         let (Ok(arguments) | Err(arguments)) = &self.arguments;
         f.debug_struct("Role")
             .field("name", &self.entry.name)
-            .field("arguments", arguments)
+            .field("arguments", &arguments.replace(SEPARATOR, ", "))
             .finish()
     }
 }
@@ -167,8 +167,9 @@ pub fn role<T, const N: usize>(
     let joined = arguments
         .into_iter()
         .collect::<Result<Vec<String>, String>>();
+    let mut separator = [0; SEPARATOR.len_utf8()];
     let arguments = joined
-        .map(|arguments| format!("[{}]", arguments.join(",")))
+        .map(|arguments| arguments.join(SEPARATOR.encode_utf8(&mut separator)))
         .map_err(|error| format!("role {}: {error}", entry.short_name()));
     Role {
         entry,
@@ -181,34 +182,31 @@ pub fn role<T, const N: usize>(
 ///
 /// # Errors
 /// It can't be written as JSON: a text that says so.
-pub fn encode<A: Serialize>(name: &str, argument: A) -> Result<String, String> {
-    let cant =
-        |error: &dyn fmt::Display| format!("argument `{name}` can't be written as JSON: {error}");
-    travels::check(&argument).map_err(|lost| cant(&lost))?;
-    serde_json::to_string(&argument).map_err(|error| cant(&error))
+pub fn encode<A: Serialize + 'static>(name: &str, argument: A) -> Result<String, String> {
+    travels::write(&argument)
+        .map_err(|error| format!("argument `{name}` can't be written as JSON: {error}"))
 }
 
 /// The arguments of a role, apart but still in JSON.
-///
-/// # Errors
-/// They are not what [`role`] has joined.
-pub fn arguments(json: &str) -> Result<std::vec::IntoIter<&RawValue>, String> {
-    let arguments: Vec<&RawValue> = serde_json::from_str(json)
-        .map_err(|error| format!("a role's arguments are not a JSON array: {error}"))?;
-    Ok(arguments.into_iter())
+pub type Arguments<'a> = std::vec::IntoIter<&'a str>;
+
+/// What [`role`] has joined, apart.
+pub fn arguments(joined: &str) -> Arguments<'_> {
+    let arguments: Vec<&str> = joined.split(SEPARATOR).collect();
+    arguments.into_iter()
 }
 
 /// The next argument of a role, which has that name.
 ///
 /// # Errors
 /// It can't be read back: what a type writes it must also be able to read.
-pub fn decode<A: DeserializeOwned>(
+pub fn decode<A: DeserializeOwned + 'static>(
     name: &str,
-    arguments: &mut std::vec::IntoIter<&RawValue>,
+    arguments: &mut Arguments<'_>,
 ) -> Result<A, String> {
     let json = arguments
         .next()
         .ok_or_else(|| format!("argument `{name}` is missing"))?;
-    serde_json::from_str(json.get())
+    travels::read(json)
         .map_err(|error| format!("argument `{name}` can't be read back from JSON: {error}"))
 }

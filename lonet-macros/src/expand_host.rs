@@ -177,7 +177,7 @@ fn entry(args: &Args, function: &Function) -> TokenStream {
             column: #column,
             worker_threads: #worker_threads,
             play: |#host, #json| ::std::boxed::Box::pin(async move {
-                let mut #arguments = #private::arguments(&#json)?;
+                let mut #arguments = #private::arguments(&#json);
                 #(let #locals = #decoded;)*
                 ::core::mem::drop(#arguments);
                 #finished

@@ -58,6 +58,19 @@ async fn values_travel(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::host]
+async fn gives_back(_: Host, bytes: Vec<u8>) -> Vec<u8> {
+    bytes
+}
+
+/// More than a socket, a pipe or a command line holds.
+#[lonet::test]
+async fn megabytes_travel(scenario: Scenario) -> Result<()> {
+    let bytes: Vec<u8> = (0..8_000_000_u32).map(|n| (n % 251) as u8).collect();
+    assert!(play(&scenario, gives_back(bytes.clone())).await? == bytes);
+    Ok(())
+}
+
+#[lonet::host]
 async fn patterns(
     mut host: Host,
     (a, mut b): (u8, u8),
@@ -224,8 +237,12 @@ async fn what_cannot_travel_is_an_error(scenario: Scenario) -> Result<()> {
     );
     let error = play(&scenario, of_map([(1, f64::NAN)].into()))
         .await
-        .expect_err("JSON knows no NaN");
-    assert!(error.to_string().contains("argument `map`"), "{error}");
+        .expect_err("JSON knows no NaN")
+        .to_string();
+    assert!(
+        error.contains("argument `map`") && error.contains("(at [1])"),
+        "{error}"
+    );
     Ok(())
 }
 

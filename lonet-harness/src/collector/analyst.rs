@@ -21,7 +21,7 @@ use lonet::trace::{
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
-use super::reader::{Conn, Door, Heard, Mailbox};
+use super::reader::{Conn, Door, Heard, Mailbox, next_line};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::limits;
 use crate::process::wire::{Means, line};
@@ -176,8 +176,12 @@ impl Analyst {
                 self.conns.insert(conn, Who::Stranger(pid));
             }
             Heard::Lines { conn, bytes } => {
-                for line in bytes.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {
-                    self.hear_line(conn, line);
+                let mut rest = &bytes[..];
+                while !rest.is_empty() {
+                    let line = next_line(&mut rest);
+                    if !line.is_empty() {
+                        self.hear_line(conn, line);
+                    }
                 }
             }
             Heard::TooLong { conn, begin } => {

@@ -8,7 +8,7 @@
 mod reading;
 
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -210,7 +210,10 @@ impl Reader {
                 Order::Attach(conn, source) => self.attach(conn, source, usize::MAX),
                 Order::Write(conn, bytes) => {
                     if let Some(reading) = self.sources.get_mut(&conn) {
-                        reading.unwritten.extend_from_slice(&bytes);
+                        match reading.unwritten.is_empty() {
+                            true => reading.unwritten = bytes,
+                            false => reading.unwritten.extend_from_slice(&bytes),
+                        }
                         self.write_on(conn);
                     }
                 }
@@ -283,6 +286,7 @@ impl Reader {
                     most,
                     skips: false,
                     unwritten: Vec::new(),
+                    written: 0,
                     blocked: false,
                     shown: 0,
                 };
@@ -375,19 +379,23 @@ impl Reader {
             return;
         };
         let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
-        let mut written = 0;
-        while written < reading.unwritten.len() {
-            match send(socket.as_raw_fd(), &reading.unwritten[written..], flags) {
-                Ok(n) => written += n,
+        while reading.written < reading.unwritten.len() {
+            let rest = &reading.unwritten[reading.written..];
+            match send(socket.as_raw_fd(), rest, flags) {
+                Ok(n) => reading.written += n,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => break,
                 // Whoever does not listen any more is heard of by what reading says.
                 Err(_) => {
-                    written = reading.unwritten.len();
+                    reading.written = reading.unwritten.len();
                 }
             }
         }
-        reading.unwritten.drain(..written);
+        // Not piece by piece: each would move all that comes behind it.
+        if reading.written == reading.unwritten.len() {
+            reading.unwritten = Vec::new();
+            reading.written = 0;
+        }
         let blocked = !reading.unwritten.is_empty();
         if blocked != reading.blocked {
             reading.blocked = blocked;
@@ -414,6 +422,15 @@ impl Reader {
         // Without an analyst there is nobody to tell.
         let _ = self.heard.send(heard);
     }
+}
+
+/// The first line, without its end; the rest stays. The standard library, which is optimised where
+/// this is not, looks for the end: a line may have megabytes.
+pub(super) fn next_line<'a>(rest: &mut &'a [u8]) -> &'a [u8] {
+    let lines = *rest;
+    let length = rest.skip_until(b'\n').expect("a slice can always be read");
+    let line = &lines[..length];
+    line.strip_suffix(b"\n").unwrap_or(line)
 }
 
 #[cfg(test)]

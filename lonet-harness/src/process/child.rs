@@ -15,13 +15,12 @@ use std::task::Poll;
 
 use lonet::trace::Tracing;
 use nix::sys::signal::{SigSet, Signal, raise};
-use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use super::limits;
 use super::parent;
-use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say};
+use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say, to_node};
 use crate::role::{BEFORE_ROLE, RoleEntry};
 
 /// The directory of the network on which this process plays a role.
@@ -141,7 +140,7 @@ fn hear(control: &mut BufReader<UnixStream>) -> io::Result<Option<ToNode>> {
     if !line.ends_with(b"\n") {
         return Ok(None);
     }
-    Ok(Some(serde_json::from_slice(&line)?))
+    Ok(Some(to_node(&line)?))
 }
 
 /// Plays the role to its end, on its own thread, and gives the process's exit status.
@@ -181,7 +180,7 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
 
 fn exit_status(end: &FromNode) -> i32 {
     match end {
-        FromNode::Returned(_) | FromNode::Terminated => 0,
+        FromNode::Returned { .. } | FromNode::Terminated => 0,
         FromNode::Panicked(_) => 101,
         FromNode::Failed(_) | FromNode::Ticket(_) => 1,
     }
@@ -269,7 +268,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
     };
     let (played, play_it) = (host.clone(), entry.play);
     let mut role: Pin<Box<dyn Future<Output = _>>> =
-        Box::pin(async move { play_it(played, play.arguments.get().to_owned()).await });
+        Box::pin(async move { play_it(played, play.arguments).await });
     let returned = runtime.block_on(async {
         let returned = tokio::select! {
             biased;
@@ -283,10 +282,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
     let end = match (stop.why(), returned) {
         (Some(Why::Panic(what)), _) => FromNode::Panicked(what),
         (Some(Why::Terminate), None) => FromNode::Terminated,
-        (_, Some(Ok(value))) => match RawValue::from_string(value) {
-            Ok(value) => FromNode::Returned(value),
-            Err(error) => FromNode::Failed(format!("what it returned is no JSON: {error}")),
-        },
+        (_, Some(Ok(value))) => FromNode::Returned { value },
         (_, Some(Err(error))) => FromNode::Failed(error),
         (None, None) => FromNode::Panicked(stop.panicked_in_root()),
     };
@@ -310,8 +306,8 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
         let _ = lonet::__private::subnetwork_of(&host).close().await;
     });
     match (end, stop.why()) {
-        (FromNode::Returned(_), Some(Why::Panic(what))) => FromNode::Panicked(what),
-        (FromNode::Returned(_), _) if dropped.is_err() => {
+        (FromNode::Returned { .. }, Some(Why::Panic(what))) => FromNode::Panicked(what),
+        (FromNode::Returned { .. }, _) if dropped.is_err() => {
             FromNode::Panicked(stop.panicked_in_root())
         }
         // One that was ended has ended well, whatever panicked of that.

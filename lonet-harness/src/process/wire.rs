@@ -2,16 +2,23 @@
 //!
 //! Owns the messages between the test's process, its supervisor and its nodes, and how a line
 //! leaves and arrives on a blocking socket. Lines have no limit: arguments may be megabytes.
+//!
+//! The values of a role, its arguments or its result, stand behind their message on the same line,
+//! each after a [`SEPARATOR`], and not inside it: they would be scanned as JSON once more at each of
+//! three stations, which takes seconds for megabytes where nothing is optimised.
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use lonet::trace::Order;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+
+/// Stands before each value of a role: a control character, which JSON has nowhere.
+pub(crate) const SEPARATOR: char = '\u{1e}';
 
 /// The name of the control socket in a network's directory, where nodes show their tickets.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
@@ -129,8 +136,9 @@ pub(crate) enum ToNode {
 pub(crate) struct Play {
     pub(crate) role: usize,
     pub(crate) name: String,
-    /// As they are: to quote megabytes as a text takes a second where nothing is optimised.
-    pub(crate) arguments: Box<RawValue>,
+    /// In JSON, with a [`SEPARATOR`] between them. They travel behind the message.
+    #[serde(skip)]
+    pub(crate) arguments: String,
     pub(crate) host: String,
     pub(crate) network: String,
     /// Stop before the role begins, until a debugger lets it go on.
@@ -142,8 +150,11 @@ pub(crate) struct Play {
 pub(crate) enum FromNode {
     /// Its ticket.
     Ticket(u64),
-    /// The role returned this.
-    Returned(Box<RawValue>),
+    /// The role returned this, in JSON. It travels behind the message.
+    Returned {
+        #[serde(skip)]
+        value: String,
+    },
     /// The role returned an error.
     Failed(String),
     /// A task of the role panicked: the message, and where.
@@ -153,7 +164,7 @@ pub(crate) enum FromNode {
 }
 
 /// Writes a message as a whole.
-pub(super) fn say(socket: impl AsFd, message: &impl Serialize) -> io::Result<()> {
+pub(super) fn say(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
     let line = line(message);
     let mut rest = &line[..];
     while !rest.is_empty() {
@@ -167,10 +178,85 @@ pub(super) fn say(socket: impl AsFd, message: &impl Serialize) -> io::Result<()>
     Ok(())
 }
 
+/// What is said in one line.
+pub(crate) trait Message: Serialize {
+    /// What stands behind it: of a role, the arguments or the result.
+    fn values(&self) -> Option<&str> {
+        None
+    }
+}
+
+impl Message for ToSupervisor {}
+impl Message for FromSupervisor {}
+impl Message for Order {}
+impl Message for Program {}
+
+impl Message for ToNode {
+    fn values(&self) -> Option<&str> {
+        match self {
+            ToNode::Play(play) => Some(&play.arguments),
+            _ => None,
+        }
+    }
+}
+
+impl Message for FromNode {
+    fn values(&self) -> Option<&str> {
+        match self {
+            FromNode::Returned { value } => Some(value),
+            _ => None,
+        }
+    }
+}
+
 /// A message as a line.
-pub(crate) fn line(message: &impl Serialize) -> Vec<u8> {
+pub(crate) fn line(message: &impl Message) -> Vec<u8> {
     let mut line = serde_json::to_vec(message)
         .expect("messages hold strings, numbers and lists, which JSON can all say");
+    if let Some(values) = message.values() {
+        line.push(SEPARATOR as u8);
+        line.extend_from_slice(values.as_bytes());
+    }
     line.push(b'\n');
     line
+}
+
+/// What the test's process tells a node in a line.
+///
+/// # Errors
+/// The line is none of it.
+pub(super) fn to_node(line: &[u8]) -> io::Result<ToNode> {
+    let (message, values) = parts(line);
+    let mut message = serde_json::from_slice(message)?;
+    if let ToNode::Play(play) = &mut message {
+        play.arguments = text(values)?;
+    }
+    Ok(message)
+}
+
+/// What a node tells in a line.
+///
+/// # Errors
+/// The line is none of it.
+pub(crate) fn from_node(line: &[u8]) -> io::Result<FromNode> {
+    let (message, values) = parts(line);
+    let mut message = serde_json::from_slice(message)?;
+    if let FromNode::Returned { value } = &mut message {
+        *value = text(values)?;
+    }
+    Ok(message)
+}
+
+/// The message, and what stands behind it.
+fn parts(line: &[u8]) -> (&[u8], &[u8]) {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    match line.iter().position(|&byte| byte == SEPARATOR as u8) {
+        Some(end) => (&line[..end], &line[end + 1..]),
+        None => (line, &[]),
+    }
+}
+
+fn text(values: &[u8]) -> io::Result<String> {
+    String::from_utf8(values.to_vec())
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use lonet::trace::{Event, What};
 use nix::sys::signal::Signal;
-use serde_json::value::RawValue;
 
 use crate::collector::query::Launch;
 use crate::collector::query::{Effect, End, Ending, Query};
@@ -47,7 +46,7 @@ pub struct Node<T> {
 pub(crate) enum Player {
     Role {
         entry: &'static RoleEntry,
-        arguments: Box<RawValue>,
+        arguments: String,
     },
     Program(Command),
 }
@@ -71,8 +70,7 @@ impl Player {
     pub(crate) fn role<T>(role: &Role<T>) -> Result<Player, Error> {
         Ok(Player::Role {
             entry: role.entry(),
-            arguments: RawValue::from_string(role.arguments()?.to_owned())
-                .expect("each argument was written as JSON"),
+            arguments: role.arguments()?.to_owned(),
         })
     }
 

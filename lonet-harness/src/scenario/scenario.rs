@@ -55,7 +55,7 @@ impl Scenario {
     /// assert_eq!(node.join().await?, 42);
     /// # Ok(()) }
     /// ```
-    pub async fn spawn<T: DeserializeOwned>(
+    pub async fn spawn<T: DeserializeOwned + 'static>(
         &self,
         host: &str,
         role: Role<T>,

@@ -24,7 +24,9 @@ use crate::process::launch;
 use crate::process::limits;
 use crate::process::orphans;
 use crate::process::output::Output;
-use crate::process::wire::{Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, line};
+use crate::process::wire::{
+    Ended, FromNode, FromSupervisor, Text, ToNode, ToSupervisor, from_node, line,
+};
 
 impl Analyst {
     pub(super) fn supervise(&mut self) {
@@ -317,7 +319,7 @@ impl Analyst {
     }
 
     pub(super) fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
-        let shown = match serde_json::from_slice(line_) {
+        let shown = match from_node(line_) {
             Ok(FromNode::Ticket(nonce)) => self.nodes.values_mut().find(|node| {
                 node.ticket
                     .as_ref()
@@ -352,8 +354,8 @@ impl Analyst {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
-        let said = match serde_json::from_slice(line) {
-            Ok(FromNode::Returned(value)) => Said::Returned(value.get().to_owned()),
+        let said = match from_node(line) {
+            Ok(FromNode::Returned { value }) => Said::Returned(value),
             Ok(FromNode::Failed(error)) => Said::Failed(error),
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,

@@ -37,8 +37,10 @@ pub(super) struct Reading {
     pub(super) most: usize,
     /// In the middle of a line that is longer.
     pub(super) skips: bool,
-    /// What could not be written yet.
+    /// What could not be written yet, after what has been.
     pub(super) unwritten: Vec<u8>,
+    /// How much of that has been.
+    pub(super) written: usize,
     /// Whether the system is to say when it takes more.
     pub(super) blocked: bool,
     /// How much was handed on to be shown.
@@ -77,7 +79,13 @@ impl Reading {
                 bytes = &bytes[length..];
             }
         }
-        let Some(end) = bytes.iter().rposition(|&b| b == b'\n') else {
+        // Most of a line of megabytes comes without an end. The standard library, which is optimised
+        // where this is not, looks for one.
+        let end = bytes.contains(&b'\n').then(|| {
+            let from_behind = bytes.iter().rposition(|&b| b == b'\n');
+            from_behind.expect("it is in there")
+        });
+        let Some(end) = end else {
             self.line.extend_from_slice(bytes);
             return;
         };
@@ -134,6 +142,7 @@ mod tests {
             most,
             skips: false,
             unwritten: Vec::new(),
+            written: 0,
             blocked: false,
             shown: 0,
         }

@@ -10,10 +10,12 @@
 //! lines of the same block; at the block's end none may be left. What a block does not forgive is
 //! `blocks`' business.
 
+mod nexts;
 mod within_block;
 
 use std::collections::BTreeSet;
 
+use self::nexts::Nexts;
 use crate::trace::check::blocks::Kept;
 use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
 use crate::trace::expected::grammar::{Expectation, Shape};
@@ -33,8 +35,10 @@ type State = (u64, u64);
 /// One line's choice.
 struct Choice {
     node: u32,
-    /// The other candidates, the next to try last.
-    rest: Vec<u32>,
+    /// The other candidates, the next to try last, once somebody asked for them: to find them all
+    /// at each line would take the square of the lines where many events are concurrent, and a
+    /// first descent that succeeds needs none.
+    rest: Option<Vec<u32>>,
     taken: usize,
     bound: usize,
     state: State,
@@ -150,47 +154,6 @@ struct Partial {
     by_label: FastMap<u32, Vec<u32>>,
 }
 
-/// The events that come next after an event, through what is not shown; as a number that is the
-/// same for the same events.
-#[derive(Default)]
-struct Nexts {
-    of: FastMap<u32, u32>,
-    numbers: FastMap<Vec<(u32, bool)>, u32>,
-}
-
-impl Nexts {
-    fn of(&mut self, node: u32, graph: &Graph, scope: &Scope) -> u32 {
-        if let Some(&known) = self.of.get(&node) {
-            return known;
-        }
-        let fresh = self.numbers.len() as u32;
-        let nexts = Nexts::find(node, graph, scope);
-        let number = *self.numbers.entry(nexts).or_insert(fresh);
-        self.of.insert(node, number);
-        number
-    }
-
-    fn find(of: u32, graph: &Graph, scope: &Scope) -> Vec<(u32, bool)> {
-        let mut found = BTreeSet::new();
-        let mut seen = BTreeSet::new();
-        let mut todo = vec![of];
-        while let Some(node) = todo.pop() {
-            for (effect, why) in graph.after(node) {
-                let index = effect as usize;
-                if !scope.members[index] {
-                    continue;
-                }
-                if scope.shown[index] {
-                    found.insert((effect, why == Why::Port));
-                } else if why != Why::Port && seen.insert(effect) {
-                    todo.push(effect);
-                }
-            }
-        }
-        found.into_iter().collect()
-    }
-}
-
 impl Partial {
     fn new(graph: &Graph, scope: &Scope) -> Partial {
         Partial {
@@ -207,6 +170,22 @@ fn by_label(graph: &Graph, scope: &Scope) -> FastMap<u32, Vec<u32>> {
         by_label.entry(label).or_default().push(event);
     }
     by_label
+}
+
+/// Whether a line could tell of that event, as far as its words and what variables stand for go.
+fn fits(
+    shape: &Shape,
+    of: &Expectation,
+    node: u32,
+    graph: &Graph,
+    bindings: &mut Bindings,
+) -> bool {
+    let label = graph.labels.label(graph.label_of[node as usize]);
+    let fields = Fields::of_label(label, &graph.hosts);
+    let bound = bindings.mark();
+    let matches = unify(shape, of, &fields, bindings);
+    bindings.undo_to(bound);
+    matches
 }
 
 impl<'a> Search<'a> {
@@ -288,14 +267,13 @@ impl<'a> Search<'a> {
                     false => Outcome::Fails(assignment),
                 };
             }
-            let mut candidates = match !closed || self.failed.contains(&self.state()) {
-                true => Vec::new(),
-                false => self.candidates(line),
+            let (first, rest) = match !closed || self.failed.contains(&self.state()) {
+                true => (None, None),
+                false => self.first_candidate(line),
             };
-            branched |= candidates.len() > 1;
-            candidates.reverse();
-            let (node, rest) = match candidates.pop() {
-                Some(node) => (node, candidates),
+            branched |= rest.as_ref().is_none_or(|rest| !rest.is_empty());
+            let (node, rest) = match first {
+                Some(node) => (node, rest),
                 None => {
                     if deepest
                         .as_ref()
@@ -314,8 +292,19 @@ impl<'a> Search<'a> {
                             return Outcome::Fails(deepest.unwrap_or_default());
                         };
                         self.undo(&choice);
-                        if let Some(next) = choice.rest.pop() {
-                            break (next, choice.rest);
+                        let mut rest = match choice.rest.take() {
+                            Some(rest) => rest,
+                            None if self.looks > self.most_looks => {
+                                let deepest = deepest.unwrap_or_default();
+                                return match holds {
+                                    true => Outcome::Undecided(deepest),
+                                    false => Outcome::Fails(deepest),
+                                };
+                            }
+                            None => self.other_candidates(stack.len()),
+                        };
+                        if let Some(next) = rest.pop() {
+                            break (next, Some(rest));
                         }
                         self.failed.insert(choice.state);
                     }
@@ -355,6 +344,46 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// The first event that a line could tell of now, and the others, the next to try last, if
+    /// they came along.
+    fn first_candidate(&mut self, line: usize) -> (Option<u32>, Option<Vec<u32>>) {
+        let of: &Expectation = self.of;
+        let is_open = self.labels[line] == NONE && of.lines[line].block.is_none();
+        if !is_open || self.partial.is_some() {
+            let mut candidates = self.candidates(line);
+            candidates.reverse();
+            return (candidates.pop(), Some(candidates));
+        }
+        let shape = &of.lines[line].shape;
+        let named = names_port(shape);
+        let counts = self.counts_all || !self.failed.is_empty();
+        let Search {
+            graph,
+            ready,
+            port_waits,
+            bindings,
+            ..
+        } = self;
+        let mut looks = 0;
+        let first = ready.iter().map(|&(_, node)| node).find(|&node| {
+            looks += 1;
+            (!named || port_waits[node as usize] == 0) && fits(shape, of, node, graph, bindings)
+        });
+        if counts {
+            self.looks += looks;
+        }
+        // Where there is no first, there are no others.
+        (first, first.is_none().then(Vec::new))
+    }
+
+    /// The candidates but the first, the next to try last.
+    fn other_candidates(&mut self, line: usize) -> Vec<u32> {
+        let mut candidates = self.candidates(line);
+        candidates.reverse();
+        candidates.pop();
+        candidates
+    }
+
     /// The events that a line could tell of now, in a fixed order.
     fn candidates(&mut self, line: usize) -> Vec<u32> {
         let shape = &self.of.lines[line].shape;
@@ -387,14 +416,7 @@ impl<'a> Search<'a> {
         if self.counts_all || !self.failed.is_empty() {
             self.looks += among.len();
         }
-        among.retain(|&node| {
-            let label = graph.labels.label(graph.label_of[node as usize]);
-            let fields = Fields::of_label(label, &graph.hosts);
-            let bound = self.bindings.mark();
-            let matches = unify(shape, of, &fields, &mut self.bindings);
-            self.bindings.undo_to(bound);
-            matches
-        });
+        among.retain(|&node| fits(shape, of, node, graph, &mut self.bindings));
         among
     }
 

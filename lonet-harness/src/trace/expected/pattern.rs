@@ -2,6 +2,8 @@
 //!
 //! Pure. Owns matching of one line; a whole expectation is `matching`'s and `search`'s business.
 
+use std::collections::HashSet;
+
 use lonet::trace::{Event, Verb};
 
 use crate::trace::expected::grammar::{
@@ -39,15 +41,25 @@ impl<'a> Fields<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Bindings {
     values: Vec<Option<Box<str>>>,
-    /// The variables that were bound, in this order, so that it can be undone; each with the digest
-    /// of all up to there.
-    trail: Vec<(u32, u64)>,
+    /// What host variables stand for. Asked, never iterated: there may be as many as lines.
+    hosts: HashSet<Box<str>>,
+    /// The variables that were bound, in this order, so that it can be undone.
+    trail: Vec<Bound>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bound {
+    variable: u32,
+    is_host: bool,
+    /// Of all up to here.
+    digest: u64,
 }
 
 impl Bindings {
     pub(crate) fn new(variables: usize) -> Bindings {
         Bindings {
             values: vec![None; variables],
+            hosts: HashSet::new(),
             trail: Vec::new(),
         }
     }
@@ -57,8 +69,11 @@ impl Bindings {
     }
 
     pub(crate) fn undo_to(&mut self, mark: usize) {
-        for (variable, _) in self.trail.drain(mark..) {
-            self.values[variable as usize] = None;
+        for bound in self.trail.drain(mark..) {
+            let value = self.values[bound.variable as usize].take();
+            if let Some(value) = value.filter(|_| bound.is_host) {
+                self.hosts.remove(&value);
+            }
         }
     }
 
@@ -68,7 +83,7 @@ impl Bindings {
 
     /// A number that is the same for the same bindings, however they came about.
     pub(crate) fn digest(&self) -> u64 {
-        self.trail.last().map_or(0, |&(_, digest)| digest)
+        self.trail.last().map_or(0, |bound| bound.digest)
     }
 
     pub(crate) fn bind(&mut self, variable: u32, value: &str, variables: &[Variable]) -> bool {
@@ -76,18 +91,17 @@ impl Bindings {
             return known == value;
         }
         // Different host variables are different hosts.
-        if variables[variable as usize].is_host {
-            let taken = variables
-                .iter()
-                .zip(&self.values)
-                .any(|(v, known)| v.is_host && known.as_deref() == Some(value));
-            if taken {
-                return false;
-            }
+        let is_host = variables[variable as usize].is_host;
+        if is_host && !self.hosts.insert(value.into()) {
+            return false;
         }
         self.values[variable as usize] = Some(value.into());
-        self.trail
-            .push((variable, self.digest() ^ digest((variable, value))));
+        let digest = self.digest() ^ digest((variable, value));
+        self.trail.push(Bound {
+            variable,
+            is_host,
+            digest,
+        });
         true
     }
 }
@@ -110,7 +124,12 @@ pub(crate) fn unify(
         Port::Is(number) => number == value,
         Port::Variable(variable) => bindings.bind(variable, &value.to_string(), &of.variables),
     };
-    if shape.verb != fields.verb || !term(shape.host, fields.host, bindings) {
+    // What binds nothing is looked at first: most events are refused by it.
+    let same_text = match &shape.text {
+        Text::Is(symbol) => of.symbols.text(*symbol) == fields.text,
+        Text::Words(_) => true,
+    };
+    if shape.verb != fields.verb || !same_text || !term(shape.host, fields.host, bindings) {
         return false;
     }
     let ports_match = match (shape.port, fields.port) {
@@ -129,7 +148,7 @@ pub(crate) fn unify(
         return false;
     }
     match &shape.text {
-        Text::Is(symbol) => of.symbols.text(*symbol) == fields.text,
+        Text::Is(_) => true,
         Text::Words(words) => {
             let mut values = fields.text.split_whitespace();
             for word in words {

@@ -310,8 +310,16 @@ pub(crate) struct Look<'a> {
     pub(crate) bindings: Bindings,
 }
 
+#[cfg(test)]
+thread_local! {
+    /// How many looks this thread has taken: each part of a page begins with one, a check has none.
+    pub(crate) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 impl<'a> Look<'a> {
     pub(crate) fn new(trace: &'a Trace, of: &'a Expectation, deepest: &[u32]) -> Look<'a> {
+        #[cfg(test)]
+        LOOKS.set(LOOKS.get() + 1);
         let graph: &Graph = &trace.graph;
         let mut told = vec![false; graph.label_of.len()];
         let mut bindings = Bindings::new(of.variables.len());
