@@ -1,9 +1,12 @@
 //! The page of an expectation that does not hold.
 //!
-//! Pure. Owns every word of it, in the order of TRACES 7.3: the line and what happened instead,
-//! why, the difference, hints, a diagram, logs, artifacts, how to update.
+//! Pure. Owns every word of it, in this order: the line and what happened instead, why, the
+//! difference, a diagram, hints, logs, artifacts, how to update.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+use lonet::trace::EventId;
 
 use super::sequence;
 use crate::trace::Mismatch;
@@ -15,10 +18,10 @@ use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
 use crate::trace::update::source::Advice;
 
-/// Longer diagrams are left to the artifacts.
-const MOST_IN_DIAGRAM: usize = 60;
-/// Lines around a difference.
-const CONTEXT: usize = 4;
+/// The whole diagram is left to the artifacts.
+const MOST_IN_DIAGRAM: usize = 16;
+/// Lines around a difference, and events around a chain of causes.
+const CONTEXT: usize = 3;
 /// Of a longer difference only the beginning is shown.
 const MOST_IN_DIFFERENCE: usize = 100;
 
@@ -39,7 +42,6 @@ pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
         advice: mismatch.advice(),
-        diverged: mismatch.diverged(),
         around,
         text: String::new(),
     }
@@ -56,7 +58,6 @@ enum Paint {
 struct Page<'a> {
     parts: &'a Parts,
     advice: Option<&'a Advice>,
-    diverged: Option<lonet::trace::EventId>,
     around: &'a Surroundings,
     text: String,
 }
@@ -71,19 +72,21 @@ impl Page<'_> {
             return self.text;
         }
         self.difference();
+        if self.parts.trace.events().is_empty() {
+            self.heading("nothing happened that the assertion looks at");
+        } else if let Problem::AboveCause {
+            other: Some(_),
+            chain,
+            ..
+        } = &self.parts.problem
+        {
+            // Of order alone: elsewhere the difference shows as much. The page has it, too.
+            self.diagram(chain);
+        }
         for hint in &self.parts.hints {
             let hint = worded(hint, self.parts);
             let word = self.paint(Paint::Strong, "hint:");
             self.line(&format!("\n{word} {hint}"));
-        }
-        if self.parts.trace.events().is_empty() {
-            self.heading("nothing happened that the assertion looks at");
-        } else if matches!(
-            self.parts.problem,
-            Problem::AboveCause { other: Some(_), .. }
-        ) {
-            // Of order alone: elsewhere the difference shows as much. The page has it, too.
-            self.diagram();
         }
         self.logs();
         if let Some(artifacts) = &self.around.artifacts {
@@ -405,9 +408,22 @@ impl Page<'_> {
         }
     }
 
-    fn diagram(&mut self) {
+    /// Of what happened around the chain of causes.
+    fn diagram(&mut self, chain: &[(u32, Why)]) {
         self.heading("what happened (concurrent events stand in some order):");
-        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM, self.diverged);
+        let trace = &self.parts.trace;
+        let ids = chain
+            .iter()
+            .filter_map(|&(node, _)| trace.graph.event(node));
+        let ids: BTreeSet<EventId> = ids.map(|event| event.id()).collect();
+        let places = (0..).zip(trace.events());
+        let mut of_chain = places.filter(|(_, event)| ids.contains(&event.id()));
+        let first = of_chain.next().map_or(0, |(place, _)| place);
+        let last = of_chain.last().map_or(first, |(place, _)| place);
+        let end = (last + 1 + CONTEXT).min(trace.events().len());
+        let begin = first.saturating_sub(CONTEXT);
+        let range = begin.max(end.saturating_sub(MOST_IN_DIAGRAM))..end;
+        let diagram = sequence::diagram_of(trace, range);
         for line in diagram.lines() {
             self.line(&format!("    {line}"));
         }
@@ -415,11 +431,12 @@ impl Page<'_> {
 
     fn logs(&mut self) {
         let around = self.around;
+        if !around.logs.is_empty() {
+            self.heading("the last lines of each log:");
+        }
         for (whose, tail) in &around.logs {
-            let host = whose.split(',').next().unwrap_or_default();
-            self.heading(&format!("the last that {whose} printed:"));
             for line in tail.lines() {
-                self.line(&format!("    {host} │ {line}"));
+                self.line(&format!("    {whose} │ {line}"));
             }
         }
     }

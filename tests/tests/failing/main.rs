@@ -6,6 +6,7 @@
 
 mod blocked;
 mod debugger;
+mod length;
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -275,8 +276,9 @@ fn redact(text: &str) -> String {
         };
         let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
         for at in 1..words.len() {
-            if words[at].starts_with("lonetr-") {
-                words[at] = "lonet…".to_owned();
+            if let Some(word) = words[at].strip_prefix("lonetr-") {
+                let rest = word.trim_start_matches(|c: char| c.is_ascii_alphanumeric());
+                words[at] = format!("lonet…{rest}");
             }
             let number = words[at].trim_end_matches([')', ';', ',']);
             let is_number = !number.is_empty() && number.parse::<f64>().is_ok();
@@ -465,7 +467,7 @@ fn a_dial_to_a_host_that_is_not_there() {
     check(
         "nobody_is_there",
         expect![[r#"
-            victims::nobody_is_there failed: β (role `dials`, tests/tests/failing/main.rs:…) returned an error: dial lonet… β:1->α:10: no such host
+            victims::nobody_is_there failed: β (role `dials`, tests/tests/failing/main.rs:…) returned an error: dial β:1->α:10: no such host (network lonet…)
 
             what each process does:
               β (role `dials`, pid …) exited with status 1
@@ -478,9 +480,9 @@ fn a_dial_to_a_host_that_is_not_there() {
               β down
               β exit 1
 
-            trace and logs are in …
-
             hint: `β:1 fail α:10 no such host`: nothing had listened at α:10 by then, or did later; before the dial, wait for it: scenario.until("α:10 listen").await?
+
+            trace and logs are in …
         "#]],
     );
 }
