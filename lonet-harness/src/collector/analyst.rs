@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Event, EventId, Line, PROTOCOL_VERSION, Pending, Record, Reporter, Verb, What,
+    Answer, Ask, Doing, Event, EventId, Line, PROTOCOL_VERSION, Record, Reporter, Verb, What,
 };
 use nix::sys::signal::Signal;
 
@@ -89,7 +89,7 @@ struct Reported {
     host: Option<String>,
     /// Where it is asked what it waits for, if it answers that.
     asked_at: Option<Conn>,
-    waits: Option<Vec<Pending>>,
+    waits: Option<Doing>,
     records: Vec<Record>,
     /// What it had said of a line when it hung up.
     half: Option<Vec<u8>>,
@@ -291,7 +291,7 @@ impl Analyst {
             Line::Waits(waits) => {
                 // An answer to an earlier question is no longer true.
                 if waits.id == self.asked {
-                    reported.waits = Some(waits.ops);
+                    reported.waits = Some(waits.doing);
                     self.have_waits();
                 }
             }

@@ -5,7 +5,7 @@
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use lonet::trace::{EventId, Pending};
+use lonet::trace::{Doing, EventId};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, How, Killed};
@@ -56,7 +56,7 @@ pub(super) struct Node {
     pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
     pub(super) delivered: bool,
-    pub(super) waits: Option<Vec<Pending>>,
+    pub(super) waits: Option<Doing>,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
     pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
@@ -205,7 +205,11 @@ impl Node {
             ended: self.ended,
             failure: self.failure(),
             waits: WaitsFor {
-                said: self.waits.clone(),
+                said: self.waits.as_ref().map(|doing| doing.ops.clone()),
+                ends: self
+                    .waits
+                    .as_ref()
+                    .map_or_else(Vec::new, |doing| doing.ends.clone()),
                 untils: Vec::new(),
             },
             kernel: None,

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::Poll;
 
-use lonet::trace::{Pending, Tracing};
+use lonet::trace::{Doing, Tracing};
 use nix::sys::signal::{SigSet, Signal, raise};
 use serde_json::value::RawValue;
 use tokio::runtime::Runtime;
@@ -152,11 +152,11 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
     exit_status(&end)
 }
 
-/// What this process's operations wait for.
-fn waits() -> Vec<Pending> {
+/// What this process does on the network.
+fn doing() -> Doing {
     let tracing =
         directory().and_then(|directory| Tracing::asked_elsewhere(directory).ok().flatten());
-    tracing.map_or_else(Vec::new, |tracing| tracing.reporter.waits())
+    tracing.map_or_else(Doing::default, |tracing| tracing.reporter.doing())
 }
 
 fn exit_status(end: &FromNode) -> i32 {
@@ -183,7 +183,7 @@ fn prepare(
                     ToNode::Terminate if super::terminate::request() => {}
                     ToNode::Terminate => stopping.ask(Why::Terminate),
                     ToNode::Waits => {
-                        let _ = say(control.get_ref(), &FromNode::Waits(waits()));
+                        let _ = say(control.get_ref(), &FromNode::Waits(doing()));
                     }
                     ToNode::Play(_) | ToNode::Spent => {}
                 }

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use lonet::trace::Pending;
+use lonet::trace::Doing;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
@@ -146,8 +146,8 @@ pub(crate) enum FromNode {
     Panicked(String),
     /// The role was asked to finish, and has.
     Terminated,
-    /// What its operations wait for.
-    Waits(Vec<Pending>),
+    /// What it does on the network.
+    Waits(Doing),
 }
 
 /// Writes a message as a whole.

@@ -21,8 +21,8 @@ mod tests;
 pub use crate::quote::word;
 pub use event::{Event, EventId, Verb};
 pub use record::{
-    Answer, Ask, Hello, Line, PROTOCOL_VERSION, Pending, Question, ReadCredit, Record, Waiting,
-    What,
+    Answer, Ask, Doing, Hello, Line, Moved, PROTOCOL_VERSION, Pending, Question, ReadCredit,
+    Record, Waiting, What,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};

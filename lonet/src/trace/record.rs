@@ -49,13 +49,36 @@ pub struct Question {
     pub waits: u64,
 }
 
-/// What a process's operations wait for.
+/// The answer to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The question's.
     pub id: u64,
-    /// Each with what it waits for and since when, the longest first.
+    /// What the process does.
+    #[serde(flatten)]
+    pub doing: Doing,
+}
+
+/// What a process does on the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Doing {
+    /// What its operations wait for, each since when, the longest first.
     pub ops: Vec<Pending>,
+    /// Its open ends of connections whose bytes it counts, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<Moved>,
+}
+
+/// How many bytes an end of a connection has sent and received: `[socket, sent, received]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(u64, u64, u64)", from = "(u64, u64, u64)")]
+pub struct Moved {
+    /// The socket, as numbered by this reporter.
+    pub s: u64,
+    /// So many were handed to the connection.
+    pub sent: u64,
+    /// So many were read from it.
+    pub received: u64,
 }
 
 /// An operation that is pending.
@@ -234,6 +257,18 @@ fn is_false(flag: &bool) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+impl From<Moved> for (u64, u64, u64) {
+    fn from(moved: Moved) -> Self {
+        (moved.s, moved.sent, moved.received)
+    }
+}
+
+impl From<(u64, u64, u64)> for Moved {
+    fn from((s, sent, received): (u64, u64, u64)) -> Self {
+        Moved { s, sent, received }
+    }
 }
 
 impl From<ReadCredit> for (u64, u64, u64) {

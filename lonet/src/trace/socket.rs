@@ -243,8 +243,8 @@ impl TraceSocket {
         let Some(reporter) = self.asked_of().upgrade() else {
             return;
         };
-        let ops = reporter.waits();
-        self.write(&mut self.lock(), &Line::Waits(Waits { id, ops }));
+        let doing = reporter.doing();
+        self.write(&mut self.lock(), &Line::Waits(Waits { id, doing }));
     }
 
     fn asked_of(&self) -> MutexGuard<'_, Weak<Reporter>> {
