@@ -158,8 +158,8 @@ fn of_node(node: &NodeReport, report: &Report, now: u64) -> String {
 fn of_other(other: &OtherReport, report: &Report, now: u64) -> String {
     let sockets = Sockets::of(report.records.get(other.index));
     let plays = match &other.host {
-        Some(host) => format!("a process below {host}"),
-        None => "a process of nobody's".to_owned(),
+        Some(host) => format!("a process started by {host}"),
+        None => "an unknown process".to_owned(),
     };
     let does = does(&sockets, &other.waits, other.kernel.as_deref(), now);
     format!("{plays} (pid {}) {does}", other.pid)
@@ -175,7 +175,7 @@ fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, now: u64)
         }
         let mut text = "runs, and waits for nothing on the network".to_owned();
         for listener in sockets.listeners.values() {
-            let _ = write!(text, "; nobody accepts at {listener}");
+            let _ = write!(text, "; no task accepts at {listener}");
         }
         return text;
     }

@@ -95,7 +95,7 @@ pub(crate) fn page(
         for (event, host) in &report.missed {
             let _ = writeln!(
                 page,
-                "  `{event}` happened, but {host} has ended: `until` finds what those did that still run, marks, and what the scenario did"
+                "  `{event}` happened, but {host} has ended: `until` finds only marks, events of processes that still run, and what the scenario did"
             );
         }
         if matches!(reason, Reason::TimedOut(_)) {
@@ -198,7 +198,7 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
     let taken = match backtraces {
         Backtraces::NotTaken => return,
         Backtraces::NoDebugger => {
-            let _ = writeln!(page, "\nno backtraces: there is no gdb");
+            let _ = writeln!(page, "\nno backtraces: gdb is not installed");
             return;
         }
         Backtraces::Taken(taken) => taken,
@@ -214,10 +214,7 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
         }
     }
     if !lines.is_empty() {
-        let _ = writeln!(
-            page,
-            "\nwhere each process is, in code that is not a library's:"
-        );
+        let _ = writeln!(page, "\nwhere each process is, in your code:");
     }
     for line in lines {
         let _ = writeln!(page, "  {line}");

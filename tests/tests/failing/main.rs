@@ -390,7 +390,7 @@ fn dial_that_no_one_accepts() {
 
             what each process does:
               the test waits in join β for … s
-              α (role `listens_only`, pid …) runs, and waits for nothing on the network; nobody accepts at α:10
+              α (role `listens_only`, pid …) runs, and waits for nothing on the network; no task accepts at α:10
               β (role `dials`, pid …) waits in dial β:1->α:10 for … s
 
             the last events:
@@ -495,7 +495,7 @@ fn programs_that_wait() {
           the test waits in until `β mark never` for … s; accept τ:1 for … s
           α (program `/proc/self/exe`, pid …) waits in read β:1->α:1 for … s
           β (program `/proc/self/exe`, pid …) waits in read α:1->β:1 for … s
-          a process below δ (pid …) waits in accept δ:10 for … s
+          a process started by δ (pid …) waits in accept δ:10 for … s
           bytes on α:1->β:1: 0 sent, 0 received
           bytes on β:1->α:1: 0 sent, 0 received
         each waits for the next: α → β → α"#]]
@@ -528,7 +528,7 @@ fn a_dial_to_a_host_that_is_not_there() {
               β down
               β exit 1
 
-            hint: `β:1 fail α:10 no such host`: nothing had listened at α:10 by then, or did later; before the dial, wait for it: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 no such host`: nothing listened at α:10, before or after; wait for it before the dial: scenario.until("α:10 listen").await?
 
             trace and logs are in …
         "#]],
@@ -564,7 +564,7 @@ fn a_trace_that_does_not_hold() {
         "asserts_what_did_not_happen",
         expect![[r#"
             victims::asserts_what_did_not_happen failed: trace mismatch at line 2: `α:9 close` did not happen
-            at this point, nothing more happened
+            nothing more happened
 
             the nearest order that could happen (- expected, + happened):
                   α:10 listen
@@ -572,7 +572,7 @@ fn a_trace_that_does_not_hold() {
 
             artifacts: …
 
-            to have the expectation rewritten, put it into a file, `trace_file = "….trace"` in place of `trace = "…"`, and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, move it into a file: `trace_file = "….trace"` instead of `trace = "…"`
 
         "#]],
     );
