@@ -389,13 +389,15 @@ mod tests {
         assert!(STYLE.contains(".message.passed{border-color:var(--mark)}"));
     }
 
+    type Point = (usize, usize);
+
     /// What of a page is drawn.
     struct Drawn {
         /// Left, top, right, bottom.
         labels: Vec<(usize, usize, usize, usize)>,
-        circles: Vec<(usize, usize)>,
+        circles: Vec<Point>,
         /// Cause, effect, and the arrow's corners.
-        arrows: Vec<(usize, usize, Vec<(usize, usize)>)>,
+        arrows: Vec<(usize, usize, Vec<Point>)>,
         width: usize,
         height: usize,
     }
