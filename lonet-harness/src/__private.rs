@@ -8,7 +8,7 @@ pub use linkme;
 
 pub use crate::outcome::{
     Asked, BodyError, BoxedRoot, Choose, ErrorRoot, IsResult, NoRoot, Outcome, Pick, SharedRoot,
-    ask, finish, outcome,
+    ask, asked_of, finish, outcome,
 };
 pub use crate::role::{
     Arguments, BEFORE_ROLE, Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode,

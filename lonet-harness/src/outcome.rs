@@ -132,12 +132,18 @@ pub trait Reportable: Debug + Display + 'static {}
 
 impl<E: Debug + Display + 'static> Reportable for E {}
 
-/// What the body of a test returned.
+/// What the body of a test returned; the sources of its error are reached so.
 ///
 /// # Errors
 /// The error that it returned.
-pub fn outcome<R: Outcome>(returned: R) -> Result<(), R::Err> {
-    returned.into_result()
+pub fn outcome<R: Outcome>(returned: R, root: Option<Root<R::Err>>) -> Result<(), BodyError> {
+    let returned = returned.into_result();
+    returned.map_err(|error| BodyError::new(error, root))
+}
+
+/// Asks how the sources of a body's error are reached.
+pub fn asked_of<R: Outcome>() -> Asked<R::Err> {
+    Asked(PhantomData)
 }
 
 /// How the first of an error's causes is reached.

@@ -68,17 +68,21 @@ pub(crate) fn body(args: &Args, function: &Function, run: &str, errors: &Errors)
         let (name, private) = (Ident::new(run, span_of(ty)), args.private(span_of(ty)));
         quote_spanned!(span_of(ty)=> #private::#name::<#ty, _, _>)
     };
-    let outcome = match &sig.output {
-        ReturnType::Default => quote!(#private::outcome::<()>),
-        ReturnType::Type(_, ty) => {
-            let private = args.private(span_of(ty));
-            quote_spanned!(span_of(ty)=> #private::outcome::<#ty>)
-        }
-    };
     let spec = spec(args, function, &private);
     // Hygienic, so that it can't be what the function is called.
-    let local = |name: &str| Ident::new(name, proc_macro2::Span::mixed_site());
-    let (argument, error, root) = (local("argument"), local("error"), local("root"));
+    let argument = Ident::new("argument", proc_macro2::Span::mixed_site());
+    let played = quote!(#name(#argument).await);
+    // All of it has the place of the type: what rustc has to say of it, it says once a place.
+    let outcome = {
+        let (span, ty) = match &sig.output {
+            ReturnType::Default => (proc_macro2::Span::call_site(), quote!(())),
+            ReturnType::Type(_, ty) => (span_of(ty), quote!(#ty)),
+        };
+        let private = args.private(span);
+        quote_spanned! {span=>
+            #private::outcome::<#ty>(#played, (&&&&#private::asked_of::<#ty>()).root())
+        }
+    };
     quote! {
         // That it awaits something is not required of a test.
         #[allow(clippy::unused_async)]
@@ -87,10 +91,7 @@ pub(crate) fn body(args: &Args, function: &Function, run: &str, errors: &Errors)
         #run(#spec, |#argument: #ty| async move {
             #[allow(unused_imports)]
             use #private::{BoxedRoot as _, ErrorRoot as _, NoRoot as _, SharedRoot as _};
-            #outcome(#name(#argument).await).map_err(|#error| {
-                let #root = (&&&&#private::ask(&#error)).root();
-                #private::BodyError::new(#error, #root)
-            })
+            #outcome
         })
     }
 }

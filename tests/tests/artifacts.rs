@@ -23,6 +23,18 @@ async fn listens(host: Host) -> Result<()> {
     Ok(())
 }
 
+#[lonet::host]
+async fn says_nothing(_host: Host) {}
+
+/// Until it is killed.
+#[lonet::host]
+async fn accepts(host: Host) -> Result<()> {
+    let listener = host.listen(":10").await?;
+    println!("<accepts> & waits");
+    drop(listener.accept().await?);
+    Ok(())
+}
+
 mod victims {
     use super::*;
 
@@ -59,6 +71,28 @@ mod victims {
         Ok(())
     }
 
+    /// Whoever runs it says whether it fails.
+    #[lonet::test]
+    #[ignore = "is run by another test"]
+    async fn fails_on_demand(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", leads()).await?.join().await?;
+        match std::env::var_os("FAILS") {
+            Some(_) => Err("as demanded".into()),
+            None => Ok(()),
+        }
+    }
+
+    #[lonet::test(timeout = "2s")]
+    #[ignore = "fails"]
+    async fn hangs_beside_a_silent_host(scenario: Scenario) -> Result<()> {
+        scenario.spawn("γ", says_nothing()).await?.join().await?;
+        let alpha = scenario.spawn("α", accepts()).await?;
+        scenario.until("α:10 listen").await?;
+        // Dropped with the body.
+        let _listener = scenario.host("τ").await?.listen(":1").await?;
+        Ok(alpha.join().await?)
+    }
+
     #[lonet::test]
     #[ignore = "is run by another test"]
     async fn adds_and_passes(scenario: Scenario) -> Result<()> {
@@ -91,9 +125,15 @@ mod victims {
 
 /// Runs that one; its artifacts are in the directory, at the path that is given back.
 fn run(victim: &str, place: &Tmp) -> (Output, PathBuf) {
+    run_with(victim, place, &[])
+}
+
+/// The same, with these variables.
+fn run_with(victim: &str, place: &Tmp, variables: &[(&str, &str)]) -> (Output, PathBuf) {
     let name = format!("victims::{victim}");
     let output = Command::new(std::env::current_exe().unwrap())
         .args([&name, "--exact", "--ignored", "--nocapture"])
+        .envs(variables.iter().copied())
         .env("LONET_ARTIFACTS", place.path())
         .env("RUST_BACKTRACE", "0")
         .output()
@@ -235,4 +275,129 @@ fn what_a_test_adds_stays_and_nothing_of_an_earlier_run() {
 
     let (_, artifacts) = run("adds_and_passes", &place);
     assert!(artifacts.join("extra.txt").exists());
+}
+
+/// A text of the page, as a browser shows it.
+fn shown(html: &str) -> String {
+    html.replace("&lt;", "<")
+        .replace("&gt;", ">")
+        .replace("&quot;", "\"")
+        .replace("&amp;", "&")
+}
+
+/// The whole verdict of a test, which stands in `verdict.txt` and on the page as it was printed.
+#[track_caller]
+fn check_verdict(victim: &str, variables: &[(&str, &str)], parts: &[&str]) {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run_with(victim, &place, variables);
+    assert_eq!(output.status.code(), Some(101));
+    let verdict = fs::read_to_string(artifacts.join("verdict.txt")).unwrap();
+    let printed = String::from_utf8(output.stderr).unwrap();
+    // What libtest puts between a panic's message and the rest is its own.
+    let headline = format!("victims::{victim} failed: ");
+    let (told, rest) = verdict.split_once(&headline).unwrap();
+    for part in [told.trim(), &format!("{headline}{}", rest.trim())] {
+        assert!(printed.contains(part), "{part:?} is not in {printed}");
+    }
+    for part in parts {
+        assert!(verdict.contains(part), "{part:?} is not in {verdict}");
+    }
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    let (_, message) = report.split_once("<pre class=\"message\">").unwrap();
+    let (message, _) = message.split_once("</pre>").unwrap();
+    assert_eq!(shown(message), verdict.trim());
+}
+
+#[test]
+fn a_hangs_whole_verdict_is_kept() {
+    check_verdict(
+        "hangs_beside_a_silent_host",
+        &[("LONET_BACKTRACES", "0")],
+        &[
+            "it did not end within 2.0 s",
+            "waits in accept α:10 for ",
+            "the last events:\n",
+            "  α:10 listen\n",
+            "  α | <accepts> & waits\n",
+            "trace and logs are in ",
+        ],
+    );
+}
+
+#[test]
+fn a_mismatchs_whole_verdict_is_kept() {
+    let parts = [
+        "trace mismatch at line 1: `α mark follower` did not happen\n",
+        "    - α mark follower\n    + α mark leader\n",
+        "asserts_of_a_view failed: it panicked: trace mismatch at line 1",
+    ];
+    check_verdict("asserts_of_a_view", &[], &parts);
+    let parts = [
+        "failed: trace mismatch at line 1: `α mark follower` did not happen\n",
+        "    α │ about to lead\n",
+    ];
+    check_verdict("returns_what_does_not_hold", &[], &parts);
+}
+
+#[test]
+fn a_hangs_teardown_is_marked_in_its_trace_and_on_its_page() {
+    let place = Tmp::new().unwrap();
+    let backtraces = [("LONET_BACKTRACES", "0")];
+    let (_, artifacts) = run_with("hangs_beside_a_silent_host", &place, &backtraces);
+    let trace = fs::read_to_string(artifacts.join("trace.txt")).unwrap();
+    let marked = "# deadline: what follows is teardown\n";
+    let (before, after) = trace
+        .split_once(marked)
+        .unwrap_or_else(|| panic!("{trace}"));
+    let of = |part: &str, line: &str| {
+        let mut lines = part.lines();
+        lines.any(|one| one.split_whitespace().eq(line.split(' ')))
+    };
+    for (line, is_before) in [
+        ("α:10 listen", true),
+        ("τ:1 listen", true),
+        ("τ:1 close", false),
+    ] {
+        let found = (of(before, line), of(after, line));
+        assert_eq!(found, (is_before, !is_before), "{line}: {trace}");
+    }
+    // Its verdict is about the moment before.
+    let verdict = fs::read_to_string(artifacts.join("verdict.txt")).unwrap();
+    assert!(verdict.contains("  τ:1 listen\n"), "{verdict}");
+    assert!(!verdict.contains("τ:1 close"), "{verdict}");
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    let explained = "The red line: deadline: what follows is teardown.";
+    let line = "<g class=\"teardown\"><line ";
+    assert!(
+        report.contains(line) && report.contains(explained),
+        "{report}"
+    );
+}
+
+#[test]
+fn a_host_without_events_has_its_column() {
+    let place = Tmp::new().unwrap();
+    let backtraces = [("LONET_BACKTRACES", "0")];
+    let (_, artifacts) = run_with("hangs_beside_a_silent_host", &place, &backtraces);
+    let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
+    let heads = report
+        .lines()
+        .filter(|line| line.starts_with("<text class=\"host\""));
+    let hosts: Vec<&str> = heads
+        .map(|line| line.split(['>', '<']).nth(2).unwrap())
+        .collect();
+    // In order of first appearance.
+    assert_eq!(hosts, ["α", "τ", "γ"]);
+    assert_eq!(report.matches("<line class=\"life\"").count(), 3);
+}
+
+#[test]
+fn artifacts_of_a_failure_are_gone_after_a_pass() {
+    let place = Tmp::new().unwrap();
+    let (output, artifacts) = run_with("fails_on_demand", &place, &[("FAILS", "1")]);
+    assert_eq!(output.status.code(), Some(101));
+    assert!(artifacts.join("report.html").exists());
+    let (output, _) = run("fails_on_demand", &place);
+    assert!(output.status.success(), "{output:?}");
+    assert!(!artifacts.exists());
 }

@@ -81,22 +81,22 @@ async fn an_event_is_missing(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             trace mismatch at line 6: `α mark welcome` did not happen
-            at this point happened, in whichever order:
+            happened instead, in any order:
                 β mark connected
                 β:1 close α:1
 
             the nearest order that could happen (- expected, + happened):
-                  α:10 listen
-                  β:1  dial    α:10
-                  α:1  accept  β:1
-                  β:1  connect α:1
-                - α    mark    welcome
-                  β    mark    connected
-                  β:1  close   α:1
-                  α:1  close   β:1
-                  α:10 close
+                  …
+                  β:1 dial    α:10
+                  α:1 accept  β:1
+                  β:1 connect α:1
+                - α   mark    welcome
+                  β   mark    connected
+                  β:1 close   α:1
+                  α:1 close   β:1
+                  …
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())
@@ -119,17 +119,16 @@ async fn an_event_is_not_told_of(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             the expected trace ends, but more happened
-            at this point happened: β mark connected
+            happened instead: β mark connected
 
             the nearest order that could happen (- expected, + happened):
                   …
-                  β:1  connect α:1
-                  β:1  close   α:1
-                  α:1  close   β:1
+                  β:1  close α:1
+                  α:1  close β:1
                   α:10 close
-                + β    mark    connected
+                + β    mark  connected
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())
@@ -153,7 +152,7 @@ async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             trace mismatch at line 6: `α:1 close β:1` can't happen above line 8
-            at this point happened, in whichever order:
+            happened instead, in any order:
                 β mark connected
                 β:1 close α:1
 
@@ -162,7 +161,7 @@ async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
                 → α:1 close β:1    (it had read the end of the stream)
 
             the nearest order that could happen (- expected, + happened):
-                  α:10 listen
+                  …
                   β:1  dial    α:10
                   α:1  accept  β:1
                   β:1  connect α:1
@@ -173,10 +172,9 @@ async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
                   α:10 close
 
             what happened (concurrent events stand in some order):
+                … after 2 earlier events
                       α                 β
                       │                 │
-                 :10 listen             │
-                      │◀─ :1 dial :10 ──│
                       │─ :1 accept :1 ─▶│
                       │          :1 connect α:1
                       │            [connected]
@@ -184,7 +182,7 @@ async fn an_effect_stands_above_its_cause(scenario: Scenario) -> Result<()> {
                 :1 close β:1            │
                   :10 close             │
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())
@@ -210,7 +208,7 @@ async fn a_dial_came_before_its_listener(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             trace mismatch at line 2: `α:10 listen` did not happen
-            at this point happened: β:1 dial α:10
+            happened instead: β:1 dial α:10
 
             the nearest order that could happen (- expected, + happened):
                 - α:10 listen
@@ -220,9 +218,9 @@ async fn a_dial_came_before_its_listener(scenario: Scenario) -> Result<()> {
                 + β:1  fail    α:10 connection refused
                 + β    mark    gave up
 
-            hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 connection refused`: nothing in this trace listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())
@@ -244,7 +242,7 @@ async fn ports_were_swapped_by_a_race(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             trace mismatch at line 2: `β:2 dial α:10` did not happen
-            at this point happened, in whichever order:
+            happened instead, in any order:
                 β:1 dial α:10
                 β:2 dial α:11
 
@@ -260,9 +258,9 @@ async fn ports_were_swapped_by_a_race(scenario: Scenario) -> Result<()> {
 
             hint: same order, ports swapped (β:1 ↔ β:2): these two raced; bind them (`$p`) or order them with `until`
 
-            hint: `β:1 fail α:10 connection refused`: nothing in this trace ever listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 connection refused`: nothing in this trace listened at α:10; if something should, wait for it before the dial: scenario.until("α:10 listen").await?
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())
@@ -285,7 +283,7 @@ async fn another_cause_than_expected(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             trace mismatch at line 3: `β:1 fail nobody:10 connection refused` did not happen
-            at this point happened: β:1 fail nobody:10 no such host
+            happened instead: β:1 fail nobody:10 no such host
 
             the nearest order that could happen (- expected, + happened):
                   β:1 dial nobody:10
@@ -293,9 +291,9 @@ async fn another_cause_than_expected(scenario: Scenario) -> Result<()> {
                 + β:1 fail nobody:10 no such host
                   β   mark gave up
 
-            hint: this happened, and differs only in what it says: β:1 fail nobody:10 no such host
+            hint: `β:1 fail nobody:10 no such host` happened: only the text differs
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())
@@ -325,11 +323,10 @@ async fn a_role_died_half_way(scenario: Scenario) -> Result<()> {
         expected,
         expect![[r##"
             trace mismatch at line 7: `β mark all the way` did not happen
-            at this point happened: ! kill β
+            happened instead: ! kill β
 
             the nearest order that could happen (- expected, + happened):
                   …
-                  β:1  dial    α:10
                   α:1  accept  β:1
                   β:1  connect α:1
                   β    mark    half way
@@ -339,7 +336,7 @@ async fn a_role_died_half_way(scenario: Scenario) -> Result<()> {
                   α:1  close   β:1
                   α:10 close
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
     Ok(())

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Event, EventId, Line, Order, PROTOCOL_VERSION, Pending, Record, Reporter, Verb,
+    Answer, Ask, Doing, Event, EventId, Line, Order, PROTOCOL_VERSION, Record, Reporter, Verb,
 };
 
 use super::failure::Failure;
@@ -91,7 +91,7 @@ struct Reported {
     host: Option<String>,
     /// Where it takes orders, if it does.
     orders_at: Option<Conn>,
-    waits: Option<Vec<Pending>>,
+    waits: Option<Doing>,
     records: Vec<Record>,
     /// What it had said of a line when it died.
     half: Option<Vec<u8>>,
@@ -286,7 +286,7 @@ impl Analyst {
             Line::Waits(waits) => {
                 // An answer to an earlier question is no longer true.
                 if waits.id == self.asked {
-                    reported.waits = Some(waits.ops);
+                    reported.waits = Some(waits.doing);
                     self.have_waits();
                 }
             }

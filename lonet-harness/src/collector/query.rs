@@ -4,7 +4,7 @@
 
 use std::sync::mpsc;
 
-use lonet::trace::{Event, EventId, Pending};
+use lonet::trace::{Event, EventId, Moved, Pending};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
@@ -184,6 +184,8 @@ pub(crate) struct TestReport {
     pub(crate) joins: Vec<u64>,
     /// What its operations wait for, the requests above among them.
     pub(crate) pending: Vec<Pending>,
+    /// What its connections have carried.
+    pub(crate) ends: Vec<Moved>,
 }
 
 /// What there is to say of a process that reports, and that the scenario did not start itself.
@@ -203,6 +205,8 @@ pub(crate) struct OtherReport {
 pub(crate) struct WaitsFor {
     /// As it said when it was asked; `None` if it can't be asked, or did not answer in time.
     pub(crate) said: Option<Vec<Pending>>,
+    /// What its connections have carried, as it said then.
+    pub(crate) ends: Vec<Moved>,
     /// The events that it has asked for, in the order in which it did.
     pub(crate) untils: Vec<String>,
 }

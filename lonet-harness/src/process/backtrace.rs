@@ -18,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take to read what is in the pipes of a debugger that is gone.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
+/// Where a role is called from.
+const PLAYS_ROLE: &str = "/lonet-harness/src/process/child.rs";
+
 /// How many frames of one process are worth a line in a page.
 const FRAMES: usize = 6;
 
@@ -132,22 +135,50 @@ fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
 }
 
 /// The frames of code that is neither a library's nor ours, each thread's innermost first, as
-/// `function at file:line`.
-pub(crate) fn user_frames(backtrace: &str) -> impl Iterator<Item = String> {
-    backtrace
-        .lines()
-        .filter(|line| line.starts_with('#'))
-        .filter_map(|line| {
-            let (frame, place) = line.rsplit_once(" at ")?;
-            let frame = frame.split_once(char::is_whitespace)?.1.trim_start();
-            let frame = frame.split_once(" in ").map_or(frame, |(_, after)| after);
-            let function = frame.rsplit_once(" (").map_or(frame, |(before, _)| before);
-            // What stands for the types of a generic function may fill a page.
-            let name = function.find('<').filter(|&at| at > 0);
-            let name = name.map_or(function, |at| &function[..at]);
-            is_users(place).then(|| format!("{name} at {place}"))
-        })
-        .take(FRAMES)
+/// `function at file:line`; only those that say something. A `main` whose runtime waits for its tasks
+/// does not, nor does the way from `main` to a role, nor a second thread of a pool that does the
+/// same.
+pub(crate) fn user_frames(backtrace: &str) -> Vec<String> {
+    let mut told: Vec<Vec<String>> = Vec::new();
+    for thread in backtrace.split("\nThread ") {
+        let frames = of_thread(thread);
+        if !frames.is_empty() && !told.contains(&frames) {
+            told.push(frames);
+        }
+    }
+    let mut frames = told.concat();
+    frames.truncate(FRAMES);
+    frames
+}
+
+fn of_thread(backtrace: &str) -> Vec<String> {
+    let mut frames = Vec::new();
+    let mut is_parked = false;
+    for line in backtrace.lines().filter(|line| line.starts_with('#')) {
+        let Some((frame, place)) = line.rsplit_once(" at ") else {
+            continue;
+        };
+        if place.contains(PLAYS_ROLE) {
+            break;
+        }
+        let Some((_, frame)) = frame.split_once(char::is_whitespace) else {
+            continue;
+        };
+        let frame = frame.trim_start();
+        let frame = frame.split_once(" in ").map_or(frame, |(_, after)| after);
+        let function = frame.rsplit_once(" (").map_or(frame, |(before, _)| before);
+        // What stands for the types of a generic function may fill a page.
+        let name = function.find('<').filter(|&at| at > 0);
+        let name = name.map_or(function, |at| &function[..at]);
+        if place.contains("/tokio-") && place.contains("/src/runtime/") {
+            is_parked |= name.split("::").any(|word| word.starts_with("park"));
+        }
+        let is_main = name.split("::").any(|word| word == "main");
+        if is_users(place) && !(is_parked && is_main) {
+            frames.push(format!("{name} at {place}"));
+        }
+    }
+    frames
 }
 
 /// By the file alone: inlined functions have no path. What cargo, rustc and the C library's build
@@ -191,13 +222,53 @@ Thread 1 (LWP 6 \"failing\"):
 #0  0x00007f in my_crate::Store::lock<u8> (self=0x7f (x)) at /p/src/store.rs:9
 #1  start_thread (arg=1) at ./nptl/pthread_create.c:442
 ";
-        let frames: Vec<String> = user_frames(backtrace).collect();
         assert_eq!(
-            frames,
+            user_frames(backtrace),
             [
                 "{async_fn#0} at /p/tests/tests/failing.rs:53",
                 "my_crate::Store::lock at /p/src/store.rs:9",
             ]
+        );
+    }
+
+    /// As gdb shows a program of `#[tokio::main]` whose tasks all wait, and a role that is begun in
+    /// `main`.
+    #[test]
+    fn a_thread_that_waits_in_the_runtime_adds_nothing() {
+        let parked = "\
+Thread 1 (LWP 6 \"server\"):
+#0  0x00007f in epoll_wait (epfd=5) at ./misc/../sysdeps/unix/sysv/linux/epoll_wait.c:30
+#1  0x000056 in tokio::runtime::io::driver::Driver::park::h26d1 () at /r/registry/src/x/tokio-1.54.1/src/runtime/io/driver.rs:167
+#2  0x000056 in block_on<server::main::{async_block_env#0}> () at /r/registry/src/x/tokio-1.54.1/src/runtime/runtime.rs:348
+#3  0x000056 in server::main::h74bd () at /p/src/bin/server.rs:12
+";
+        assert_eq!(user_frames(parked), [""; 0]);
+        // It blocks its thread until something else is done: where, is what one asks for.
+        let blocks = parked.replace("server::main::h74bd", "server::Store::flush::h74bd");
+        assert_eq!(
+            user_frames(&blocks),
+            ["server::Store::flush::h74bd at /p/src/bin/server.rs:12"]
+        );
+        let in_main = "\
+Thread 1 (LWP 6 \"x\"):
+#0  {async_fn#0} () at /p/src/main.rs:7
+#1  0x000056 in lonet_harness::process::child::play_role () at /p/lonet-harness/src/process/child.rs:249
+#2  0x000056 in main () at /p/src/main.rs:30
+";
+        assert_eq!(user_frames(in_main), ["{async_fn#0} at /p/src/main.rs:7"]);
+    }
+
+    #[test]
+    fn threads_that_do_the_same_are_told_once() {
+        let thread = |n: u32| {
+            format!(
+                "Thread {n} (LWP {n} \"w\"):\n#0  spin () at /p/src/a.rs:1\n#1  work () at /p/src/a.rs:9\n\n"
+            )
+        };
+        let all = format!("[New LWP 7]\n\n{}{}{}", thread(3), thread(2), thread(1));
+        assert_eq!(
+            user_frames(&all),
+            ["spin at /p/src/a.rs:1", "work at /p/src/a.rs:9"]
         );
     }
 }

@@ -73,16 +73,16 @@ fn missing_untils(report: &Report, failure: &str) -> Vec<String> {
     for (fail, peer) in refused(report, failure) {
         let by_then = match first_listen(report, peer) {
             Some(listen) if listen.time_ns() > fail.time_ns() => format!(
-                "{} listened there {} s later, and nothing ordered the dial after that",
+                "{} listened there {} s later, and nothing orders the dial after that",
                 peer.host(),
                 age(listen.time_ns(), fail.time_ns())
             ),
             // It had listened, and has closed.
             Some(_) => continue,
-            None => format!("nothing had listened at {peer} by then, or did later"),
+            None => format!("nothing listened at {peer}, before or after"),
         };
         let line = format!(
-            "`{fail}`: {by_then}; before the dial, wait for it: scenario.until(\"{peer} listen\").await?"
+            "`{fail}`: {by_then}; wait for it before the dial: scenario.until(\"{peer} listen\").await?"
         );
         if !lines.contains(&line) {
             lines.push(line);
@@ -99,7 +99,7 @@ fn near(pattern: &str, events: &[Event]) -> Vec<String> {
         let words = event.words();
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         if differ_by_one(&wanted, &words) {
-            let line = format!("until `{pattern}`: `{event}` happened, and differs by one word");
+            let line = format!("until `{pattern}`: `{event}` happened, which differs by one word");
             if !lines.contains(&line) && lines.len() < MOST_NEAR {
                 lines.push(line);
             }
@@ -195,7 +195,7 @@ mod tests {
             advice(&report, FAILURE),
             [
                 "`b:1 fail a:10 connection refused`: a listened there 0.2 s later, and nothing \
-                 ordered the dial after that; before the dial, wait for it: \
+                 orders the dial after that; wait for it before the dial: \
                  scenario.until(\"a:10 listen\").await?"
             ]
         );
@@ -212,8 +212,8 @@ mod tests {
         assert_eq!(
             advice(&report, FAILURE),
             [
-                "`b:1 fail a:10 connection refused`: nothing had listened at a:10 by then, or did \
-                 later; before the dial, wait for it: scenario.until(\"a:10 listen\").await?"
+                "`b:1 fail a:10 connection refused`: nothing listened at a:10, before or \
+                 after; wait for it before the dial: scenario.until(\"a:10 listen\").await?"
             ]
         );
     }
@@ -237,7 +237,7 @@ mod tests {
         };
         assert_eq!(
             of("a mark leader", "leader term=1"),
-            ["until `a mark leader`: `a mark leader term=1` happened, and differs by one word"]
+            ["until `a mark leader`: `a mark leader term=1` happened, which differs by one word"]
         );
         assert_eq!(of("a mark leader term=1", "leader").len(), 1);
         assert_eq!(of("b mark _ term=1", "leader term=1").len(), 1);

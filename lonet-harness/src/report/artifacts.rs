@@ -87,6 +87,8 @@ fn binary(exe: &Path) -> String {
 pub(crate) struct Refused {
     /// Without colours.
     pub(crate) page: String,
+    /// Its first line, as the terminal showed it.
+    pub(crate) headline: String,
     expected: String,
     diverged: Option<EventId>,
     /// What the assertion looked at.
@@ -94,9 +96,11 @@ pub(crate) struct Refused {
 }
 
 impl Refused {
-    pub(crate) fn new(mismatch: &Mismatch, page: String) -> Refused {
+    /// That page, and the same as it is shown.
+    pub(crate) fn new(mismatch: &Mismatch, page: String, shown: &str) -> Refused {
         Refused {
             page,
+            headline: shown.lines().next().unwrap_or_default().to_owned(),
             expected: mismatch.expected(),
             diverged: mismatch.diverged(),
             trace: mismatch.parts().trace.clone(),
@@ -124,7 +128,7 @@ pub(crate) struct Became<'a> {
 }
 
 /// What parts a hang from what stopping its processes causes.
-const TEARDOWN: &str = "deadline: what follows is teardown";
+pub(super) const TEARDOWN: &str = "deadline: what follows is teardown";
 
 /// Writes all there is to say of a test. With `adds`, the place holds what the test has put there.
 ///

@@ -307,6 +307,7 @@ mod tests {
             failure: None,
             waits: WaitsFor {
                 said,
+                ends: Vec::new(),
                 untils: Vec::new(),
             },
             kernel: None,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lonet::Addr;
-use lonet::trace::{Pending, Waits, What};
+use lonet::trace::{Moved, Pending, Waits, What};
 
 use super::verdict::age;
 use crate::collector::failure::Past;
@@ -45,37 +45,67 @@ pub(crate) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
         })
 }
 
-/// How many bytes each open connection's ends have sent and received, where data is recorded.
+/// So many connections' bytes are told.
+const MOST_ENDS: usize = 20;
+
+/// How many bytes each open connection's ends have sent and received, as their processes said when
+/// they were asked. Of one that did not answer, what its records tell, if data is recorded.
 pub(super) fn bytes(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
-    for process in &report.records {
+    for (index, process) in report.records.iter().enumerate() {
+        let node = report
+            .nodes
+            .iter()
+            .find(|node| process.node == Some(node.process));
+        let other = report.others.iter().find(|other| other.index == index);
+        let moved = match (node, other) {
+            (Some(node), _) => &node.waits.ends,
+            (None, Some(other)) => &other.waits.ends,
+            // The test's own process reports first.
+            (None, None) if index == 0 => &report.test.ends,
+            (None, None) => continue,
+        };
         for (socket, (own, peer)) in Sockets::of(Some(process)).ends {
-            let (mut sent, mut received, mut known) = (0, 0, false);
-            for record in &process.records {
-                match record.what {
-                    What::Send {
-                        socket: s,
-                        written: w,
-                        bytes: b,
-                        ..
-                    } if s == socket => sent = sent.max(w + b),
-                    What::Recv {
-                        socket: s,
-                        bytes: b,
-                        ..
-                    } if s == socket => received += b,
-                    _ => continue,
-                }
-                known = true;
-            }
-            if known {
+            let said = moved.iter().find(|end| end.socket == socket).copied();
+            if let Some(moved) = said.or_else(|| recorded(process, socket)) {
+                let Moved { sent, received, .. } = moved;
                 lines.push(format!(
                     "bytes on {own}->{peer}: {sent} sent, {received} received"
                 ));
             }
         }
     }
+    let more = lines.len().saturating_sub(MOST_ENDS);
+    lines.truncate(MOST_ENDS);
+    lines.extend((more > 0).then(|| format!("… and on {more} more ends of connections")));
     lines
+}
+
+/// What the records of data tell of a socket.
+fn recorded(process: &Process, socket: u64) -> Option<Moved> {
+    let mut moved = None;
+    for record in &process.records {
+        let (s, sent, received) = match record.what {
+            What::Send {
+                socket,
+                written,
+                bytes,
+                ..
+            } => (socket, written + bytes, 0),
+            What::Recv { socket, bytes, .. } => (socket, 0, bytes),
+            _ => continue,
+        };
+        if s == socket {
+            let moved = moved.get_or_insert(Moved {
+                socket: s,
+                sent: 0,
+                received: 0,
+            });
+            moved.sent = moved.sent.max(sent);
+            moved.received += received;
+        }
+    }
+    moved
 }
 
 /// The test's own process, if it waits for anything.
@@ -133,8 +163,8 @@ fn of_node(node: &NodeReport, report: &Report, now: u64) -> String {
 fn of_other(other: &OtherReport, report: &Report, now: u64) -> String {
     let sockets = Sockets::of(report.records.get(other.index));
     let plays = match &other.host {
-        Some(host) => format!("a process below {host}"),
-        None => "a process of nobody's".to_owned(),
+        Some(host) => format!("a process started by {host}"),
+        None => "an unknown process".to_owned(),
     };
     let does = does(&sockets, &other.waits, other.kernel.as_deref(), now);
     format!("{plays} (pid {}) {does}", other.pid)
@@ -150,7 +180,7 @@ fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, now: u64)
         }
         let mut text = "runs, and waits for nothing on the network".to_owned();
         for listener in sockets.listeners.values() {
-            let _ = write!(text, "; nobody accepts at {listener}");
+            let _ = write!(text, "; no task accepts at {listener}");
         }
         return text;
     }

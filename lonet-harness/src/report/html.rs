@@ -1,7 +1,7 @@
 //! `report.html`: one self-contained page of a test, for a browser at night.
 //!
 //! Owns the page's layout: the message, the space-time diagram (a column a host, time downwards in
-//! the canonical order, an arrow for each cause on another host), the expected trace, each host's
+//! the canonical order, an arrow for each cause on another host, around all labels), the expected trace, each host's
 //! log. Pure: it is given everything, reads and writes nothing. What went wrong was decided, and
 //! put in words, elsewhere.
 
@@ -39,10 +39,15 @@ pub struct Page<'a> {
 const ROW: usize = 22;
 const TOP: usize = 16;
 const HEAD: usize = 34;
-/// Between a column's left edge and its line.
-const INSET: usize = 12;
+/// Between a column's left edge, or the arrows that arrive at its line, and the line: as much as an
+/// arrow's head takes.
+const INSET: usize = 18;
 /// Between the line and what stands beside it.
 const LABEL: usize = 11;
+/// Between two arrows that arrive side by side.
+const LANE: usize = 6;
+/// More arrows stand on one another.
+const MOST_LANES: usize = 8;
 /// A character of the page's monospaced font, rounded up.
 const CHARACTER: usize = 8;
 /// A label is cut after so many characters; pointing at it shows the whole.
@@ -99,8 +104,48 @@ pub fn page(page: &Page<'_>) -> String {
     out
 }
 
-/// Where each host's column begins, in order of first appearance, and how wide all are.
-fn columns(page: &Page<'_>) -> (Vec<(String, usize)>, usize) {
+/// An arrow from a cause to its effect on another host.
+///
+/// No arrow crosses a label: it runs to the side between two rows of labels, below its cause, and
+/// down to its effect in a lane at the left of the effect's column, where no label reaches.
+struct Arrow {
+    cause: usize,
+    effect: usize,
+    /// Counted from the column's line.
+    lane: usize,
+}
+
+/// The arrows, and how many lanes each host's column needs.
+fn arrows<'a>(page: &Page<'a>) -> (Vec<Arrow>, BTreeMap<&'a str, usize>) {
+    let mut arrows = Vec::new();
+    // The row at which the latest arrow of each lane arrives.
+    let mut lanes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (effect, causes) in page.causes.iter().enumerate() {
+        let host = page.events[effect].host();
+        for &cause in causes {
+            if page.events[cause].host() == host {
+                continue;
+            }
+            let lanes = lanes.entry(host).or_default();
+            let free = lanes.iter().position(|&arrives| arrives <= cause);
+            let lane = free.unwrap_or(lanes.len()).min(MOST_LANES - 1);
+            match lanes.get_mut(lane) {
+                Some(arrives) => *arrives = effect,
+                None => lanes.push(effect),
+            }
+            arrows.push(Arrow {
+                cause,
+                effect,
+                lane,
+            });
+        }
+    }
+    let counts = lanes.into_iter().map(|(host, lanes)| (host, lanes.len()));
+    (arrows, counts.collect())
+}
+
+/// Where each host's line is, in order of first appearance, and how wide all columns are.
+fn columns(page: &Page<'_>, lanes: &BTreeMap<&str, usize>) -> (Vec<(String, usize)>, usize) {
     let mut widths: Vec<(&str, usize)> = Vec::new();
     for event in page.events {
         let differs = page.diverged == Some(event.id());
@@ -123,9 +168,9 @@ fn columns(page: &Page<'_>) -> (Vec<(String, usize)>, usize) {
     let columns = widths
         .into_iter()
         .map(|(host, widest)| {
-            let begin = left;
-            left += INSET + LABEL + widest * CHARACTER + 2 * LABEL;
-            (host.to_owned(), begin)
+            let line = left + INSET + lanes.get(host).map_or(0, |lanes| lanes * LANE);
+            left = line + LABEL + widest * CHARACTER + LABEL;
+            (host.to_owned(), line)
         })
         .collect();
     (columns, left)
@@ -133,11 +178,10 @@ fn columns(page: &Page<'_>) -> (Vec<(String, usize)>, usize) {
 
 /// The space-time diagram.
 fn diagram(out: &mut String, page: &Page<'_>) {
-    let (columns, width) = columns(page);
-    let place: BTreeMap<&str, usize> = columns
-        .iter()
-        .map(|(host, left)| (host.as_str(), left + INSET))
-        .collect();
+    let (arrows, lanes) = arrows(page);
+    let (columns, width) = columns(page, &lanes);
+    let lines = columns.iter().map(|(host, line)| (host.as_str(), *line));
+    let place: BTreeMap<&str, usize> = lines.collect();
     let x = |event: &Event| place[event.host()];
     let y = |row: usize| TOP + row * ROW;
     let height = TOP + page.events.len() * ROW;
@@ -146,11 +190,11 @@ fn diagram(out: &mut String, page: &Page<'_>) {
         out,
         "<div class=\"box\"><svg class=\"heads\" width=\"{width}\" height=\"{HEAD}\">"
     );
-    for (host, left) in &columns {
+    for (host, line) in &columns {
         let _ = writeln!(
             out,
             "<text class=\"host\" x=\"{}\" y=\"23\">{}</text>",
-            left + INSET / 2,
+            line - 6,
             escape(host)
         );
     }
@@ -168,22 +212,23 @@ fn diagram(out: &mut String, page: &Page<'_>) {
             "<line class=\"life\" x1=\"{x}\" y1=\"0\" x2=\"{x}\" y2=\"{height}\"/>"
         );
     }
-    for (row, causes) in page.causes.iter().enumerate() {
-        for &cause in causes {
-            let (from, to) = (&page.events[cause], &page.events[row]);
-            if from.host() == to.host() {
-                continue;
-            }
-            let _ = writeln!(
-                out,
-                "<line class=\"arrow\" data-from=\"{cause}\" data-to=\"{row}\" x1=\"{}\" y1=\"{}\" \
-                 x2=\"{}\" y2=\"{}\" marker-end=\"url(#tip)\"/>",
-                x(from),
-                y(cause),
-                x(to),
-                y(row)
-            );
-        }
+    for Arrow {
+        cause,
+        effect,
+        lane,
+    } in arrows
+    {
+        let to = x(&page.events[effect]);
+        let _ = writeln!(
+            out,
+            "<path class=\"arrow\" data-from=\"{cause}\" data-to=\"{effect}\" \
+             d=\"M{} {}V{}H{}V{}H{to}\" marker-end=\"url(#tip)\"/>",
+            x(&page.events[cause]),
+            y(cause),
+            y(cause) + ROW / 2,
+            to - INSET - lane * LANE,
+            y(effect),
+        );
     }
     for (row, event) in page.events.iter().enumerate() {
         let causes: Vec<String> = page.causes[row].iter().map(usize::to_string).collect();
@@ -201,9 +246,9 @@ fn diagram(out: &mut String, page: &Page<'_>) {
             kind = kind(event.verb()),
             causes = causes.join(" "),
             line = escape(&shortened(&event.to_string())),
-            left = x(event) - INSET + 2,
+            left = x(event) - 8,
             top = y(row) - ROW / 2,
-            width = INSET + LABEL + (columns_of(&label) + columns_of(differs)) * CHARACTER,
+            width = 10 + LABEL + (columns_of(&label) + columns_of(differs)) * CHARACTER,
             x = x(event),
             y = y(row),
             text_x = x(event) + LABEL,
@@ -285,7 +330,7 @@ pre{background:var(--soft);padding:.8rem;border-radius:6px;overflow:auto;font:13
 svg text{font:13px ui-monospace,monospace;fill:var(--ink)}svg .host{font-size:15px;font-weight:600}
 .event text{paint-order:stroke;stroke:var(--paper);stroke-width:4px;stroke-linejoin:round}
 .event tspan{fill:var(--bad);font-weight:600}
-.life{stroke:var(--line);stroke-width:2}.arrow{stroke:var(--arrow);stroke-width:1.2}marker path{fill:var(--arrow)}
+.life{stroke:var(--line);stroke-width:2}.arrow{fill:none;stroke:var(--arrow);stroke-width:1.2;stroke-linejoin:round}marker path{fill:var(--arrow)}
 .teardown line{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:6 4}
 .event rect{fill:transparent}.event circle{fill:var(--net)}.mark circle{fill:var(--mark)}
 .fail circle,.fault circle{fill:var(--bad)}.fault text{fill:var(--bad);font-weight:600}
@@ -342,5 +387,205 @@ mod tests {
         let passed = r#"<pre class="message passed">t &lt;ended&gt;</pre>"#;
         assert_eq!(message(true), passed);
         assert!(STYLE.contains(".message.passed{border-color:var(--mark)}"));
+    }
+
+    type Point = (usize, usize);
+
+    /// What of a page is drawn.
+    struct Drawn {
+        /// Left, top, right, bottom.
+        labels: Vec<(usize, usize, usize, usize)>,
+        circles: Vec<Point>,
+        /// Cause, effect, and the arrow's corners.
+        arrows: Vec<(usize, usize, Vec<Point>)>,
+        width: usize,
+        height: usize,
+    }
+
+    /// The number behind that name.
+    fn number(element: &str, name: &str) -> usize {
+        let (_, rest) = element.split_once(&format!(" {name}=\"")).unwrap();
+        rest.split('"').next().unwrap().parse().unwrap()
+    }
+
+    fn drawn(page_text: &str) -> Drawn {
+        let (_, svg) = page_text.split_once("<svg id=\"diagram\"").unwrap();
+        let mut drawn = Drawn {
+            labels: Vec::new(),
+            circles: Vec::new(),
+            arrows: Vec::new(),
+            width: number(svg, "width"),
+            height: number(svg, "height"),
+        };
+        for line in svg.lines() {
+            if line.starts_with("<g class=\"event") {
+                let (_, text) = line.split_once("<text").unwrap();
+                let (attributes, label) = text.split_once('>').unwrap();
+                let label = label
+                    .replace("<tspan>", "")
+                    .replace("</tspan></text></g>", "");
+                let label = label.replace("&gt;", ">").replace("&lt;", "<");
+                let (x, base) = (number(attributes, "x"), number(attributes, "y"));
+                // 13 pixels high: so much above and below the base line.
+                let right = x + columns_of(&label) * CHARACTER;
+                drawn.labels.push((x, base - 11, right, base + 4));
+                let (_, circle) = line.split_once("<circle").unwrap();
+                drawn
+                    .circles
+                    .push((number(circle, "cx"), number(circle, "cy")));
+            } else if line.starts_with("<path class=\"arrow\"") {
+                let (_, path) = line.split_once(" d=\"M").unwrap();
+                let path = path.split('"').next().unwrap();
+                let (x, mut rest) = path.split_once(' ').unwrap();
+                let mut at = (x.parse().unwrap(), 0);
+                let mut corners = Vec::new();
+                let mut step = 'V';
+                loop {
+                    let end = rest.find(['V', 'H']).unwrap_or(rest.len());
+                    let value = rest[..end].parse().unwrap();
+                    match step {
+                        'V' => at.1 = value,
+                        _ => at.0 = value,
+                    }
+                    corners.push(at);
+                    let Some(next) = rest[end..].chars().next() else {
+                        break;
+                    };
+                    (step, rest) = (next, &rest[end + 1..]);
+                }
+                let ends = (number(line, "data-from"), number(line, "data-to"));
+                drawn.arrows.push((ends.0, ends.1, corners));
+            }
+        }
+        drawn
+    }
+
+    /// Events of several hosts with labels short and long, and causes of each to each: near and far,
+    /// to the left and to the right.
+    fn busy() -> (Vec<Event>, Vec<Vec<usize>>) {
+        let hosts = ["α", "a-host-with-a-long-name", "東京", "d"];
+        let texts = [
+            "x",
+            "a text of some length, which is <cut> somewhere near here, or so",
+        ];
+        let record = |n: usize| lonet::trace::Record {
+            n: n as u64 + 1,
+            t: 0,
+            task: None,
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what: lonet::trace::What::Mark {
+                host: hosts[n * 7 % 4].into(),
+                text: texts[n % 2].into(),
+            },
+        };
+        let events = (0..40).map(|n| Event::of_record(0, &record(n)).unwrap());
+        let causes = (0..40usize).map(|n| {
+            let of = |back: usize| n.checked_sub(back);
+            let mut causes: Vec<usize> = [1, 2 + n % 5, 11].into_iter().filter_map(of).collect();
+            causes.sort_unstable();
+            causes.dedup();
+            causes
+        });
+        (events.collect(), causes.collect())
+    }
+
+    fn busy_page() -> (Drawn, usize) {
+        let (events, causes) = busy();
+        let hosts =
+            |&(cause, effect): &(usize, usize)| events[cause].host() != events[effect].host();
+        let all = causes.iter().enumerate();
+        let all = all.flat_map(|(effect, causes)| causes.iter().map(move |&cause| (cause, effect)));
+        let wanted = all.filter(hosts).count();
+        let text = page(&Page {
+            test: "t",
+            message: "t failed",
+            passed: false,
+            events: &events,
+            causes: &causes,
+            diverged: Some(events[9].id()),
+            expected: None,
+            hosts: &["silent"],
+            teardown: Some((30, "deadline")),
+            logs: &[],
+        });
+        (drawn(&text), wanted)
+    }
+
+    #[test]
+    fn no_arrow_crosses_a_label() {
+        let (drawn, _) = busy_page();
+        for (cause, effect, corners) in &drawn.arrows {
+            for pair in corners.windows(2) {
+                let (x, y) = (pair[0].0.min(pair[1].0), pair[0].1.min(pair[1].1));
+                let (to_x, to_y) = (pair[0].0.max(pair[1].0), pair[0].1.max(pair[1].1));
+                for &(left, top, right, bottom) in &drawn.labels {
+                    let apart = to_x < left || x > right || to_y < top || y > bottom;
+                    assert!(
+                        apart,
+                        "{cause} → {effect}: {pair:?} in {:?}",
+                        (left, top, right, bottom)
+                    );
+                }
+                assert!(to_x <= drawn.width && to_y <= drawn.height);
+            }
+        }
+    }
+
+    #[test]
+    fn arrows_lead_from_each_cause_to_its_effect() {
+        let (drawn, wanted) = busy_page();
+        assert_eq!(drawn.arrows.len(), wanted);
+        assert_eq!((drawn.labels.len(), drawn.circles.len()), (40, 40));
+        for (cause, effect, corners) in &drawn.arrows {
+            assert_eq!(corners[0], drawn.circles[*cause]);
+            assert_eq!(corners[corners.len() - 1], drawn.circles[*effect]);
+            // The head has room, and comes from the left.
+            let before = corners[corners.len() - 2];
+            assert!(
+                before.0 + 14 <= drawn.circles[*effect].0 && before.1 == drawn.circles[*effect].1
+            );
+        }
+    }
+
+    /// Else one could not tell which of two causes has which of two effects.
+    #[test]
+    fn no_two_arrows_share_a_lane() {
+        let (drawn, _) = busy_page();
+        let mut lanes: Vec<(usize, usize, usize)> = Vec::new();
+        for (.., corners) in &drawn.arrows {
+            let [.., (x, from), (_, to), _] = corners[..] else {
+                panic!("{corners:?}");
+            };
+            for &(other, begin, end) in &lanes {
+                assert!(
+                    other != x || end < from || to < begin,
+                    "{x}: {from} to {to}"
+                );
+            }
+            lanes.push((x, from, to));
+        }
+    }
+
+    #[test]
+    fn a_host_without_events_has_a_column() {
+        let (events, causes) = busy();
+        let text = page(&Page {
+            test: "t",
+            message: "",
+            passed: true,
+            events: &events[..1],
+            causes: &causes[..1],
+            diverged: None,
+            expected: None,
+            hosts: &["silent"],
+            teardown: None,
+            logs: &[],
+        });
+        assert!(text.contains(">silent</text>"), "{text}");
+        assert_eq!(text.matches("<line class=\"life\"").count(), 2);
     }
 }

@@ -1,10 +1,13 @@
 //! The page of an expectation that does not hold.
 //!
-//! Pure. Owns every word of it, in this order: the line and what happened instead,
-//! why, the difference, hints, a diagram, logs, artifacts, how to update.
+//! Pure. Owns every word of it, in this order: the line and what happened instead, why, the
+//! difference, a diagram, hints, logs, artifacts, how to update.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
+
+use lonet::trace::EventId;
 
 use super::sequence;
 use crate::trace::Mismatch;
@@ -16,10 +19,10 @@ use crate::trace::happened::relation::Why;
 use crate::trace::update::source::Advice;
 use crate::trace::write::columns::{aligned, shortened};
 
-/// Longer diagrams are left to the artifacts.
-const MOST_IN_DIAGRAM: usize = 60;
-/// Lines around a difference.
-const CONTEXT: usize = 4;
+/// The whole diagram is left to the artifacts.
+const MOST_IN_DIAGRAM: usize = 16;
+/// Lines around a difference, and events around a chain of causes.
+const CONTEXT: usize = 3;
 /// Of a longer difference only the beginning is shown.
 const MOST_IN_DIFFERENCE: usize = 100;
 
@@ -40,7 +43,6 @@ pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
         advice: mismatch.advice(),
-        diverged: mismatch.diverged(),
         around,
         text: String::new(),
     }
@@ -57,7 +59,6 @@ enum Paint {
 struct Page<'a> {
     parts: &'a Parts,
     advice: Option<&'a Advice>,
-    diverged: Option<lonet::trace::EventId>,
     around: &'a Surroundings,
     text: String,
 }
@@ -72,19 +73,21 @@ impl Page<'_> {
             return self.text;
         }
         self.difference();
+        if self.parts.trace.events().is_empty() {
+            self.heading("nothing happened that the assertion looks at");
+        } else if let Problem::AboveCause {
+            other: Some(_),
+            chain,
+            ..
+        } = &self.parts.problem
+        {
+            // Of order alone: elsewhere the difference shows as much. The page has it, too.
+            self.diagram(chain);
+        }
         for hint in &self.parts.hints {
             let hint = worded(hint, self.parts);
             let word = self.paint(Paint::Strong, "hint:");
             self.line(&format!("\n{word} {hint}"));
-        }
-        if self.parts.trace.events().is_empty() {
-            self.heading("nothing happened that the assertion looks at");
-        } else if matches!(
-            self.parts.problem,
-            Problem::AboveCause { other: Some(_), .. }
-        ) {
-            // Of order alone: elsewhere the difference shows as much. The page has it, too.
-            self.diagram();
         }
         self.logs();
         if let Some(artifacts) = &self.around.artifacts {
@@ -131,7 +134,7 @@ impl Page<'_> {
         let problem = self.parts.problem.clone();
         match &problem {
             Problem::Syntax(error) => {
-                self.line(&format!("the expected trace is malformed: {error}"));
+                self.line(&format!("invalid expected trace: {error}"));
             }
             Problem::Unusable(why) => self.line(&format!("no expected trace: {why}")),
             Problem::AboveCause {
@@ -163,10 +166,10 @@ impl Page<'_> {
                         "`{told}`{told_as} stands above `{cause_text}`, which happens before it:"
                     )),
                     (None, Mode::All) => self.line(&format!(
-                        "`{cause_text}` happens before `{told}`{told_as}, and no line tells of it:"
+                        "`{cause_text}` happens before `{told}`{told_as}, and no line matches it:"
                     )),
                     (_, Mode::Some) => self.line(&format!(
-                        "`{cause_text}` happens before `{}`, which a line above tells of:",
+                        "`{cause_text}` happens before `{}`, which a line above matches:",
                         self.event(*event)
                     )),
                 }
@@ -213,10 +216,10 @@ impl Page<'_> {
                 self.line("");
                 let (first, then) = (self.event(events.1), self.event(events.0));
                 if events.0 == events.1 {
-                    self.line(&format!("both lines mean the same event: `{first}`"));
+                    self.line(&format!("both lines match the same event: `{first}`"));
                 } else if chain.is_empty() {
                     self.line(&format!(
-                        "by the clock, `{first}` was first; no cause orders it and `{then}`"
+                        "by the clock, `{first}` happened before `{then}`; no cause orders them"
                     ));
                 } else {
                     self.line(&format!("`{first}` happens before `{then}`:"));
@@ -224,14 +227,15 @@ impl Page<'_> {
                 }
             }
             Problem::Undecided { line, alike } => {
-                let heading = "whether the expected trace holds could not be found out: too many assignments of its lines to events are possible";
+                let heading =
+                    "undecided: the lines of the expected trace match events in too many ways";
                 let heading = self.paint(Paint::Strong, heading);
                 self.line(&heading);
                 self.line(&format!(
-                    "the longest beginning that was found to hold ends above line {}: {}",
+                    "the longest beginning known to hold ends above line {}: {}",
                     line.number, line.text
                 ));
-                self.line("these lines can stand for several concurrent events; tell them apart, by marks or by naming hosts and ports:");
+                self.line("these lines match several concurrent events; tell them apart by marks, or by naming hosts and ports:");
                 for told in alike.iter().take(20) {
                     self.line(&format!("    line {}: {}", told.number, told.text));
                 }
@@ -247,7 +251,7 @@ impl Page<'_> {
         let title = match matching {
             0 => format!("not in this order: line {} matches no event", line.number),
             _ => format!(
-                "not in this order: line {} matches {matching} events and has to match one",
+                "not in this order: line {} matches {matching} events and must match exactly one",
                 line.number
             ),
         };
@@ -255,8 +259,8 @@ impl Page<'_> {
         self.line(&title);
         self.line(&format!("\n    line {}: {}\n", line.number, line.text));
         match (matching, candidates) {
-            (0, []) => self.line("no event of the past is like it"),
-            (0, _) => self.line("these events of the past are like it:"),
+            (0, []) => self.line("no similar event happened before the assertion"),
+            (0, _) => self.line("similar events before the assertion:"),
             _ => self.line("it matches:"),
         }
         for &event in candidates {
@@ -276,8 +280,8 @@ impl Page<'_> {
         });
         let (times, tell) = match told_above {
             0 => ("not".to_owned(), ""),
-            1 => ("once".to_owned(), ", for a line above"),
-            times => (format!("{times} times"), ", for lines above"),
+            1 => ("once".to_owned(), ", matched by a line above"),
+            times => (format!("{times} times"), ", matched by lines above"),
         };
         match (elsewhere, told_above) {
             (None, 0) => "did not happen".to_owned(),
@@ -299,13 +303,13 @@ impl Page<'_> {
 
     fn instead(&mut self, events: &[u32]) {
         match events {
-            [] => self.line("at this point, nothing more happened"),
+            [] => self.line("nothing more happened"),
             [only] => {
                 let event = self.paint(Paint::Happened, &self.event(*only));
-                self.line(&format!("at this point happened: {event}"));
+                self.line(&format!("happened instead: {event}"));
             }
             several => {
-                self.line("at this point happened, in whichever order:");
+                self.line("happened instead, in any order:");
                 for &event in several.iter().take(8) {
                     let event = self.paint(Paint::Happened, &self.event(event));
                     self.line(&format!("    {event}"));
@@ -406,9 +410,22 @@ impl Page<'_> {
         }
     }
 
-    fn diagram(&mut self) {
+    /// Of what happened around the chain of causes.
+    fn diagram(&mut self, chain: &[(u32, Why)]) {
         self.heading("what happened (concurrent events stand in some order):");
-        let diagram = sequence::diagram_of(&self.parts.trace, MOST_IN_DIAGRAM, self.diverged);
+        let trace = &self.parts.trace;
+        let ids = chain
+            .iter()
+            .filter_map(|&(node, _)| trace.graph.event(node));
+        let ids: BTreeSet<EventId> = ids.map(|event| event.id()).collect();
+        let places = (0..).zip(trace.events());
+        let mut of_chain = places.filter(|(_, event)| ids.contains(&event.id()));
+        let first = of_chain.next().map_or(0, |(place, _)| place);
+        let last = of_chain.last().map_or(first, |(place, _)| place);
+        let end = (last + 1 + CONTEXT).min(trace.events().len());
+        let begin = first.saturating_sub(CONTEXT);
+        let range = begin.max(end.saturating_sub(MOST_IN_DIAGRAM))..end;
+        let diagram = sequence::diagram_of(trace, range);
         for line in diagram.lines() {
             self.line(&format!("    {line}"));
         }
@@ -416,11 +433,12 @@ impl Page<'_> {
 
     fn logs(&mut self) {
         let around = self.around;
+        if !around.logs.is_empty() {
+            self.heading("the last lines of each log:");
+        }
         for (whose, tail) in &around.logs {
-            let host = whose.split(',').next().unwrap_or_default();
-            self.heading(&format!("the last that {whose} printed:"));
             for line in tail.lines() {
-                self.line(&format!("    {host} │ {line}"));
+                self.line(&format!("    {whose} │ {line}"));
             }
         }
     }
@@ -431,16 +449,16 @@ impl Page<'_> {
         }
         match self.advice {
             Some(Advice::Ask) => self.line(
-                "\nto take what happened for what is expected, run the test with UPDATE_EXPECT=1",
+                "\nto accept what happened, run the test with UPDATE_EXPECT=1",
             ),
             Some(Advice::MoveFromAttribute) => self.line(
-                "\nto have the expectation rewritten, put it into a file, `trace_file = \"….trace\"` in place of `trace = \"…\"`, and run the test with UPDATE_EXPECT=1",
+                "\nto let UPDATE_EXPECT=1 rewrite the expectation, move it into a file: `trace_file = \"….trace\"` instead of `trace = \"…\"`",
             ),
             Some(Advice::Part(place)) => self.line(&format!(
-                "\nnothing was rewritten: what is expected at {place} was settled before, by another run that reaches the same place; one text can't say two runs that differ: give each its own",
+                "\nnot updated: the expectation at {place} is shared by runs that differ; give each its own",
             )),
             Some(Advice::Move) => self.line(
-                "\nto have the expectation rewritten, put it into expect![[r#\"…\"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1",
+                "\nto let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#\"…\"#]] or expect_file![…]",
             ),
             None => {}
         }
@@ -455,7 +473,7 @@ fn reason(why: Why) -> &'static str {
         Why::Connection => "the same connection: dial, accept, connect",
         Why::Payload => "it had read what was written after that",
         Why::Eof => "it had read the end of the stream",
-        Why::Killed => "the end of the stream came of the kill",
+        Why::Killed => "the kill ended the stream",
         Why::Process => "a process starts, acts, then ends",
         Why::Awaited => "it had waited for that",
     }
@@ -464,12 +482,12 @@ fn reason(why: Why) -> &'static str {
 fn worded(hint: &Hint, parts: &Parts) -> String {
     match hint {
         Hint::DialBeforeListen { fail, listen } => format!(
-            "`{fail}`: `{listen}` did happen, but nothing orders it before the dial; before the dial, wait for it: {}",
+            "`{fail}`: `{listen}` happened, but nothing orders it before the dial; wait for it before the dial: {}",
             until(listen)
         ),
         Hint::NobodyListens { fail, addr } => {
             format!(
-                "`{fail}`: nothing in this trace ever listened at {addr}; if something should, wait for it before the dial: {}",
+                "`{fail}`: nothing in this trace listened at {addr}; if something should, wait for it before the dial: {}",
                 until(&format!("{addr} listen"))
             )
         }
@@ -477,9 +495,9 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             renamed,
             raced: false,
         } => {
-            let one_for_one = |(from, to): &(String, String)| format!("{to} for {from}");
+            let one_for_one = |(from, to): &(String, String)| format!("{to} instead of {from}");
             let changed: Vec<String> = renamed.iter().map(one_for_one).collect();
-            format!("the same order holds with {}", changed.join(", "))
+            format!("the expectation holds with {}", changed.join(", "))
         }
         Hint::PortsDiffer {
             renamed,
@@ -498,12 +516,12 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
         }
         Hint::Concurrent { event, host } => {
             let mut text = format!(
-                "`{event}` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with {}",
+                "`{event}` happened concurrently with the assertion, which sees only what happens before it; wait for it with {}",
                 until(event)
             );
             if parts.trace.graph.started(host) {
                 text.push_str(&format!(
-                    ", or by ending {host} first: its node's join(), terminate() or kill()"
+                    ", or end {host} first with its node's join(), terminate() or kill()"
                 ));
             }
             text
@@ -518,21 +536,21 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
                 true => ".only_hosts(&[…])",
                 false => crate::trace::method_for(*verb),
             };
-            format!("`{event}` did happen, but this view leaves it out; it is in trace(){how}")
+            format!("`{event}` happened, but this view leaves it out; trace(){how} includes it")
         }
         Hint::Bound {
             variable,
             value,
             event,
-        } => format!("`{event}` would do, but `${variable}` stands for {value} since a line above"),
+        } => format!("`{event}` matches, but `${variable}` is already bound to {value}"),
         Hint::OtherText { event } => {
-            format!("this happened, and differs only in what it says: {event}")
+            format!("`{event}` happened: only the text differs")
         }
         Hint::Died { host, status } => match status.strip_prefix("signal ") {
-            Some(signal) => format!("{host}'s process was ended by signal {signal}"),
+            Some(signal) => format!("{host}'s process was killed by signal {signal}"),
             None => format!("{host}'s process ended with status {status}"),
         },
-        Hint::Reported { problem } => format!("a report made no sense: {problem}"),
+        Hint::Reported { problem } => format!("inconsistent records: {problem}"),
     }
 }
 

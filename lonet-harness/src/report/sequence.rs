@@ -4,7 +4,9 @@
 //!
 //! Pure. Owns the drawing. The order is the canonical one: what is concurrent stands in some order.
 
-use lonet::trace::{Event, EventId, Verb};
+use std::ops::Range;
+
+use lonet::trace::{Event, Verb};
 
 use crate::trace::Trace;
 use crate::trace::happened::relation::Why;
@@ -33,18 +35,14 @@ impl Trace {
 
 /// The diagram of the trace's events.
 pub fn diagram(trace: &Trace) -> String {
-    diagram_of(trace, usize::MAX, None)
+    diagram_of(trace, 0..usize::MAX)
 }
 
-/// The diagram of so many events, those that lead to this one, or else the first; and how many
-/// more there are.
-pub fn diagram_of(trace: &Trace, most: usize, to: Option<EventId>) -> String {
+/// The diagram of these events, by place; and how many more there are.
+pub(crate) fn diagram_of(trace: &Trace, range: Range<usize>) -> String {
     let events = trace.events();
-    let place = events.iter().position(|event| Some(event.id()) == to);
-    // What comes next is of less interest, but shows that the world went on.
-    let end = place.map_or(most, |place| (place + 1).saturating_add(most / 4).max(most));
-    let end = end.min(events.len());
-    let begin = end.saturating_sub(most);
+    let end = range.end.min(events.len());
+    let begin = range.start.min(end);
     let mut text = String::new();
     if begin > 0 {
         text.push_str(&format!("… after {begin} earlier events\n"));

@@ -13,10 +13,10 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
             is_shared: true,
             mismatch,
         } => format!(
-            "not updated: what is expected at {place} is shared by runs that differ; give each its own\n\n\
+            "not updated: the expectation at {place} is shared by runs that differ; give each its own\n\n\
              {mismatch}\n\
-             it is checked several times in turn {turn} of the body, and one text has to hold each time; it \
-             stays as it was\n"
+             turn {turn} of the body checks it several times, and one text must hold each time; it is \
+             unchanged\n"
         ),
         Unlearned::Events {
             place,
@@ -24,9 +24,9 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
             is_shared: false,
             mismatch,
         } => format!(
-            "not updated: in turn {turn} of the body, something else happened than in the turns before\n\n\
+            "not updated: turn {turn} of the body differs from the turns before it\n\n\
              {mismatch}\n\
-             what is expected at {place} stays as it was: one text can't tell of runs that differ. \
+             the expectation at {place} is unchanged: one text can't match runs that differ. \
              Bind what differs (`$x`, `_`), leave it out with a view (`only_verbs`, `only_hosts`), or order \
              it with `until`.\n"
         ),
@@ -37,13 +37,13 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
         } => format!(
             "not updated: `{one}` stands above `{two}` in turn {first} of the body and below it in turn \
              {second}\n\n\
-             what is expected at {place} stays as it was: both are events of one connection, whose order no \
-             block forgives. Bind what differs (`$x`, `_`), leave it out with a view (`only_verbs`, \
+             the expectation at {place} is unchanged: both are events of one connection, and a block does not \
+             forgive their order. Bind what differs (`$x`, `_`), leave it out with a view (`only_verbs`, \
              `only_hosts`), or order it with `until`.\n"
         ),
         Unlearned::Rewritten(file) => format!(
             "not updated: {file} was rewritten while the body ran, by an `expect!` of another assertion or by \
-             hand; run the test again: that `expect!` is up to date then, and the body can run several times\n"
+             hand; run the test again\n"
         ),
         Unlearned::Settled(mismatch) => format!("not updated\n\n{mismatch}"),
         Unlearned::Unwritten(why) => {
@@ -59,7 +59,7 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
 /// Which turn failed.
 pub(crate) fn turn(turn: usize) -> String {
     format!(
-        "it was turn {turn} of the body, which an update runs again to learn what differs from run to run; \
+        "this was turn {turn}: an update runs the body several times to learn what differs between runs; \
          nothing was rewritten"
     )
 }

@@ -1,5 +1,5 @@
-//! The page of a failed test: what failed, what each process was doing, the last events, the end
-//! of each log, where the rest is.
+//! The verdict of a failed test: what failed, what each process was doing, the last events, the end
+//! of each log, what to do, where the rest is.
 //!
 //! Owns every word of it. Decides nothing: that it failed, and of what, is `run`'s to say. Reads no
 //! clock: the moment comes with what there is to say.
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
+use super::artifacts::TEARDOWN;
 use super::{advice, cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
@@ -22,13 +23,17 @@ use crate::trace::write::columns::shortened;
 
 /// How many events, and how many lines of each log, the page shows.
 const EVENTS: usize = 20;
-pub(crate) const LINES: usize = 20;
+const LINES: usize = 20;
+/// How many events of the teardown.
+const TORN: usize = 5;
 
 /// Why a test failed.
 #[derive(Clone, Debug)]
 pub(crate) enum Reason {
     /// The body panicked; libtest has shown the message.
     Panicked(String),
+    /// The same, and the message is the page of an expectation that does not hold: its first line.
+    Mismatched(String),
     /// The body returned an error.
     Returned(String),
     /// The deadline passed.
@@ -45,46 +50,44 @@ impl Reason {
     /// One line, or the page that says it already.
     pub(crate) fn text(&self) -> String {
         match self {
-            Reason::Panicked(message) => format!("it panicked: {message}"),
-            Reason::Returned(error) => error.clone(),
+            Reason::Panicked(message) | Reason::Mismatched(message) => {
+                format!("it panicked: {}", network_last(message))
+            }
+            Reason::Returned(error) => network_last(error),
             Reason::TimedOut(after) => {
                 format!("it did not end within {} s", seconds(*after))
             }
-            Reason::Node(failure) => failure.clone(),
+            Reason::Node(failure) => network_last(failure),
             Reason::Trace(page) => page.clone(),
             Reason::Reporter(problem) => problem.clone(),
         }
     }
 }
 
-/// The page.
+/// The page. What happened after the `deadline` (CLOCK_MONOTONIC in nanoseconds), if it passed, is
+/// teardown.
 pub(crate) fn page(
     test: &str,
     reason: &Reason,
     report: &Report,
+    deadline: Option<u64>,
     artifacts: Option<&Path>,
 ) -> String {
     let mut page = String::new();
     let _ = writeln!(page, "\n{test} failed: {}", reason.text());
-    let shown_by_mismatch = matches!(reason, Reason::Trace(_));
-    let mut others: Vec<String> = report
-        .nodes
-        .iter()
-        .filter_map(|node| node.failure.as_ref().map(ToString::to_string))
-        .filter(|failure| !reason.text().contains(failure))
-        .collect();
-    others.extend(
-        report
-            .problems
-            .iter()
-            .filter(|p| !reason.text().contains(*p))
-            .cloned(),
-    );
-    for other in others {
-        let _ = writeln!(page, "also: {other}");
+    let failures = report.nodes.iter().filter_map(|node| node.failure.as_ref());
+    let failures = failures.map(|failure| network_last(&failure.to_string()));
+    for other in failures.chain(report.problems.iter().cloned()) {
+        if !reason.text().contains(&other) {
+            let _ = writeln!(page, "also: {other}");
+        }
+    }
+    // The page of the mismatch has told the rest: the events as a difference, the logs, the places.
+    if matches!(reason, Reason::Trace(_) | Reason::Mismatched(_)) {
+        return page;
     }
     let sentences = doing::sentences(report, matches!(reason, Reason::TimedOut(_)));
-    if !sentences.is_empty() && !shown_by_mismatch {
+    if !sentences.is_empty() {
         let _ = writeln!(page, "\nwhat each process does:");
         for sentence in sentences {
             let _ = writeln!(page, "  {sentence}");
@@ -92,7 +95,7 @@ pub(crate) fn page(
         for (event, host) in &report.missed {
             let _ = writeln!(
                 page,
-                "  `{event}` happened, but {host} has ended: `until` finds what those did that still run, marks, and what the scenario did"
+                "  `{event}` happened, but {host} has ended: `until` finds only marks, events of processes that still run, and what the scenario did"
             );
         }
         if matches!(reason, Reason::TimedOut(_)) {
@@ -109,26 +112,25 @@ pub(crate) fn page(
             );
         }
     }
-    if !shown_by_mismatch {
-        events(&mut page, report);
-        logs(&mut page, &report.nodes);
-    }
+    events(&mut page, report, deadline);
+    logs(&mut page, &report.nodes);
     backtraces(&mut page, &report.backtraces);
-    if let Some(artifacts) = artifacts.filter(|_| !shown_by_mismatch) {
-        let _ = writeln!(page, "\ntrace and logs are in {}", artifacts.display());
+    for line in advice::advice(report, &reason.text()) {
+        let _ = writeln!(page, "\nhint: {line}");
     }
-    if !shown_by_mismatch {
-        for line in advice::advice(report, &reason.text()) {
-            let _ = writeln!(page, "\nhint: {line}");
-        }
+    if let Some(artifacts) = artifacts {
+        let _ = writeln!(page, "\ntrace and logs are in {}", artifacts.display());
     }
     page
 }
 
-/// The latest, by the clock; in an order that is a function of what caused what.
-fn events(page: &mut String, report: &Report) {
-    let mut latest: Vec<&Event> = report.events.iter().collect();
-    if latest.is_empty() {
+/// The latest, by the clock; in an order that is a function of what caused what. Those of the
+/// teardown stand apart, and push no others out.
+fn events(page: &mut String, report: &Report, deadline: Option<u64>) {
+    let is_torn = |event: &Event| deadline.is_some_and(|deadline| event.time_ns() > deadline);
+    let mut latest: Vec<&Event> = report.events.iter().filter(|e| !is_torn(e)).collect();
+    let torn = report.events.len() - latest.len();
+    if report.events.is_empty() {
         let _ = writeln!(page, "\nnothing happened on the network");
         return;
     }
@@ -142,13 +144,37 @@ fn events(page: &mut String, report: &Report) {
     let latest: BTreeSet<EventId> = latest[skipped..].iter().map(|event| event.id()).collect();
     let _ = writeln!(page, "\nthe last events{of}:");
     let trace = Trace::whole(Arc::new(Graph::build(report.records.clone()))).with_lifecycle();
-    for event in trace
-        .events()
-        .iter()
-        .filter(|event| latest.contains(&event.id()))
-    {
+    let events = trace.events().iter();
+    for event in events.filter(|event| latest.contains(&event.id())) {
         let _ = writeln!(page, "  {}", shortened(&event.to_string()));
     }
+    if torn > 0 {
+        let _ = writeln!(page, "  # {TEARDOWN}");
+    }
+    let events = trace.events().iter();
+    for event in events.filter(|event| is_torn(event)).take(TORN) {
+        let _ = writeln!(page, "  {}", shortened(&event.to_string()));
+    }
+    if torn > TORN {
+        let _ = writeln!(page, "  … and {} more", torn - TORN);
+    }
+}
+
+/// The text, with the name of a random network behind what it is the network of: such a name says
+/// nothing, and a line's beginning is what is read. Only of the errors of the network's operations.
+fn network_last(text: &str) -> String {
+    let moved = |line: &str| {
+        let at = line.find(" lonetr-")?;
+        let rest = &line[at + 1..];
+        let end = rest.find([' ', ':']).unwrap_or(rest.len());
+        let (name, rest) = rest.split_at(end);
+        let word = name.strip_prefix("lonetr-")?;
+        let is_random = word.len() == 12 && word.bytes().all(|b| b.is_ascii_alphanumeric());
+        is_random.then(|| format!("{}{rest} (network {name})", &line[..at]))
+    };
+    let lines = text.split('\n');
+    let lines = lines.map(|line| moved(line).unwrap_or_else(|| line.to_owned()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn logs(page: &mut String, nodes: &[NodeReport]) {
@@ -172,7 +198,7 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
     let taken = match backtraces {
         Backtraces::NotTaken => return,
         Backtraces::NoDebugger => {
-            let _ = writeln!(page, "\nno backtraces: there is no gdb");
+            let _ = writeln!(page, "\nno backtraces: gdb is not installed");
             return;
         }
         Backtraces::Taken(taken) => taken,
@@ -180,15 +206,15 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
     let mut lines = Vec::new();
     for (host, backtrace) in taken {
         match backtrace {
-            Ok(text) => lines.extend(user_frames(text).map(|frame| format!("{host}: {frame}"))),
+            Ok(text) => {
+                let frames = user_frames(text).into_iter();
+                lines.extend(frames.map(|frame| format!("{host}: {frame}")));
+            }
             Err(why) => lines.push(format!("{host}: no backtrace: {why}")),
         }
     }
     if !lines.is_empty() {
-        let _ = writeln!(
-            page,
-            "\nwhere each process is, in code that is not a library's:"
-        );
+        let _ = writeln!(page, "\nwhere each process is, in your code:");
     }
     for line in lines {
         let _ = writeln!(page, "  {line}");
@@ -209,7 +235,8 @@ fn seconds(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::collector::query::TestReport;
-    use lonet::trace::{Pending, Waits};
+    use crate::trace::happened::graph::Process;
+    use lonet::trace::{Pending, Record, Waits, What};
 
     /// However long it took to put together: a debugger may have needed seconds.
     #[test]
@@ -228,10 +255,107 @@ mod tests {
             ..Report::default()
         };
         let reason = Reason::TimedOut(Duration::from_secs(2));
-        let page = page("slow", &reason, &report, None);
+        let page = page("slow", &reason, &report, None, None);
         assert!(
             page.contains("the test waits in join α for 2.0 s"),
             "{page}"
         );
+    }
+
+    /// The marks of one host, each with the time at which it was made.
+    fn marks(times: impl Iterator<Item = u64>) -> Report {
+        let records = (1..).zip(times).map(|(n, t)| Record {
+            n,
+            t,
+            task: Some(1),
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            what: What::Mark {
+                host: "α".into(),
+                text: format!("t={t}"),
+            },
+        });
+        let process = Process {
+            pid: 1,
+            node: None,
+            records: records.collect(),
+        };
+        let events = process.records.iter();
+        Report {
+            events: events.filter_map(|r| Event::of_record(0, r)).collect(),
+            records: vec![process],
+            ..Report::default()
+        }
+    }
+
+    #[test]
+    fn the_last_events_mark_the_teardown() {
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let report = marks([1, 2, 3, 4].into_iter());
+        let verdict = page("hangs", &reason, &report, Some(2), None);
+        let shown = "the last events:
+  α mark t=1
+  α mark t=2
+  # deadline: what follows is teardown
+  α mark t=3
+  α mark t=4
+";
+        assert!(verdict.contains(shown), "{verdict}");
+        let unmarked = page("hangs", &reason, &report, Some(4), None);
+        assert!(!unmarked.contains("teardown"), "{unmarked}");
+    }
+
+    #[test]
+    fn a_long_teardown_leaves_the_events_before_it() {
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let verdict = page("hangs", &reason, &marks(1..=100), Some(30), None);
+        let events = verdict.split("the last events (of 30):\n").nth(1).unwrap();
+        let lines: Vec<&str> = events.lines().collect();
+        assert_eq!((lines[0], lines[19]), ("  α mark t=11", "  α mark t=30"));
+        assert_eq!(lines[20], "  # deadline: what follows is teardown");
+        assert_eq!((lines[21], lines[25]), ("  α mark t=31", "  α mark t=35"));
+        assert_eq!(lines[26..], ["  … and 65 more"]);
+    }
+
+    #[test]
+    fn what_to_do_stands_above_the_place_which_comes_last() {
+        let mut report = marks([1].into_iter());
+        report.test.asks.push("until `α mark`".into());
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let verdict = page("waits", &reason, &report, Some(2), Some(Path::new("/x")));
+        let (_, end) = verdict.split_once("\nhint: ").unwrap();
+        assert!(end.ends_with("\n\ntrace and logs are in /x\n"), "{verdict}");
+    }
+
+    #[test]
+    fn what_the_page_of_a_mismatch_shows_is_not_told_again() {
+        let report = marks([1].into_iter());
+        for reason in [
+            Reason::Mismatched("trace mismatch at line 1".into()),
+            Reason::Trace("trace mismatch at line 1".into()),
+        ] {
+            let verdict = page("fails", &reason, &report, None, Some(Path::new("/x")));
+            assert_eq!(verdict.lines().count(), 2, "{verdict}");
+        }
+    }
+
+    #[test]
+    fn a_random_network_stands_last() {
+        let text = |error: &str| Reason::Returned(error.to_owned()).text();
+        assert_eq!(
+            text("dial lonetr-z12345678yab β:1->α:10: no such host"),
+            "dial β:1->α:10: no such host (network lonetr-z12345678yab)"
+        );
+        assert_eq!(
+            text("storing x: read lonetr-0123456789ab: broken pipe\nsecond line"),
+            "storing x: read: broken pipe (network lonetr-0123456789ab)\nsecond line"
+        );
+        // A name that somebody has given says something.
+        for named in ["dial lonetx β:1->α:10: no such host", "see lonetr-x: gone"] {
+            assert_eq!(text(named), named);
+        }
     }
 }

@@ -36,8 +36,8 @@ const ENDS: Duration = Duration::from_secs(10);
 enum Ended {
     Returned(Result<(), BodyError>),
     Panicked(Box<dyn Any + Send>),
-    /// With what there was to say at that moment.
-    TimedOut(Option<Arc<Report>>),
+    /// When (CLOCK_MONOTONIC in nanoseconds), and what there was to say at that moment.
+    TimedOut(u64, Option<Arc<Report>>),
 }
 
 /// Plays it.
@@ -91,14 +91,14 @@ where
             None => Reason::Returned(error.text()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
-        Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
+        Ended::TimedOut(..) => Some(Reason::TimedOut(after)),
     };
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
     }
     let then = match &ended {
-        Ended::TimedOut(then) => then.clone(),
+        Ended::TimedOut(_, then) => then.clone(),
         _ => None,
     };
     if let Some(reason @ (Reason::Returned(_) | Reason::Panicked(_))) = &reason {
@@ -117,7 +117,7 @@ where
     let adds = scenario.adds_artifacts();
     drop(scenario);
     let mut report = session.end();
-    if let Ended::TimedOut(Some(then)) = &ended {
+    if let Ended::TimedOut(_, Some(then)) = &ended {
         report.backtraces = then.backtraces.clone();
     }
     let reason = reason.or_else(|| of_others(&report));
@@ -162,10 +162,11 @@ where
                 // What follows may take longer than a body that is not blocked.
                 watchdog.noted();
                 // A clock that has ended without a word has run out, too.
-                let then = report_of(deadline.unwrap_or_else(|_| now()));
+                let deadline = deadline.unwrap_or_else(|_| now());
+                let then = report_of(deadline);
                 let reason = Reason::TimedOut(after);
                 watchdog.ends(Some(Failing { reason, then: then.clone() }));
-                Ended::TimedOut(then)
+                Ended::TimedOut(deadline, then)
             }
         }
     });
@@ -173,7 +174,7 @@ where
     // One that returned too late did so because its nodes were stopped, or was not failed only
     // because it blocked its thread.
     let ended = match (ended, expired.try_recv()) {
-        (Ended::Returned(Ok(())), Ok(deadline)) => Ended::TimedOut(report_of(deadline)),
+        (Ended::Returned(Ok(())), Ok(deadline)) => Ended::TimedOut(deadline, report_of(deadline)),
         (ended, _) => ended,
     };
     // First of all: whatever fails from here on may do so because the body is gone.
@@ -207,20 +208,33 @@ fn conclude(
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
     // A verdict is about the moment of the deadline, not about what the stopping made of it.
     let (shown, deadline) = match &ended {
-        Ended::TimedOut(Some(then)) => (&**then, Some(then.at)),
+        Ended::TimedOut(deadline, Some(then)) => (&**then, Some(*deadline)),
+        Ended::TimedOut(deadline, None) => (report, Some(*deadline)),
         _ => (report, None),
+    };
+    let page = |reason: &Reason, kept| verdict::page(test, reason, shown, deadline, kept);
+    let reason = match (reason, &refused) {
+        (Some(Reason::Panicked(message)), Some(refused)) if message == refused.headline => {
+            Some(Reason::Mismatched(message))
+        }
+        (reason, _) => reason,
     };
     // In files nothing is coloured, and what was refused is told whole.
     let whole = match (&reason, &refused) {
         (None, _) => format!("{test} passed"),
         (Some(Reason::Trace(_)), Some(refused)) => {
             let plain = Reason::Trace(refused.page.clone());
-            verdict::page(test, &plain, shown, Some(&place))
+            page(&plain, Some(&*place))
+        }
+        (Some(Reason::Mismatched(_)), Some(Refused { page: told, .. })) => {
+            let plain = told.lines().next().unwrap_or_default();
+            let verdict = page(&Reason::Mismatched(plain.to_owned()), Some(&*place));
+            format!("{told}{verdict}")
         }
         (Some(reason), refused) => {
-            let page = refused.as_ref().map(|refused| refused.page.as_str());
-            let verdict = verdict::page(test, reason, shown, Some(&place));
-            format!("{}{verdict}", page.unwrap_or_default())
+            let told = refused.as_ref().map(|refused| refused.page.as_str());
+            let verdict = page(reason, Some(&*place));
+            format!("{}{verdict}", told.unwrap_or_default())
         }
     };
     let became = artifacts::Became {
@@ -240,7 +254,7 @@ fn conclude(
         return Ok(());
     };
     let kept = lost.is_none().then_some(place.as_path());
-    let mut page = verdict::page(test, &reason, shown, kept);
+    let mut page = page(&reason, kept);
     page.extend(lost);
     Err(Failed {
         page,

@@ -167,14 +167,16 @@ impl Watched {
         let Watched { test, scenario, .. } = self;
         let place = artifacts::place(test);
         let adds = scenario.adds_artifacts();
+        // A body that has ended may fail for another reason, with what was to be said at its end.
+        let deadline = matches!(reason, Reason::TimedOut(_)).then_some(report.at);
         let became = artifacts::Became {
-            verdict: &verdict::page(test, reason, report, Some(&place)),
+            verdict: &verdict::page(test, reason, report, deadline, Some(&place)),
             passed: false,
-            deadline: Some(report.at),
+            deadline,
         };
         let written = artifacts::write(&place, test, &became, report, None, adds).is_ok();
         let place = written.then_some(place.as_path());
-        say(&verdict::page(test, reason, report, place));
+        say(&verdict::page(test, reason, report, deadline, place));
         for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
             let (reply, _) = oneshot::channel();
             let (process, signal) = (node.process, Signal::SIGKILL as i32);

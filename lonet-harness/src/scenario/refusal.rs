@@ -9,10 +9,13 @@ use std::sync::PoisonError;
 use super::Scenario;
 use crate::process::output::last_lines;
 use crate::report::artifacts::Refused;
+use crate::report::doing;
 use crate::report::mismatch::{self, Surroundings};
-use crate::report::{doing, verdict};
 use crate::trace::Mismatch;
 use crate::trace::update::source::Source;
+
+/// How many lines of each log a page shows.
+const LINES: usize = 8;
 
 impl Scenario {
     /// The page of an expectation that does not hold, with each host's last lines.
@@ -25,25 +28,26 @@ impl Scenario {
         let printed = doing::whose(&nodes)
             .zip(&nodes)
             .filter(|(_, node)| !node.log.is_empty());
-        let logs =
-            printed.map(|(whose, node)| (whose, last_lines(&node.log, verdict::LINES).join("\n")));
+        let logs = printed.map(|(whose, node)| (whose, last_lines(&node.log, LINES).join("\n")));
         let plain = Surroundings {
             logs: logs.collect(),
             artifacts: Some(self.inner.artifacts.clone()),
             colours: false,
         };
-        let refused = Refused::new(mismatch, mismatch::page(mismatch, &plain));
-        *self
-            .inner
-            .refused
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        let page = mismatch::page(mismatch, &plain);
         let wanted = std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty());
         let shown = Surroundings {
             colours: wanted && io::stderr().is_terminal(),
             ..plain
         };
-        mismatch::page(mismatch, &shown)
+        let shown = mismatch::page(mismatch, &shown);
+        let refused = Refused::new(mismatch, page, &shown);
+        *self
+            .inner
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(refused);
+        shown
     }
 
     /// The latest expected trace that did not hold, if any.

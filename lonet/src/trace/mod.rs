@@ -25,7 +25,8 @@ pub use crate::quote::word;
 pub use clock::now;
 pub use event::{Event, EventId};
 pub use record::{
-    Answer, Ask, Hello, Line, Order, PROTOCOL_VERSION, Pending, ReadCredit, Record, Waiting,
+    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Pending, ReadCredit, Record,
+    Waiting,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};

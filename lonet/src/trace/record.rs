@@ -57,13 +57,36 @@ pub enum Order {
     Answer(Answer),
 }
 
-/// What a process's operations wait for.
+/// The answer to a [`Question`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The number of the order.
     pub id: u64,
-    /// Each with what it waits for and since when, the longest first.
+    /// What the process does.
+    #[serde(flatten)]
+    pub doing: Doing,
+}
+
+/// What a process does on the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Doing {
+    /// What its operations wait for, each since when, the longest first.
     pub ops: Vec<Pending>,
+    /// Its open ends of connections whose bytes it counts, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<Moved>,
+}
+
+/// How many bytes an end of a connection has sent and received: `[socket, sent, received]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "(u64, u64, u64)", from = "(u64, u64, u64)")]
+pub struct Moved {
+    /// The socket, as numbered by this reporter.
+    pub socket: u64,
+    /// So many were handed to the connection.
+    pub sent: u64,
+    /// So many were read from it.
+    pub received: u64,
 }
 
 /// An operation that is pending.
@@ -153,6 +176,22 @@ pub struct ReadCredit {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 pub(super) fn is_false(flag: &bool) -> bool {
     !flag
+}
+
+impl From<Moved> for (u64, u64, u64) {
+    fn from(moved: Moved) -> Self {
+        (moved.socket, moved.sent, moved.received)
+    }
+}
+
+impl From<(u64, u64, u64)> for Moved {
+    fn from((socket, sent, received): (u64, u64, u64)) -> Self {
+        Moved {
+            socket,
+            sent,
+            received,
+        }
+    }
 }
 
 impl From<ReadCredit> for (u64, u64, u64) {

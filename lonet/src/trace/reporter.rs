@@ -4,6 +4,7 @@
 //! Knows no network: callers number a record under the lock that changes the port, and write it
 //! once that lock is released, which is what [`Numbered`] is for.
 
+use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::clock::now;
 use super::event::EventId;
-use super::record::{Pending, ReadCredit, Record};
+use super::record::{Doing, Moved, ReadCredit, Record};
 use super::task::{Kind, OpId, TaskKey, Tasks, Waits};
 use super::verbs::What;
 use crate::addr::Addr;
@@ -35,6 +36,15 @@ struct State {
     last: u64,
     sockets: u64,
     tasks: Tasks,
+    /// The open ends of connections.
+    ends: BTreeMap<u64, Arc<Counts>>,
+}
+
+/// How many bytes an end has sent and received.
+#[derive(Default)]
+struct Counts {
+    written: AtomicU64,
+    read: AtomicU64,
 }
 
 /// A record that has its number and still has to be written.
@@ -63,6 +73,7 @@ impl Reporter {
             last: 0,
             sockets: 0,
             tasks: Tasks::default(),
+            ends: BTreeMap::new(),
         };
         Arc::new(Reporter {
             sink,
@@ -150,10 +161,19 @@ impl Reporter {
         }
     }
 
-    /// What operations of this process wait for now, and since when (CLOCK_MONOTONIC in
-    /// nanoseconds), the longest first.
-    pub fn waits(&self) -> Vec<Pending> {
-        self.lock().tasks.waits()
+    /// What this process does now: what its operations wait for, since when (CLOCK_MONOTONIC in
+    /// nanoseconds), and how many bytes its connections have carried.
+    pub fn doing(&self) -> Doing {
+        let state = self.lock();
+        let ends = state.ends.iter().map(|(&socket, counts)| Moved {
+            socket,
+            sent: counts.written.load(Ordering::Relaxed),
+            received: counts.read.load(Ordering::Relaxed),
+        });
+        Doing {
+            ops: state.tasks.waits(),
+            ends: ends.collect(),
+        }
     }
 
     /// An end of a connection, here and there, that is now open.
@@ -163,11 +183,13 @@ impl Reporter {
             peer: peer.clone(),
             told: Mutex::new(None),
         });
+        let counts = Arc::<Counts>::default();
+        self.lock().ends.insert(s, counts.clone());
         Tap {
             reporter: self.clone(),
             s,
             data,
-            written: AtomicU64::new(0),
+            counts,
             read: Mutex::new(ReadState::default()),
             noted: Mutex::new(None),
             users: Mutex::new(Users::default()),
@@ -245,7 +267,7 @@ pub enum Direction {
 pub struct Tap {
     reporter: Arc<Reporter>,
     s: u64,
-    written: AtomicU64,
+    counts: Arc<Counts>,
     read: Mutex<ReadState>,
     /// The task that last noted a write, how much it knew then, and whether it did so beside
     /// another operation.
@@ -308,7 +330,7 @@ impl Tap {
 
     /// How many bytes this end has written.
     pub fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+        self.counts.written.load(Ordering::Relaxed)
     }
 
     /// Call before each attempt to write so many bytes: says, when the writing task has learned
@@ -377,7 +399,8 @@ impl Tap {
 
     /// So many bytes were written.
     pub fn wrote(&self, bytes: usize) {
-        self.written.fetch_add(bytes as u64, Ordering::Relaxed);
+        let written = &self.counts.written;
+        written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Call before each attempt to read: the task comes back for more, so it has had all it read.
@@ -409,6 +432,7 @@ impl Tap {
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         let certain = read.all + 1;
         read.all += bytes as u64;
+        self.counts.read.store(read.all, Ordering::Relaxed);
         // EOF counts as one byte, but is none: `certain` beyond `all` says that the end was read.
         let all = read.all;
         read.unsettled = (all > certain).then_some(task);
@@ -466,6 +490,7 @@ impl Tap {
     /// The end is closed: nothing pends there any more, though nobody may have come back to see.
     pub(crate) fn ended(&self) {
         let mut state = self.reporter.lock();
+        state.ends.remove(&self.s);
         state.tasks.done(self.reading);
         state.tasks.done(self.writing);
     }
@@ -473,6 +498,8 @@ impl Tap {
     /// User code has taken the socket: from here on its bytes order nothing.
     pub fn opaque(&self) {
         if !self.opaque.swap(true, Ordering::Relaxed) {
+            // From here on nobody counts them.
+            self.reporter.lock().ends.remove(&self.s);
             self.reporter
                 .number(Some(TaskKey::current()), What::Opaque { socket: self.s })
                 .write();

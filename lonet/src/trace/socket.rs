@@ -247,9 +247,10 @@ impl TraceSocket {
         let Some(reporter) = self.asked_of().upgrade() else {
             return;
         };
-        let mut ops = reporter.waits();
-        ops.truncate(MOST_WAITS);
-        self.write(&mut self.lock(), &Line::Waits(Waits { id, ops }));
+        let mut doing = reporter.doing();
+        doing.ops.truncate(MOST_WAITS);
+        doing.ends.truncate(MOST_WAITS);
+        self.write(&mut self.lock(), &Line::Waits(Waits { id, doing }));
     }
 
     fn asked_of(&self) -> MutexGuard<'_, Weak<Reporter>> {

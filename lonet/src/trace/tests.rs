@@ -498,10 +498,27 @@ fn what_is_waited_for_is_said_as_the_protocol_has_it() {
             on: Waits::Dial,
         },
     ];
-    let said = serde_json::to_string(&Line::Waits(Waiting { id: 1, ops })).unwrap();
+    let moved = Moved {
+        socket: 3,
+        sent: 5,
+        received: 0,
+    };
+    let ends = vec![moved];
+    let doing = Doing { ops, ends };
+    let said = serde_json::to_string(&Line::Waits(Waiting { id: 1, doing })).unwrap();
     assert_eq!(
         said,
-        r#"{"waits":{"id":1,"ops":[{"t":81230000,"on":{"read":3}},{"t":81234567,"on":"dial"}]}}"#
+        r#"{"waits":{"id":1,"ops":[{"t":81230000,"on":{"read":3}},{"t":81234567,"on":"dial"}],"ends":[[3,5,0]]}}"#
+    );
+    // One that counts no bytes leaves them out.
+    let without = r#"{"waits":{"id":1,"ops":[]}}"#;
+    let Line::Waits(answer) = serde_json::from_str(without).unwrap() else {
+        panic!("it is an answer");
+    };
+    assert_eq!(answer.doing, Doing::default());
+    assert_eq!(
+        serde_json::to_string(&Line::Waits(answer)).unwrap(),
+        without
     );
     let hello = r#"{"hello":{"version":1,"nonce":8245123,"host":"α"}}"#;
     let Line::Hello(hello) = serde_json::from_str(hello).unwrap() else {
@@ -531,4 +548,26 @@ fn an_order_is_one_json_line() {
     }
     // One that this reporter does not know.
     assert!(serde_json::from_str::<Order>(r#"{"hold":{"id":1}}"#).is_err());
+}
+
+#[test]
+fn open_ends_say_how_many_bytes_they_carried() {
+    let (_, reporter) = reporter();
+    let ends = || -> Vec<(u64, u64, u64)> {
+        let doing = reporter.doing();
+        doing.ends.into_iter().map(Into::into).collect()
+    };
+    let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
+    assert_eq!(ends(), [(1, 0, 0), (2, 0, 0)]);
+    one.wrote(3);
+    one.wrote(4);
+    two.read(5);
+    // The end of the stream is no byte.
+    two.read(0);
+    assert_eq!(ends(), [(1, 7, 0), (2, 0, 5)]);
+    // From here on the bytes are counted by nobody.
+    two.opaque();
+    assert_eq!(ends(), [(1, 7, 0)]);
+    drop(one);
+    assert!(ends().is_empty());
 }

@@ -117,17 +117,9 @@ fn output(victim: &str) -> String {
         + "\n"
 }
 
-/// Without pids, places in the source, times, names of random networks, and the last events, which
-/// stand in the order of the clock.
+/// Without pids, places in the source, times, and names of random networks.
 fn redacted(text: &str) -> String {
     let mut redacted = String::new();
-    let mut is_of_the_last = false;
-    let steady = |line: &&str| {
-        is_of_the_last =
-            line.starts_with("the last events (of ") || (is_of_the_last && line.starts_with("  "));
-        !is_of_the_last || !line.starts_with("  ")
-    };
-    let text: String = text.split_inclusive('\n').filter(steady).collect();
     for word in text.split_inclusive([' ', '\n']) {
         let bare = word.trim_end();
         let network = bare.starts_with("lonetr-");

@@ -18,7 +18,10 @@ fn where_a_loop_is() {
     let text = page(&|command| {
         command.env("PATH", "/no/such");
     });
-    assert!(text.contains("no backtraces: there is no gdb"), "{text}");
+    assert!(
+        text.contains("no backtraces: gdb is not installed"),
+        "{text}"
+    );
     if has_gdb {
         let text = page(&|_| {});
         // Where it may not attach, or is too slow, it says so.

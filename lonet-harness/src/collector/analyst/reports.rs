@@ -45,10 +45,12 @@ impl Analyst {
         }
         let untils = self.untils(|conn| conn.is_none());
         asks.extend(untils.into_iter().map(|text| format!("until `{text}`")));
+        let doing = self.reporter.doing();
         TestReport {
             asks,
             joins,
-            pending: self.reporter.waits(),
+            pending: doing.ops,
+            ends: doing.ends,
         }
     }
 
@@ -60,7 +62,10 @@ impl Analyst {
             .position(|reported| reported.node == Some(node.process));
         if let Some(at) = reported {
             report.waits.untils = self.untils_of(at);
-            report.waits.said = self.processes[at].waits.clone();
+            if let Some(doing) = &self.processes[at].waits {
+                report.waits.said = Some(doing.ops.clone());
+                report.waits.ends.clone_from(&doing.ends);
+            }
         }
         report
     }
@@ -75,7 +80,11 @@ impl Analyst {
                 pid: other.pid,
                 host: other.host.clone(),
                 waits: WaitsFor {
-                    said: other.waits.clone(),
+                    said: other.waits.as_ref().map(|doing| doing.ops.clone()),
+                    ends: other
+                        .waits
+                        .as_ref()
+                        .map_or_else(Vec::new, |doing| doing.ends.clone()),
                     untils: self.untils_of(index),
                 },
                 kernel: None,

@@ -24,7 +24,7 @@ fn another_port_is_no_race() {
     let expected = "α:10 listen\nβ:1 dial α:10\nα:2 accept β:1\nβ:1 connect α:2";
     assert_eq!(
         hints(&w.trace(), expected),
-        ["the same order holds with α:1 for α:2"]
+        ["the expectation holds with α:1 instead of α:2"]
     );
 }
 
@@ -52,7 +52,7 @@ fn a_race_is_claimed_only_of_all_that_differs() {
     );
     assert_eq!(
         hints(&trace, &said("β:2")),
-        ["the same order holds with α:2 for α:3, β:1 for β:2"]
+        ["the expectation holds with α:2 instead of α:3, β:1 instead of β:2"]
     );
 }
 
@@ -82,7 +82,7 @@ fn a_refusal_that_is_expected_is_not_hinted_at() {
 
 #[test]
 fn a_death_that_the_scenario_wanted_is_not_hinted_at() {
-    let death = "α's process was ended by signal 9";
+    let death = "α's process was killed by signal 9";
     let hinted = |kills: bool, exits: bool| {
         let mut w = World::new();
         let alpha = w.spawn("α");

@@ -39,7 +39,7 @@ fn causes_and_else_the_clock_decide() {
         "α mark acknowledged x=1\nα mark stored x=1",
         &[
             "not in this order: line 2 did not happen after line 1\n",
-            "by the clock, `α mark stored x=1` was first; no cause orders it and `α mark acknowledged x=1`",
+            "by the clock, `α mark stored x=1` happened before `α mark acknowledged x=1`; no cause orders them",
         ],
     );
     says(
@@ -53,7 +53,7 @@ fn causes_and_else_the_clock_decide() {
     says(
         &trace,
         "α mark stored x=1\nα mark stored _",
-        &["both lines mean the same event: `α mark stored x=1`"],
+        &["both lines match the same event: `α mark stored x=1`"],
     );
     // All views: a view leaves nothing out here.
     trace
@@ -75,7 +75,7 @@ fn each_line_means_one_event() {
         &trace,
         "α mark entry 1\nα mark entry _",
         &[
-            "line 2 matches 2 events and has to match one",
+            "line 2 matches 2 events and must match exactly one",
             "    α mark entry 1\n    α mark entry 2\n",
         ],
     );
@@ -84,13 +84,13 @@ fn each_line_means_one_event() {
         "α mark entry 1\nα mark entry 4",
         &[
             "line 2 matches no event",
-            "these events of the past are like it:\n    α mark entry 1\n",
+            "similar events before the assertion:\n    α mark entry 1\n",
         ],
     );
     says(
         &trace,
         "α mark entry 1\nα exit _",
-        &["no event of the past is like it"],
+        &["no similar event happened before the assertion"],
     );
     // What is concurrent with the assertion is none of its past.
     says(
@@ -98,7 +98,7 @@ fn each_line_means_one_event() {
         "α mark entry 1\nα mark entry 3",
         &[
             "line 2 matches no event",
-            "`α mark entry 3` did happen, but concurrent",
+            "`α mark entry 3` happened concurrently with the assertion",
         ],
     );
     says(

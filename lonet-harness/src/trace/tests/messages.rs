@@ -26,7 +26,7 @@ fn an_effect_above_its_cause() {
         ",
         expect![[r##"
             trace mismatch at line 4: `β:1 connect α:1` can't happen above line 5
-            at this point happened: α:1 accept β:1
+            happened instead: α:1 accept β:1
 
             `β:1 connect α:1` stands above `α:1 accept β:1`, which happens before it:
                 α:1 accept β:1
@@ -53,7 +53,7 @@ fn an_effect_above_its_cause() {
                  :10 close             │
                      │           :1 close α:1
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -74,10 +74,10 @@ fn an_event_is_missing() {
         ",
         expect![[r##"
             trace mismatch at line 6: `β mark done` did not happen
-            at this point happened: α:1 close β:1
+            happened instead: α:1 close β:1
 
             the nearest order that could happen (- expected, + happened):
-                  α:10 listen
+                  …
                   β:1  dial    α:10
                   α:1  accept  β:1
                   β:1  connect α:1
@@ -86,7 +86,7 @@ fn an_event_is_missing() {
                   α:10 close
                   β:1  close   α:1
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -105,9 +105,9 @@ fn an_extra_event() {
         ",
         expect![[r##"
             trace mismatch at line 4: `β:1 connect α:1` can't happen here
-            at this point happened: α:1 accept β:1
+            happened instead: α:1 accept β:1
 
-            `α:1 accept β:1` happens before `β:1 connect α:1`, and no line tells of it:
+            `α:1 accept β:1` happens before `β:1 connect α:1`, and no line matches it:
                 α:1 accept β:1
                 → β:1 connect α:1    (the same connection: dial, accept, connect)
 
@@ -118,9 +118,9 @@ fn an_extra_event() {
                   β:1  connect α:1
                   α:1  close   β:1
                   α:10 close
-                  β:1  close   α:1
+                  …
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -138,20 +138,19 @@ fn more_happened_than_told() {
         ",
         expect![[r##"
             the expected trace ends, but more happened
-            at this point happened, in whichever order:
+            happened instead, in any order:
                 α:10 close
                 β:1 close α:1
 
             the nearest order that could happen (- expected, + happened):
                   …
-                  β:1  dial    α:10
                   α:1  accept  β:1
                   β:1  connect α:1
                   α:1  close   β:1
                 + α:10 close
                 + β:1  close   α:1
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -176,7 +175,7 @@ fn a_dial_refused_because_nothing_ordered_it() {
         ",
         expect![[r##"
             trace mismatch at line 4: `α:1 accept β:1` did not happen
-            at this point happened: β:1 fail α:10 connection refused
+            happened instead: β:1 fail α:10 connection refused
 
             the nearest order that could happen (- expected, + happened):
                   α:10 listen
@@ -186,9 +185,9 @@ fn a_dial_refused_because_nothing_ordered_it() {
                 + β:1  fail    α:10 connection refused
                 + !    kill    α
 
-            hint: `β:1 fail α:10 connection refused`: `α:10 listen` did happen, but nothing orders it before the dial; before the dial, wait for it: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 connection refused`: `α:10 listen` happened, but nothing orders it before the dial; wait for it before the dial: scenario.until("α:10 listen").await?
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -240,7 +239,7 @@ fn ports_swapped_by_a_race() {
         ",
         expect![[r##"
             trace mismatch at line 5: `α:1 accept β:1` did not happen
-            at this point happened, in whichever order:
+            happened instead, in any order:
                 α:1 accept γ:1
                 α:2 accept β:1
 
@@ -259,7 +258,7 @@ fn ports_swapped_by_a_race() {
 
             hint: same order, ports swapped (α:1 ↔ α:2): these two raced; bind them (`$p`) or order them with `until`
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -276,16 +275,16 @@ fn a_wrong_cause_text() {
         "β:1 dial α:10\nβ:1 fail α:10 connection refused",
         expect![[r##"
             trace mismatch at line 2: `β:1 fail α:10 connection refused` did not happen
-            at this point happened: β:1 fail α:10 no such host
+            happened instead: β:1 fail α:10 no such host
 
             the nearest order that could happen (- expected, + happened):
                   β:1 dial α:10
                 - β:1 fail α:10 connection refused
                 + β:1 fail α:10 no such host
 
-            hint: this happened, and differs only in what it says: β:1 fail α:10 no such host
+            hint: `β:1 fail α:10 no such host` happened: only the text differs
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -302,15 +301,15 @@ fn concurrent_with_the_assertion() {
         "α mark one\nα mark two",
         expect![[r##"
             trace mismatch at line 2: `α mark two` happened, but concurrent with the assertion
-            at this point, nothing more happened
+            nothing more happened
 
             the nearest order that could happen (- expected, + happened):
                   α mark one
                 - α mark two
 
-            hint: `α mark two` did happen, but concurrent with the assertion, which looks only at what happens before it; bring it in with scenario.until("α mark two").await?, or by ending α first: its node's join(), terminate() or kill()
+            hint: `α mark two` happened concurrently with the assertion, which sees only what happens before it; wait for it with scenario.until("α mark two").await?, or end α first with its node's join(), terminate() or kill()
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -327,7 +326,7 @@ fn a_role_that_died_half_way() {
         "α mark one\nα mark two",
         expect![[r##"
             trace mismatch at line 2: `α mark two` did not happen
-            at this point, nothing more happened
+            nothing more happened
 
             the nearest order that could happen (- expected, + happened):
                   α mark one
@@ -335,7 +334,7 @@ fn a_role_that_died_half_way() {
 
             hint: α's process ended with status 101
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -347,7 +346,7 @@ fn outside_the_view() {
         "α up",
         expect![[r##"
             trace mismatch at line 1: `α up` happened, but outside this view
-            at this point happened: α:10 listen
+            happened instead: α:10 listen
 
             the nearest order that could happen (- expected, + happened):
                 - α    up
@@ -359,9 +358,9 @@ fn outside_the_view() {
                 + α:10 close
                 + β:1  close   α:1
 
-            hint: `α up` did happen, but this view leaves it out; it is in trace().with_lifecycle()
+            hint: `α up` happened, but this view leaves it out; trace().with_lifecycle() includes it
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -377,17 +376,17 @@ fn a_variable_that_stands_for_something_else() {
         &w.trace(),
         "α mark term=$t\nα mark term=$t",
         expect![[r##"
-            trace mismatch at line 2: `α mark term=$t` happened only once, for a line above
-            at this point happened: α mark term=2
+            trace mismatch at line 2: `α mark term=$t` happened only once, matched by a line above
+            happened instead: α mark term=2
 
             the nearest order that could happen (- expected, + happened):
                   α mark term=$t
                 - α mark term=$t
                 + α mark term=2
 
-            hint: `α mark term=2` would do, but `$t` stands for 1 since a line above
+            hint: `α mark term=2` matches, but `$t` is already bound to 1
 
-            to have the expectation rewritten, put it into expect![[r#"…"#]] or expect_file![…], and run the test with UPDATE_EXPECT=1
+            to let UPDATE_EXPECT=1 rewrite the expectation, put it into expect![[r#"…"#]] or expect_file![…]
         "##]],
     );
 }
@@ -400,7 +399,7 @@ fn contains_names_the_line_above_that_tells_of_the_effect() {
     let head: Vec<&str> = page.lines().take(8).collect();
     expect![[r#"
         trace mismatch at line 3: `α:1 accept β:1` can't happen below line 2
-        `α:1 accept β:1` happens before `α:1 close β:1`, which a line above tells of:
+        `α:1 accept β:1` happens before `α:1 close β:1`, which a line above matches:
             α:1 accept β:1
             → α:1 close β:1    (the same socket)
 

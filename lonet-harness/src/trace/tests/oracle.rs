@@ -230,7 +230,7 @@ fn mutations_are_rejected_and_legal_orders_are_not() {
             doubled.insert(index, lines[index].clone());
             rejected(&trace, &doubled, "a doubled line");
             if index == told {
-                reason(&trace, &doubled, "for a line above");
+                reason(&trace, &doubled, "matched by a line above");
             }
             let mut relabelled = lines.clone();
             relabelled[index] = lines[index].replace(events[index].host(), "ω");
@@ -308,7 +308,7 @@ fn beyond_the_bound_the_message_says_which_lines_are_alike() {
     let mismatch = trace.check(lines.join("\n")).unwrap_err();
     let page = mismatch.to_string();
     assert!(
-        page.contains("could not be found out") && page.contains("α mark _"),
+        page.contains("undecided: ") && page.contains("α mark _"),
         "{page}"
     );
 }
