@@ -363,6 +363,30 @@ fn a_stream_that_tasks_share_orders_at_its_end() {
     assert_eq!(run(true), (false, true));
 }
 
+/// Writes of different tasks stand in no order by their stream, and a close by lonet itself in none with
+/// what was read, as time has it.
+#[test]
+fn a_stream_does_not_order_the_tasks_that_use_it() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let other = w.task(beta);
+    let listener = w.listen(alpha, 10);
+    let dial = w.dial(beta, "α:10");
+    let server = w.accept(alpha, listener, dial);
+    let client = w.connect(beta, dial);
+    let one = w.mark(beta, "one");
+    w.write(beta, client, 1);
+    w.write(other, client, 1);
+    let two = w.mark(other, "two");
+    w.read(alpha, server, 1);
+    w.close_by(None, server);
+    let close = w.latest(alpha);
+    let graph = w.graph();
+    let node = |id| graph.node(id).unwrap();
+    assert!(!graph.reaches(node(one), node(two)) && graph.reaches_in_run(node(one), node(two)));
+    assert!(!graph.reaches(node(one), node(close)));
+}
+
 /// Everything of a host, of whichever task, is over when it is down.
 #[test]
 fn a_host_is_down_after_all_it_did() {
