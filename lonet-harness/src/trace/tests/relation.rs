@@ -379,6 +379,7 @@ fn a_stream_does_not_order_the_tasks_that_use_it() {
     w.write(other, client, 1);
     let two = w.mark(other, "two");
     w.read(alpha, server, 1);
+    w.mark(alpha, "has read");
     w.close_by(None, server);
     let close = w.latest(alpha);
     let graph = w.graph();
@@ -387,18 +388,19 @@ fn a_stream_does_not_order_the_tasks_that_use_it() {
     assert!(!graph.reaches(node(one), node(close)));
 }
 
-/// Everything of a host, of whichever task, is over when it is down.
+/// Everything of a host, of whichever task, comes after it is up, and is over when it is down.
 #[test]
-fn a_host_is_down_after_all_it_did() {
+fn a_host_is_up_before_and_down_after_all_it_did() {
     let mut w = World::new();
     let alpha = w.spawn("α");
+    let up = w.latest(alpha);
     let other = w.task(alpha);
     let marks = [w.mark(alpha, "one"), w.mark(other, "two")];
     w.down(alpha);
     let down = w.latest(alpha);
     let graph = w.graph();
     for mark in marks {
-        assert!(graph.happens_before(mark, down));
+        assert!(graph.happens_before(up, mark) && graph.happens_before(mark, down));
     }
 }
 
