@@ -378,14 +378,17 @@ fn a_stream_does_not_order_the_tasks_that_use_it() {
     w.write(beta, client, 1);
     w.write(other, client, 1);
     let two = w.mark(other, "two");
-    w.read(alpha, server, 1);
-    w.mark(alpha, "has read");
-    w.close_by(None, server);
-    let close = w.latest(alpha);
+    // The other direction has one writer.
+    let three = w.mark(alpha, "three");
+    w.write(alpha, server, 1);
+    w.read(beta, client, 1);
+    w.mark(beta, "has read");
+    w.close_by(None, client);
+    let close = w.latest(beta);
     let graph = w.graph();
     let node = |id| graph.node(id).unwrap();
     assert!(!graph.reaches(node(one), node(two)) && graph.reaches_in_run(node(one), node(two)));
-    assert!(!graph.reaches(node(one), node(close)));
+    assert!(!graph.reaches(node(three), node(close)));
 }
 
 /// Everything of a host, of whichever task, comes after it is up, and is over when it is down.
