@@ -9,6 +9,7 @@ mod in_order;
 mod lines;
 mod literals;
 mod messages;
+mod mutations;
 mod nearest;
 mod networks;
 mod oracle;

@@ -363,18 +363,47 @@ fn a_stream_that_tasks_share_orders_at_its_end() {
     assert_eq!(run(true), (false, true));
 }
 
-/// Everything of a host, of whichever task, is over when it is down.
+/// Writes of different tasks stand in no order by their stream, and a close by lonet itself in none with
+/// what was read, as time has it.
 #[test]
-fn a_host_is_down_after_all_it_did() {
+fn a_stream_does_not_order_the_tasks_that_use_it() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let other = w.task(beta);
+    let listener = w.listen(alpha, 10);
+    let dial = w.dial(beta, "α:10");
+    let server = w.accept(alpha, listener, dial);
+    let client = w.connect(beta, dial);
+    let one = w.mark(beta, "one");
+    w.write(beta, client, 1);
+    w.write(other, client, 1);
+    let two = w.mark(other, "two");
+    // The other direction has one writer.
+    let three = w.mark(alpha, "three");
+    w.write(alpha, server, 1);
+    w.read(beta, client, 1);
+    w.mark(beta, "has read");
+    w.close_by(None, client);
+    let close = w.latest(beta);
+    let graph = w.graph();
+    let node = |id| graph.node(id).unwrap();
+    assert!(!graph.reaches(node(one), node(two)) && graph.reaches_in_run(node(one), node(two)));
+    assert!(!graph.reaches(node(three), node(close)));
+}
+
+/// Everything of a host, of whichever task, comes after it is up, and is over when it is down.
+#[test]
+fn a_host_is_up_before_and_down_after_all_it_did() {
     let mut w = World::new();
     let alpha = w.spawn("α");
+    let up = w.latest(alpha);
     let other = w.task(alpha);
     let marks = [w.mark(alpha, "one"), w.mark(other, "two")];
     w.down(alpha);
     let down = w.latest(alpha);
     let graph = w.graph();
     for mark in marks {
-        assert!(graph.happens_before(mark, down));
+        assert!(graph.happens_before(up, mark) && graph.happens_before(mark, down));
     }
 }
 
