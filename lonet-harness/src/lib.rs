@@ -47,7 +47,7 @@
 //! # Start here
 //!
 //! [`Scenario`] is what a test gets: it [`spawn`](Scenario::spawn)s roles and
-//! [`command`](Scenario::command)s as hosts, waits for events ([`until`](Scenario::until)), and
+//! [`Program`]s as hosts, waits for events ([`until`](Scenario::until)), and
 //! asserts [`Trace`]s. A [`Node`] is one running process: [`join`](Node::join),
 //! [`kill`](Node::kill), [`pause`](Node::pause), [`restart`](Node::restart). The attributes
 //! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]` come from the crate [`lonet`], and so
@@ -76,6 +76,7 @@
 //!
 //! - `scenario`, `node`: the handles of a test;
 //! - `travels`: what of a value JSON would lose;
+//! - `play`: what can be spawned; `program`: programs, as a test describes them;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
 //! - `error`: the error of the harness's own operations;
@@ -92,7 +93,9 @@ mod deadline;
 mod error;
 mod node;
 mod outcome;
+mod play;
 mod process;
+mod program;
 pub mod report;
 mod role;
 mod run;
@@ -113,7 +116,9 @@ pub use error::{Error, ErrorKind};
 pub use expect_test::{expect, expect_file};
 pub use node::Node;
 pub use outcome::Result;
+pub use play::Play;
 pub use process::terminate::terminate_requested;
+pub use program::Program;
 pub use role::Role;
 pub use run::run;
 pub use scenario::{Scenario, until};

@@ -14,21 +14,19 @@ mod shared;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lonet::trace::{DATA_NAME, Event, What};
 use lonet::{Host, SubNetwork};
-use serde::de::DeserializeOwned;
 
 pub use self::in_role::until;
 pub(crate) use self::shared::Inner;
 use crate::Error;
 use crate::collector::query::Query;
-use crate::node::{Node, Player};
+use crate::node::Node;
+use crate::play::Play;
 use crate::report::artifacts;
-use crate::role::Role;
 use crate::trace::happened::graph::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
 
@@ -40,13 +38,17 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Plays a role as that host, in a process of its own, and returns when the host is up.
+    /// Plays a [`Role`](crate::Role) as that host, or runs a [`Program`](crate::Program), in a
+    /// process of its own.
+    ///
+    /// Returns when the host is up; for a program that does not [join](crate::Program::joins) the
+    /// network by itself, once it has been started.
     ///
     /// # Errors
     ///
-    /// The name is no name for a host, or a running process of the scenario has it; an argument of
-    /// the role can't be written as JSON; the process can't be started, or ends before its host
-    /// is up.
+    /// The name is invalid, or a running process of the scenario has it; an argument of the role
+    /// can't be written as JSON; the program does not exist or is not executable; the process ends
+    /// before its host is up.
     ///
     /// # Cancel safety
     ///
@@ -56,78 +58,25 @@ impl Scenario {
     ///
     /// ```
     /// # use lonet_harness::{Result, Scenario};
+    /// use lonet_harness::Program;
+    ///
     /// #[lonet::host]
     /// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
     ///     2 * n
     /// }
     /// # #[lonet::main]
     /// # async fn main(scenario: Scenario) -> Result<()> {
-    /// let node = scenario.spawn("α", doubles(21)).await?;
-    /// assert_eq!(node.join().await?, 42);
+    /// let role = scenario.spawn("α", doubles(21)).await?;
+    /// assert_eq!(role.await?, 42);
+    ///
+    /// let program = scenario.spawn("β", Program::new("true")).await?;
+    /// assert!(program.await?.success());
     /// # Ok(()) }
     /// ```
-    pub async fn spawn<T: DeserializeOwned>(
-        &self,
-        host: &str,
-        role: Role<T>,
-    ) -> Result<Node<T>, Error> {
+    pub async fn spawn<P: Play>(&self, host: &str, what: P) -> Result<Node<P::Output>, Error> {
         self.inner.check_host(host)?;
-        let player = Player::role(&role)?;
-        let decode = |json: &str| Role::<T>::decode(json);
-        Node::start(
-            self.inner.clone(),
-            host,
-            player,
-            crate::node::Decode::Role(decode),
-        )
-        .await
-    }
-
-    /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
-    /// takes), `LONET_HOST` and `TMPDIR`; `lonet::from_env` reads them. Of the command, program,
-    /// arguments, changes of the environment (`env_clear`, too) and working directory are honoured;
-    /// its standard input is empty.
-    ///
-    /// Returns when the host is up. For a program that has no lonet in its executable (a shell, an
-    /// interpreter, a foreign server) that is not waited for, as nothing tells whether what it runs
-    /// will join: it returns once the program is started, and `until("β up")` waits. A program
-    /// that has lonet in it and does not join within 2 s is not waited for any longer either.
-    ///
-    /// # Errors
-    ///
-    /// As [`spawn`](Scenario::spawn); also when there is no such program, or it may not be
-    /// executed.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`spawn`](Scenario::spawn).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lonet_harness::{Result, Scenario};
-    /// # #[lonet::main]
-    /// # async fn main(scenario: Scenario) -> Result<()> {
-    /// use std::process::Command;
-    ///
-    /// let mut command = Command::new("sh");
-    /// command.args(["-c", "echo I am $LONET_HOST"]);
-    /// let node = scenario.command("α", command).await?;
-    /// node.until("α exit 0").await?;
-    /// assert_eq!(node.log(), "I am α\n");
-    /// assert!(node.join().await?.success());
-    /// # Ok(()) }
-    /// ```
-    pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>, Error> {
-        self.inner.check_host(host)?;
-        let player = Player::program(command);
-        Node::start(
-            self.inner.clone(),
-            host,
-            player,
-            crate::node::Decode::status(),
-        )
-        .await
+        let (player, decode) = what.parts()?;
+        Node::start(self.inner.clone(), host, player, decode).await
     }
 
     /// A host in the test's own process.

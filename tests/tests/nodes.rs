@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use lonet::Host;
-use lonet_harness::{Error, ErrorKind, Result, Scenario};
+use lonet_harness::{Error, ErrorKind, Program, Result, Scenario};
 
 #[lonet::host]
 async fn says(host: Host, text: String) -> Result<String> {
@@ -253,23 +253,21 @@ async fn output_is_drained_and_bounded(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 async fn a_program_has_a_status(scenario: Scenario) -> Result<()> {
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "echo $LONET_HOST; echo more >/dev/stdout; exit 7"]);
-    let alpha = scenario.command("α", command).await?;
-    let status = alpha.join().await?;
-    assert_eq!(status.code(), Some(7));
+    let program = Program::new("sh").args(["-c", "echo one; echo more >/dev/stdout; exit 7"]);
+    let alpha = scenario.spawn("α", program).await?;
+    alpha.until("α exit 7").await?;
+    assert_eq!(alpha.log(), "one\nmore\n");
+    assert_eq!(alpha.await?.code(), Some(7));
     Ok(())
 }
 
 #[lonet::test]
 async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
-    let error = scenario
-        .command("α", std::process::Command::new("/no/such"))
-        .await
-        .unwrap_err();
+    let missing = Program::new("/no/such");
+    let error = scenario.spawn("α", missing).await.unwrap_err();
     check(
         &error,
-        "α (program `/no/such`) could not be started: No such file or directory (os error 2)",
+        "α (program `/no/such`) could not be started: there is no file /no/such",
     );
     let error = scenario
         .spawn("a:b", waits())

@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Program, Result, Scenario};
 use lonet_tests::tmp::Tmp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getuid};
@@ -232,11 +232,10 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
     for fifo in [&until, &from] {
         nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU)?;
     }
-    let mut shell = Command::new("sh");
-    shell
+    let shell = Program::new("sh")
         .args(["-c", "(cat \"$0\" > \"$1\" &); exec sleep 1000"])
         .args([&until, &from]);
-    let _alpha = scenario.command("α", shell).await?;
+    let _alpha = scenario.spawn("α", shell).await?;
     // It has its end of this one open, and reads the other one, to its end.
     let _open = tokio::fs::File::open(&from).await?;
     let orphan = loop {

@@ -4,11 +4,11 @@
 //! - [`ticket`]: what the environment of a re-executed copy of this binary says it is for;
 //! - [`hook`]: what runs before `main` in such a copy;
 //! - [`supervisor`]: the process whose children all others are, and that ends them;
+//! - [`not_started`]: why a program could not be started;
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
 //! - [`child`]: a role, in a process of its own;
 //! - [`terminate`]: the request to finish, as the role itself sees it;
 //! - [`launch`]: how the test's process starts the supervisor;
-//! - [`executable`]: whether a program has lonet in it;
 //! - [`wire`]: what these say to each other;
 //! - [`output`]: what a node printed, bounded;
 //! - [`backtrace`]: where a process is, as a debugger sees it;
@@ -18,11 +18,11 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod child;
-pub(crate) mod executable;
 mod hook;
 mod init;
 pub(crate) mod kernel_state;
 pub(crate) mod launch;
+mod not_started;
 pub(crate) mod output;
 mod supervisor;
 pub(crate) mod terminate;

@@ -27,6 +27,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getgid, getppid, getuid};
 
+use super::not_started;
 use super::ticket::{self, Ticket};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
 
@@ -190,10 +191,7 @@ impl Supervisor {
                 } => {
                     let told = match self.start(process, program, &OsString::from(output)) {
                         Ok(pid) => FromSupervisor::Started { process, pid },
-                        Err(error) => FromSupervisor::NotStarted {
-                            process,
-                            error: error.to_string(),
-                        },
+                        Err(error) => FromSupervisor::NotStarted { process, error },
                     };
                     self.say(&told)?;
                     // A child may have ended while its signal was not blocked.
@@ -205,24 +203,14 @@ impl Supervisor {
         Ok(true)
     }
 
-    fn start(&mut self, process: u64, program: Program, output: &OsStr) -> io::Result<u32> {
-        // The reader is there before this is asked for, so that a writer must not wait.
-        let output = OpenOptions::new()
-            .write(true)
-            .custom_flags(OFlag::O_NONBLOCK.bits())
-            .open(output)?;
-        fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))?;
-        let mut command = command(program);
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0);
-        // What is started inherits the mask.
-        SigSet::empty().thread_set_mask()?;
-        let child = command.spawn();
-        SigSet::all().thread_block()?;
-        let pid = child?.id();
+    /// # Errors
+    ///
+    /// Why it can't be started.
+    fn start(&mut self, process: u64, program: Program, output: &OsStr) -> Result<u32, String> {
+        let child = spawn(program.clone(), output).map_err(|error| error.to_string())?;
+        let pid = child
+            .map_err(|error| not_started::why(&program, &error))?
+            .id();
         self.running.insert(pid.cast_signed(), process);
         Ok(pid)
     }
@@ -234,8 +222,9 @@ impl Supervisor {
         // One that is reaped has told, or is telling, that it ended.
         if let Some((&pid, _)) = self.running.iter().find(|&(_, &n)| n == process) {
             let pid = Pid::from_raw(pid);
+            // To finish is asked of the process itself, which has those that it started finish.
             // The group is the process's own, unless it has made itself another.
-            if killpg(pid, signal).is_err() {
+            if signal == Signal::SIGTERM || killpg(pid, signal).is_err() {
                 let _ = kill(pid, signal);
             }
         }
@@ -332,6 +321,29 @@ pub(super) fn itself() -> Command {
         command.arg0(name);
     }
     command
+}
+
+/// # Errors
+///
+/// The outer ones are of the preparations, the inner ones of the program.
+fn spawn(program: Program, output: &OsStr) -> io::Result<io::Result<Child>> {
+    // The reader is there before this is asked for, so that a writer must not wait.
+    let output = OpenOptions::new()
+        .write(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(output)?;
+    fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))?;
+    let mut command = command(program);
+    command
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .process_group(0);
+    // What is started inherits the mask.
+    SigSet::empty().thread_set_mask()?;
+    let child = command.spawn();
+    SigSet::all().thread_block()?;
+    Ok(child)
 }
 
 fn command(program: Program) -> Command {
