@@ -5,12 +5,10 @@
 //! accept, exchange messages and close, one after the other. Other sizes than the usual ones:
 //! `-- 1000000 3000000`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lonet::trace::{Record, What};
-use lonet_harness::trace::happened::graph::{Graph, Process};
-use lonet_harness::trace::{Expectation, Mode, Trace};
+use lonet_harness::__private::measured::{Expectation, Graph, Mode, Process, check, whole};
 use nix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 5;
@@ -157,13 +155,13 @@ fn measure(events: usize, unique: bool) -> [Duration; 3] {
     let processes = execution(events, unique);
     let (graph, causality) = timed(|| Graph::build(processes));
     assert!(graph.problems().is_empty(), "{:?}", graph.problems());
-    let trace = Trace::whole(Arc::new(graph));
+    let trace = whole(graph);
     let lines: Vec<String> = trace.events().iter().map(ToString::to_string).collect();
     let text = lines.join("\n");
     let (parsed, parsing) = timed(|| Expectation::parse(&text).expect("it parses"));
     // A fresh trace: choosing the events of the view is part of matching.
     let trace = trace.with_data();
-    let (holds, matching) = timed(|| trace.check_parsed(&parsed, Mode::All).is_ok());
+    let (holds, matching) = timed(|| check(&trace, &parsed, Mode::All).is_ok());
     assert!(holds);
     [causality, parsing, matching]
 }
@@ -198,7 +196,7 @@ fn mismatches() {
         for events in MISMATCHES {
             let rounds = (0..ROUNDS).map(|_| {
                 let graph = Graph::build(execution(events.max(EVENTS * PROCESSES / 2), true));
-                let trace = Trace::whole(Arc::new(graph));
+                let trace = whole(graph);
                 let mut lines: Vec<String> =
                     trace.events().iter().map(ToString::to_string).collect();
                 match how {

@@ -6,8 +6,6 @@
 use std::fmt;
 use std::io;
 
-use crate::collector::failure::{Failure, Killed};
-
 /// Why an operation of a scenario, a node or the harness itself did not succeed.
 ///
 /// [`kind`](Error::kind) says what went wrong, for programs; `Display` says it for people. Bodies
@@ -42,8 +40,8 @@ pub struct Error {
 
 #[derive(Debug)]
 enum Inner {
-    Failed(Failure),
-    Killed(Killed),
+    /// A node ended, by itself or not: its host, and what there is to say.
+    Node(ErrorKind, String, String),
     Network(lonet::Error),
     Io(io::Error),
     Other(ErrorKind, String),
@@ -60,7 +58,7 @@ pub enum ErrorKind {
     Killed,
     /// The deadline passed.
     Deadline,
-    /// The pattern of an `until` is not a line of a trace.
+    /// A pattern is not a line of a trace.
     Pattern,
     /// A host has an invalid name, or one that is taken.
     Host,
@@ -70,7 +68,8 @@ pub enum ErrorKind {
     Network,
     /// The operating system refused something.
     Io,
-    /// A process sent something that is not a trace, so what the trace leaves out is unknown.
+    /// A process sent something that is not a trace, so what the trace leaves out is unknown. Also: a
+    /// text is not a saved trace.
     Trace,
     /// An environment variable has an illegal value.
     Environment,
@@ -83,6 +82,11 @@ impl Error {
         Inner::Other(kind, message.into()).into()
     }
 
+    /// The node of that host did not end well.
+    pub(crate) fn of_node(kind: ErrorKind, host: &str, message: String) -> Error {
+        Inner::Node(kind, host.to_owned(), message).into()
+    }
+
     /// The scenario is over: nothing answers any more.
     pub(crate) fn over() -> Error {
         Error::new(ErrorKind::Misplaced, "the scenario is over")
@@ -91,19 +95,16 @@ impl Error {
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         match &*self.inner {
-            Inner::Failed(_) => ErrorKind::Failed,
-            Inner::Killed(_) => ErrorKind::Killed,
             Inner::Network(_) => ErrorKind::Network,
             Inner::Io(_) => ErrorKind::Io,
-            Inner::Other(kind, _) => *kind,
+            Inner::Node(kind, ..) | Inner::Other(kind, _) => *kind,
         }
     }
 
     /// The host that failed or was killed.
     pub fn host(&self) -> Option<&str> {
         match &*self.inner {
-            Inner::Failed(failure) => Some(&failure.host),
-            Inner::Killed(killed) => Some(&killed.host),
+            Inner::Node(_, host, _) => Some(host),
             _ => None,
         }
     }
@@ -120,11 +121,9 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &*self.inner {
-            Inner::Failed(failure) => failure.fmt(f),
-            Inner::Killed(killed) => killed.fmt(f),
             Inner::Network(error) => error.fmt(f),
             Inner::Io(error) => error.fmt(f),
-            Inner::Other(_, message) => f.write_str(message),
+            Inner::Node(.., message) | Inner::Other(_, message) => f.write_str(message),
         }
     }
 }
@@ -135,7 +134,7 @@ impl std::error::Error for Error {
         match &*self.inner {
             Inner::Network(error) => error.source(),
             Inner::Io(error) => error.source(),
-            Inner::Failed(_) | Inner::Killed(_) | Inner::Other(..) => None,
+            Inner::Node(..) | Inner::Other(..) => None,
         }
     }
 }
@@ -145,18 +144,6 @@ impl From<Inner> for Error {
         Error {
             inner: Box::new(inner),
         }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        Inner::Failed(failure).into()
-    }
-}
-
-impl From<Killed> for Error {
-    fn from(killed: Killed) -> Error {
-        Inner::Killed(killed).into()
     }
 }
 

@@ -93,7 +93,7 @@ impl<T> Node<T> {
         };
         let (host, what) = (&self.host, self.player.what());
         let message = format!("{host} ({what}) {how} before its host was up");
-        Err(Error::new(ErrorKind::Failed, message))
+        Err(Error::of_node(ErrorKind::Failed, host, message))
     }
 
     /// Waits for its end, and gives what its role returned, or the program's exit status. All

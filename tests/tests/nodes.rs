@@ -394,6 +394,36 @@ fn a_scenario_runs_outside_of_a_test() {
     );
 }
 
+/// Also of an error of the test's own, in no box.
+#[test]
+fn a_scenario_outside_of_a_test_tells_every_source() {
+    #[derive(Debug)]
+    struct Unreadable(std::io::Error);
+    impl std::fmt::Display for Unreadable {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("reading the config")
+        }
+    }
+    impl std::error::Error for Unreadable {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let failed = lonet_harness::run("main", |_: Scenario| async {
+        Err::<(), _>(Unreadable(std::io::Error::other("disk on fire")))
+    });
+    let error = failed.unwrap_err();
+    assert_eq!(error.to_string(), "reading the config: disk on fire");
+    let failed = lonet_harness::run("main", |_: Scenario| async { Err::<(), _>("late") });
+    assert_eq!(failed.unwrap_err().to_string(), "late");
+    let failed = lonet_harness::run("main", |_: Scenario| async {
+        let error = std::io::Error::other("disk on fire");
+        Err::<(), _>(anyhow::Error::from(error).context("reading the config"))
+    });
+    let error = failed.unwrap_err();
+    assert_eq!(error.to_string(), "reading the config: disk on fire");
+}
+
 #[lonet::test]
 async fn a_role_starts_no_scenario(scenario: Scenario) -> Result<()> {
     #[lonet::host]

@@ -6,6 +6,7 @@ use std::fmt;
 
 use nix::sys::signal::Signal;
 
+use crate::error::{Error, ErrorKind};
 use crate::process::wire::Ended;
 
 /// A node that failed: its role panicked, returned an error, or its process died in a way that
@@ -78,6 +79,18 @@ impl fmt::Display for Failure {
 impl fmt::Display for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} was ended by the scenario", self.host)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        Error::of_node(ErrorKind::Failed, &failure.host, failure.to_string())
+    }
+}
+
+impl From<Killed> for Error {
+    fn from(killed: Killed) -> Error {
+        Error::of_node(ErrorKind::Killed, &killed.host, killed.to_string())
     }
 }
 

@@ -14,13 +14,13 @@ use crate::trace::happened::relation::Why;
 const WIDEST: usize = 44;
 
 /// The diagram of the trace's events.
-pub fn diagram(trace: &Trace) -> String {
+pub(crate) fn diagram(trace: &Trace) -> String {
     diagram_of(trace, usize::MAX, None)
 }
 
 /// The diagram of so many events, those that lead to this one, or else the first; and how many
 /// more there are.
-pub fn diagram_of(trace: &Trace, most: usize, to: Option<EventId>) -> String {
+pub(crate) fn diagram_of(trace: &Trace, most: usize, to: Option<EventId>) -> String {
     let events = trace.events();
     let place = events.iter().position(|event| Some(event.id()) == to);
     // What comes next is of less interest, but shows that the world went on.

@@ -16,9 +16,9 @@
 pub(crate) mod check;
 pub(crate) mod columns;
 mod drawing;
-pub mod expected;
+pub(crate) mod expected;
 pub(crate) mod explain;
-pub mod happened;
+pub(crate) mod happened;
 pub(crate) mod intern;
 mod saved;
 pub(crate) mod scope;
@@ -33,12 +33,12 @@ pub(crate) mod update;
 mod write;
 
 pub use check::decide::Mode;
-pub use drawing::Drawing;
-pub use expected::grammar::{Expectation, SyntaxError, check_syntax};
+pub(crate) use expected::grammar::check_syntax;
+pub use expected::grammar::{Expectation, SyntaxError};
 pub use expected::pattern::Pattern;
 pub use explain::diagnosis::Mismatch;
-pub use lonet::trace::{Event, EventId, Verb};
-pub use saved::LoadError;
+pub(crate) use lonet::trace::EventId;
+pub use lonet::trace::{Event, Verb};
 pub use trace::Trace;
 pub use update::source::Expected;
 

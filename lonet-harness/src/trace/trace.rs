@@ -10,9 +10,10 @@ use std::sync::{Arc, OnceLock};
 
 use lonet::trace::{Event, EventId, Verb};
 
+use crate::error::{Error, ErrorKind};
 use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
 use crate::trace::check::in_order::in_order;
-use crate::trace::expected::grammar::{Expectation, SyntaxError};
+use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::happened::graph::Graph;
@@ -48,7 +49,7 @@ pub(crate) type Teller =
 
 impl Trace {
     /// The causal past of a record, without itself. Of a record that is not there: nothing.
-    pub fn past(graph: Arc<Graph>, at: EventId) -> Trace {
+    pub(crate) fn past(graph: Arc<Graph>, at: EventId) -> Trace {
         let members = match graph.node(at) {
             Some(node) => graph.past(node),
             None => vec![false; graph.label_of.len()],
@@ -57,7 +58,7 @@ impl Trace {
     }
 
     /// Everything that was reported.
-    pub fn whole(graph: Arc<Graph>) -> Trace {
+    pub(crate) fn whole(graph: Arc<Graph>) -> Trace {
         let members = vec![true; graph.label_of.len()];
         Trace::of(graph, members, None)
     }
@@ -175,7 +176,7 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// When the pattern is no such line.
+    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
     ///
     /// # Examples
     ///
@@ -189,7 +190,7 @@ impl Trace {
     /// assert_eq!(scenario.trace().count("α mark entry _")?, 2);
     /// # Ok(()) }
     /// ```
-    pub fn count(&self, pattern: &str) -> Result<usize, SyntaxError> {
+    pub fn count(&self, pattern: &str) -> Result<usize, Error> {
         Ok(self.find_all(pattern)?.len())
     }
 
@@ -197,9 +198,22 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// When the pattern is no such line.
-    pub fn find(&self, pattern: &str) -> Result<Option<&Event>, SyntaxError> {
-        let pattern = Pattern::parse(pattern)?;
+    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("leader term=3");
+    /// let trace = scenario.trace();
+    /// let leader = trace.find("_ mark leader _")?.expect("one leads");
+    /// assert_eq!(leader.host(), "α");
+    /// # Ok(()) }
+    /// ```
+    pub fn find(&self, pattern: &str) -> Result<Option<&Event>, Error> {
+        let pattern = wanted(pattern)?;
         Ok(self.events().iter().find(|event| pattern.matches(event)))
     }
 
@@ -207,9 +221,24 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// When the pattern is no such line.
-    pub fn find_all(&self, pattern: &str) -> Result<Vec<&Event>, SyntaxError> {
-        let pattern = Pattern::parse(pattern)?;
+    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("term 1");
+    /// alpha.mark("term 2");
+    /// let trace = scenario.trace();
+    /// let texts: Vec<&str> = trace.find_all("α mark term _")?.iter().map(|e| e.text()).collect();
+    /// assert_eq!(texts, ["term 1", "term 2"]);
+    /// # Ok(()) }
+    /// ```
+    pub fn find_all(&self, pattern: &str) -> Result<Vec<&Event>, Error> {
+        let pattern = wanted(pattern)?;
         let events = self.events().iter();
         Ok(events.filter(|event| pattern.matches(event)).collect())
     }
@@ -384,7 +413,11 @@ impl Trace {
     /// # Errors
     ///
     /// Why it doesn't.
-    pub fn check_parsed(&self, expectation: &Expectation, mode: Mode) -> Result<(), Mismatch> {
+    pub(crate) fn check_parsed(
+        &self,
+        expectation: &Expectation,
+        mode: Mode,
+    ) -> Result<(), Mismatch> {
         match decide(&self.graph, self.scope(), expectation, mode) {
             Outcome::Holds(_) => Ok(()),
             Outcome::Fails(deepest) => {
@@ -441,6 +474,12 @@ impl Trace {
             })
         })
     }
+}
+
+/// What a question is about.
+fn wanted(pattern: &str) -> Result<Pattern, Error> {
+    Pattern::parse(pattern)
+        .map_err(|error| Error::new(ErrorKind::Pattern, error.of_pattern(pattern)))
 }
 
 impl fmt::Display for Trace {

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use lonet_harness::trace::check_syntax;
+use lonet_harness::Pattern;
 use lonet_tests::size::is_full;
 
 const SOURCE: &str = "tests/tests/updates/victims.rs";
@@ -194,7 +194,9 @@ fn an_expect_file_is_rewritten_and_stays() {
          γ:1  dial   α:10\n\
          α:$b accept γ:1\n"
     );
-    check_syntax(&text).unwrap();
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        Pattern::parse(line).unwrap();
+    }
     for _ in 0..times() {
         assert!(copy.run("beside", false).status.success());
         copy.update("beside");

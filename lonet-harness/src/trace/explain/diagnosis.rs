@@ -177,16 +177,6 @@ impl Mismatch {
         }))
     }
 
-    /// Says whether the expectation could be rewritten in place.
-    #[must_use]
-    pub fn updatable(self, can_update: bool) -> Mismatch {
-        self.advised(if can_update {
-            Advice::Ask
-        } else {
-            Advice::Move
-        })
-    }
-
     #[must_use]
     pub(crate) fn advised(mut self, advice: Advice) -> Mismatch {
         self.0.advice = Some(advice);
