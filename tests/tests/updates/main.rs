@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::SystemTime;
 
-use lonet_harness::Pattern;
 use lonet_tests::size::is_full;
 
 const SOURCE: &str = "tests/tests/updates/victims.rs";
@@ -194,9 +193,6 @@ fn an_expect_file_is_rewritten_and_stays() {
          γ:1  dial   α:10\n\
          α:$b accept γ:1\n"
     );
-    for line in text.lines().filter(|line| !line.is_empty()) {
-        Pattern::parse(line).unwrap();
-    }
     for _ in 0..times() {
         assert!(copy.run("beside", false).status.success());
         copy.update("beside");
