@@ -110,6 +110,18 @@ impl Error {
     }
 
     /// The error of the network's operation, if that is why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let error = lonet_harness::Error::from(alpha.dial("β:1").await.unwrap_err());
+    /// assert!(error.network().is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> Option<&lonet::Error> {
         match &*self.inner {
             Inner::Network(error) => Some(error),

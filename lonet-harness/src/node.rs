@@ -191,7 +191,7 @@ impl<T> Node<T> {
 
     /// Asks it to finish, and waits until it is gone; kills it if it takes more than 5 seconds.
     ///
-    /// A program gets SIGTERM. A role is dropped at once, after its host has been closed, unless it
+    /// A program gets SIGTERM: the process that was started, not those that it has started. A role is dropped at once, after its host has been closed, unless it
     /// has asked for [`terminate_requested`](crate::terminate_requested): then that completes, and
     /// the role keeps its host and its connections until it returns. What it returns is what
     /// [`join`](Node::join) gives.
@@ -203,6 +203,24 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It has been asked, and is killed at the test's end at the latest.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// node.terminate().await?;
+    /// let error = node.join().await.unwrap_err();
+    /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Killed);
+    /// # Ok(()) }
+    /// ```
     pub async fn terminate(&self) -> Result<(), Error> {
         let process = self.process();
         self.inner.note(What::Terminate {
@@ -266,6 +284,10 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It may go on or not.
+    ///
+    /// # Examples
+    ///
+    /// See [`pause`](Node::pause).
     pub async fn resume(&self) -> Result<(), Error> {
         // What it does then is to come after this.
         self.inner.note(What::Resume {
@@ -275,8 +297,9 @@ impl<T> Node<T> {
         self.signal(Signal::SIGCONT, Effect::Continued).await
     }
 
-    /// Starts the same role with the same arguments as the same host once more, in a new process,
-    /// whose ports begin at 1; kills the present one if it still runs. Returns when the host is up.
+    /// Starts the same role or program with the same arguments as the same host once more, in a new
+    /// process, whose ports begin at 1; kills the present one if it still runs. Returns when
+    /// [`spawn`](crate::Scenario::spawn) would.
     ///
     /// # Errors
     ///
@@ -325,22 +348,85 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// Safe: nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// let serves = node.until("_ mark serves").await?;
+    /// assert_eq!(serves.host(), "α");
+    /// # Ok(()) }
+    /// ```
     pub async fn until(&self, pattern: &str) -> Result<Event, Error> {
         self.inner.until(pattern, None, Some(self.process())).await
     }
 
     /// The host that it plays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// assert_eq!(node.host(), "α");
+    /// # Ok(()) }
+    /// ```
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// Its process id, as the test's own process sees it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// assert!(std::path::Path::new(&format!("/proc/{}", node.pid())).exists());
+    /// # Ok(()) }
+    /// ```
     pub fn pid(&self) -> u32 {
         self.pid.load(Ordering::Relaxed)
     }
 
     /// What it has printed so far, standard output and standard error in one: the first and the
     /// last mebibyte of it. Empty once the scenario is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use lonet_harness::Program;
+    ///
+    /// let node = scenario.spawn("α", Program::new("echo").arg("hello")).await?;
+    /// node.until("α exit 0").await?;
+    /// assert_eq!(node.log(), "hello\n");
+    /// # Ok(()) }
+    /// ```
     pub fn log(&self) -> String {
         let process = self.process();
         self.inner

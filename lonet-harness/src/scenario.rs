@@ -277,6 +277,19 @@ impl Scenario {
     /// # Errors
     ///
     /// What is out of order, or which line means no event or several.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// assert!(scenario.check_order("α mark two\n α mark one").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
         self.trace().check_order(lines)
     }
@@ -290,6 +303,24 @@ impl Scenario {
     /// # Errors
     ///
     /// The network's directory can't be written to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// scenario.record_data()?;
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// let listener = alpha.listen(":10").await?;
+    /// let (dialed, accepted) = tokio::join!(beta.dial("α:10"), listener.accept());
+    /// let _accepted = accepted?;
+    /// dialed?.write_all(b"hello").await?;
+    /// assert_eq!(scenario.trace().with_data().count("β:1 send α:1 5")?, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn record_data(&self) -> Result<(), Error> {
         std::fs::write(self.inner.directory.join(DATA_NAME), "")?;
         self.inner.tracing.reporter.record_data();
@@ -297,6 +328,16 @@ impl Scenario {
     }
 
     /// The network's full name, for instance `lonetx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// println!("{}", scenario.network());
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> &str {
         &self.inner.full_name
     }
@@ -335,6 +376,17 @@ impl Scenario {
     /// # Panics
     ///
     /// When it can't be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// std::fs::write(scenario.artifacts_dir().join("settings"), "quorum = 2")?;
+    /// # std::fs::remove_dir_all(scenario.artifacts_dir())?;
+    /// # Ok(()) }
+    /// ```
     pub fn artifacts_dir(&self) -> PathBuf {
         let place = &self.inner.artifacts;
         self.inner.artifacts_made.get_or_init(|| {
@@ -346,6 +398,18 @@ impl Scenario {
     }
 
     /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// if std::env::var_os("KEEP_TRACES").is_some() {
+    ///     scenario.keep_artifacts();
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn keep_artifacts(&self) {
         self.inner.keeps.store(true, Ordering::Relaxed);
     }

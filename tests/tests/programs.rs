@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 
 #[lonet::host]
 async fn waits(_: Host) {
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[lonet::test]

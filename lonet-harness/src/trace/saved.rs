@@ -65,6 +65,19 @@ fn wrong(line: usize, what: &str) -> Error {
 impl Trace {
     /// The trace as JSON lines: everything that was reported, so that what the trace leaves out
     /// can be asked about, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// let saved = scenario.trace().to_jsonl();
+    /// let loaded = lonet_harness::Trace::from_jsonl(&saved)?;
+    /// loaded.assert("α mark ready");
+    /// # Ok(()) }
+    /// ```
     pub fn to_jsonl(&self) -> String {
         let mut text = String::new();
         let mut line = |line: &Line| {
@@ -96,6 +109,17 @@ impl Trace {
     /// # Errors
     ///
     /// Of kind [`Trace`](ErrorKind::Trace): the first line that does not belong into such a text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let error = lonet_harness::Trace::from_jsonl("no trace").unwrap_err();
+    /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Trace);
+    /// # Ok(()) }
+    /// ```
     pub fn from_jsonl(text: &str) -> Result<Trace, Error> {
         let mut looked: Option<(usize, Looked)> = None;
         let mut processes: Vec<Process> = Vec::new();

@@ -101,6 +101,18 @@ impl Trace {
     }
 
     /// The events of the view as they happened: by the clock, causes before effects.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// let trace = scenario.trace();
+    /// assert_eq!(trace.events()[0].to_string(), "α mark ready");
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> &[Event] {
         self.events.get_or_init(|| {
             let events = self.scope().events.iter();
@@ -123,6 +135,22 @@ impl Trace {
     /// Whether neither happened before the other in this run, and they are not the same event. False, too, of an
     /// event that this trace knows nothing of: one reported later. Of another scenario's events
     /// there is no telling.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// tokio::spawn(async move { alpha.mark("one") });
+    /// tokio::spawn(async move { beta.mark("two") });
+    /// scenario.until("α mark one").await?;
+    /// scenario.until("β mark two").await?;
+    /// let trace = scenario.trace();
+    /// assert!(trace.concurrent(&trace.events()[0], &trace.events()[1]));
+    /// # Ok(()) }
+    /// ```
     pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
         match (self.graph.node(a.id()), self.graph.node(b.id())) {
             (Some(a), Some(b)) => {
@@ -134,6 +162,20 @@ impl Trace {
     }
 
     /// Only events with these verbs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let _listener = alpha.listen(":10").await?;
+    /// alpha.mark("ready");
+    /// let marks = scenario.trace().only_verbs(&[lonet_harness::Verb::Mark]);
+    /// marks.assert("α mark ready");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn only_verbs(self, verbs: &[Verb]) -> Trace {
         self.with_view(|view| view.verbs = verbs.iter().copied().collect())
@@ -158,6 +200,17 @@ impl Trace {
     }
 
     /// With `spawn`, `up`, `down` and `exit`, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let _alpha = scenario.host("α").await?;
+    /// scenario.trace().with_lifecycle().assert("α up");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn with_lifecycle(self) -> Trace {
         use Verb::{Down, Exit, Spawn, Up};
@@ -250,6 +303,17 @@ impl Trace {
     /// # Panics
     ///
     /// When it doesn't hold, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// scenario.trace().assert("α mark ready");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn assert(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check(expected) {
@@ -263,6 +327,17 @@ impl Trace {
     /// # Errors
     ///
     /// Why it doesn't.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// assert!(scenario.trace().check("α mark ready\n α mark done").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check(&self, expected: impl Expected) -> Result<(), Mismatch> {
         self.check_source(&expected.source())
     }
@@ -357,6 +432,17 @@ impl Trace {
     /// # Errors
     ///
     /// Why they don't.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// assert!(scenario.trace().check_contains("α mark done").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
         let source = expected.source();
         let text = source.text_as_it_is();
@@ -400,6 +486,19 @@ impl Trace {
     /// # Errors
     ///
     /// Which line matches no event or several, and which; or which two happened the other way round.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// assert!(scenario.trace().check_order("α mark two\n α mark one").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
         let parsed = self.parsed(lines)?;
         parsed
@@ -409,10 +508,6 @@ impl Trace {
     }
 
     /// Whether a parsed expectation holds.
-    ///
-    /// # Errors
-    ///
-    /// Why it doesn't.
     pub(crate) fn check_parsed(
         &self,
         expectation: &Expectation,
@@ -446,11 +541,22 @@ impl Trace {
     }
 
     /// The trace as a Mermaid sequence diagram, for a pull request or a page of documentation.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// assert!(scenario.trace().mermaid().starts_with("sequenceDiagram"));
+    /// # Ok(()) }
+    /// ```
     pub fn mermaid(&self) -> String {
         crate::report::mermaid::diagram(self)
     }
 
-    /// What the processes reported that makes no sense.
+    /// What the processes reported that makes no sense. Of a test's own trace, it fails the test.
     pub fn problems(&self) -> &[String] {
         self.graph.problems()
     }
