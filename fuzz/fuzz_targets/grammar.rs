@@ -2,11 +2,11 @@
 
 #![no_main]
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 use lonet::trace::{Event, Record, What};
-use lonet_harness::trace::happened::graph::{Graph, Process};
-use lonet_harness::trace::{Pattern, Trace};
+use lonet_harness::__private::measured::{Graph, Process, whole};
+use lonet_harness::{Pattern, Trace};
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
@@ -114,7 +114,7 @@ fn of(records: Vec<Record>) -> Trace {
         node: None,
         records,
     };
-    Trace::whole(Arc::new(Graph::build(vec![process])))
+    whole(Graph::build(vec![process]))
 }
 
 fn record(n: u64, e: What) -> Record {

@@ -16,3 +16,25 @@ pub use crate::role::{
 };
 pub use crate::run::attribute::{Place, Spec, TraceSource};
 pub use crate::run::{TestArgument, run_main, run_test};
+
+/// What only the project's own benchmarks and fuzz targets call.
+pub mod measured {
+    use std::sync::Arc;
+
+    pub use crate::trace::happened::graph::{Graph, Process};
+    pub use crate::trace::{Expectation, Mode};
+    use crate::trace::{Mismatch, Trace};
+
+    /// Everything that was reported.
+    pub fn whole(graph: Graph) -> Trace {
+        Trace::whole(Arc::new(graph))
+    }
+
+    /// Whether a parsed expectation holds.
+    ///
+    /// # Errors
+    /// Why it doesn't.
+    pub fn check(trace: &Trace, parsed: &Expectation, mode: Mode) -> Result<(), Mismatch> {
+        trace.check_parsed(parsed, mode)
+    }
+}

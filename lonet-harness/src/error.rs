@@ -58,7 +58,7 @@ pub enum ErrorKind {
     Killed,
     /// The deadline passed.
     Deadline,
-    /// The pattern of an `until` is not a line of a trace.
+    /// A pattern is not a line of a trace.
     Pattern,
     /// A host has an invalid name, or one that is taken.
     Host,
@@ -68,7 +68,8 @@ pub enum ErrorKind {
     Network,
     /// The operating system refused something.
     Io,
-    /// A process sent something that is not a trace, so what the trace leaves out is unknown.
+    /// A process sent something that is not a trace, so what the trace leaves out is unknown. Also: a
+    /// text is not a saved trace.
     Trace,
     /// An environment variable has an illegal value.
     Environment,
@@ -82,8 +83,8 @@ impl Error {
     }
 
     /// How a node failed, or that it was killed.
-    pub(crate) fn of_node(kind: ErrorKind, host: String, message: String) -> Error {
-        Inner::Node(kind, host, message).into()
+    pub(crate) fn of_node(kind: ErrorKind, host: &str, message: String) -> Error {
+        Inner::Node(kind, host.to_owned(), message).into()
     }
 
     /// The scenario is over: nothing answers any more.
@@ -109,6 +110,18 @@ impl Error {
     }
 
     /// The error of the network's operation, if that is why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let error = lonet_harness::Error::from(alpha.dial("β:1").await.unwrap_err());
+    /// assert!(error.network().is_some());
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> Option<&lonet::Error> {
         match &*self.inner {
             Inner::Network(error) => Some(error),

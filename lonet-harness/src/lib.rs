@@ -47,7 +47,7 @@
 //! # Start here
 //!
 //! [`Scenario`] is what a test gets: it [`spawn`](Scenario::spawn)s roles and
-//! [`command`](Scenario::command)s as hosts, waits for events ([`until`](Scenario::until)), and
+//! [`Program`]s as hosts, waits for events ([`until`](Scenario::until)), and
 //! asserts [`Trace`]s. A [`Node`] is one running process: [`join`](Node::join),
 //! [`kill`](Node::kill), [`pause`](Node::pause), [`restart`](Node::restart). The attributes
 //! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]` come from the crate [`lonet`], and so
@@ -76,6 +76,7 @@
 //!
 //! - `scenario`: the handles of a test;
 //! - `bridge`: between a lonet address and a real one;
+//! - `program`: programs, as a test describes them;
 //! - `travels`: what of a value JSON would lose;
 //! - `role`: typed roles, their registration, how arguments and results travel;
 //! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
@@ -93,12 +94,13 @@ mod deadline;
 mod error;
 mod outcome;
 mod process;
-pub mod report;
+mod program;
+mod report;
 mod role;
 mod run;
 mod scenario;
 mod session;
-pub mod trace;
+mod trace;
 mod travels;
 
 #[doc(hidden)]
@@ -112,8 +114,9 @@ pub use error::{Error, ErrorKind};
 pub use expect_test::{expect, expect_file};
 pub use outcome::Result;
 pub use process::terminate::terminate_requested;
+pub use program::Program;
 pub use role::Role;
 pub use run::run;
-pub use scenario::{Node, Scenario, until};
+pub use scenario::{Node, Play, Scenario, until};
 #[doc(inline)]
-pub use trace::{Event, Mismatch, ParseVerbError, Trace, Verb};
+pub use trace::{Event, Expected, Mismatch, ParseVerbError, Pattern, SyntaxError, Trace, Verb};

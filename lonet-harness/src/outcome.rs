@@ -12,7 +12,6 @@
 //!   four traits below that holds for the error: it is a box or a report of anyhow or eyre, which
 //!   may go to another thread; it is any other box; it is an error itself; it has a text at all.
 
-use std::any::Any;
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
 
@@ -85,6 +84,8 @@ impl<T, E> Pick<std::result::Result<T, E>> for Choose<true> {
 /// The error of what can't fail. Not an empty type: rustc would warn of code that is never reached.
 #[derive(Debug)]
 pub struct NoError(());
+
+impl std::error::Error for NoError {}
 
 impl Display for NoError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -235,24 +236,9 @@ impl BodyError {
         BodyError(Box::new(Held { error, root }))
     }
 
-    /// An error of which nobody has asked how its sources are reached. Those that are boxed show
-    /// it at run time.
-    pub(crate) fn of_any<E: Reportable>(error: E) -> BodyError {
-        fn boxed<E: Reportable>(error: &E) -> Option<&AnyError> {
-            let error: &dyn Any = error;
-            if let Some(error) = error.downcast_ref::<BoxError>() {
-                return Some(&**error);
-            }
-            if let Some(error) = error.downcast_ref::<Box<dyn std::error::Error>>() {
-                return Some(&**error);
-            }
-            let error = error.downcast_ref::<crate::Error>()?;
-            Some(error)
-        }
-        let root: Option<Root<E>> = boxed(&error)
-            .is_some()
-            .then_some(|error| boxed(error).expect("it is still of the type that it was"));
-        BodyError::new(error, root)
+    /// An error in a box.
+    pub(crate) fn of_boxed(error: impl Into<BoxError>) -> BodyError {
+        BodyError::new(error.into(), Some(|error| &**error))
     }
 
     /// The error with all its sources.
@@ -320,8 +306,8 @@ mod tests {
         assert_eq!(text!(BoxError::from(outer())), whole);
         assert_eq!(text!(Box::<dyn std::error::Error>::from(outer())), whole);
         assert_eq!(text!("only a text".to_owned()), "only a text");
-        assert_eq!(BodyError::of_any(BoxError::from(outer())).text(), whole);
-        assert_eq!(BodyError::of_any("late").text(), "late");
+        assert_eq!(BodyError::of_boxed(BoxError::from(outer())).text(), whole);
+        assert_eq!(BodyError::of_boxed("late").text(), "late");
     }
 
     #[test]

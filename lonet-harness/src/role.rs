@@ -13,8 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::error::{Error, ErrorKind};
-use crate::process::wire::SEPARATOR;
-use crate::travels;
+use crate::travels::{self, SEPARATOR};
 
 /// A role with its arguments, ready to be given to `Scenario::spawn`, which plays it in a process
 /// of its own and hands out its result, a `T`.

@@ -13,6 +13,9 @@ use std::fmt::{self, Display};
 use serde::de::DeserializeOwned;
 use serde::ser::{self, Serialize, Serializer};
 
+/// Stands before each value of a role: a control character, which JSON has nowhere.
+pub(crate) const SEPARATOR: char = '\u{1e}';
+
 /// A value as JSON, in one line.
 ///
 /// A `Vec<u8>` is a text of hexadecimal digits; serde would ask for each byte with a dozen calls,

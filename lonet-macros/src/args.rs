@@ -7,9 +7,10 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token, parse_quote};
+use syn::{Expr, ExprLit, Ident, Lit, LitStr, Path, Token};
 
 use crate::function::Errors;
+use crate::renamed;
 
 /// The arguments of an attribute; what was not given is `None`.
 pub(crate) struct Args {
@@ -51,7 +52,7 @@ impl Args {
     /// Reads the arguments, of which only those that are `legal` are taken.
     pub(crate) fn parse(tokens: TokenStream, legal: &[Legal], errors: &mut Errors) -> Args {
         let mut args = Args {
-            krate: parse_quote!(::lonet_harness),
+            krate: renamed::harness(),
             timeout_ms: None,
             trace: None,
             trace_file: None,

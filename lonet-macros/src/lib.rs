@@ -9,6 +9,7 @@
 //! - `args`: what stands in the parentheses of an attribute;
 //! - `function`: the function under it, whose body is never looked into;
 //! - `owned_types`: which types may travel between processes, as far as tokens tell;
+//! - `renamed`: what the harness is called in the crate that is compiled;
 //! - `literal`: where the lines of a string literal stand in the source;
 //! - `expand_host`, `expand_test`, `expand_main`, `expand_before_role`: what each attribute makes; `spec`: what the
 //!   tests and `main` share.
@@ -21,6 +22,7 @@ mod expand_test;
 mod function;
 mod literal;
 mod owned_types;
+mod renamed;
 mod spec;
 
 use proc_macro::TokenStream;
@@ -84,7 +86,8 @@ use proc_macro::TokenStream;
 ///
 /// - `worker_threads = 2`: the role's runtime is a multi-thread one with that many workers;
 ///   without it, it runs on a current-thread runtime.
-/// - `crate = "path"`: where the crate `lonet_harness` is, if it was renamed.
+/// - `crate = "path"`: where the crate `lonet_harness` is, if it is reached through another crate or a
+///   module. A dependency that `Cargo.toml` gives another name is found without it.
 #[proc_macro_attribute]
 pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
     expand_host::expand(args.into(), item.into()).into()
@@ -125,7 +128,8 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 /// - `worker_threads = 2`: the test's runtime is a multi-thread one with that many workers;
 ///   without it, it runs on a current-thread runtime.
 /// - `repeat = 100`: so many runs, one after the other, each on a fresh network, till one fails.
-/// - `crate = "path"`: where the crate `lonet_harness` is, if it was renamed.
+/// - `crate = "path"`: where the crate `lonet_harness` is, if it is reached through another crate or a
+///   module. A dependency that `Cargo.toml` gives another name is found without it.
 ///
 /// There is no `start_paused`: real processes and real sockets need real time.
 #[proc_macro_attribute]

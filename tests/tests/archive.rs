@@ -7,10 +7,9 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::process::Command;
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario, expect_file};
+use lonet_harness::{Program, Result, Scenario, expect_file};
 use tokio::io::AsyncReadExt;
 
 /// The file that this process runs: `current_exe` of an inode that may have been replaced.
@@ -76,7 +75,7 @@ async fn a_program_of_the_package_is_found(scenario: Scenario) -> Result<()> {
     if let Some(unpacked) = std::env::var_os("LONET_TEST_UNPACKED") {
         assert!(PathBuf::from(&program).starts_with(unpacked));
     }
-    let backup = scenario.command("b", Command::new(program)).await?;
+    let backup = scenario.spawn("b", Program::new(program).joins()).await?;
     scenario.until("b:20 listen").await?;
     let host = scenario.host("c").await?;
     let answer = lonet_tests::register::set(&host, "b:20", "x=1").await?;

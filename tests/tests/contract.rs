@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use lonet::Host;
-use lonet_harness::{ErrorKind, Result, Scenario};
+use lonet_harness::{ErrorKind, Program, Result, Scenario};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
@@ -218,113 +218,6 @@ async fn the_environment_holds_a_ticket_alone(scenario: Scenario) -> Result<()> 
     Ok(())
 }
 
-#[lonet::test]
-async fn of_a_command_all_is_honoured(scenario: Scenario) -> Result<()> {
-    let dir = scenario.data_dir("α").canonicalize()?;
-    let mut command = Command::new("sh");
-    command
-        .args([
-            "-c",
-            r#"echo "$0 $1"; pwd; echo "$GIVEN-${HOME-none}-${LONET_TICKET-none}"; cat"#,
-            "a b",
-            "ü",
-        ])
-        .env("GIVEN", "x y")
-        .env_remove("HOME")
-        .current_dir(&dir);
-    let alpha = scenario.command("α", command).await?;
-    alpha.until("α exit 0").await?;
-    assert_eq!(
-        alpha.log(),
-        format!("a b ü\n{}\nx y-none-none\n", dir.display())
-    );
-    assert!(alpha.join().await?.success());
-    Ok(())
-}
-
-#[lonet::test]
-async fn of_a_command_a_cleared_environment_is_honoured(scenario: Scenario) -> Result<()> {
-    let mut command = Command::new("/usr/bin/env");
-    command.current_dir("/").env_clear().env("GIVEN", "x");
-    let alpha = scenario.command("α", command).await?;
-    alpha.until("α exit 0").await?;
-    let log = alpha.log();
-    let names = log.lines().filter_map(|line| line.split('=').next());
-    // The last where profiles are written.
-    let given = [
-        "GIVEN",
-        "LONET_HOST",
-        "LONET_NETWORK",
-        "TMPDIR",
-        "LLVM_PROFILE_FILE",
-    ];
-    let others: Vec<&str> = names.filter(|name| !given.contains(name)).collect();
-    assert_eq!(others, [""; 0]);
-    Ok(())
-}
-
-/// A program of this binary that joins: a test that no harness runs.
-#[test]
-#[ignore = "is a program"]
-fn joins_and_stays() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let _host = lonet::from_env().await.unwrap();
-        std::future::pending::<()>().await;
-    });
-}
-
-/// A program that has lonet in it is waited for until its host is up; a foreign one is not waited
-/// for at all.
-#[lonet::test(repeat = 5)]
-async fn a_program_that_joins_is_up(scenario: Scenario) -> Result<()> {
-    let mut joins = Command::new("/proc/self/exe");
-    joins.args(["joins_and_stays", "--exact", "--ignored"]);
-    let alpha = scenario.command("α", joins).await?;
-    scenario
-        .trace()
-        .with_lifecycle()
-        .only_hosts(&["α"])
-        .assert("! spawn α\n α up");
-    alpha.terminate().await?;
-    let mut sleeps = Command::new("sleep");
-    sleeps.arg("1000");
-    let beta = scenario.command("β", sleeps).await?;
-    Ok(beta.kill().await?)
-}
-
-#[lonet::test]
-async fn a_terminated_program_gets_sigterm(scenario: Scenario) -> Result<()> {
-    let mut command = Command::new("sh");
-    command.args([
-        "-c",
-        "trap 'echo asked; exit 5' TERM; echo ready; while :; do sleep 0.01; done",
-    ]);
-    let alpha = scenario.command("α", command).await?;
-    while !alpha.log().contains("ready") {
-        tokio::task::yield_now().await;
-    }
-    alpha.terminate().await?;
-    assert!(alpha.log().ends_with("asked\n"), "{}", alpha.log());
-    assert_eq!(alpha.join().await?.code(), Some(5));
-    Ok(())
-}
-
-#[lonet::test]
-async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
-    let mut command = Command::new("sleep");
-    command.arg("1000");
-    let alpha = scenario.command("α", command).await?;
-    let stat = std::fs::read_to_string(format!("/proc/{}/comm", alpha.pid()))?;
-    assert_eq!(stat, "sleep\n");
-    alpha.kill().await?;
-    assert_eq!(alpha.join().await.unwrap_err().kind(), ErrorKind::Killed);
-    Ok(())
-}
-
 /// What still runs when the body has ended is asked to finish before it is killed.
 #[test]
 fn what_is_left_over_is_asked_to_finish() {
@@ -346,12 +239,11 @@ fn what_is_left_over_is_asked_to_finish() {
 async fn leaves_one_over(scenario: Scenario) -> Result<()> {
     let fifo = scenario.data_dir("α").join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
-    let mut shell = Command::new("sh");
     let traps = r#"trap 'echo asked > said; exit 0' TERM
         : > "$0"
         while :; do sleep 0.01; done"#;
-    shell.args(["-c", traps]).arg(&fifo);
-    let _alpha = scenario.command("α", shell).await?;
+    let shell = Program::new("sh").args(["-c", traps]).arg(&fifo);
+    let _alpha = scenario.spawn("α", shell).await?;
     tokio::fs::File::open(&fifo).await?;
     Ok(())
 }
@@ -372,52 +264,14 @@ fn each_process_has_a_profile_of_its_own() {
 async fn tell_their_profiles(scenario: Scenario) -> Result<()> {
     let mut profiles = std::collections::BTreeSet::new();
     for host in ["α", "β"] {
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "echo $LLVM_PROFILE_FILE"]);
-        let node = scenario.command(host, shell).await?;
+        let shell = Program::new("sh").args(["-c", "echo $LLVM_PROFILE_FILE"]);
+        let node = scenario.spawn(host, shell).await?;
         node.until("_ exit 0").await?;
         let network = scenario.network().trim_start_matches("lonet");
         let (begin, profile) = (format!("/nowhere/%p-{network}-"), node.log());
         assert!(profile.starts_with(&begin), "{profile}");
         assert!(profiles.insert(profile), "{profiles:?}");
     }
-    Ok(())
-}
-
-/// What it started and did not put elsewhere is gone with it.
-#[lonet::test]
-async fn a_kill_takes_the_process_group(scenario: Scenario) -> Result<()> {
-    let fifo = scenario.data_dir("α").join("fifo");
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "sleep 1000 > \"$0\" & wait"]).arg(&fifo);
-    let alpha = scenario.command("α", shell).await?;
-    // Opens once the grandchild has it open, and is read to its end when that is gone.
-    let mut open = tokio::fs::File::open(&fifo).await?;
-    alpha.kill().await?;
-    open.read_to_end(&mut Vec::new()).await?;
-    Ok(())
-}
-
-#[lonet::test]
-#[should_panic(expected = "β (program `false`) exited with status 1")]
-async fn a_programs_failure_that_nobody_asks_for(scenario: Scenario) -> Result<()> {
-    let beta = scenario.command("β", Command::new("false")).await?;
-    while beta.until("β mark never").await.is_ok() {}
-    Ok(())
-}
-
-#[lonet::test]
-async fn what_is_not_executable_says_so(scenario: Scenario) -> Result<()> {
-    let file = scenario.data_dir("α").join("program");
-    std::fs::write(&file, "#!/bin/sh\n")?;
-    let error = scenario
-        .command("α", Command::new(&file))
-        .await
-        .unwrap_err();
-    assert!(error.to_string().contains("Permission denied"), "{error}");
-    // The name is free again.
-    scenario.spawn("α", waits()).await?;
     Ok(())
 }
 

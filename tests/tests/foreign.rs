@@ -2,13 +2,13 @@
 //! send to a trace socket: what makes no sense fails the test with the process's name, and the
 //! others' trace is kept.
 
+use std::path::PathBuf;
+
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::process::Command;
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Program, Result, Scenario};
 
 const HELLO: &str = r#"{"hello":{"version":1,"nonce":1}}"#;
 const UP: &str = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"up":{"h":"ζ"}}}}"#;
@@ -52,17 +52,21 @@ async fn reported(scenario: &Scenario, bytes: &[u8]) -> Result<()> {
     kept(scenario).await
 }
 
-/// A program in another language that plays a host: `code` says this with `say()`.
-fn program(said: &[u8], code: &str) -> Command {
+/// A program in another language that plays δ: `code` says this with `say()`, after `up`.
+fn program(said: &[u8], code: &str) -> Program {
+    let up = UP.replace('ζ', "δ");
+    let said = [&lines(&[HELLO, &up]), said].concat();
+    speaks(&said, code).joins()
+}
+
+fn speaks(said: &[u8], code: &str) -> Program {
     let prologue = "import os, signal, socket, sys, time\n\
         s = socket.socket(socket.AF_UNIX)\n\
         path = os.environ['TMPDIR'] + '/lonet/' + os.environ['LONET_NETWORK'] + '/trace.sock'\n\
         s.connect(path)\n\
         say = lambda: s.sendall(sys.argv[1].encode())\n";
     let said = String::from_utf8_lossy(said);
-    let mut command = Command::new("python3");
-    command.args(["-c", &[prologue, code].concat(), &said]);
-    command
+    Program::new("python3").args(["-c", &[prologue, code].concat(), &said])
 }
 
 #[lonet::test]
@@ -152,9 +156,8 @@ async fn half_a_line_is_named(scenario: Scenario) -> Result<()> {
 #[should_panic(expected = "(δ) exited in the middle of a line")]
 async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Result<()> {
     let said = [lines(&[HELLO]), HALF.into()].concat();
-    let delta = scenario
-        .command("δ", program(&said, "say(); os._exit(0)"))
-        .await?;
+    let delta = program(&said, "say(); os._exit(0)");
+    let delta = scenario.spawn("δ", delta).await?;
     assert!(delta.join().await?.success());
     kept(&scenario).await
 }
@@ -162,10 +165,10 @@ async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Re
 /// It may be anywhere when it is killed: that is no fault of its own, and no event.
 #[lonet::test]
 async fn a_killed_program_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
-    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
-    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[mark]), HALF.into()].concat();
     let delta = scenario
-        .command("δ", program(&said, "say(); time.sleep(1000)"))
+        .spawn("δ", program(&said, "say(); time.sleep(1000)"))
         .await?;
     delta.until("δ mark writes").await?;
     delta.kill().await?;
@@ -174,10 +177,10 @@ async fn a_killed_program_may_leave_half_a_line(scenario: Scenario) -> Result<()
 
 #[lonet::test]
 async fn a_program_asked_to_finish_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
-    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
-    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[mark]), HALF.into()].concat();
     let end = "signal.signal(15, lambda *_: os._exit(0)); say(); time.sleep(1000)";
-    let delta = scenario.command("δ", program(&said, end)).await?;
+    let delta = scenario.spawn("δ", program(&said, end)).await?;
     delta.until("δ mark writes").await?;
     delta.terminate().await?;
     kept_beside(&scenario, "δ mark writes\n! terminate δ").await
@@ -193,7 +196,7 @@ async fn a_program_asked_to_finish_may_hang_up(scenario: Scenario) -> Result<()>
         say()\n\
         while not done: signal.sigtimedwait([], 0.01)\n\
         signal.sigtimedwait([], 0.1)";
-    let delta = scenario.command("δ", program(&said, end)).await?;
+    let delta = scenario.spawn("δ", program(&said, end)).await?;
     delta.until("δ mark writes").await?;
     delta.terminate().await?;
     kept_beside(&scenario, "δ mark writes\n! terminate δ").await
@@ -203,14 +206,12 @@ async fn a_program_asked_to_finish_may_hang_up(scenario: Scenario) -> Result<()>
 #[lonet::test]
 async fn a_killed_programs_child_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
     let hello = r#"{"hello":{"version":1,"nonce":1,"host":"δ"}}"#;
-    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
-    let said = [lines(&[hello, mark]), HALF.into()].concat();
-    let inner = program(&said, "say(); time.sleep(1000)");
-    let arguments: Vec<&str> = inner.get_args().filter_map(|a| a.to_str()).collect();
-    let mut outer = Command::new("python3");
-    let code = "import subprocess, sys; subprocess.run([sys.executable, *sys.argv[1:]])";
-    outer.args(["-c", code]).args(arguments);
-    let delta = scenario.command("δ", outer).await?;
+    let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let up = UP.replace('ζ', "δ");
+    let said = [lines(&[hello, &up, mark]), HALF.into()].concat();
+    let code = "say(); time.sleep(1000)";
+    let child = format!("import os\nif os.fork(): os.wait()\nelse:\n exec({code:?})");
+    let delta = scenario.spawn("δ", speaks(&said, &child).joins()).await?;
     scenario.until("δ mark writes").await?;
     delta.kill().await?;
     kept_beside(&scenario, "δ mark writes\n! kill δ").await
@@ -219,11 +220,8 @@ async fn a_killed_programs_child_may_leave_half_a_line(scenario: Scenario) -> Re
 /// How it died, `join` has told: once is enough.
 #[lonet::test]
 async fn a_program_that_is_killed_has_failed_already(scenario: Scenario) -> Result<()> {
-    let delta = scenario.command("δ", {
-        let said = [lines(&[HELLO]), HALF.into()].concat();
-        program(&said, "say(); os.kill(os.getpid(), 9)")
-    });
-    let status = delta.await?.join().await?;
+    let delta = program(HALF.as_bytes(), "say(); os.kill(os.getpid(), 9)");
+    let status = scenario.spawn("δ", delta).await?.join().await?;
     assert!(!status.success());
     kept(&scenario).await
 }
@@ -246,9 +244,9 @@ async fn a_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
         sys.argv[1] = sys.argv[2]\n\
         say()\n\
         time.sleep(1000)";
-    let mut program = program(&[lines(&[HELLO]), HALF.into()].concat(), code);
-    program.arg(String::from_utf8(lines(&[HELLO, mark]))?);
-    let delta = scenario.command("δ", program).await?;
+    let program = program(&[lines(&[HELLO]), HALF.into()].concat(), code)
+        .arg(String::from_utf8(lines(&[HELLO, mark]))?);
+    let delta = scenario.spawn("δ", program).await?;
     let lives = delta.until("δ mark lives").await;
     delta.kill().await?;
     lives?;
@@ -284,7 +282,7 @@ async fn a_killed_program_may_leave_two_halves(scenario: Scenario) -> Result<()>
         first.sendall(sys.argv[1].splitlines()[0].encode() + b'\\n{')\n\
         say()\n\
         time.sleep(1000)";
-    let delta = scenario.command("δ", program(&said, code)).await?;
+    let delta = scenario.spawn("δ", program(&said, code)).await?;
     delta.until("δ mark writes").await?;
     delta.kill().await?;
     kept_beside(&scenario, "δ mark writes\n! kill δ").await

@@ -14,7 +14,7 @@ use std::sync::Barrier;
 use std::time::Duration;
 
 use lonet::Host;
-use lonet_harness::{Error, ErrorKind, Result, Scenario};
+use lonet_harness::{Error, ErrorKind, Program, Result, Scenario};
 use lonet_tests::child::{self, part};
 use lonet_tests::size;
 use lonet_tests::tmp::Tmp;
@@ -65,9 +65,8 @@ fn child() {
             lower(Resource::RLIMIT_NOFILE);
             lonet_harness::run("inherits", async |scenario: Scenario| -> Result<()> {
                 let alpha = scenario.spawn("α", descriptors()).await?;
-                let mut shell = Command::new("sh");
-                shell.args(["-c", "ulimit -Sn"]);
-                let beta = scenario.command("β", shell).await?;
+                let shell = Program::new("sh").args(["-c", "ulimit -Sn"]);
+                let beta = scenario.spawn("β", shell).await?;
                 beta.until("β exit 0").await?;
                 let program: u64 = beta.log().trim().parse()?;
                 assert_eq!((alpha.join().await?, program), (200, 200));
@@ -289,13 +288,11 @@ async fn hears_of_ends(scenario: Scenario) -> Result<()> {
     assert_eq!(alpha.join().await?, "one");
     let beta = scenario.spawn("β", fails()).await?;
     assert_eq!(beta.join().await.unwrap_err().kind(), ErrorKind::Failed);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "exit 3"]);
-    let gamma = scenario.command("γ", shell).await?;
+    let shell = Program::new("sh").args(["-c", "exit 3"]);
+    let gamma = scenario.spawn("γ", shell).await?;
     assert_eq!(gamma.join().await?.code(), Some(3));
-    let mut grep = Command::new("grep");
-    grep.args(["^SigIgn:", "/proc/self/status"]);
-    let delta = scenario.command("δ", grep).await?;
+    let grep = Program::new("grep").args(["^SigIgn:", "/proc/self/status"]);
+    let delta = scenario.spawn("δ", grep).await?;
     delta.until("δ exit 0").await?;
     let log = delta.log();
     let ignored = u64::from_str_radix(log.trim_start_matches("SigIgn:").trim(), 16)?;

@@ -5,7 +5,7 @@
 use std::task::{Context, Poll, Waker};
 
 use lonet::Host;
-use lonet_harness::{Error, ErrorKind, Result, Scenario};
+use lonet_harness::{Error, ErrorKind, Program, Result, Scenario};
 
 #[lonet::host]
 async fn says(host: Host, text: String) -> Result<String> {
@@ -255,23 +255,21 @@ async fn output_is_drained_and_bounded(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 async fn a_program_has_a_status(scenario: Scenario) -> Result<()> {
-    let mut command = std::process::Command::new("sh");
-    command.args(["-c", "echo $LONET_HOST; echo more >/dev/stdout; exit 7"]);
-    let alpha = scenario.command("α", command).await?;
-    let status = alpha.join().await?;
-    assert_eq!(status.code(), Some(7));
+    let program = Program::new("sh").args(["-c", "echo one; echo more >/dev/stdout; exit 7"]);
+    let alpha = scenario.spawn("α", program).await?;
+    alpha.until("α exit 7").await?;
+    assert_eq!(alpha.log(), "one\nmore\n");
+    assert_eq!(alpha.await?.code(), Some(7));
     Ok(())
 }
 
 #[lonet::test]
 async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
-    let error = scenario
-        .command("α", std::process::Command::new("/no/such"))
-        .await
-        .unwrap_err();
+    let missing = Program::new("/no/such");
+    let error = scenario.spawn("α", missing).await.unwrap_err();
     check(
         &error,
-        "α (program `/no/such`) could not be started: No such file or directory (os error 2)",
+        "α (program `/no/such`) could not be started: there is no file /no/such",
     );
     let error = scenario
         .spawn("a:b", waits())
@@ -396,6 +394,36 @@ fn a_scenario_runs_outside_of_a_test() {
         unplaced(&error),
         "α (role `fails`, …) returned an error: no quorum"
     );
+}
+
+/// Also of an error of the test's own, in no box.
+#[test]
+fn a_scenario_outside_of_a_test_tells_every_source() {
+    #[derive(Debug)]
+    struct Unreadable(std::io::Error);
+    impl std::fmt::Display for Unreadable {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("reading the config")
+        }
+    }
+    impl std::error::Error for Unreadable {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let failed = lonet_harness::run("main", |_: Scenario| async {
+        Err::<(), _>(Unreadable(std::io::Error::other("disk on fire")))
+    });
+    let error = failed.unwrap_err();
+    assert_eq!(error.to_string(), "reading the config: disk on fire");
+    let failed = lonet_harness::run("main", |_: Scenario| async { Err::<(), _>("late") });
+    assert_eq!(failed.unwrap_err().to_string(), "late");
+    let failed = lonet_harness::run("main", |_: Scenario| async {
+        let error = std::io::Error::other("disk on fire");
+        Err::<(), _>(anyhow::Error::from(error).context("reading the config"))
+    });
+    let error = failed.unwrap_err();
+    assert_eq!(error.to_string(), "reading the config: disk on fire");
 }
 
 #[lonet::test]

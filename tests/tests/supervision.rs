@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Program, Result, Scenario};
 use lonet_tests::tmp::Tmp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getuid};
@@ -186,9 +186,9 @@ async fn idles(_host: Host) {
 #[ignore = "never ends: the other tests run it"]
 async fn idle(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", idles()).await?;
-    let mut sleep = Command::new("sleep");
-    sleep.arg("1000");
-    let _beta = scenario.command("β", sleep).await?;
+    let _beta = scenario
+        .spawn("β", Program::new("sleep").arg("1000"))
+        .await?;
     println!("ready");
     Ok(alpha.join().await?)
 }
@@ -310,12 +310,11 @@ const PROGRAM: &str = "LONET_TEST_PROGRAM";
 #[lonet::test]
 #[ignore = "never ends: another test runs it"]
 async fn runs_another_user(scenario: Scenario) -> Result<()> {
-    let mut program = Command::new(std::env::var_os(PROGRAM).unwrap());
     let user = std::env::var("LONET_TEST_USER")?;
-    program
+    let program = Program::new(std::env::var_os(PROGRAM).unwrap())
         .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
         .args(["sh", "-c", "echo up; exec sleep 1000"]);
-    let alpha = scenario.command("α", program).await?;
+    let alpha = scenario.spawn("α", program).await?;
     while !alpha.log().contains("up") {
         tokio::task::yield_now().await;
     }
@@ -443,11 +442,10 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
     for fifo in [&until, &from] {
         nix::unistd::mkfifo(fifo, nix::sys::stat::Mode::S_IRWXU)?;
     }
-    let mut shell = Command::new("sh");
-    shell
+    let shell = Program::new("sh")
         .args(["-c", "(cat \"$0\" > \"$1\" &); exec sleep 1000"])
         .args([&until, &from]);
-    let _alpha = scenario.command("α", shell).await?;
+    let _alpha = scenario.spawn("α", shell).await?;
     // It has its end of this one open, and reads the other one, to its end.
     let _open = tokio::fs::File::open(&from).await?;
     let orphan = loop {

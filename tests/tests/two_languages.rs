@@ -1,20 +1,17 @@
 //! Rust and Python hosts in one scenario: one trace, and causality across the languages.
 
-use std::process::Command;
-
 use lonet::Host;
 use lonet::trace::Verb;
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Program, Result, Scenario};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// A Python program that has the package of this repository.
-fn python(code: &str) -> Command {
-    let mut command = Command::new("python3");
-    command.args(["-c", code]).env(
-        "PYTHONPATH",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../lonet/python/src"),
-    );
-    command
+fn python(code: &str) -> Program {
+    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../lonet/python/src");
+    Program::new("python3")
+        .args(["-c", code])
+        .env("PYTHONPATH", package)
+        .joins()
 }
 
 /// Answers a ping with a pong, then does the same the other way round.
@@ -106,7 +103,7 @@ const BOTH_WAYS: &str = "
 async fn both_ways(scenario: &Scenario, program: &str) -> Result<()> {
     let alpha = scenario.spawn("α", pinger()).await?;
     scenario.until("α:10 listen").await?;
-    let gamma = scenario.command("γ", python(program)).await?;
+    let gamma = scenario.spawn("γ", python(program)).await?;
     alpha.join().await?;
     assert!(gamma.join().await?.success());
     Ok(())

@@ -2,11 +2,9 @@
 //!
 //! Owns what the bench and the test of the work share; both name the types of the harness for it.
 
-use std::sync::Arc;
-
 use lonet::trace::{Record, What};
 
-use super::{Graph, Process, Trace};
+use super::{Graph, Process, Trace, whole};
 
 /// Events of one connection: dial, accept, connect, two marks, two closes.
 pub(crate) const EVENTS: usize = 7;
@@ -47,7 +45,7 @@ fn mark(host: &str, text: String) -> What {
 }
 
 pub(crate) fn trace(processes: Vec<Process>) -> Trace {
-    Trace::whole(Arc::new(Graph::build(processes)))
+    whole(Graph::build(processes))
 }
 
 /// Processes that know nothing of each other, with so many marks each, each after the one before.

@@ -349,8 +349,17 @@ impl Analyst {
 
     /// The host of a node is up, if that is what this event says.
     pub(super) fn note_up(&mut self, event: &Event, node: Option<u64>) {
-        if event.verb() == Verb::Up
-            && let Some(node) = node.and_then(|node| self.nodes.get_mut(&node))
+        if event.verb() != Verb::Up {
+            return;
+        }
+        // A program may have started the one that joins for it.
+        let started_by = || {
+            let mut programs = self.nodes.values().filter(|node| !node.is_role());
+            let of_host = programs.find(|node| node.host == event.host() && node.end.is_none());
+            of_host.map(|node| node.process)
+        };
+        if let Some(node) = node.or_else(started_by)
+            && let Some(node) = self.nodes.get_mut(&node)
             && node.host == event.host()
             && node.up.is_none()
         {

@@ -82,6 +82,18 @@ impl fmt::Display for Killed {
     }
 }
 
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        Error::of_node(ErrorKind::Failed, &failure.host, failure.to_string())
+    }
+}
+
+impl From<Killed> for Error {
+    fn from(killed: Killed) -> Error {
+        Error::of_node(ErrorKind::Killed, &killed.host, killed.to_string())
+    }
+}
+
 /// How a process ended, as a sentence about it goes on.
 pub(crate) struct Past(pub(crate) Ended);
 
@@ -104,20 +116,6 @@ impl Ended {
             Ended::Status(status) => status.to_string(),
             Ended::Signal(signal) => format!("signal {signal}"),
         }
-    }
-}
-
-impl From<Failure> for Error {
-    fn from(failure: Failure) -> Error {
-        let message = failure.to_string();
-        Error::of_node(ErrorKind::Failed, failure.host, message)
-    }
-}
-
-impl From<Killed> for Error {
-    fn from(killed: Killed) -> Error {
-        let message = killed.to_string();
-        Error::of_node(ErrorKind::Killed, killed.host, message)
     }
 }
 

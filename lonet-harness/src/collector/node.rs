@@ -175,15 +175,10 @@ impl Node {
         }
     }
 
-    /// The failure that it ended with.
+    /// The failure that it ended with. No status of a program is one: what it means, the test says.
     pub(super) fn failure(&self) -> Option<Failure> {
         match &self.end.as_ref()?.outcome {
             Ending::Failed(failure) => Some(failure.clone()),
-            Ending::Exited(ended)
-                if *ended != Ended::Status(0) && !self.asked_to_finish && !self.left_over =>
-            {
-                Some(self.failed(How::Ended(*ended)))
-            }
             _ => None,
         }
     }

@@ -4,20 +4,22 @@
 //! test's own standard streams, so that nothing that is left can hold them open. What follows
 //! from what it says is the collector's business.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use super::Entrance;
 use super::supervisor::itself;
 use super::ticket::{self, Ticket};
 use super::wire::{Program, Text};
 use crate::deadline;
+use crate::program::Program as Described;
 
 /// Starts the supervisor. It ends, and with it all that it started, when the socket is closed.
 pub(crate) fn supervisor() -> io::Result<(Child, UnixStream)> {
@@ -72,46 +74,36 @@ pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path, entrance: En
     }
 }
 
-/// Any program. Of the command, program, arguments, changes of the environment and working
-/// directory count.
-pub(crate) fn program(place: &Place<'_>, command: &Command) -> Program {
-    let clear = clears(&format!("{command:?}"));
-    let mut env = match clear {
+/// Any program.
+pub(crate) fn program(place: &Place<'_>, of: &Described) -> Program {
+    let mut env = match of.clears() {
         true => Vec::new(),
         false => place.before.changes(),
     };
-    env.extend(environment(place));
+    if of.is_to_join() {
+        env.extend(environment(place));
+    } else {
+        // A program that knows nothing of lonet must not take its variables for its own, and what
+        // a proxy would fetch is not on the network.
+        env.extend(place.before.withheld());
+        env.extend(profile(place));
+    }
     // What the user says comes last, and holds.
-    let changes = command.get_envs();
+    let changes = of.changes();
     env.extend(changes.map(|(name, value)| (Text::from(name), value.map(Text::from))));
     Program {
-        program: Text::from(command.get_program()),
+        program: Text::from(of.program()),
         is_role: false,
         arg0: None,
-        args: command.get_args().map(Text::from).collect(),
-        clear,
+        args: of
+            .arguments()
+            .iter()
+            .map(|arg| Text::from(&**arg))
+            .collect(),
+        clear: of.clears(),
         env,
-        dir: place.before.directory_for(command.get_current_dir()),
+        dir: place.before.directory_for(of.directory()),
     }
-}
-
-/// Whether a command begins without an environment. The standard library tells of that only where
-/// it shows the command as a shell's line, after the directory, if it has one.
-fn clears(shown: &str) -> bool {
-    let command = match shown.strip_prefix("cd \"") {
-        None => shown,
-        Some(rest) => {
-            let mut escaped = false;
-            let end = rest.find(|c| {
-                let ends = c == '"' && !escaped;
-                escaped = c == '\\' && !escaped;
-                ends
-            });
-            end.and_then(|end| rest[end + 1..].strip_prefix(" && "))
-                .unwrap_or(rest)
-        }
-    };
-    command.starts_with("env -i ")
 }
 
 /// What processes inherit from the supervisor: what the test's own process had when its scenario
@@ -142,6 +134,14 @@ impl Inherited {
         gone.chain(new).collect()
     }
 
+    /// The variables, then and now, that only a program that joins may see: removed.
+    fn withheld(&self) -> Vec<(Text, Option<Text>)> {
+        let Inherited { env: now, .. } = Inherited::now();
+        let names: BTreeSet<&OsString> = self.env.keys().chain(now.keys()).collect();
+        let withheld = names.into_iter().filter(|name| is_withheld(name));
+        withheld.map(|name| (Text::from(&**name), None)).collect()
+    }
+
     /// Where a process begins that is to begin there, seen from the test's process.
     fn directory_for(&self, wanted: Option<&Path>) -> Option<Text> {
         let now = std::env::current_dir().ok();
@@ -154,6 +154,12 @@ impl Inherited {
         };
         Some(Text::from(directory.as_os_str()))
     }
+}
+
+/// `LONET_HOST`, `http_proxy`, `NO_PROXY` and the like.
+fn is_withheld(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.starts_with(b"LONET_") || name.to_ascii_lowercase().ends_with(b"_proxy")
 }
 
 /// The same program, which stops before it begins.
@@ -177,15 +183,17 @@ fn environment(place: &Place<'_>) -> Vec<(Text, Option<Text>)> {
         (text("LONET_HOST"), Some(text(place.host))),
         (text("TMPDIR"), Some(Text::from(temp.as_os_str()))),
     ];
-    // In a PID namespace every scenario has the same pids.
-    if let Some(Ok(profile)) = std::env::var_os("LLVM_PROFILE_FILE").map(|p| p.into_string()) {
-        let unique = format!("%p-{}-{}", place.network, place.process);
-        env.push((
-            text("LLVM_PROFILE_FILE"),
-            Some(text(&profile.replace("%p", &unique))),
-        ));
-    }
+    env.extend(profile(place));
     env
+}
+
+/// Where its profile is to be written: in a PID namespace every scenario has the same pids.
+fn profile(place: &Place<'_>) -> Option<(Text, Option<Text>)> {
+    const VARIABLE: &str = "LLVM_PROFILE_FILE";
+    let profile = std::env::var_os(VARIABLE)?.into_string().ok()?;
+    let unique = format!("%p-{}-{}", place.network, place.process);
+    let profile = profile.replace("%p", &unique);
+    Some((text(VARIABLE), Some(text(&profile))))
 }
 
 fn text(text: &str) -> Text {
@@ -197,30 +205,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_without_environment_is_known() {
-        let check = |clears_it: bool, change: &dyn Fn(&mut Command)| {
-            let mut command = Command::new("env -i prog");
-            change(&mut command);
-            let shown = format!("{command:?}");
-            assert_eq!(clears(&shown), clears_it, "{shown}");
-        };
-        check(false, &|_| {});
-        check(false, &|command| {
-            command
-                .current_dir("/α \" && env -i \\")
-                .env("a", "b")
-                .env_remove("c");
-        });
-        check(true, &|command| {
-            command.env_clear();
-        });
-        check(true, &|command| {
-            command
-                .current_dir("/α \" && x\\")
-                .env("a", "b")
-                .env_clear()
-                .env("c", "d");
-        });
+    fn variables_of_lonet_and_of_proxies_are_withheld() {
+        let withheld = |name: &str| is_withheld(OsStr::new(name));
+        for name in [
+            "LONET_HOST",
+            "LONET_TIMEOUT",
+            "http_proxy",
+            "ALL_PROXY",
+            "No_Proxy",
+        ] {
+            assert!(withheld(name), "{name}");
+        }
+        for name in [
+            "LONETTE",
+            "MY_LONET_HOST",
+            "proxy",
+            "proxy_pass",
+            "HTTP_PROXY_PORT",
+        ] {
+            assert!(!withheld(name), "{name}");
+        }
     }
 
     #[test]

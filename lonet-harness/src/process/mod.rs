@@ -5,6 +5,7 @@
 //! - [`hook`]: what runs before `main` in such a copy;
 //! - [`supervisor`]: the process whose children all others are, and that ends them;
 //! - [`program`]: the moment in which a copy of this binary becomes a program;
+//! - [`not_started`]: why a program could not be started;
 //! - [`parent`]: a process's end with the supervisor, where there is no namespace;
 //! - [`orphans`]: what is left when the supervisor has died;
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
@@ -12,7 +13,6 @@
 //! - [`terminate`]: the request to finish, as the role itself sees it;
 //! - [`limits`]: what the system allows a process, and the sentence that names it;
 //! - [`launch`]: how the test's process starts the supervisor;
-//! - [`executable`]: whether a program has lonet in it;
 //! - [`wire`]: what these say to each other;
 //! - [`output`]: what a node printed, bounded;
 //! - [`backtrace`]: where a process is, as a debugger sees it;
@@ -25,12 +25,12 @@
 
 pub(crate) mod backtrace;
 pub(crate) mod child;
-pub(crate) mod executable;
 mod hook;
 mod init;
 pub(crate) mod kernel_state;
 pub(crate) mod launch;
 pub(crate) mod limits;
+mod not_started;
 pub(crate) mod orphans;
 pub(crate) mod output;
 mod parent;

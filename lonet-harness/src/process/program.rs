@@ -36,9 +36,10 @@ pub(super) fn become_it(mut socket: UnixStream, program: &Program) -> io::Result
     let mut error = String::new();
     // What executes closes the socket.
     let _ = socket.read_to_string(&mut error);
-    match error.is_empty() {
-        true => Ok(()),
-        false => Err(io::Error::other(error)),
+    match error.parse() {
+        Ok(errno) => Err(io::Error::from_raw_os_error(errno)),
+        Err(_) if error.is_empty() => Ok(()),
+        Err(_) => Err(io::Error::other(error)),
     }
 }
 
@@ -58,5 +59,9 @@ fn execute() -> io::Result<()> {
         return Ok(());
     }
     let error = command(program).stdin(Stdio::null()).exec();
-    (&socket).write_all(error.to_string().as_bytes())
+    let told = match error.raw_os_error() {
+        Some(errno) => errno.to_string(),
+        None => error.to_string(),
+    };
+    (&socket).write_all(told.as_bytes())
 }

@@ -28,6 +28,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getgid, getppid, getuid};
 
 use super::limits;
+use super::not_started;
 use super::ticket::{self, Ticket};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
 use super::{program, stat};
@@ -196,10 +197,7 @@ impl Supervisor {
                 } => {
                     let told = match self.start(process, program, &OsString::from(output)) {
                         Ok(pid) => FromSupervisor::Started { process, pid },
-                        Err(error) => FromSupervisor::NotStarted {
-                            process,
-                            error: limits::explained_start(error),
-                        },
+                        Err(error) => FromSupervisor::NotStarted { process, error },
                     };
                     self.say(&told)?;
                     // A child may have ended while its signal was not blocked.
@@ -212,7 +210,24 @@ impl Supervisor {
         Ok(true)
     }
 
-    fn start(&mut self, process: u64, program: Program, output: &OsStr) -> io::Result<u32> {
+    /// # Errors
+    ///
+    /// Why it can't be started.
+    fn start(&mut self, process: u64, program: Program, output: &OsStr) -> Result<u32, String> {
+        let child = self
+            .spawn(program.clone(), output)
+            .map_err(limits::explained_start)?;
+        let pid = child
+            .map_err(|error| not_started::why(&program, &error))?
+            .id();
+        self.running.insert(pid.cast_signed(), process);
+        Ok(pid)
+    }
+
+    /// # Errors
+    ///
+    /// The outer ones are of the preparations, the inner ones of the program.
+    fn spawn(&self, program: Program, output: &OsStr) -> io::Result<io::Result<Child>> {
         // The reader is there before this is asked for, so that a writer must not wait.
         let output = OpenOptions::new()
             .write(true)
@@ -257,12 +272,10 @@ impl Supervisor {
             drop(command);
             if let Err(error) = program::become_it(socket, &program) {
                 let _ = child.wait();
-                return Err(error);
+                return Ok(Err(error));
             }
         }
-        let pid = child.id();
-        self.running.insert(pid.cast_signed(), process);
-        Ok(pid)
+        Ok(Ok(child))
     }
 
     fn signal(&self, process: u64, signal: i32) {
@@ -272,8 +285,9 @@ impl Supervisor {
         // One that is reaped has told, or is telling, that it ended.
         if let Some((&pid, _)) = self.running.iter().find(|&(_, &n)| n == process) {
             let pid = Pid::from_raw(pid);
+            // To finish is asked of the process itself, which has those that it started finish.
             // The group is the process's own, unless it has made itself another.
-            if killpg(pid, signal).is_err() {
+            if signal == Signal::SIGTERM || killpg(pid, signal).is_err() {
                 let _ = kill(pid, signal);
             }
         }

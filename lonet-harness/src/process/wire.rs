@@ -17,8 +17,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
 
-/// Stands before each value of a role: a control character, which JSON has nowhere.
-pub(crate) const SEPARATOR: char = '\u{1e}';
+use crate::travels::SEPARATOR;
 
 /// The name of the control socket in a network's directory, where nodes show their tickets.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";

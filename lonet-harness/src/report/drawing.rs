@@ -14,16 +14,16 @@ use crate::trace::happened::graph::Graph;
 
 /// Events and their direct causes, as places in `events`.
 #[derive(Debug)]
-pub struct Drawing {
+pub(crate) struct Drawing {
     /// In canonical order.
-    pub events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// For each event, what directly caused it, ascending.
-    pub causes: Vec<Vec<usize>>,
+    pub(crate) causes: Vec<Vec<usize>>,
 }
 
 impl Trace {
     /// The trace as something to draw.
-    pub fn drawing(&self) -> Drawing {
+    pub(crate) fn drawing(&self) -> Drawing {
         let (graph, scope) = (&self.graph, self.scope());
         let order = &scope.events;
         let place: BTreeMap<u32, usize> = order

@@ -13,27 +13,27 @@ use lonet::trace::{Event, EventId, Verb};
 use crate::trace::write::columns::{shortened, width as columns_of};
 
 /// What a page shows.
-pub struct Page<'a> {
+pub(crate) struct Page<'a> {
     /// The test's name.
-    pub test: &'a str,
+    pub(crate) test: &'a str,
     /// What happened to it, as the terminal showed it; without colours.
-    pub message: &'a str,
+    pub(crate) message: &'a str,
     /// Whether it passed, so that nothing looks like a failure.
-    pub passed: bool,
+    pub(crate) passed: bool,
     /// The events, in canonical order.
-    pub events: &'a [Event],
+    pub(crate) events: &'a [Event],
     /// For each event, those that directly caused it, as places in `events`.
-    pub causes: &'a [Vec<usize>],
+    pub(crate) causes: &'a [Vec<usize>],
     /// Where the trace first differs from what was expected.
-    pub diverged: Option<EventId>,
+    pub(crate) diverged: Option<EventId>,
     /// The expected trace, if one was asserted.
-    pub expected: Option<&'a str>,
+    pub(crate) expected: Option<&'a str>,
     /// Hosts that have a column though nothing may have happened there.
-    pub hosts: &'a [&'a str],
+    pub(crate) hosts: &'a [&'a str],
     /// The place among the events before which a line stands that says so.
-    pub teardown: Option<(usize, &'a str)>,
+    pub(crate) teardown: Option<(usize, &'a str)>,
     /// What each process printed, and which it is: its host, at least.
-    pub logs: &'a [(String, String)],
+    pub(crate) logs: &'a [(String, String)],
 }
 
 const ROW: usize = 22;
@@ -55,7 +55,7 @@ const LONGEST: usize = 52;
 const DIFFERS: &str = " ◀ first difference";
 
 /// The page's text.
-pub fn page(page: &Page<'_>) -> String {
+pub(crate) fn page(page: &Page<'_>) -> String {
     let mut out = String::with_capacity(4096 + page.events.len() * 400);
     let title = escape(page.test);
     // Writing into a String does not fail.

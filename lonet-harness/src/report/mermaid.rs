@@ -15,7 +15,7 @@ impl Trace {
 }
 
 /// The diagram's source, without the code fence.
-pub fn diagram(trace: &Trace) -> String {
+pub(crate) fn diagram(trace: &Trace) -> String {
     let events = trace.events();
     let hosts = hosts(events);
     let id = |host: &str| {

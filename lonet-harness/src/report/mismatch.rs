@@ -28,18 +28,18 @@ const MOST_IN_DIFFERENCE: usize = 100;
 
 /// What surrounds a failure, beyond the trace.
 #[derive(Clone, Debug, Default)]
-pub struct Surroundings {
+pub(crate) struct Surroundings {
     /// By process, which is its host and, after a comma, which of several that played it: the last
     /// lines that it printed.
-    pub logs: Vec<(String, String)>,
+    pub(crate) logs: Vec<(String, String)>,
     /// Where the test's artifacts are.
-    pub artifacts: Option<PathBuf>,
+    pub(crate) artifacts: Option<PathBuf>,
     /// Whether the page goes to a terminal.
-    pub colours: bool,
+    pub(crate) colours: bool,
 }
 
 /// The page.
-pub fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
+pub(crate) fn page(mismatch: &Mismatch, around: &Surroundings) -> String {
     Page {
         parts: mismatch.parts(),
         advice: mismatch.advice(),

@@ -34,7 +34,7 @@ impl Trace {
 }
 
 /// The diagram of the trace's events.
-pub fn diagram(trace: &Trace) -> String {
+pub(crate) fn diagram(trace: &Trace) -> String {
     diagram_of(trace, 0..usize::MAX)
 }
 

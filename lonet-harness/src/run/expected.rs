@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use crate::run::attribute::TraceSource;
-use crate::trace::expected::grammar::check_syntax;
+use crate::trace::check_syntax;
 use crate::trace::update::files;
 use crate::trace::update::source::Source;
 

@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use lonet::SubNetwork;
 
 use crate::error::{Error, ErrorKind};
-use crate::outcome::{BodyError, Outcome};
+use crate::outcome::{BodyError, BoxError, Outcome};
 use crate::process::Entrance;
 use crate::process::limits;
 use crate::scenario::Scenario;
@@ -104,11 +104,16 @@ where
 /// Runs a scenario in a program whose `main` is its own: once, under that name, with the default
 /// deadline. The page of a failure is printed.
 ///
-/// `body` takes what a test may take, a [`Scenario`] or a [`lonet::SubNetwork`].
+/// `body` takes what a test may take, a [`Scenario`] or a [`lonet::SubNetwork`]. It returns nothing,
+/// or a result whose error is, or can become, a boxed one: any error that may go to another thread, a
+/// text, `anyhow::Error`, `eyre::Report`.
 ///
 /// # Errors
 ///
-/// The scenario failed: why, in short.
+/// The scenario failed: why, in short, with all sources of the body's error. Of kind
+/// [`Deadline`](ErrorKind::Deadline) if the deadline passed,
+/// [`Environment`](ErrorKind::Environment) if a variable has an illegal value,
+/// [`Misplaced`](ErrorKind::Misplaced) inside a role, else [`Failed`](ErrorKind::Failed).
 ///
 /// # Examples
 ///
@@ -134,7 +139,7 @@ where
     A: TestArgument,
     F: Fn(A) -> Fut,
     Fut: Future<Output = R>,
-    R: Outcome,
+    R: Outcome<Err: Into<BoxError>>,
 {
     let caller = std::panic::Location::caller();
     let spec = Spec {
@@ -151,7 +156,7 @@ where
     };
     let body = |argument: A| {
         let body = body(argument);
-        async move { body.await.into_result().map_err(BodyError::of_any) }
+        async move { body.await.into_result().map_err(BodyError::of_boxed) }
     };
     repeated(&spec, Entrance::BeforeMain, &body).map_err(|failed| {
         eprint!("{}", failed.page);

@@ -16,11 +16,32 @@ use crate::trace::Pattern;
 ///
 /// # Errors
 ///
-/// As [`Scenario::until`]; also where no role is played.
+/// - [`Pattern`](ErrorKind::Pattern): the pattern is not a line of a trace.
+/// - [`Failed`](ErrorKind::Failed): a node has failed, and no `join` has said so; or a process has
+///   sent something that is not a trace.
+/// - [`Misplaced`](ErrorKind::Misplaced): the scenario is over, or no role is played here.
+/// - [`Io`](ErrorKind::Io): the test's process can't be reached.
 ///
 /// # Cancel safety
 ///
 /// Safe: nothing is lost.
+///
+/// # Examples
+///
+/// ```
+/// # use lonet_harness::{Result, Scenario};
+/// #[lonet::host]
+/// async fn follows(host: lonet::Host) -> Result<String> {
+///     let leader = lonet_harness::until("_ mark leads").await?;
+///     Ok(leader.host().to_owned())
+/// }
+/// # #[lonet::main]
+/// # async fn main(scenario: Scenario) -> Result<()> {
+/// let follower = scenario.spawn("β", follows()).await?;
+/// scenario.host("α").await?.mark("leads");
+/// assert_eq!(follower.await?, "α");
+/// # Ok(()) }
+/// ```
 pub async fn until(pattern: &str) -> Result<Event, Error> {
     let Some(directory) = crate::process::child::directory() else {
         let message = "`lonet_harness::until` is for roles; a test has `Scenario::until`";
@@ -49,6 +70,7 @@ fn refused(pattern: &str, text: Option<String>) -> Error {
         return Error::over();
     };
     let kind = match Pattern::parse(pattern) {
+        _ if text == Error::over().to_string() => ErrorKind::Misplaced,
         Err(_) => ErrorKind::Pattern,
         Ok(_) => ErrorKind::Failed,
     };

@@ -1,6 +1,7 @@
 //! The handles of a test. A map of:
 //!
 //! - `scenario`: its network and its processes; `node`: one of these processes;
+//! - `play`: what can be spawned;
 //! - `hang`: what there is to say when the deadline has passed;
 //! - `hindsight`: what is heard after a body has failed, for its page;
 //! - `refusal`: the page of an expected trace that does not hold;
@@ -10,6 +11,7 @@ mod hang;
 mod hindsight;
 mod in_role;
 mod node;
+mod play;
 mod refusal;
 #[expect(
     clippy::module_inception,
@@ -19,4 +21,5 @@ mod scenario;
 
 pub use in_role::until;
 pub use node::Node;
+pub use play::Play;
 pub use scenario::Scenario;

@@ -4,8 +4,10 @@
 //! is confirmed, by the task that asked for it.
 
 use std::fmt;
+use std::future::IntoFuture;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, ExitStatus};
+use std::pin::Pin;
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,22 +15,16 @@ use std::time::Duration;
 use lonet::trace::{Event, What};
 use nix::sys::signal::Signal;
 
-use crate::collector::query::Launch;
+use crate::collector::failure::Past;
 use crate::collector::query::{Effect, End, Ending, Query};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
-use crate::process::executable;
-use crate::process::launch::{self, Place};
-use crate::process::wire::{Ended, Play};
-use crate::role::{Role, RoleEntry};
+use crate::process::wire::Ended;
+use crate::scenario::play::{Decode, Player, is_debugged};
 use crate::session::Inner;
 
 /// How long a process that was asked to finish may take, before it is killed.
 const FINISHES: Duration = Duration::from_secs(5);
-
-/// How long a program that could join is waited for: it may have something else to do first, for
-/// which the test must go on.
-const PROGRAM_JOINS: Duration = Duration::from_secs(2);
 
 /// A process that plays a host. Dropping the handle does nothing to it: what still runs when the
 /// test's body has returned is stopped then.
@@ -40,108 +36,6 @@ pub struct Node<T> {
     /// The number of the present incarnation.
     process: AtomicU64,
     pid: AtomicU32,
-}
-
-/// What plays the host, ready to be started again.
-pub(crate) enum Player {
-    Role {
-        entry: &'static RoleEntry,
-        arguments: String,
-    },
-    Program(Command),
-}
-
-/// How the end of a process becomes a `T`.
-pub(crate) enum Decode<T> {
-    Role(fn(&str) -> Result<T, String>),
-    Program(fn(ExitStatus) -> T),
-}
-
-impl Decode<ExitStatus> {
-    pub(crate) fn status() -> Decode<ExitStatus> {
-        Decode::Program(std::convert::identity)
-    }
-}
-
-impl Player {
-    /// # Errors
-    ///
-    /// The role's arguments can't be written as JSON.
-    pub(crate) fn role<T>(role: &Role<T>) -> Result<Player, Error> {
-        Ok(Player::Role {
-            entry: role.entry(),
-            arguments: role.arguments()?.to_owned(),
-        })
-    }
-
-    pub(crate) fn program(command: Command) -> Player {
-        Player::Program(command)
-    }
-
-    /// What it plays, for messages.
-    fn what(&self) -> String {
-        match self {
-            Player::Role { entry, .. } => format!("role `{}`", entry.short_name()),
-            Player::Program(command) => {
-                format!("program `{}`", command.get_program().to_string_lossy())
-            }
-        }
-    }
-
-    /// Where a role is defined.
-    fn place(&self) -> Option<String> {
-        match self {
-            Player::Role { entry, .. } => Some(format!("{}:{}", entry.file, entry.line)),
-            Player::Program(_) => None,
-        }
-    }
-
-    fn launch(&self, inner: &Inner, host: &str, process: u64) -> Launch {
-        let place = Place {
-            network: &inner.name,
-            host,
-            process,
-            before: &inner.inherited,
-        };
-        let (program, role) = match self {
-            Player::Role { entry, arguments } => {
-                let nonce = inner.next_nonce();
-                let play = Play {
-                    role: entry.index(),
-                    name: entry.name.to_owned(),
-                    arguments: arguments.clone(),
-                    host: host.to_owned(),
-                    network: inner.name.clone(),
-                    debug: is_debugged(host),
-                };
-                (
-                    launch::node(&place, nonce, &inner.directory, inner.entrance),
-                    Some((nonce, play)),
-                )
-            }
-            Player::Program(command) => {
-                let program = launch::program(&place, command);
-                let program = match is_debugged(host) {
-                    true => launch::stopped_at_start(program),
-                    false => program,
-                };
-                (program, None)
-            }
-        };
-        Launch {
-            process,
-            host: host.to_owned(),
-            what: self.what(),
-            place: self.place(),
-            program,
-            role,
-        }
-    }
-}
-
-/// Whether the node of this host is to wait for a debugger.
-fn is_debugged(host: &str) -> bool {
-    std::env::var_os(deadline::DEBUGGED).is_some_and(|debugged| debugged == host)
 }
 
 impl<T> Node<T> {
@@ -168,7 +62,7 @@ impl<T> Node<T> {
         Ok(node)
     }
 
-    /// Starts it as that process, and waits until its host is up.
+    /// Starts it as that process, and waits until its host is up, if it is to be.
     async fn run(&self, process: u64) -> Result<(), Error> {
         let launch = self.player.launch(&self.inner, &self.host, process);
         let pid = self.inner.start(launch).await?;
@@ -180,36 +74,26 @@ impl<T> Node<T> {
                 .await?;
             announce_debugger(&self.host, pid);
         }
+        if !self.player.is_to_join() {
+            return Ok(());
+        }
         let up = self.inner.ask(|reply| Query::Up { process, reply });
-        let up = match self.player {
-            Player::Role { .. } => up.await?,
-            Player::Program(_) if is_debugged(&self.host) => up.await?,
-            // It is none that joins. What it runs may: `until` tells.
-            Player::Program(_) if !executable::holds_lonet(pid) => return Ok(()),
-            Player::Program(_) => {
-                let patience = deadline::scaled(PROGRAM_JOINS)?;
-                match tokio::time::timeout(patience, up).await {
-                    Ok(up) => up?,
-                    Err(_) => return Ok(()),
-                }
-            }
-        };
-        match up {
+        let end = match up.await? {
             Ok(up) => {
                 self.inner.learn(up);
-                Ok(())
+                return Ok(());
             }
-            Err(end) => match end.outcome {
-                Ending::Failed(failure) => Err(failure.into()),
-                // A program may well be done by now.
-                Ending::Exited(_) => Ok(()),
-                Ending::Killed(killed) => Err(killed.into()),
-                Ending::Returned(_) => {
-                    let message = format!("{} ended before its host was up", self.host);
-                    Err(Error::new(ErrorKind::Failed, message))
-                }
-            },
-        }
+            Err(end) => end,
+        };
+        let how = match end.outcome {
+            Ending::Failed(failure) => return Err(failure.into()),
+            Ending::Killed(killed) => return Err(killed.into()),
+            Ending::Exited(ended) => Past(ended).to_string(),
+            Ending::Returned(_) => "returned".to_owned(),
+        };
+        let (host, what) = (&self.host, self.player.what());
+        let message = format!("{host} ({what}) {how} before its host was up");
+        Err(Error::of_node(ErrorKind::Failed, host, message))
     }
 
     /// Waits for its end, and gives what its role returned, or the program's exit status. All
@@ -307,7 +191,7 @@ impl<T> Node<T> {
 
     /// Asks it to finish, and waits until it is gone; kills it if it takes more than 5 seconds.
     ///
-    /// A program gets SIGTERM. A role is dropped at once, after its host has been closed, unless it
+    /// A program gets SIGTERM: the process that was started, not those that it has started. A role is dropped at once, after its host has been closed, unless it
     /// has asked for [`terminate_requested`](crate::terminate_requested): then that completes, and
     /// the role keeps its host and its connections until it returns. What it returns is what
     /// [`join`](Node::join) gives.
@@ -319,6 +203,24 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It has been asked, and is killed at the test's end at the latest.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// node.terminate().await?;
+    /// let error = node.join().await.unwrap_err();
+    /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Killed);
+    /// # Ok(()) }
+    /// ```
     pub async fn terminate(&self) -> Result<(), Error> {
         let process = self.process();
         self.inner.note(What::Terminate {
@@ -382,6 +284,10 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// It may go on or not.
+    ///
+    /// # Examples
+    ///
+    /// See [`pause`](Node::pause).
     pub async fn resume(&self) -> Result<(), Error> {
         // What it does then is to come after this.
         self.inner.note(What::Resume {
@@ -391,8 +297,9 @@ impl<T> Node<T> {
         self.signal(Signal::SIGCONT, Effect::Continued).await
     }
 
-    /// Starts the same role with the same arguments as the same host once more, in a new process,
-    /// whose ports begin at 1; kills the present one if it still runs. Returns when the host is up.
+    /// Starts the same role or program with the same arguments as the same host once more, in a new
+    /// process, whose ports begin at 1; kills the present one if it still runs. Returns when
+    /// [`spawn`](crate::Scenario::spawn) would.
     ///
     /// # Errors
     ///
@@ -441,22 +348,85 @@ impl<T> Node<T> {
     /// # Cancel safety
     ///
     /// Safe: nothing is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// let serves = node.until("_ mark serves").await?;
+    /// assert_eq!(serves.host(), "α");
+    /// # Ok(()) }
+    /// ```
     pub async fn until(&self, pattern: &str) -> Result<Event, Error> {
         self.inner.until(pattern, None, Some(self.process())).await
     }
 
     /// The host that it plays.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// assert_eq!(node.host(), "α");
+    /// # Ok(()) }
+    /// ```
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// Its process id, as the test's own process sees it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::host]
+    /// # async fn serves(host: lonet::Host) -> Result<()> {
+    /// #     host.mark("serves");
+    /// #     std::future::pending().await
+    /// # }
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let node = scenario.spawn("α", serves()).await?;
+    /// assert!(std::path::Path::new(&format!("/proc/{}", node.pid())).exists());
+    /// # Ok(()) }
+    /// ```
     pub fn pid(&self) -> u32 {
         self.pid.load(Ordering::Relaxed)
     }
 
     /// What it has printed so far, standard output and standard error in one: the first and the
     /// last mebibyte of it. Empty once the scenario is over.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use lonet_harness::Program;
+    ///
+    /// let node = scenario.spawn("α", Program::new("echo").arg("hello")).await?;
+    /// node.until("α exit 0").await?;
+    /// assert_eq!(node.log(), "hello\n");
+    /// # Ok(()) }
+    /// ```
     pub fn log(&self) -> String {
         let process = self.process();
         self.inner
@@ -499,6 +469,31 @@ impl<T> Node<T> {
                 reply,
             })
             .await
+    }
+}
+
+/// To await a node is to [`join`](Node::join) it.
+///
+/// # Examples
+///
+/// ```
+/// # use lonet_harness::{Result, Scenario};
+/// #[lonet::host]
+/// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
+///     2 * n
+/// }
+/// # #[lonet::main]
+/// # async fn main(scenario: Scenario) -> Result<()> {
+/// let node = scenario.spawn("α", doubles(1)).await?;
+/// assert_eq!(node.await?, 2);
+/// # Ok(()) }
+/// ```
+impl<T: 'static> IntoFuture for Node<T> {
+    type Output = Result<T, Error>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.join())
     }
 }
 

@@ -4,19 +4,17 @@
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use lonet::trace::{DATA_NAME, Event, What};
 use lonet::{Host, SubNetwork};
-use serde::de::DeserializeOwned;
 
 use crate::Error;
 use crate::collector::query::Query;
 use crate::report::artifacts;
-use crate::role::Role;
-use crate::scenario::node::{self, Node, Player};
+use crate::scenario::node::Node;
+use crate::scenario::play::Play;
 use crate::session::Inner;
 use crate::trace::happened::graph::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
@@ -29,13 +27,17 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Plays a role as that host, in a process of its own, and returns when the host is up.
+    /// Plays a [`Role`](crate::Role) as that host, or runs a [`Program`](crate::Program), in a
+    /// process of its own.
+    ///
+    /// Returns when the host is up; for a program that does not [join](crate::Program::joins) the
+    /// network by itself, once it has been started.
     ///
     /// # Errors
     ///
-    /// The name is no name for a host, or a running process of the scenario has it; an argument of
-    /// the role can't be written as JSON; the process can't be started, or ends before its host
-    /// is up.
+    /// The name is invalid, or a running process of the scenario has it; an argument of the role
+    /// can't be written as JSON; the program does not exist or is not executable; the process ends
+    /// before its host is up.
     ///
     /// # Cancel safety
     ///
@@ -45,66 +47,25 @@ impl Scenario {
     ///
     /// ```
     /// # use lonet_harness::{Result, Scenario};
+    /// use lonet_harness::Program;
+    ///
     /// #[lonet::host]
     /// async fn doubles(_host: lonet::Host, n: u32) -> u32 {
     ///     2 * n
     /// }
     /// # #[lonet::main]
     /// # async fn main(scenario: Scenario) -> Result<()> {
-    /// let node = scenario.spawn("α", doubles(21)).await?;
-    /// assert_eq!(node.join().await?, 42);
+    /// let role = scenario.spawn("α", doubles(21)).await?;
+    /// assert_eq!(role.await?, 42);
+    ///
+    /// let program = scenario.spawn("β", Program::new("true")).await?;
+    /// assert!(program.await?.success());
     /// # Ok(()) }
     /// ```
-    pub async fn spawn<T: DeserializeOwned + 'static>(
-        &self,
-        host: &str,
-        role: Role<T>,
-    ) -> Result<Node<T>, Error> {
+    pub async fn spawn<P: Play>(&self, host: &str, what: P) -> Result<Node<P::Output>, Error> {
         self.inner.check_host(host)?;
-        let player = Player::role(&role)?;
-        let decode = |json: &str| Role::<T>::decode(json);
-        Node::start(self.inner.clone(), host, player, node::Decode::Role(decode)).await
-    }
-
-    /// Runs a program as that host. It finds its place in `LONET_NETWORK` (what `lonet::join`
-    /// takes), `LONET_HOST` and `TMPDIR`; `lonet::from_env` reads them. Of the command, program,
-    /// arguments, changes of the environment (`env_clear`, too) and working directory are honoured;
-    /// its standard input is empty.
-    ///
-    /// Returns when the host is up. For a program that has no lonet in its executable (a shell, an
-    /// interpreter, a foreign server) that is not waited for, as nothing tells whether what it runs
-    /// will join: it returns once the program is started, and `until("β up")` waits. A program
-    /// that has lonet in it and does not join within 2 s is not waited for any longer either.
-    ///
-    /// # Errors
-    ///
-    /// As [`spawn`](Scenario::spawn); also when there is no such program, or it may not be
-    /// executed.
-    ///
-    /// # Cancel safety
-    ///
-    /// As [`spawn`](Scenario::spawn).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// # use lonet_harness::{Result, Scenario};
-    /// # #[lonet::main]
-    /// # async fn main(scenario: Scenario) -> Result<()> {
-    /// use std::process::Command;
-    ///
-    /// let mut command = Command::new("sh");
-    /// command.args(["-c", "echo I am $LONET_HOST"]);
-    /// let node = scenario.command("α", command).await?;
-    /// node.until("α exit 0").await?;
-    /// assert_eq!(node.log(), "I am α\n");
-    /// assert!(node.join().await?.success());
-    /// # Ok(()) }
-    /// ```
-    pub async fn command(&self, host: &str, command: Command) -> Result<Node<ExitStatus>, Error> {
-        self.inner.check_host(host)?;
-        let player = Player::program(command);
-        Node::start(self.inner.clone(), host, player, node::Decode::status()).await
+        let (player, decode) = what.parts()?;
+        Node::start(self.inner.clone(), host, player, decode).await
     }
 
     /// A host in the test's own process.
@@ -309,6 +270,19 @@ impl Scenario {
     /// # Errors
     ///
     /// What is out of order, or which line means no event or several.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// assert!(scenario.check_order("α mark two\n α mark one").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
         self.trace().check_order(lines)
     }
@@ -322,6 +296,24 @@ impl Scenario {
     /// # Errors
     ///
     /// The network's directory can't be written to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use tokio::io::AsyncWriteExt;
+    ///
+    /// scenario.record_data()?;
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// let listener = alpha.listen(":10").await?;
+    /// let (dialed, accepted) = tokio::join!(beta.dial("α:10"), listener.accept());
+    /// let _accepted = accepted?;
+    /// dialed?.write_all(b"hello").await?;
+    /// assert_eq!(scenario.trace().with_data().count("β:1 send α:1 5")?, 1);
+    /// # Ok(()) }
+    /// ```
     pub fn record_data(&self) -> Result<(), Error> {
         std::fs::write(self.inner.directory.join(DATA_NAME), "")?;
         self.inner.tracing.reporter.record_data();
@@ -329,6 +321,16 @@ impl Scenario {
     }
 
     /// The network's full name, for instance `lonetx`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// println!("{}", scenario.network());
+    /// # Ok(()) }
+    /// ```
     pub fn network(&self) -> &str {
         &self.inner.full_name
     }
@@ -367,6 +369,17 @@ impl Scenario {
     /// # Panics
     ///
     /// When it can't be made.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// std::fs::write(scenario.artifacts_dir().join("settings"), "quorum = 2")?;
+    /// # std::fs::remove_dir_all(scenario.artifacts_dir())?;
+    /// # Ok(()) }
+    /// ```
     pub fn artifacts_dir(&self) -> PathBuf {
         let place = &self.inner.artifacts;
         self.inner.artifacts_made.get_or_init(|| {
@@ -378,6 +391,18 @@ impl Scenario {
     }
 
     /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// if std::env::var_os("KEEP_TRACES").is_some() {
+    ///     scenario.keep_artifacts();
+    /// }
+    /// # Ok(()) }
+    /// ```
     pub fn keep_artifacts(&self) {
         self.inner.keeps.store(true, Ordering::Relaxed);
     }

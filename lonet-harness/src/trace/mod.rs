@@ -14,9 +14,9 @@
 //! Does not word failures: [`report`](crate::report) does.
 
 pub(crate) mod check;
-pub mod expected;
+pub(crate) mod expected;
 pub(crate) mod explain;
-pub mod happened;
+pub(crate) mod happened;
 pub(crate) mod intern;
 mod saved;
 pub(crate) mod scope;
@@ -31,12 +31,13 @@ pub(crate) mod update;
 pub(crate) mod write;
 
 pub use check::decide::Mode;
-pub use expected::grammar::{Expectation, SyntaxError, check_syntax};
+pub(crate) use expected::grammar::check_syntax;
+pub use expected::grammar::{Expectation, SyntaxError};
 pub use expected::pattern::Pattern;
 pub use explain::diagnosis::Mismatch;
+pub(crate) use lonet::trace::EventId;
 #[doc(inline)]
-pub use lonet::trace::{Event, EventId, ParseVerbError, Verb};
-pub use saved::LoadError;
+pub use lonet::trace::{Event, ParseVerbError, Verb};
 pub use trace::Trace;
 pub use update::source::Expected;
 

@@ -4,12 +4,12 @@
 //! as `docs/trace-protocol.md` has it.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use lonet::trace::{EventId, Record, Verb};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, ErrorKind};
 use crate::trace::happened::graph::{Graph, Process};
 use crate::trace::scope::View;
 use crate::trace::trace::Trace;
@@ -56,26 +56,28 @@ fn said(error: &serde_json::Error) -> String {
     }
 }
 
-/// A text that is no saved trace.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub message: String,
+/// What is wrong with a line, counted from 1.
+fn wrong(line: usize, what: &str) -> Error {
+    let message = format!("not a saved trace: line {line}: {what}");
+    Error::new(ErrorKind::Trace, message)
 }
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.message)
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 impl Trace {
     /// The trace as JSON lines: everything that was reported, so that what the trace leaves out
     /// can be asked about, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// let saved = scenario.trace().to_jsonl();
+    /// let loaded = lonet_harness::Trace::from_jsonl(&saved)?;
+    /// loaded.assert("α mark ready");
+    /// # Ok(()) }
+    /// ```
     pub fn to_jsonl(&self) -> String {
         let mut text = String::new();
         let mut line = |line: &Line| {
@@ -106,18 +108,26 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// The first line that is none of such a text.
-    pub fn from_jsonl(text: &str) -> Result<Trace, LoadError> {
+    /// Of kind [`Trace`](ErrorKind::Trace): the first line that does not belong into such a text.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let error = lonet_harness::Trace::from_jsonl("no trace").unwrap_err();
+    /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Trace);
+    /// # Ok(()) }
+    /// ```
+    pub fn from_jsonl(text: &str) -> Result<Trace, Error> {
         let mut looked: Option<(usize, Looked)> = None;
         let mut processes: Vec<Process> = Vec::new();
         for (index, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
             }
-            let wrong = |message: String| LoadError {
-                line: index + 1,
-                message,
-            };
+            let wrong = |what: String| wrong(index + 1, &what);
             let parsed = serde_json::from_str(line).map_err(|error| wrong(said(&error)))?;
             match parsed {
                 Line::Trace(trace) if trace.version != VERSION => {
@@ -139,11 +149,9 @@ impl Trace {
                 },
             }
         }
-        let (line, looked) = looked.ok_or(LoadError {
-            line: 1,
-            message: "the line that begins a saved trace is missing".to_owned(),
-        })?;
-        let wrong = |message| LoadError { line, message };
+        let (line, looked) =
+            looked.ok_or_else(|| wrong(1, "the line that begins a saved trace is missing"))?;
+        let wrong = |what: String| wrong(line, &what);
         let known: usize = processes.iter().map(|process| process.records.len()).sum();
         if let Some(saved) = looked.records.filter(|&saved| saved != known) {
             return Err(wrong(format!(

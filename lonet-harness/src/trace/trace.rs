@@ -10,9 +10,10 @@ use std::sync::{Arc, OnceLock};
 
 use lonet::trace::{Event, EventId, InView, Verb};
 
+use crate::error::{Error, ErrorKind};
 use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
 use crate::trace::check::in_order::in_order;
-use crate::trace::expected::grammar::{Expectation, SyntaxError};
+use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::happened::graph::Graph;
@@ -48,7 +49,7 @@ pub(crate) type Teller =
 
 impl Trace {
     /// The causal past of a record, without itself. Of a record that is not there: nothing.
-    pub fn past(graph: Arc<Graph>, at: EventId) -> Trace {
+    pub(crate) fn past(graph: Arc<Graph>, at: EventId) -> Trace {
         let members = match graph.node(at) {
             Some(node) => graph.past(node),
             None => vec![false; graph.label_of.len()],
@@ -57,7 +58,7 @@ impl Trace {
     }
 
     /// Everything that was reported.
-    pub fn whole(graph: Arc<Graph>) -> Trace {
+    pub(crate) fn whole(graph: Arc<Graph>) -> Trace {
         let members = vec![true; graph.label_of.len()];
         Trace::of(graph, members, None)
     }
@@ -100,6 +101,18 @@ impl Trace {
     }
 
     /// The events of the view as they happened: by the clock, causes before effects.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// let trace = scenario.trace();
+    /// assert_eq!(trace.events()[0].to_string(), "α mark ready");
+    /// # Ok(()) }
+    /// ```
     pub fn events(&self) -> &[Event] {
         self.events.get_or_init(|| {
             let events = self.scope().events.iter();
@@ -122,6 +135,22 @@ impl Trace {
     /// Whether neither happened before the other in this run, and they are not the same event. False, too, of an
     /// event that this trace knows nothing of: one reported later. Of another scenario's events
     /// there is no telling.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// tokio::spawn(async move { alpha.mark("one") });
+    /// tokio::spawn(async move { beta.mark("two") });
+    /// scenario.until("α mark one").await?;
+    /// scenario.until("β mark two").await?;
+    /// let trace = scenario.trace();
+    /// assert!(trace.concurrent(&trace.events()[0], &trace.events()[1]));
+    /// # Ok(()) }
+    /// ```
     pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
         match (self.graph.node(a.id()), self.graph.node(b.id())) {
             (Some(a), Some(b)) => {
@@ -133,6 +162,20 @@ impl Trace {
     }
 
     /// Only events with these verbs.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// let _listener = alpha.listen(":10").await?;
+    /// alpha.mark("ready");
+    /// let marks = scenario.trace().only_verbs(&[lonet_harness::Verb::Mark]);
+    /// marks.assert("α mark ready");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn only_verbs(self, verbs: &[Verb]) -> Trace {
         self.with_view(|view| view.verbs = verbs.iter().copied().collect())
@@ -157,6 +200,17 @@ impl Trace {
     }
 
     /// With `spawn`, `up`, `down` and `exit`, too.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let _alpha = scenario.host("α").await?;
+    /// scenario.trace().with_lifecycle().assert("α up");
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn with_lifecycle(self) -> Trace {
         self.with_view(|view| view.verbs.extend(verbs_in(InView::Lifecycle)))
@@ -173,7 +227,7 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// When the pattern is no such line.
+    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
     ///
     /// # Examples
     ///
@@ -187,7 +241,7 @@ impl Trace {
     /// assert_eq!(scenario.trace().count("α mark entry _")?, 2);
     /// # Ok(()) }
     /// ```
-    pub fn count(&self, pattern: &str) -> Result<usize, SyntaxError> {
+    pub fn count(&self, pattern: &str) -> Result<usize, Error> {
         Ok(self.find_all(pattern)?.len())
     }
 
@@ -195,9 +249,22 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// When the pattern is no such line.
-    pub fn find(&self, pattern: &str) -> Result<Option<&Event>, SyntaxError> {
-        let pattern = Pattern::parse(pattern)?;
+    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("leader term=3");
+    /// let trace = scenario.trace();
+    /// let leader = trace.find("_ mark leader _")?.expect("one leads");
+    /// assert_eq!(leader.host(), "α");
+    /// # Ok(()) }
+    /// ```
+    pub fn find(&self, pattern: &str) -> Result<Option<&Event>, Error> {
+        let pattern = wanted(pattern)?;
         Ok(self.events().iter().find(|event| pattern.matches(event)))
     }
 
@@ -205,9 +272,24 @@ impl Trace {
     ///
     /// # Errors
     ///
-    /// When the pattern is no such line.
-    pub fn find_all(&self, pattern: &str) -> Result<Vec<&Event>, SyntaxError> {
-        let pattern = Pattern::parse(pattern)?;
+    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("term 1");
+    /// alpha.mark("term 2");
+    /// let trace = scenario.trace();
+    /// let texts: Vec<&str> = trace.find_all("α mark term _")?.iter().map(|e| e.text()).collect();
+    /// assert_eq!(texts, ["term 1", "term 2"]);
+    /// # Ok(()) }
+    /// ```
+    pub fn find_all(&self, pattern: &str) -> Result<Vec<&Event>, Error> {
+        let pattern = wanted(pattern)?;
         let events = self.events().iter();
         Ok(events.filter(|event| pattern.matches(event)).collect())
     }
@@ -219,6 +301,17 @@ impl Trace {
     /// # Panics
     ///
     /// When it doesn't hold, with the page that says why.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// scenario.trace().assert("α mark ready");
+    /// # Ok(()) }
+    /// ```
     #[track_caller]
     pub fn assert(&self, expected: impl Expected) {
         if let Err(mismatch) = self.check(expected) {
@@ -232,6 +325,17 @@ impl Trace {
     /// # Errors
     ///
     /// Why it doesn't.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// assert!(scenario.trace().check("α mark ready\n α mark done").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check(&self, expected: impl Expected) -> Result<(), Mismatch> {
         self.check_source(&expected.source())
     }
@@ -326,6 +430,17 @@ impl Trace {
     /// # Errors
     ///
     /// Why they don't.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("ready");
+    /// assert!(scenario.trace().check_contains("α mark done").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
         let source = expected.source();
         let text = source.text_as_it_is();
@@ -369,6 +484,19 @@ impl Trace {
     /// # Errors
     ///
     /// Which line matches no event or several, and which; or which two happened the other way round.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let alpha = scenario.host("α").await?;
+    /// alpha.mark("one");
+    /// alpha.mark("two");
+    /// assert!(scenario.trace().check_order("α mark two\n α mark one").is_err());
+    /// # Ok(()) }
+    /// ```
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
         let parsed = self.parsed(lines)?;
         parsed
@@ -378,11 +506,11 @@ impl Trace {
     }
 
     /// Whether a parsed expectation holds.
-    ///
-    /// # Errors
-    ///
-    /// Why it doesn't.
-    pub fn check_parsed(&self, expectation: &Expectation, mode: Mode) -> Result<(), Mismatch> {
+    pub(crate) fn check_parsed(
+        &self,
+        expectation: &Expectation,
+        mode: Mode,
+    ) -> Result<(), Mismatch> {
         match decide(&self.graph, self.scope(), expectation, mode) {
             Outcome::Holds(_) => Ok(()),
             Outcome::Fails(deepest) => {
@@ -394,7 +522,7 @@ impl Trace {
         }
     }
 
-    /// What the processes reported that makes no sense.
+    /// What the processes reported that makes no sense. Of a test's own trace, it fails the test.
     pub fn problems(&self) -> &[String] {
         self.graph.problems()
     }
@@ -418,6 +546,12 @@ impl Trace {
             })
         })
     }
+}
+
+/// What a question is about.
+fn wanted(pattern: &str) -> Result<Pattern, Error> {
+    Pattern::parse(pattern)
+        .map_err(|error| Error::new(ErrorKind::Pattern, error.of_pattern(pattern)))
 }
 
 impl fmt::Display for Trace {

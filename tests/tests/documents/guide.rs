@@ -1,11 +1,10 @@
 //! The programs of docs/guide.md that pass.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::Duration;
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario, Verb, expect};
+use lonet_harness::{Program, Result, Scenario, Verb, expect};
 use lonet_tests::register;
 
 #[lonet::host]
@@ -179,8 +178,8 @@ async fn a_backup_that_hangs(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 async fn the_program_itself(scenario: Scenario) -> Result<()> {
-    let program = Command::new(env!("CARGO_BIN_EXE_register_backup"));
-    let b = scenario.command("b", program).await?;
+    let program = Program::new(env!("CARGO_BIN_EXE_register_backup")).joins();
+    let b = scenario.spawn("b", program).await?; // its host is up
     scenario.until("b:20 listen").await?;
     let c = scenario
         .spawn("c", client("b:20".into(), "x=1".into()))

@@ -1,9 +1,8 @@
 //! Bodies that block their thread, and values and tasks of theirs that outlive them.
 
 use std::path::Path;
-use std::process::Command;
 
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Program, Result, Scenario};
 
 use super::command;
 
@@ -26,9 +25,9 @@ mod victims {
     #[lonet::test(timeout = "10s")]
     #[ignore = "fails"]
     async fn returns_too_late(scenario: Scenario) -> Result<()> {
-        let mut sleeper = Command::new("sleep");
-        sleeper.arg("1000");
-        let node = scenario.command("α", sleeper).await?;
+        let node = scenario
+            .spawn("α", Program::new("sleep").arg("1000"))
+            .await?;
         let process = format!("/proc/{}", node.pid());
         while Path::new(&process).exists() {
             std::thread::yield_now();

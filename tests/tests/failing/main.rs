@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use lonet::Host;
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Program, Result, Scenario};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
@@ -121,10 +121,11 @@ mod programs {
     }
 
     /// This binary as the program of that name.
-    pub(super) fn program(name: &str) -> Command {
-        let mut command = Command::new("/proc/self/exe");
-        command.args([&format!("programs::{name}"), "--exact", "--ignored"]);
-        command
+    pub(super) fn program(name: &str) -> Program {
+        let test = format!("programs::{name}");
+        Program::new("/proc/self/exe")
+            .args([&test, "--exact", "--ignored"])
+            .joins()
     }
 }
 
@@ -179,21 +180,18 @@ mod victims {
     #[lonet::test(timeout = "6s")]
     #[ignore = "fails"]
     async fn programs_wait(scenario: Scenario) -> Result<()> {
-        let _alpha = scenario
-            .command("α", program("reads_once_accepted"))
-            .await?;
+        let _alpha = scenario.spawn("α", program("reads_once_accepted")).await?;
         scenario.until("α:10 listen").await?;
-        let _beta = scenario.command("β", program("dials")).await?;
-        // One that is no program of lonet's, and one whose child is.
-        let mut sleeps = Command::new("sleep");
-        sleeps.arg("1000");
-        let _gamma = scenario.command("γ", sleeps).await?;
-        let mut shell = Command::new("sh");
-        shell
+        let _beta = scenario.spawn("β", program("dials")).await?;
+        // One that knows nothing of lonet, and one whose child joins.
+        let sleeps = Program::new("sleep").arg("1000");
+        let _gamma = scenario.spawn("γ", sleeps).await?;
+        let shell = Program::new("sh")
             .args(["-c", r#""$0" "$@"; :"#])
-            .arg(std::env::current_exe()?);
-        shell.args(program("reads_once_accepted").get_args());
-        let _delta = scenario.command("δ", shell).await?;
+            .arg(std::env::current_exe()?)
+            .args(["programs::reads_once_accepted", "--exact", "--ignored"])
+            .joins();
+        let _delta = scenario.spawn("δ", shell).await?;
         scenario.until("δ:10 listen").await?;
         let tau = scenario.host("τ").await?;
         let _accepting = tokio::spawn(async move { tau.listen(":1").await?.accept().await });
@@ -224,10 +222,8 @@ mod victims {
     async fn says_hello(scenario: Scenario) -> Result<()> {
         scenario.spawn("β", loops()).await?.kill().await?;
         scenario.spawn("α", says_and_ends()).await?.join().await?;
-        let mut command = Command::new("sh");
-        // That it joins is waited for, however long it is looked at.
-        command.args(["-c", "echo $1; exit 0", "sh", "hello"]);
-        let alpha = scenario.command("α", command).await?;
+        let says = Program::new("sh").args(["-c", "echo $1; exit 0", "sh", "hello"]);
+        let alpha = scenario.spawn("α", says).await?;
         alpha.until("α exit 0").await?;
         assert_eq!(alpha.log(), "hello\n");
         Ok(())
@@ -248,9 +244,8 @@ mod victims {
     async fn blocks_for_its_node(scenario: Scenario) -> Result<()> {
         let fifo = scenario.data_dir("α").join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
-        let mut shell = Command::new("sh");
-        shell.args(["-c", "exec sleep 1000 > \"$0\""]).arg(&fifo);
-        let _alpha = scenario.command("α", shell).await?;
+        let shell = Program::new("sh").args(["-c", "exec sleep 1000 > \"$0\""]);
+        let _alpha = scenario.spawn("α", shell.arg(&fifo)).await?;
         std::fs::read(&fifo)?;
         println!("has come to itself");
         Ok(())
@@ -488,9 +483,8 @@ fn programs_that_wait() {
     let does = text.split("what each process does:\n").nth(1).unwrap();
     let does = does.split("\n\n").next().unwrap();
     // The pid of the process below δ is in parentheses of its own, and the kernel's words are its.
-    let (said, seen): (Vec<&str>, Vec<&str>) = does
-        .lines()
-        .partition(|line| !line.contains("has not joined"));
+    let (said, seen): (Vec<&str>, Vec<&str>) =
+        does.lines().partition(|line| !line.contains(" it sleeps"));
     expect![[r#"
           the test waits in until `β mark never` for … s; accept τ:1 for … s
           α (program `/proc/self/exe`, pid …) waits in read β:1->α:1 for … s
@@ -505,7 +499,7 @@ fn programs_that_wait() {
         "{seen:?}"
     );
     assert!(
-        seen[1].starts_with("  δ (program `sh`, pid …) has not joined the network: it sleeps"),
+        seen[1].starts_with("  δ (program `sh`, pid …) runs; it sleeps"),
         "{seen:?}"
     );
 }

@@ -14,6 +14,7 @@ use crate::trace::intern::symbols::{Symbol, Symbols};
 
 /// What is wrong with an expected trace, where, and what is legal there.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SyntaxError {
     /// The line, from 1.
     pub line: usize,
@@ -132,7 +133,7 @@ pub struct Expectation {
 /// # Errors
 ///
 /// The first line that is none, with its place and what is legal there.
-pub fn check_syntax(text: &str) -> Result<(), SyntaxError> {
+pub(crate) fn check_syntax(text: &str) -> Result<(), SyntaxError> {
     Expectation::parse(text).map(drop)
 }
 

@@ -183,6 +183,20 @@ impl Pattern {
     /// # Errors
     ///
     /// What is wrong, where, and what is legal there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use lonet_harness::Pattern;
+    ///
+    /// assert!(Pattern::parse("α:10 listen").is_ok());
+    /// let error = Pattern::parse("α:10 hums").unwrap_err();
+    /// assert_eq!((error.line, error.column), (1, 6));
+    /// # Ok(()) }
+    /// ```
     pub fn parse(text: &str) -> Result<Pattern, SyntaxError> {
         let parsed = Expectation::parse(text)?;
         parsed.without_blocks("a pattern")?;
@@ -203,6 +217,18 @@ impl Pattern {
     }
 
     /// Whether the event is one that the line tells of.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("term=3");
+    /// let event = scenario.until("α mark _").await?;
+    /// assert!(lonet_harness::Pattern::parse("_ mark term=$t")?.matches(&event));
+    /// # Ok(()) }
+    /// ```
     pub fn matches(&self, event: &Event) -> bool {
         let Pattern(of) = self;
         let text = folded(event.text());

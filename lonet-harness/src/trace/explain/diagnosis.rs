@@ -177,16 +177,6 @@ impl Mismatch {
         }))
     }
 
-    /// Says whether the expectation could be rewritten in place.
-    #[must_use]
-    pub fn updatable(self, can_update: bool) -> Mismatch {
-        self.advised(if can_update {
-            Advice::Ask
-        } else {
-            Advice::Move
-        })
-    }
-
     #[must_use]
     pub(crate) fn advised(mut self, advice: Advice) -> Mismatch {
         self.0.advice = Some(advice);
@@ -219,6 +209,18 @@ impl Mismatch {
 
     /// The line, counted from 1 in the expectation's text, that could not happen; none when every
     /// line has its event, but there are more events.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.host("α").await?.mark("one");
+    /// let mismatch = scenario.check_trace("α mark one\n α mark two").unwrap_err();
+    /// assert_eq!(mismatch.line(), Some(2));
+    /// # Ok(()) }
+    /// ```
     pub fn line(&self) -> Option<usize> {
         match &self.0.what {
             What::Syntax(error) => Some(error.line),

@@ -3,7 +3,7 @@
 pub(crate) mod between_processes;
 pub(crate) mod contradictions;
 pub(crate) mod gathered;
-pub mod graph;
+pub(crate) mod graph;
 pub(crate) mod racing_ports;
 pub(crate) mod relation;
 pub(crate) mod sent;

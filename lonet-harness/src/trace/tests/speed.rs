@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use super::ping_pong;
+use crate::__private::measured::whole;
 use crate::trace::Trace;
 use crate::trace::explain::diagnosis::LOOKS;
 use crate::trace::happened::graph::{Graph, Process};

@@ -1,0 +1,217 @@
+//! A program to be spawned as a host, as a test describes it.
+//!
+//! Owns the description alone: what it leads to is `process::launch`'s business, how the program
+//! is found and started the supervisor's.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+/// A program with its arguments, ready to be given to [`Scenario::spawn`](crate::Scenario::spawn), which runs it in a
+/// process of its own and hands out its exit status.
+///
+/// The methods are those of [`std::process::Command`] and mean the same, but take and return
+/// `self`. As there, a name without a slash is searched for in `PATH`, and the program inherits
+/// the test's environment and working directory. Its standard input is empty; its output is in
+/// [`Node::log`](crate::Node::log).
+///
+/// The program gets none of the test's `LONET_*` and `*_proxy` variables, and
+/// [`spawn`](crate::Scenario::spawn) returns once it has been started. This is different for a program
+/// that [joins](Program::joins) the network.
+///
+/// A program never fails a test by its exit status: [`Node::join`](crate::Node::join) returns it.
+///
+/// # Examples
+///
+/// ```
+/// # use lonet_harness::{Result, Scenario};
+/// # #[lonet::main]
+/// # async fn main(scenario: Scenario) -> Result<()> {
+/// use lonet_harness::Program;
+///
+/// let program = Program::new("sh").args(["-c", "echo I am $NAME; exit 3"]).env("NAME", "α");
+/// let node = scenario.spawn("α", program).await?;
+/// node.until("α exit 3").await?;
+/// assert_eq!(node.log(), "I am α\n");
+/// assert_eq!(node.await?.code(), Some(3));
+/// # Ok(()) }
+/// ```
+#[must_use = "a program does nothing until a scenario spawns it"]
+#[derive(Clone, Debug)]
+pub struct Program {
+    program: OsString,
+    args: Vec<OsString>,
+    clear: bool,
+    env: BTreeMap<OsString, Option<OsString>>,
+    dir: Option<PathBuf>,
+    joins: bool,
+}
+
+impl Program {
+    /// A program of that name or at that path, without arguments.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::Program;
+    /// let from_path = Program::new("redis-server");
+    /// let from_here = Program::new("./target/debug/server");
+    /// # let _ = (from_path, from_here);
+    /// ```
+    pub fn new(program: impl AsRef<OsStr>) -> Program {
+        Program {
+            program: program.as_ref().to_owned(),
+            args: Vec::new(),
+            clear: false,
+            env: BTreeMap::new(),
+            dir: None,
+            joins: false,
+        }
+    }
+
+    /// Adds an argument.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::Program;
+    /// let program = Program::new("redis-server").arg("--port").arg("6379");
+    /// # let _ = program;
+    /// ```
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Program {
+        self.args.push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// Adds several arguments.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::Program;
+    /// let program = Program::new("redis-server").args(["--port", "6379"]);
+    /// # let _ = program;
+    /// ```
+    pub fn args(mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Program {
+        let args = args.into_iter().map(|arg| arg.as_ref().to_owned());
+        self.args.extend(args);
+        self
+    }
+
+    /// Sets an environment variable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::Program;
+    /// let program = Program::new("server").env("RUST_LOG", "debug");
+    /// # let _ = program;
+    /// ```
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Program {
+        let (name, value) = (name.as_ref().to_owned(), value.as_ref().to_owned());
+        self.env.insert(name, Some(value));
+        self
+    }
+
+    /// Removes an environment variable.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::Program;
+    /// let program = Program::new("server").env_remove("RUST_LOG");
+    /// # let _ = program;
+    /// ```
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Program {
+        self.env.insert(name.as_ref().to_owned(), None);
+        self
+    }
+
+    /// Removes all environment variables, those set so far included. A program that
+    /// [joins](Program::joins) still gets its `LONET_*`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::Program;
+    /// let program = Program::new("/usr/bin/env").env_clear().env("ONLY", "this");
+    /// # let _ = program;
+    /// ```
+    pub fn env_clear(mut self) -> Program {
+        self.env.clear();
+        self.clear = true;
+        self
+    }
+
+    /// Sets the working directory. A relative one is seen from the test's own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use lonet_harness::Program;
+    ///
+    /// let program = Program::new("touch").arg("here").current_dir(scenario.data_dir("α"));
+    /// assert!(scenario.spawn("α", program).await?.await?.success());
+    /// assert!(scenario.data_dir("α").join("here").exists());
+    /// # Ok(()) }
+    /// ```
+    pub fn current_dir(mut self, dir: impl AsRef<Path>) -> Program {
+        self.dir = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Says that the program joins the network by itself, as `lonet::from_env` and the Python
+    /// package do it.
+    ///
+    /// It finds its place in `LONET_NETWORK`, `LONET_HOST` and `TMPDIR`, and
+    /// [`spawn`](crate::Scenario::spawn) returns when its host is up. It may also start another program
+    /// that joins for it.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// use lonet_harness::Program;
+    ///
+    /// let server = Program::new("python3").arg("server.py").joins();
+    /// let node = scenario.spawn("α", server).await?; // α is up
+    /// # Ok(()) }
+    /// ```
+    pub fn joins(mut self) -> Program {
+        self.joins = true;
+        self
+    }
+
+    pub(crate) fn program(&self) -> &OsStr {
+        &self.program
+    }
+
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.args
+    }
+
+    /// Whether it begins without any environment.
+    pub(crate) fn clears(&self) -> bool {
+        self.clear
+    }
+
+    /// Changes of its environment; `None` removes a variable.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (&OsStr, Option<&OsStr>)> {
+        let changes = self.env.iter();
+        changes.map(|(name, value)| (&**name, value.as_deref()))
+    }
+
+    pub(crate) fn directory(&self) -> Option<&Path> {
+        self.dir.as_deref()
+    }
+
+    /// Whether its host comes up by what it does itself.
+    pub(crate) fn is_to_join(&self) -> bool {
+        self.joins
+    }
+}
