@@ -231,15 +231,15 @@ fn a_dial_that_came_too_early_names_the_missing_until() {
         panic!("{page}");
     };
     assert!(hint.starts_with("hint: `β:1 fail α:10 connection refused`: α listened there "));
-    let until = "wait for it: scenario.until(\"α:10 listen\").await?";
+    let until = "wait for it before the dial: scenario.until(\"α:10 listen\").await?";
     assert!(hint.ends_with(until), "{hint}");
 
     let page = page_of("dials_where_nothing_ever_listens");
     assert_eq!(
         hints(&page),
         [format!(
-            "hint: `β:1 fail α:10 connection refused`: nothing had listened at α:10 by then, or \
-             did later; before the dial, {until}"
+            "hint: `β:1 fail α:10 connection refused`: nothing listened at α:10, before or \
+             after; {until}"
         )]
     );
 }

@@ -155,8 +155,7 @@ async fn half_a_line_is_named(scenario: Scenario) -> Result<()> {
 #[lonet::test]
 #[should_panic(expected = "(δ) exited in the middle of a line")]
 async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Result<()> {
-    let said = [lines(&[HELLO]), HALF.into()].concat();
-    let delta = program(&said, "say(); os._exit(0)");
+    let delta = program(HALF.as_bytes(), "say(); os._exit(0)");
     let delta = scenario.spawn("δ", delta).await?;
     assert!(delta.join().await?.success());
     kept(&scenario).await
@@ -189,8 +188,8 @@ async fn a_program_asked_to_finish_may_leave_half_a_line(scenario: Scenario) -> 
 /// Python closes its sockets before it exits.
 #[lonet::test]
 async fn a_program_asked_to_finish_may_hang_up(scenario: Scenario) -> Result<()> {
-    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
-    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let said = [lines(&[mark]), HALF.into()].concat();
     let end = "signal.signal(15, lambda *_: s.close() or done.append(1))\n\
         done = []\n\
         say()\n\
@@ -234,7 +233,8 @@ async fn a_program_that_is_killed_has_failed_already(scenario: Scenario) -> Resu
                            before is kept: {\"ev\":{\"n\":4,"
 )]
 async fn a_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
-    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"lives"}}}}"#;
+    let up = UP.replace('ζ', "δ");
+    let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"lives"}}}}"#;
     let code = "first = s\n\
         s = socket.socket(socket.AF_UNIX)\n\
         s.connect(path)\n\
@@ -244,8 +244,9 @@ async fn a_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
         sys.argv[1] = sys.argv[2]\n\
         say()\n\
         time.sleep(1000)";
-    let program = program(&[lines(&[HELLO]), HALF.into()].concat(), code)
-        .arg(String::from_utf8(lines(&[HELLO, mark]))?);
+    let program = speaks(&[lines(&[HELLO]), HALF.into()].concat(), code)
+        .arg(String::from_utf8(lines(&[HELLO, &up, mark]))?)
+        .joins();
     let delta = scenario.spawn("δ", program).await?;
     let lives = delta.until("δ mark lives").await;
     delta.kill().await?;
@@ -274,15 +275,16 @@ async fn a_roles_second_connection_has_no_excuse(scenario: Scenario) -> Result<(
 /// On whichever of its connections.
 #[lonet::test]
 async fn a_killed_program_may_leave_two_halves(scenario: Scenario) -> Result<()> {
-    let mark = r#"{"ev":{"n":1,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
-    let said = [lines(&[HELLO, mark]), HALF.into()].concat();
+    let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
+    let up = UP.replace('ζ', "δ");
+    let said = [lines(&[HELLO, &up, mark]), HALF.into()].concat();
     let code = "first = s\n\
         s = socket.socket(socket.AF_UNIX)\n\
         s.connect(path)\n\
         first.sendall(sys.argv[1].splitlines()[0].encode() + b'\\n{')\n\
         say()\n\
         time.sleep(1000)";
-    let delta = scenario.spawn("δ", program(&said, code)).await?;
+    let delta = scenario.spawn("δ", speaks(&said, code).joins()).await?;
     delta.until("δ mark writes").await?;
     delta.kill().await?;
     kept_beside(&scenario, "δ mark writes\n! kill δ").await

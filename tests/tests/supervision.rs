@@ -19,7 +19,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getuid};
 
 /// The variable that all processes of one victim inherit.
-const MARK: &str = "LONET_TEST_TREE";
+const MARK: &str = "SUPERVISION_TEST_TREE";
 
 /// A tree that tries to get away: a child of another session, and one whose parent is gone.
 const TREE: &str = "sleep 1000 & setsid sleep 1000 & \
@@ -47,8 +47,14 @@ async fn grows(host: Host) {
 async fn victim(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", grows()).await?;
     let _beta = scenario.spawn("β", grows()).await?;
+    let gamma = scenario
+        .spawn("γ", Program::new("sh").args(["-c", TREE]))
+        .await?;
     scenario.until("α mark grown").await?;
     scenario.until("β mark grown").await?;
+    while !gamma.log().contains("grown") {
+        tokio::task::yield_now().await;
+    }
     println!("ready");
     Ok(alpha.join().await?)
 }

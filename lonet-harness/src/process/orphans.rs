@@ -2,7 +2,8 @@
 //!
 //! Owns finding it and ending it, in the test's process. A process counts as the scenario's
 //!
-//! - if its environment names the scenario's network, whose name no other has, unless the test's
+//! - if its environment names the scenario's network, whose name no other has, or it prints to a
+//!   pipe in the network's directory, as what a program has started does; unless the test's
 //!   process has started it itself; or
 //! - if it is in the process group of a node that had not ended when the supervisor did.
 //!
@@ -18,6 +19,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,12 +42,14 @@ pub(crate) fn started(pid: u32) -> Option<u64> {
     Some(stat::of(pid.cast_signed())?.started)
 }
 
-/// Ends what is left, and returns when it is gone. Which processes can't be ended, as a text; none,
-/// if there are none.
-pub(crate) fn end(network: &str, groups: &Groups) -> Option<String> {
+/// Ends what is left of the network with that directory, whose name is the network's, and returns
+/// when it is gone. Which processes can't be ended, as a text; none, if there are none.
+pub(crate) fn end(directory: &Path, groups: &Groups) -> Option<String> {
     let until = Instant::now() + PATIENCE;
+    let network = directory.file_name().unwrap_or_default();
     let scenario = Scenario {
-        environment: format!("LONET_NETWORK={network}").into_bytes(),
+        environment: [b"LONET_NETWORK=", network.as_bytes()].concat(),
+        directory,
         groups,
     };
     let mut stubborn = BTreeMap::new();
@@ -106,6 +111,7 @@ fn ends(held: &OwnedFd, until: Instant) -> bool {
 
 struct Scenario<'a> {
     environment: Vec<u8>,
+    directory: &'a Path,
     groups: &'a Groups,
 }
 
@@ -135,10 +141,23 @@ impl Scenario<'_> {
         }
         match fs::read(format!("/proc/{pid}/environ")) {
             Ok(environment) if environment.is_empty() => Seen::Unknown,
-            Ok(environment) if self.is_in(&environment) && !is_below(&stat) => Seen::Ours(stat),
+            Ok(environment)
+                if (self.is_in(&environment) || self.is_printed_to(pid)) && !is_below(&stat) =>
+            {
+                Seen::Ours(stat)
+            }
             // One that hides its environment has changed its user, or never was ours.
             _ => Seen::Anothers,
         }
+    }
+
+    /// Whether it prints where this scenario's nodes do.
+    fn is_printed_to(&self, pid: i32) -> bool {
+        let prints = |fd| fs::read_link(format!("/proc/{pid}/fd/{fd}"));
+        [1, 2]
+            .map(prints)
+            .iter()
+            .any(|to| to.as_ref().is_ok_and(|to| to.starts_with(self.directory)))
     }
 
     fn is_in(&self, environment: &[u8]) -> bool {

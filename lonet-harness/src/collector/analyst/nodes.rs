@@ -155,10 +155,7 @@ impl Analyst {
             lost.push(node.process);
             groups.extend(node.pid.map(u32::cast_signed).zip(node.started));
         }
-        // The directory's name is the network's.
-        if let Some(network) = self.directory.file_name().and_then(|name| name.to_str())
-            && let Some(left) = orphans::end(network, &groups)
-        {
+        if let Some(left) = orphans::end(&self.directory, &groups) {
             let problem = format!("{DIED}; its processes can't all be ended: {left}");
             self.problems.push(problem);
         }
