@@ -21,7 +21,8 @@ pub use crate::run::{TestArgument, run_main, run_test};
 pub mod measured {
     use std::sync::Arc;
 
-    pub use crate::trace::happened::graph::{Graph, Process};
+    pub use crate::trace::happened::graph::Graph;
+    pub use crate::trace::happened::process::Process;
     pub use crate::trace::{Expectation, Mode};
     use crate::trace::{Mismatch, Trace};
 

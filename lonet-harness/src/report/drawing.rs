@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use lonet::trace::Event;
 
 use crate::trace::Trace;
-use crate::trace::check::decide::Scope;
 use crate::trace::happened::graph::Graph;
+use crate::trace::scope::Scope;
 
 /// Events and their direct causes, as places in `events`.
 #[derive(Debug)]

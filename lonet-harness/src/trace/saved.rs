@@ -10,7 +10,8 @@ use lonet::trace::{EventId, Record, Verb};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 use crate::trace::scope::View;
 use crate::trace::trace::Trace;
 

@@ -11,13 +11,15 @@ use std::sync::{Arc, OnceLock};
 use lonet::trace::{Event, EventId, InView, Verb};
 
 use crate::error::{Error, ErrorKind};
-use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
+use crate::trace::check::decide::{Mode, decide};
 use crate::trace::check::in_order::in_order;
+use crate::trace::check::outcome::Outcome;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::NONE;
+use crate::trace::scope::Scope;
 use crate::trace::scope::{View, verbs_in};
 use crate::trace::update::learning::Learning;
 use crate::trace::update::source::{Advice, Expected, Source};

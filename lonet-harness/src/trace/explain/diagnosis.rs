@@ -10,7 +10,8 @@ use std::sync::OnceLock;
 use lonet::trace::EventId;
 
 use crate::trace::check::blocks::Kept;
-use crate::trace::check::decide::{Mode, counts, names_port};
+use crate::trace::check::decide::Mode;
+use crate::trace::check::outcome::{counts, names_port};
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::explain::hints::{self, Hint};

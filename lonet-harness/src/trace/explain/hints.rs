@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonet::trace::{Verb, What};
 
-use crate::trace::check::decide::{Mode, Outcome};
+use crate::trace::check::decide::Mode;
+use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use lonet::trace::Verb;
 
-use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
+use crate::trace::check::outcome::{Outcome, counts, names_port};
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Term};
 use crate::trace::expected::pattern::Bindings;
@@ -18,6 +18,7 @@ use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::FastMap;
+use crate::trace::scope::Scope;
 use crate::trace::trace::Trace;
 use crate::trace::write::text;
 

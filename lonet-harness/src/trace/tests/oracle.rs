@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::simulation::{Allowed, numbers, simulate};
 use super::world::{TEST, World};
-use crate::trace::check::decide::{Outcome, decide};
+use crate::trace::check::decide::decide;
+use crate::trace::check::outcome::Outcome;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::{Event, Mode, Trace};
 

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::ports::updated;
 use super::simulation::{Allowed, numbers, simulate};
 use super::{Trace, cases};
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::happened::relation::Why;
 
