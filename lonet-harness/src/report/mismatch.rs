@@ -12,11 +12,11 @@ use lonet::trace::EventId;
 use super::sequence;
 use crate::trace::Mismatch;
 use crate::trace::Mode;
-use crate::trace::explain::diagnosis::{Parts, Problem, Told, line_of};
+use crate::trace::explain::diagnosis::{Advice, Parts};
 use crate::trace::explain::hints::{Forgivable, Hint};
+use crate::trace::explain::look::{Problem, Told, line_of};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
-use crate::trace::update::source::Advice;
 use crate::trace::write::columns::{aligned, shortened};
 
 /// The whole diagram is left to the artifacts.

@@ -12,17 +12,17 @@ use lonet::trace::{Event, EventId, InView, Verb};
 
 use crate::error::{Error, ErrorKind};
 use crate::trace::check::decide::{Mode, decide};
-use crate::trace::check::in_order::in_order;
 use crate::trace::check::outcome::Outcome;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::pattern::Pattern;
-use crate::trace::explain::diagnosis::Mismatch;
+use crate::trace::explain::diagnosis::{Advice, Mismatch};
+use crate::trace::explain::in_order::in_order;
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::scope::Scope;
 use crate::trace::scope::{View, verbs_in};
 use crate::trace::update::learning::Learning;
-use crate::trace::update::source::{Advice, Expected, Source};
+use crate::trace::update::source::{Expected, Source};
 use crate::trace::write::text;
 use crate::trace::write::turns::{self, Seen};
 

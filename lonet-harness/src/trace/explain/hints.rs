@@ -11,7 +11,7 @@ use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};
-use crate::trace::explain::diagnosis::{Look, Problem, fields, line_of};
+use crate::trace::explain::look::{Look, Problem, fields, line_of};
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::trace::Trace;

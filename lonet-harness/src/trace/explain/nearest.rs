@@ -13,7 +13,7 @@ use crate::trace::check::outcome::{Outcome, counts, names_port};
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Term};
 use crate::trace::expected::pattern::Bindings;
-use crate::trace::explain::diagnosis::{Look, fields};
+use crate::trace::explain::look::{Look, fields};
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::happened::relation::Why;

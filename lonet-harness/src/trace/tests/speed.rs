@@ -11,7 +11,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::ping_pong;
 use crate::__private::measured::whole;
 use crate::trace::Trace;
-use crate::trace::explain::diagnosis::LOOKS;
+use crate::trace::explain::look::LOOKS;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
 

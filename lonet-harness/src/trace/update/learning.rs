@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::trace::Mismatch;
 use crate::trace::expected::grammar::Expectation;
+use crate::trace::explain::diagnosis::Advice;
 use crate::trace::trace::Trace;
-use crate::trace::update::source::{Advice, Source};
+use crate::trace::update::source::Source;
 use crate::trace::write::turns::{self, Differ, Seen};
 
 /// The expectations of one test whose body runs several times.

@@ -4,8 +4,9 @@
 //! there are none, by the clock that all processes share.
 
 use crate::trace::expected::grammar::Expectation;
-use crate::trace::explain::diagnosis::{Look, Mismatch, Problem, fields, line_of};
+use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::explain::hints::Hint;
+use crate::trace::explain::look::{Look, Problem, fields, line_of};
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::trace::Trace;
 
