@@ -36,6 +36,6 @@ pub mod measured {
     /// # Errors
     /// Why it doesn't.
     pub fn check(trace: &Trace, parsed: &Expectation, mode: Mode) -> Result<(), Mismatch> {
-        trace.check_parsed(parsed, mode)
+        trace.cut.check_parsed(parsed, mode)
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct Drawing {
 impl Trace {
     /// The trace as something to draw.
     pub(crate) fn drawing(&self) -> Drawing {
-        let (graph, scope) = (&self.graph, self.scope());
+        let (graph, scope) = (&self.cut.graph, self.cut.scope());
         let order = &scope.events;
         let place: BTreeMap<u32, usize> = order
             .iter()

@@ -88,12 +88,12 @@ impl Trace {
         };
         line(&Line::Trace(Looked {
             version: VERSION,
-            at: self.at,
-            verbs: self.view.verbs.clone(),
-            hosts: self.view.hosts.clone(),
-            records: Some(self.graph.len()),
+            at: self.cut.at,
+            verbs: self.cut.view.verbs.clone(),
+            hosts: self.cut.view.hosts.clone(),
+            records: Some(self.cut.graph.len()),
         }));
-        for process in &self.graph.processes {
+        for process in &self.cut.graph.processes {
             line(&Line::Process(Start {
                 pid: process.pid,
                 node: process.node,

@@ -1,4 +1,4 @@
-//! Why an expectation does not hold, as data: all of it together.
+//! Whether an expectation holds and, if not, why: all of it together, as data.
 //!
 //! Pure. Owns [`Mismatch`], and that its parts are worked out when somebody asks for them. The line that
 //! could not happen is `look`'s business, the difference to the nearest legal order `nearest`'s, hints
@@ -9,12 +9,13 @@ use std::sync::OnceLock;
 
 use lonet::trace::EventId;
 
-use crate::trace::check::decide::Mode;
+use crate::trace::check::decide::{Mode, decide};
+use crate::trace::check::outcome::Outcome;
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::explain::hints::{self, Hint};
 use crate::trace::explain::look::{Look, Problem};
 use crate::trace::explain::nearest::{self, Difference};
-use crate::trace::trace::Trace;
 use crate::trace::write::columns::aligned;
 use crate::trace::write::text;
 
@@ -24,7 +25,7 @@ pub struct Mismatch(Box<Found>);
 /// What was found when the expectation was checked. The page's parts are worked out when somebody
 /// asks for them: a test that checks until something holds never does.
 struct Found {
-    trace: Trace,
+    cut: Cut,
     mode: Mode,
     what: What,
     /// What to do to have it rewritten, if that is known.
@@ -50,7 +51,7 @@ enum What {
 }
 
 pub(crate) struct Parts {
-    pub(crate) trace: Trace,
+    pub(crate) cut: Cut,
     pub(crate) mode: Mode,
     pub(crate) problem: Problem,
     /// Old and new lines, in the order in which a reader wants them.
@@ -85,19 +86,19 @@ impl Mismatch {
     }
 
     /// The text is no expected trace.
-    pub(crate) fn syntax(trace: &Trace, error: SyntaxError) -> Mismatch {
-        Mismatch::found(trace, Mode::All, What::Syntax(error))
+    pub(crate) fn syntax(cut: &Cut, error: SyntaxError) -> Mismatch {
+        Mismatch::found(cut, Mode::All, What::Syntax(error))
     }
 
     /// There is no text, or it can't be rewritten.
-    pub(crate) fn unusable(trace: &Trace, why: String) -> Mismatch {
-        Mismatch::found(trace, Mode::All, What::Unusable(why))
+    pub(crate) fn unusable(cut: &Cut, why: String) -> Mismatch {
+        Mismatch::found(cut, Mode::All, What::Unusable(why))
     }
 
     /// It does not hold. `deepest` is the longest beginning that could happen, by line; `complete`,
     /// whether that is certain.
     pub(crate) fn diagnose(
-        trace: &Trace,
+        cut: &Cut,
         of: &Expectation,
         mode: Mode,
         deepest: &[u32],
@@ -108,17 +109,17 @@ impl Mismatch {
             deepest: deepest.to_vec(),
             complete,
         };
-        Mismatch::found(trace, mode, what)
+        Mismatch::found(cut, mode, what)
     }
 
     /// An order that was demanded is not the one that was.
-    pub(crate) fn out_of_order(trace: &Trace, problem: Problem, hints: Vec<Hint>) -> Mismatch {
-        Mismatch::found(trace, Mode::Some, What::Demanded { problem, hints })
+    pub(crate) fn out_of_order(cut: &Cut, problem: Problem, hints: Vec<Hint>) -> Mismatch {
+        Mismatch::found(cut, Mode::Some, What::Demanded { problem, hints })
     }
 
-    fn found(trace: &Trace, mode: Mode, what: What) -> Mismatch {
+    fn found(cut: &Cut, mode: Mode, what: What) -> Mismatch {
         Mismatch(Box::new(Found {
-            trace: trace.clone(),
+            cut: cut.clone(),
             mode,
             what,
             advice: None,
@@ -134,7 +135,7 @@ impl Mismatch {
 
     /// The event at which what happened first differs from what was expected.
     pub(crate) fn diverged(&self) -> Option<EventId> {
-        let graph = &self.0.trace.graph;
+        let graph = &self.0.cut.graph;
         let node = match &self.parts().problem {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
@@ -194,11 +195,46 @@ impl Mismatch {
     }
 }
 
+/// Whether an expectation holds, or else why not.
+impl Cut {
+    /// Whether a text holds; what to do about it, if not, is this.
+    pub(crate) fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
+        self.check_as_it_is(text)
+            .map_err(|mismatch| mismatch.advised(advice))
+    }
+
+    /// Whether a text holds; what to do about it is not said.
+    pub(crate) fn check_as_it_is(&self, text: &str) -> Result<(), Mismatch> {
+        self.check_parsed(&self.parsed(text)?, Mode::All)
+    }
+
+    pub(crate) fn parsed(&self, text: &str) -> Result<Expectation, Mismatch> {
+        Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
+    }
+
+    /// Whether a parsed expectation holds.
+    pub(crate) fn check_parsed(
+        &self,
+        expectation: &Expectation,
+        mode: Mode,
+    ) -> Result<(), Mismatch> {
+        match decide(&self.graph, self.scope(), expectation, mode) {
+            Outcome::Holds(_) => Ok(()),
+            Outcome::Fails(deepest) => {
+                Err(Mismatch::diagnose(self, expectation, mode, &deepest, true))
+            }
+            Outcome::Undecided(deepest) => {
+                Err(Mismatch::diagnose(self, expectation, mode, &deepest, false))
+            }
+        }
+    }
+}
+
 impl Found {
     fn explain(&self) -> Parts {
-        let (trace, mode) = (&self.trace, self.mode);
+        let (cut, mode) = (&self.cut, self.mode);
         let mut parts = Parts {
-            trace: trace.clone(),
+            cut: cut.clone(),
             mode,
             problem: Problem::Unusable(String::new()),
             diff: Vec::new(),
@@ -224,7 +260,7 @@ impl Found {
                 complete,
             } => (of, deepest, *complete),
         };
-        let mut look = Look::new(trace, of, deepest);
+        let mut look = Look::new(cut, of, deepest);
         parts.problem = if !complete {
             look.undecided()
         } else if deepest.len() == of.lines.len() {
@@ -234,9 +270,9 @@ impl Found {
             look.line_fails(mode, deepest)
         };
         if mode == Mode::All {
-            (parts.diff, parts.not_compared) = nearest::difference(trace, of, deepest, complete);
+            (parts.diff, parts.not_compared) = nearest::difference(cut, of, deepest, complete);
         }
-        parts.hints = hints::find(trace, of, deepest, &parts.problem, mode);
+        parts.hints = hints::find(cut, of, deepest, &parts.problem, mode);
         parts
     }
 }

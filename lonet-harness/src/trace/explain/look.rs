@@ -5,11 +5,11 @@
 use crate::trace::check::blocks::Kept;
 use crate::trace::check::decide::Mode;
 use crate::trace::check::outcome::{counts, names_port};
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
-use crate::trace::trace::Trace;
 use crate::trace::write::text;
 
 /// A line of the expectation, as it was written, and its number in the text.
@@ -75,7 +75,7 @@ pub(crate) enum Problem {
 
 /// A look at the point where the expectation fails.
 pub(crate) struct Look<'a> {
-    pub(crate) trace: &'a Trace,
+    pub(crate) cut: &'a Cut,
     pub(crate) graph: &'a Graph,
     pub(crate) of: &'a Expectation,
     pub(crate) line: usize,
@@ -91,10 +91,10 @@ thread_local! {
 }
 
 impl<'a> Look<'a> {
-    pub(crate) fn new(trace: &'a Trace, of: &'a Expectation, deepest: &[u32]) -> Look<'a> {
+    pub(crate) fn new(cut: &'a Cut, of: &'a Expectation, deepest: &[u32]) -> Look<'a> {
         #[cfg(test)]
         LOOKS.set(LOOKS.get() + 1);
-        let graph: &Graph = &trace.graph;
+        let graph: &Graph = &cut.graph;
         let mut told = vec![false; graph.label_of.len()];
         let mut bindings = Bindings::new(of.variables.len());
         for (line, &node) in of.lines.iter().zip(deepest) {
@@ -102,7 +102,7 @@ impl<'a> Look<'a> {
             unify(&line.shape, of, &fields(graph, node), &mut bindings);
         }
         Look {
-            trace,
+            cut,
             graph,
             of,
             line: deepest.len(),
@@ -134,7 +134,7 @@ impl<'a> Look<'a> {
 
     /// The events that a line could tell of, and that are not told yet.
     pub(crate) fn untold_matches(&mut self, line: usize) -> Vec<u32> {
-        let mut events = self.trace.scope().events.clone();
+        let mut events = self.cut.scope().events.clone();
         events.retain(|&node| !self.told[node as usize] && self.matches(line, node));
         events
     }
@@ -148,7 +148,7 @@ impl<'a> Look<'a> {
 
     /// The events of the view that are not told yet and wait for nothing that is not.
     pub(crate) fn next_events(&self) -> Vec<u32> {
-        let scope = self.trace.scope();
+        let scope = self.cut.scope();
         let mut blocked = vec![false; self.graph.label_of.len()];
         let mut next = Vec::new();
         for &node in &self.graph.order {
@@ -195,7 +195,7 @@ impl<'a> Look<'a> {
 
     /// Why the line that fails does.
     pub(crate) fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
-        let scope = self.trace.scope();
+        let scope = self.cut.scope();
         let line = self.line_told(self.line);
         let mut told_above = 0;
         let mut blocked = None;
@@ -247,7 +247,7 @@ impl<'a> Look<'a> {
     /// The events that happen before this one and have no line above the line that fails, the
     /// nearest first.
     pub(crate) fn untold_causes(&self, event: u32) -> Vec<u32> {
-        let scope = self.trace.scope();
+        let scope = self.cut.scope();
         let named = names_port(&self.of.lines[self.line].shape);
         let mut causes = Vec::new();
         let mut seen = std::collections::BTreeSet::new();
@@ -276,12 +276,12 @@ impl<'a> Look<'a> {
         let mut below = self.line + 1..lines.len();
         let has_line = block.is_some()
             && below.any(|line| lines[line].block == block && self.matches(line, cause));
-        let scope = self.trace.scope();
+        let scope = self.cut.scope();
         has_line && !Kept::find(self.graph).orders(self.graph, scope, cause, event)
     }
 
     fn told_effect(&self, event: u32) -> Option<u32> {
-        let told = self.trace.scope().events.iter().copied();
+        let told = self.cut.scope().events.iter().copied();
         let mut effects = told.filter(|&node| self.told[node as usize]);
         effects.find(|&node| self.graph.reaches(event, node))
     }
