@@ -21,7 +21,8 @@ pub use crate::run::{TestArgument, run_main, run_test};
 pub mod measured {
     use std::sync::Arc;
 
-    pub use crate::trace::happened::graph::{Graph, Process};
+    pub use crate::trace::happened::graph::Graph;
+    pub use crate::trace::happened::process::Process;
     pub use crate::trace::{Expectation, Mode};
     use crate::trace::{Mismatch, Trace};
 
@@ -35,6 +36,6 @@ pub mod measured {
     /// # Errors
     /// Why it doesn't.
     pub fn check(trace: &Trace, parsed: &Expectation, mode: Mode) -> Result<(), Mismatch> {
-        trace.check_parsed(parsed, mode)
+        trace.cut.check_parsed(parsed, mode)
     }
 }

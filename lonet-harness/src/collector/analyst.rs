@@ -26,7 +26,8 @@ use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::limits;
 use crate::process::wire::{Means, line};
 use crate::trace::Pattern;
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 
 /// See the module.
 pub(crate) struct Analyst {

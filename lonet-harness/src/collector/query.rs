@@ -11,7 +11,7 @@ use super::failure::{Failure, Killed};
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::{Ended, Means, Play, Program};
 use crate::trace::Pattern;
-use crate::trace::happened::graph::Process;
+use crate::trace::happened::process::Process;
 
 /// A question, or a request.
 pub(crate) enum Query {

@@ -103,7 +103,7 @@ impl Refused {
             headline: shown.lines().next().unwrap_or_default().to_owned(),
             expected: mismatch.expected(),
             diverged: mismatch.diverged(),
-            trace: mismatch.parts().trace.clone(),
+            trace: Trace::of(mismatch.parts().cut.clone()),
         }
     }
 }

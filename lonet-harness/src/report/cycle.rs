@@ -14,7 +14,7 @@ use lonet::trace::{Pending, Record, Waits, What};
 
 use super::doing::Sockets;
 use crate::collector::query::Report;
-use crate::trace::happened::graph::Process;
+use crate::trace::happened::process::Process;
 
 /// Hosts of which each waits for the next, and the last for the first, if there are such: those in
 /// processes of which nobody can go on.

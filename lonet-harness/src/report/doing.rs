@@ -14,7 +14,7 @@ use super::verdict::age;
 use crate::collector::failure::Past;
 use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, WaitsFor};
 use crate::process::wire::Ended;
-use crate::trace::happened::graph::Process;
+use crate::trace::happened::process::Process;
 
 /// A sentence for each process of which there is something to say. Of a test that `hangs` there
 /// always is.

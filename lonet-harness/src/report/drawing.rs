@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use lonet::trace::Event;
 
 use crate::trace::Trace;
-use crate::trace::check::decide::Scope;
 use crate::trace::happened::graph::Graph;
+use crate::trace::scope::Scope;
 
 /// Events and their direct causes, as places in `events`.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub(crate) struct Drawing {
 impl Trace {
     /// The trace as something to draw.
     pub(crate) fn drawing(&self) -> Drawing {
-        let (graph, scope) = (&self.graph, self.scope());
+        let (graph, scope) = (&self.cut.graph, self.cut.scope());
         let order = &scope.events;
         let place: BTreeMap<u32, usize> = order
             .iter()

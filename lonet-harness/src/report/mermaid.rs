@@ -38,7 +38,7 @@ pub(crate) fn diagram(trace: &Trace) -> String {
 
 fn line(trace: &Trace, event: &Event, id: impl Fn(&str) -> String, hosts: &[&str]) -> String {
     let from = id(event.host());
-    let reached = reaches(trace, event);
+    let reached = reaches(&trace.cut, event);
     let says = escaped(&short(event, reached.is_some()));
     match (
         event.verb(),

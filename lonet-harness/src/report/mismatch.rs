@@ -12,11 +12,11 @@ use lonet::trace::EventId;
 use super::sequence;
 use crate::trace::Mismatch;
 use crate::trace::Mode;
-use crate::trace::explain::diagnosis::{Parts, Problem, Told, line_of};
+use crate::trace::explain::diagnosis::{Advice, Parts};
 use crate::trace::explain::hints::{Forgivable, Hint};
+use crate::trace::explain::look::{Problem, Told, line_of};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
-use crate::trace::update::source::Advice;
 use crate::trace::write::columns::{aligned, shortened};
 
 /// The whole diagram is left to the artifacts.
@@ -73,7 +73,7 @@ impl Page<'_> {
             return self.text;
         }
         self.difference();
-        if self.parts.trace.events().is_empty() {
+        if self.parts.cut.events().is_empty() {
             self.heading("nothing happened that the assertion looks at");
         } else if let Problem::AboveCause {
             other: Some(_),
@@ -127,7 +127,7 @@ impl Page<'_> {
     }
 
     fn event(&self, node: u32) -> String {
-        line_of(&self.parts.trace.graph, node)
+        line_of(&self.parts.cut.graph, node)
     }
 
     fn headline(&mut self) {
@@ -322,7 +322,7 @@ impl Page<'_> {
     }
 
     fn chain(&mut self, chain: &[(u32, Why)]) {
-        let graph = self.parts.trace.graph.clone();
+        let graph = self.parts.cut.graph.clone();
         // What is no event is told by why the next event comes after it.
         let mut reasons: Vec<&str> = Vec::new();
         for (index, &(node, why)) in chain.iter().enumerate() {
@@ -413,19 +413,17 @@ impl Page<'_> {
     /// Of what happened around the chain of causes.
     fn diagram(&mut self, chain: &[(u32, Why)]) {
         self.heading("what happened (concurrent events stand in some order):");
-        let trace = &self.parts.trace;
-        let ids = chain
-            .iter()
-            .filter_map(|&(node, _)| trace.graph.event(node));
+        let cut = &self.parts.cut;
+        let ids = chain.iter().filter_map(|&(node, _)| cut.graph.event(node));
         let ids: BTreeSet<EventId> = ids.map(|event| event.id()).collect();
-        let places = (0..).zip(trace.events());
+        let places = (0..).zip(cut.events());
         let mut of_chain = places.filter(|(_, event)| ids.contains(&event.id()));
         let first = of_chain.next().map_or(0, |(place, _)| place);
         let last = of_chain.last().map_or(first, |(place, _)| place);
-        let end = (last + 1 + CONTEXT).min(trace.events().len());
+        let end = (last + 1 + CONTEXT).min(cut.events().len());
         let begin = first.saturating_sub(CONTEXT);
         let range = begin.max(end.saturating_sub(MOST_IN_DIAGRAM))..end;
-        let diagram = sequence::diagram_of(trace, range);
+        let diagram = sequence::diagram_of(cut, range);
         for line in diagram.lines() {
             self.line(&format!("    {line}"));
         }
@@ -519,7 +517,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
                 "`{event}` happened concurrently with the assertion, which sees only what happens before it; wait for it with {}",
                 until(event)
             );
-            if parts.trace.graph.started(host) {
+            if parts.cut.graph.started(host) {
                 text.push_str(&format!(
                     ", or end {host} first with its node's join(), terminate() or kill()"
                 ));

@@ -9,6 +9,7 @@ use std::ops::Range;
 use lonet::trace::{Event, Verb};
 
 use crate::trace::Trace;
+use crate::trace::cut::Cut;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::columns::width;
 
@@ -35,19 +36,19 @@ impl Trace {
 
 /// The diagram of the trace's events.
 pub(crate) fn diagram(trace: &Trace) -> String {
-    diagram_of(trace, 0..usize::MAX)
+    diagram_of(&trace.cut, 0..usize::MAX)
 }
 
 /// The diagram of these events, by place; and how many more there are.
-pub(crate) fn diagram_of(trace: &Trace, range: Range<usize>) -> String {
-    let events = trace.events();
+pub(crate) fn diagram_of(cut: &Cut, range: Range<usize>) -> String {
+    let events = cut.events();
     let end = range.end.min(events.len());
     let begin = range.start.min(end);
     let mut text = String::new();
     if begin > 0 {
         text.push_str(&format!("… after {begin} earlier events\n"));
     }
-    text.push_str(&draw(trace, &events[begin..end]));
+    text.push_str(&draw(cut, &events[begin..end]));
     if end < events.len() {
         text.push_str(&format!("… and {} more\n", events.len() - end));
     }
@@ -98,10 +99,10 @@ pub(crate) fn short(event: &Event, is_arrow: bool) -> String {
 }
 
 /// Whom the event reaches, if it is drawn as an arrow.
-pub(crate) fn reaches<'a>(trace: &Trace, event: &'a Event) -> Option<&'a str> {
+pub(crate) fn reaches<'a>(cut: &Cut, event: &'a Event) -> Option<&'a str> {
     let travels = match event.verb() {
         Verb::Dial | Verb::Accept => true,
-        Verb::Close | Verb::Shutdown => ends_a_read(trace, event),
+        Verb::Close | Verb::Shutdown => ends_a_read(cut, event),
         _ => false,
     };
     let peer = event.peer().filter(|_| travels)?.host();
@@ -109,19 +110,19 @@ pub(crate) fn reaches<'a>(trace: &Trace, event: &'a Event) -> Option<&'a str> {
 }
 
 /// Whether the peer has read the end of the stream that the event made.
-fn ends_a_read(trace: &Trace, event: &Event) -> bool {
-    let graph = &trace.graph;
+fn ends_a_read(cut: &Cut, event: &Event) -> bool {
+    let graph = &cut.graph;
     let effects = graph.node(event.id()).map(|node| graph.after(node));
     effects.is_some_and(|mut effects| {
-        effects.any(|(effect, why)| why == Why::Eof && trace.members[effect as usize])
+        effects.any(|(effect, why)| why == Why::Eof && cut.members[effect as usize])
     })
 }
 
-fn draw(trace: &Trace, events: &[Event]) -> String {
+fn draw(cut: &Cut, events: &[Event]) -> String {
     let hosts = hosts(events);
     let column = |name: &str| hosts.iter().position(|host| *host == name).unwrap_or(0);
-    let arrow = |event| reaches(trace, event).map(column);
-    let short = |event| short(event, reaches(trace, event).is_some());
+    let arrow = |event| reaches(cut, event).map(column);
+    let short = |event| short(event, reaches(cut, event).is_some());
     let index = |event: &Event| column(event.host());
     let mut apart = hosts.iter().map(|host| width(host) + 2).max().unwrap_or(0);
     for event in events {
@@ -158,7 +159,7 @@ fn draw(trace: &Trace, events: &[Event]) -> String {
             None if event.verb().is_interference() => canvas.across(&short(event)),
             None => {
                 let mut row = canvas.lifelines();
-                canvas.centred(&mut row, from, &cut(&short(event), apart - 1));
+                canvas.centred(&mut row, from, &clipped(&short(event), apart - 1));
                 row
             }
         };
@@ -211,7 +212,7 @@ impl Canvas {
         for cell in &mut row[left + 1..right] {
             *cell = if cell == "│" { "┼" } else { "─" }.to_owned();
         }
-        let text = format!(" {} ", cut(text, right - left - 5));
+        let text = format!(" {} ", clipped(text, right - left - 5));
         put(
             &mut row,
             left + 1 + (right - left - 1 - width(&text)) / 2,
@@ -227,7 +228,7 @@ impl Canvas {
 
     fn across(&self, text: &str) -> Row {
         let mut row = vec!["═".to_owned(); self.columns * self.apart + 1];
-        let text = format!(" {} ", cut(text, row.len().saturating_sub(6)));
+        let text = format!(" {} ", clipped(text, row.len().saturating_sub(6)));
         let start = row.len().saturating_sub(width(&text)) / 2;
         put(&mut row, start, &text);
         row
@@ -260,7 +261,7 @@ fn put(row: &mut Row, start: usize, text: &str) {
 }
 
 /// The text, cut to this width.
-fn cut(text: &str, to: usize) -> String {
+fn clipped(text: &str, to: usize) -> String {
     if width(text) <= to {
         return text.to_owned();
     }

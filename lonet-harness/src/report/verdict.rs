@@ -235,7 +235,7 @@ fn seconds(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::collector::query::TestReport;
-    use crate::trace::happened::graph::Process;
+    use crate::trace::happened::process::Process;
     use lonet::trace::{Pending, Record, Waits, What};
 
     /// However long it took to put together: a debugger may have needed seconds.

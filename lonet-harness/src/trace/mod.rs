@@ -1,19 +1,22 @@
 //! Traces: what every process reported → which event happens before which → whether an expectation
-//! holds, and if not, why. All of it is pure, `update::files` apart. Start with [`Trace`]. A map of:
+//! holds, and if not, why. All of it is pure, `update::files` apart. Start with [`Trace`]. A map,
+//! from the ground up: each knows only what is listed before it.
 //!
-//! - `trace`: [`Trace`], which puts it all together; `scope`: which events an assertion looks at;
-//! - `happened`: records → happens-before;
 //! - `intern`: texts and events' lines as numbers;
+//! - `scope`: which events an assertion looks at;
+//! - `happened`: records → happens-before;
+//! - `cut`: the events that were asked for, with their order;
 //! - `expected`: text → lines, patterns;
 //! - `check`: whether an expectation holds;
-//! - `explain`: why it does not, the nearest order that could happen, and what to do about it;
 //! - `write`: the text of a trace, and an old one brought up to date;
+//! - `explain`: why an expectation does not hold, the nearest order that could happen, and what to do;
 //! - `update`: what an assertion takes, and rewriting it in place;
-//! - `saved`: traces saved and loaded.
+//! - `trace`: [`Trace`], all that a test asks; `saved`: traces saved and loaded.
 //!
 //! Does not word failures: [`report`](crate::report) does.
 
 pub(crate) mod check;
+pub(crate) mod cut;
 pub(crate) mod expected;
 pub(crate) mod explain;
 pub(crate) mod happened;

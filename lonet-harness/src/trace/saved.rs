@@ -10,7 +10,8 @@ use lonet::trace::{EventId, Record, Verb};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind};
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 use crate::trace::scope::View;
 use crate::trace::trace::Trace;
 
@@ -87,12 +88,12 @@ impl Trace {
         };
         line(&Line::Trace(Looked {
             version: VERSION,
-            at: self.at,
-            verbs: self.view.verbs.clone(),
-            hosts: self.view.hosts.clone(),
-            records: Some(self.graph.len()),
+            at: self.cut.at,
+            verbs: self.cut.view.verbs.clone(),
+            hosts: self.cut.view.hosts.clone(),
+            records: Some(self.cut.graph.len()),
         }));
-        for process in &self.graph.processes {
+        for process in &self.cut.graph.processes {
             line(&Line::Process(Start {
                 pid: process.pid,
                 node: process.node,

@@ -1,6 +1,6 @@
-//! Which events an assertion looks at: by verb and by host.
+//! Which events an assertion looks at: by verb and by host, and of which part of all there is.
 //!
-//! Pure. Owns the default view. The causal past is not a matter of the view.
+//! Pure. Owns the default view. The causal past is not a matter of the view: `cut` finds it.
 
 use std::collections::BTreeSet;
 
@@ -8,6 +8,17 @@ use lonet::trace::{InView, Verb};
 
 use crate::trace::intern::labels::Head;
 use crate::trace::intern::symbols::Symbols;
+
+/// Which nodes an assertion looks at, and which of them are events of its view.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// By node: in the causal past of the assertion.
+    pub(crate) members: Vec<bool>,
+    /// By node: an event of the view.
+    pub(crate) shown: Vec<bool>,
+    /// The events of the view, causes before effects.
+    pub(crate) events: Vec<u32>,
+}
 
 /// A choice of events by what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,26 +1,26 @@
 //! `Trace`: events with their order, as a test sees them.
 //!
 //! Owns the public questions and assertions. How they are answered is the business of the modules
-//! beside this one; how a failure reads, of `report`.
+//! below this one, of which none knows it: they look at its `Cut`. How a failure reads is that of
+//! `report`.
 
 use std::borrow::Cow;
 use std::fmt;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use lonet::trace::{Event, EventId, InView, Verb};
 
 use crate::error::{Error, ErrorKind};
-use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
-use crate::trace::check::in_order::in_order;
-use crate::trace::expected::grammar::Expectation;
+use crate::trace::check::decide::Mode;
+use crate::trace::cut::Cut;
 use crate::trace::expected::pattern::Pattern;
-use crate::trace::explain::diagnosis::Mismatch;
+use crate::trace::explain::diagnosis::{Advice, Mismatch};
+use crate::trace::explain::in_order::in_order;
 use crate::trace::happened::graph::Graph;
-use crate::trace::intern::hash_index::NONE;
 use crate::trace::scope::{View, verbs_in};
 use crate::trace::update::learning::Learning;
-use crate::trace::update::source::{Advice, Expected, Source};
+use crate::trace::update::source::{Expected, Source};
 use crate::trace::write::text;
 use crate::trace::write::turns::{self, Seen};
 
@@ -31,16 +31,11 @@ use crate::trace::write::turns::{self, Seen};
 /// Cheap to clone. Its `Display` is its text, as it happened: an expectation that holds of it.
 #[derive(Clone)]
 pub struct Trace {
-    pub(crate) graph: Arc<Graph>,
-    pub(crate) members: Arc<Vec<bool>>,
-    pub(crate) at: Option<EventId>,
-    pub(crate) view: View,
+    pub(crate) cut: Cut,
     /// How a mismatch is told, if more is known than the trace.
     teller: Option<Teller>,
     /// Where an update takes note of it, if more turns of the test follow.
     learning: Option<Arc<Learning>>,
-    scope: OnceLock<Arc<Scope>>,
-    events: OnceLock<Arc<[Event]>>,
 }
 
 /// Words a mismatch.
@@ -50,29 +45,19 @@ pub(crate) type Teller =
 impl Trace {
     /// The causal past of a record, without itself. Of a record that is not there: nothing.
     pub(crate) fn past(graph: Arc<Graph>, at: EventId) -> Trace {
-        let members = match graph.node(at) {
-            Some(node) => graph.past(node),
-            None => vec![false; graph.label_of.len()],
-        };
-        Trace::of(graph, members, Some(at))
+        Trace::of(Cut::past(graph, at))
     }
 
     /// Everything that was reported.
     pub(crate) fn whole(graph: Arc<Graph>) -> Trace {
-        let members = vec![true; graph.label_of.len()];
-        Trace::of(graph, members, None)
+        Trace::of(Cut::whole(graph))
     }
 
-    pub(crate) fn of(graph: Arc<Graph>, members: Vec<bool>, at: Option<EventId>) -> Trace {
+    pub(crate) fn of(cut: Cut) -> Trace {
         Trace {
-            graph,
-            members: Arc::new(members),
-            at,
-            view: View::default(),
+            cut,
             teller: None,
             learning: None,
-            scope: OnceLock::new(),
-            events: OnceLock::new(),
         }
     }
 
@@ -94,9 +79,7 @@ impl Trace {
     }
 
     pub(crate) fn with_view(mut self, change: impl FnOnce(&mut View)) -> Trace {
-        change(&mut self.view);
-        self.scope = OnceLock::new();
-        self.events = OnceLock::new();
+        self.cut = self.cut.with_view(change);
         self
     }
 
@@ -114,10 +97,7 @@ impl Trace {
     /// # Ok(()) }
     /// ```
     pub fn events(&self) -> &[Event] {
-        self.events.get_or_init(|| {
-            let events = self.scope().events.iter();
-            events.filter_map(|&node| self.graph.event(node)).collect()
-        })
+        self.cut.events()
     }
 
     /// Whether `a` happened before `b` in this run: there is a chain of causes from one to the other.
@@ -126,8 +106,8 @@ impl Trace {
     /// not happen before itself. False of an event that this trace knows nothing of: one reported later. Of
     /// another scenario's events there is no telling.
     pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
-        match (self.graph.node(a.id()), self.graph.node(b.id())) {
-            (Some(a), Some(b)) => self.graph.reaches_in_run(a, b),
+        match (self.cut.graph.node(a.id()), self.cut.graph.node(b.id())) {
+            (Some(a), Some(b)) => self.cut.graph.reaches_in_run(a, b),
             _ => false,
         }
     }
@@ -152,9 +132,9 @@ impl Trace {
     /// # Ok(()) }
     /// ```
     pub fn concurrent(&self, a: &Event, b: &Event) -> bool {
-        match (self.graph.node(a.id()), self.graph.node(b.id())) {
+        match (self.cut.graph.node(a.id()), self.cut.graph.node(b.id())) {
             (Some(a), Some(b)) => {
-                let ordered = |a, b| self.graph.reaches_in_run(a, b);
+                let ordered = |a, b| self.cut.graph.reaches_in_run(a, b);
                 a != b && !ordered(a, b) && !ordered(b, a)
             }
             _ => false,
@@ -345,7 +325,7 @@ impl Trace {
             return self.update(source);
         }
         let text = self.text_of(source)?;
-        self.check_text(&text, source.advice())
+        self.cut.check_text(&text, source.advice())
     }
 
     /// The first run that asks a place settles what it says; it must hold of the others as it is.
@@ -353,51 +333,28 @@ impl Trace {
     fn update(&self, source: &Source<'_>) -> Result<(), Mismatch> {
         let advice = || Advice::Part(source.place());
         if let Some(settled) = source.settled() {
-            return self.check_text(&settled, advice());
+            return self.cut.check_text(&settled, advice());
         }
-        let old = self.parsed(&self.text_of(source)?)?;
+        let old = self.cut.parsed(&self.text_of(source)?)?;
         if let Some(learning) = &self.learning {
-            let trace = Trace {
-                learning: None,
-                ..self.clone()
-            };
-            learning.note(source, old, trace);
+            learning.note(source, old, self.cut.clone());
             return Ok(());
         }
-        let new = turns::agreed(&old, &[self.seen()])
-            .map_err(|_| Mismatch::unusable(self, "no text of it holds of it".to_owned()))?;
+        let new = turns::agreed(&old, &[Seen::of(&self.cut)])
+            .map_err(|_| Mismatch::unusable(&self.cut, "no text of it holds of it".to_owned()))?;
         let settled = source
             .settle(&old.source, new.as_deref())
-            .map_err(|why| Mismatch::unusable(self, why))?;
+            .map_err(|why| Mismatch::unusable(&self.cut, why))?;
         match settled {
-            Some(settled) => self.check_text(&settled, advice()),
+            Some(settled) => self.cut.check_text(&settled, advice()),
             None => Ok(()),
         }
     }
 
-    pub(crate) fn seen(&self) -> Seen<'_> {
-        Seen {
-            graph: &self.graph,
-            scope: self.scope(),
-        }
-    }
-
-    /// Whether a text holds; what to do about it is not said.
-    pub(crate) fn check_as_it_is(&self, text: &str) -> Result<(), Mismatch> {
-        self.check_parsed(&self.parsed(text)?, Mode::All)
-    }
-
     fn text_of<'s>(&self, source: &'s Source<'_>) -> Result<Cow<'s, str>, Mismatch> {
-        source.text().map_err(|why| Mismatch::unusable(self, why))
-    }
-
-    fn parsed(&self, text: &str) -> Result<Expectation, Mismatch> {
-        Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
-    }
-
-    pub(crate) fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
-        self.check_as_it_is(text)
-            .map_err(|mismatch| mismatch.advised(advice))
+        source
+            .text()
+            .map_err(|why| Mismatch::unusable(&self.cut, why))
     }
 
     /// Asserts that the lines hold of some of the events of the view.
@@ -444,8 +401,8 @@ impl Trace {
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
         let source = expected.source();
         let text = source.text_as_it_is();
-        let text = text.map_err(|why| Mismatch::unusable(self, why))?;
-        self.check_parsed(&self.parsed(&text)?, Mode::Some)
+        let text = text.map_err(|why| Mismatch::unusable(&self.cut, why))?;
+        self.cut.check_parsed(&self.cut.parsed(&text)?, Mode::Some)
     }
 
     /// Asserts that these events happened in this order. An expected trace only rejects what can't
@@ -498,53 +455,16 @@ impl Trace {
     /// # Ok(()) }
     /// ```
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
-        let parsed = self.parsed(lines)?;
+        let parsed = self.cut.parsed(lines)?;
         parsed
             .without_blocks("an order")
-            .map_err(|error| Mismatch::syntax(self, error))?;
-        in_order(self, &parsed)
-    }
-
-    /// Whether a parsed expectation holds.
-    pub(crate) fn check_parsed(
-        &self,
-        expectation: &Expectation,
-        mode: Mode,
-    ) -> Result<(), Mismatch> {
-        match decide(&self.graph, self.scope(), expectation, mode) {
-            Outcome::Holds(_) => Ok(()),
-            Outcome::Fails(deepest) => {
-                Err(Mismatch::diagnose(self, expectation, mode, &deepest, true))
-            }
-            Outcome::Undecided(deepest) => {
-                Err(Mismatch::diagnose(self, expectation, mode, &deepest, false))
-            }
-        }
+            .map_err(|error| Mismatch::syntax(&self.cut, error))?;
+        in_order(&self.cut, &parsed)
     }
 
     /// What the processes reported that makes no sense. Of a test's own trace, it fails the test.
     pub fn problems(&self) -> &[String] {
-        self.graph.problems()
-    }
-
-    pub(crate) fn scope(&self) -> &Scope {
-        self.scope.get_or_init(|| {
-            let graph = &self.graph;
-            let heads = graph.labels.heads().iter();
-            let shows: Vec<bool> = heads
-                .map(|head| self.view.shows(head, &graph.hosts))
-                .collect();
-            let nodes = self.members.iter().zip(&graph.label_of);
-            let shown: Vec<bool> = nodes
-                .map(|(&member, &label)| member && label != NONE && shows[label as usize])
-                .collect();
-            let order = graph.order.iter().copied();
-            Arc::new(Scope {
-                members: self.members.to_vec(),
-                events: order.filter(|&node| shown[node as usize]).collect(),
-                shown,
-            })
-        })
+        self.cut.graph.problems()
     }
 }
 
@@ -556,7 +476,7 @@ fn wanted(pattern: &str) -> Result<Pattern, Error> {
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&text::text(&self.graph, self.scope()))
+        f.write_str(&text::text(&self.cut.graph, self.cut.scope()))
     }
 }
 

@@ -13,8 +13,8 @@ use lonet::trace::{By, Record, Subject, What};
 use super::{Analyst, Node, Reported};
 use crate::process::kernel_state;
 use crate::process::wire::Ended;
-use crate::trace::happened::contradictions;
 use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process;
 
 impl Analyst {
     /// What came of a line whose end never will.
@@ -139,7 +139,7 @@ impl Analyst {
             });
         let given = node.map(|node| node.host.as_str());
         let hosts = given.or(reported.host.as_deref()).into_iter().chain(said);
-        contradictions::named(reported.pid, hosts)
+        process::named(reported.pid, hosts)
     }
 }
 

@@ -4,10 +4,11 @@
 //! Pure. A line that stands above its cause can't be helped by what other variables stand for: if
 //! there is no host for which the lines with one variable hold, the expectation does not hold.
 
-use crate::trace::check::decide::{Outcome, Scope};
+use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Shape, Term, Text, Word};
 use crate::trace::happened::graph::Graph;
+use crate::trace::scope::Scope;
 
 /// The most states for one variable and one host.
 const MOST_STATES: usize = 200;

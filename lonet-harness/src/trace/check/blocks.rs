@@ -21,11 +21,11 @@ use std::collections::BTreeSet;
 
 use lonet::trace::What;
 
-use crate::trace::check::decide::Scope;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{FastMap, NONE};
+use crate::trace::scope::Scope;
 
 /// The orders that hold within a block.
 pub(crate) struct Kept {

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use lonet::trace::Verb;
 
-use crate::trace::check::decide::Scope;
 use crate::trace::expected::grammar::{Expectation, Port, Shape, Term, Text, Word};
 use crate::trace::expected::lookup;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::NONE;
+use crate::trace::scope::Scope;
 
 /// So many pairs of a line that leaves something open and a label are compared. What more there
 /// would be is left to the search: a line that is not counted has room.

@@ -6,28 +6,18 @@
 use crate::trace::check::alone;
 use crate::trace::check::blocks::Kept;
 use crate::trace::check::counting;
+use crate::trace::check::outcome::{Outcome, counts};
 use crate::trace::check::search;
-use crate::trace::expected::grammar::{Expectation, Port, Shape};
+use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::lookup;
 use crate::trace::happened::graph::Graph;
-use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{FastMap, NONE};
+use crate::trace::scope::Scope;
 
 /// The most states that the search visits beyond its first descent.
 pub(crate) const MOST_STATES: usize = 200_000;
 /// As many are visited before anything else is tried.
 const FEW_STATES: usize = 2_000;
-
-/// Which nodes an assertion looks at, and which of them are events of its view.
-#[derive(Debug)]
-pub(crate) struct Scope {
-    /// By node: in the causal past of the assertion.
-    pub(crate) members: Vec<bool>,
-    /// By node: an event of the view.
-    pub(crate) shown: Vec<bool>,
-    /// The events of the view, causes before effects.
-    pub(crate) events: Vec<u32>,
-}
 
 /// Whether the expectation tells of every event, or only of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,17 +26,6 @@ pub enum Mode {
     All,
     /// The lines hold of some of the events.
     Some,
-}
-
-/// Whether it holds.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It does; by line, the node of its event. (Empty when only asked whether.)
-    Holds(Vec<u32>),
-    /// It doesn't: the longest beginning that could happen, by line.
-    Fails(Vec<u32>),
-    /// The search was given up.
-    Undecided(Vec<u32>),
 }
 
 /// Decides whether the expectation holds of the events in scope.
@@ -67,18 +46,6 @@ pub(crate) fn decide(graph: &Graph, scope: &Scope, of: &Expectation, mode: Mode)
     }
     let most = most.min(alone::most_lines(graph, scope, of));
     search(graph, scope, of, most, MOST_STATES)
-}
-
-/// Whether an edge counts when the line of its effect leaves the port open, or shows none: a port
-/// that is free again sooner or later is given again sooner or later, as time has it. A line that
-/// names the port says which run it means.
-pub(crate) fn counts(why: Why, names_port: bool) -> bool {
-    why != Why::Port || names_port
-}
-
-/// Whether the shape names the subject's port.
-pub(crate) fn names_port(shape: &Shape) -> bool {
-    matches!(shape.port, Some(Port::Is(_)))
 }
 
 /// Takes the i-th of equal lines for the i-th of equal events, and checks the edges. Where equal

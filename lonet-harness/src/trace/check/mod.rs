@@ -4,5 +4,5 @@ pub(crate) mod alone;
 pub(crate) mod blocks;
 pub(crate) mod counting;
 pub(crate) mod decide;
-pub(crate) mod in_order;
+pub(crate) mod outcome;
 pub(crate) mod search;

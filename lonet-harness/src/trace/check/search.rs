@@ -17,13 +17,14 @@ use std::collections::BTreeSet;
 
 use self::nexts::Nexts;
 use crate::trace::check::blocks::Kept;
-use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
+use crate::trace::check::outcome::{Outcome, counts, names_port};
 use crate::trace::expected::grammar::{Expectation, Shape};
 use crate::trace::expected::lookup;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{FastMap, NONE, digest};
+use crate::trace::scope::Scope;
 
 /// So many events are compared with lines once the search had to turn back: what a state costs
 /// depends on how many events are concurrent.

@@ -1,24 +1,22 @@
-//! Why an expectation does not hold, as data.
+//! Whether an expectation holds and, if not, why: all of it together, as data.
 //!
-//! Pure. Owns which line could not happen, what happened instead, and the chain of causes. The
-//! difference to the nearest legal order is `nearest`'s business, hints are `hints`', all wording
-//! is `report`'s.
+//! Pure. Owns [`Mismatch`], and that its parts are worked out when somebody asks for them. The line that
+//! could not happen is `look`'s business, the difference to the nearest legal order `nearest`'s, hints
+//! are `hints`', all wording is `report`'s.
 
 use std::fmt;
 use std::sync::OnceLock;
 
 use lonet::trace::EventId;
 
-use crate::trace::check::blocks::Kept;
-use crate::trace::check::decide::{Mode, counts, names_port};
+use crate::trace::check::decide::{Mode, decide};
+use crate::trace::check::outcome::Outcome;
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
-use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::explain::hints::{self, Hint};
+use crate::trace::explain::look::{Look, Problem};
 use crate::trace::explain::nearest::{self, Difference};
-use crate::trace::happened::graph::Graph;
-use crate::trace::happened::relation::Why;
-use crate::trace::trace::Trace;
-use crate::trace::update::source::Advice;
+use crate::trace::write::columns::aligned;
 use crate::trace::write::text;
 
 /// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
@@ -27,7 +25,7 @@ pub struct Mismatch(Box<Found>);
 /// What was found when the expectation was checked. The page's parts are worked out when somebody
 /// asks for them: a test that checks until something holds never does.
 struct Found {
-    trace: Trace,
+    cut: Cut,
     mode: Mode,
     what: What,
     /// What to do to have it rewritten, if that is known.
@@ -53,7 +51,7 @@ enum What {
 }
 
 pub(crate) struct Parts {
-    pub(crate) trace: Trace,
+    pub(crate) cut: Cut,
     pub(crate) mode: Mode,
     pub(crate) problem: Problem,
     /// Old and new lines, in the order in which a reader wants them.
@@ -63,65 +61,17 @@ pub(crate) struct Parts {
     pub(crate) hints: Vec<Hint>,
 }
 
-/// A line of the expectation, as it was written, and its number in the text.
+/// What to do to have an expected trace rewritten.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
-    pub(crate) number: u32,
-    pub(crate) text: String,
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Problem {
-    Syntax(SyntaxError),
-    /// What is expected can't be read, or not be rewritten.
-    Unusable(String),
-    /// The line's event happened, but something that happens before it has no line above.
-    AboveCause {
-        line: Told,
-        event: u32,
-        cause: u32,
-        /// From the cause to the event.
-        chain: Vec<(u32, Why)>,
-        /// The line of the other of the two, if there is one: below, the cause's; where lines tell
-        /// only of some events, above, the effect's.
-        other: Option<Told>,
-        /// What could come next at this point.
-        instead: Vec<u32>,
-    },
-    /// No event is left that the line could tell of.
-    NotHappened {
-        line: Told,
-        /// How many events would do, were they not told above.
-        told_above: usize,
-        /// What could come next at this point.
-        instead: Vec<u32>,
-    },
-    /// Every line has its event, but there are more events.
-    Untold {
-        events: Vec<u32>,
-    },
-    /// A line of an order that is demanded means no event of the past, or several.
-    NotOne {
-        line: Told,
-        /// How many it means.
-        matching: usize,
-        /// Some of those; if there are none, what is like it.
-        candidates: Vec<u32>,
-    },
-    /// What a demanded order has below did not happen after what it has above.
-    OutOfOrder {
-        above: Told,
-        below: Told,
-        events: (u32, u32),
-        /// From the event of the line below to the other, if that is a cause of it; else the clock
-        /// decided.
-        chain: Vec<(u32, Why)>,
-    },
-    /// The search was given up.
-    Undecided {
-        line: Told,
-        alike: Vec<Told>,
-    },
+pub(crate) enum Advice {
+    /// Ask for it.
+    Ask,
+    /// Write it somewhere else.
+    Move,
+    /// The same, for that of an attribute.
+    MoveFromAttribute,
+    /// It can't be: what stands at that place is another run's, too.
+    Part(String),
 }
 
 impl Mismatch {
@@ -136,19 +86,19 @@ impl Mismatch {
     }
 
     /// The text is no expected trace.
-    pub(crate) fn syntax(trace: &Trace, error: SyntaxError) -> Mismatch {
-        Mismatch::found(trace, Mode::All, What::Syntax(error))
+    pub(crate) fn syntax(cut: &Cut, error: SyntaxError) -> Mismatch {
+        Mismatch::found(cut, Mode::All, What::Syntax(error))
     }
 
     /// There is no text, or it can't be rewritten.
-    pub(crate) fn unusable(trace: &Trace, why: String) -> Mismatch {
-        Mismatch::found(trace, Mode::All, What::Unusable(why))
+    pub(crate) fn unusable(cut: &Cut, why: String) -> Mismatch {
+        Mismatch::found(cut, Mode::All, What::Unusable(why))
     }
 
     /// It does not hold. `deepest` is the longest beginning that could happen, by line; `complete`,
     /// whether that is certain.
     pub(crate) fn diagnose(
-        trace: &Trace,
+        cut: &Cut,
         of: &Expectation,
         mode: Mode,
         deepest: &[u32],
@@ -159,17 +109,17 @@ impl Mismatch {
             deepest: deepest.to_vec(),
             complete,
         };
-        Mismatch::found(trace, mode, what)
+        Mismatch::found(cut, mode, what)
     }
 
     /// An order that was demanded is not the one that was.
-    pub(crate) fn out_of_order(trace: &Trace, problem: Problem, hints: Vec<Hint>) -> Mismatch {
-        Mismatch::found(trace, Mode::Some, What::Demanded { problem, hints })
+    pub(crate) fn out_of_order(cut: &Cut, problem: Problem, hints: Vec<Hint>) -> Mismatch {
+        Mismatch::found(cut, Mode::Some, What::Demanded { problem, hints })
     }
 
-    fn found(trace: &Trace, mode: Mode, what: What) -> Mismatch {
+    fn found(cut: &Cut, mode: Mode, what: What) -> Mismatch {
         Mismatch(Box::new(Found {
-            trace: trace.clone(),
+            cut: cut.clone(),
             mode,
             what,
             advice: None,
@@ -185,7 +135,7 @@ impl Mismatch {
 
     /// The event at which what happened first differs from what was expected.
     pub(crate) fn diverged(&self) -> Option<EventId> {
-        let graph = &self.0.trace.graph;
+        let graph = &self.0.cut.graph;
         let node = match &self.parts().problem {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
@@ -204,7 +154,7 @@ impl Mismatch {
             return String::new();
         };
         let lines = (0..of.lines.len()).map(|line| Ok(text::split_words(of.text(line))));
-        crate::trace::write::columns::aligned(&lines.collect::<Vec<_>>())
+        aligned(&lines.collect::<Vec<_>>())
     }
 
     /// The line, counted from 1 in the expectation's text, that could not happen; none when every
@@ -245,11 +195,46 @@ impl Mismatch {
     }
 }
 
+/// Whether an expectation holds, or else why not.
+impl Cut {
+    /// Whether a text holds; what to do about it, if not, is this.
+    pub(crate) fn check_text(&self, text: &str, advice: Advice) -> Result<(), Mismatch> {
+        self.check_as_it_is(text)
+            .map_err(|mismatch| mismatch.advised(advice))
+    }
+
+    /// Whether a text holds; what to do about it is not said.
+    pub(crate) fn check_as_it_is(&self, text: &str) -> Result<(), Mismatch> {
+        self.check_parsed(&self.parsed(text)?, Mode::All)
+    }
+
+    pub(crate) fn parsed(&self, text: &str) -> Result<Expectation, Mismatch> {
+        Expectation::parse(text).map_err(|error| Mismatch::syntax(self, error))
+    }
+
+    /// Whether a parsed expectation holds.
+    pub(crate) fn check_parsed(
+        &self,
+        expectation: &Expectation,
+        mode: Mode,
+    ) -> Result<(), Mismatch> {
+        match decide(&self.graph, self.scope(), expectation, mode) {
+            Outcome::Holds(_) => Ok(()),
+            Outcome::Fails(deepest) => {
+                Err(Mismatch::diagnose(self, expectation, mode, &deepest, true))
+            }
+            Outcome::Undecided(deepest) => {
+                Err(Mismatch::diagnose(self, expectation, mode, &deepest, false))
+            }
+        }
+    }
+}
+
 impl Found {
     fn explain(&self) -> Parts {
-        let (trace, mode) = (&self.trace, self.mode);
+        let (cut, mode) = (&self.cut, self.mode);
         let mut parts = Parts {
-            trace: trace.clone(),
+            cut: cut.clone(),
             mode,
             problem: Problem::Unusable(String::new()),
             diff: Vec::new(),
@@ -275,7 +260,7 @@ impl Found {
                 complete,
             } => (of, deepest, *complete),
         };
-        let mut look = Look::new(trace, of, deepest);
+        let mut look = Look::new(cut, of, deepest);
         parts.problem = if !complete {
             look.undecided()
         } else if deepest.len() == of.lines.len() {
@@ -285,9 +270,9 @@ impl Found {
             look.line_fails(mode, deepest)
         };
         if mode == Mode::All {
-            (parts.diff, parts.not_compared) = nearest::difference(trace, of, deepest, complete);
+            (parts.diff, parts.not_compared) = nearest::difference(cut, of, deepest, complete);
         }
-        parts.hints = hints::find(trace, of, deepest, &parts.problem, mode);
+        parts.hints = hints::find(cut, of, deepest, &parts.problem, mode);
         parts
     }
 }
@@ -300,227 +285,3 @@ impl fmt::Debug for Mismatch {
 }
 
 impl std::error::Error for Mismatch {}
-
-/// A look at the point where the expectation fails.
-pub(crate) struct Look<'a> {
-    pub(crate) trace: &'a Trace,
-    pub(crate) graph: &'a Graph,
-    pub(crate) of: &'a Expectation,
-    pub(crate) line: usize,
-    /// By node: told by a line above.
-    pub(crate) told: Vec<bool>,
-    pub(crate) bindings: Bindings,
-}
-
-#[cfg(test)]
-thread_local! {
-    /// How many looks this thread has taken: each part of a page begins with one, a check has none.
-    pub(crate) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
-}
-
-impl<'a> Look<'a> {
-    pub(crate) fn new(trace: &'a Trace, of: &'a Expectation, deepest: &[u32]) -> Look<'a> {
-        #[cfg(test)]
-        LOOKS.set(LOOKS.get() + 1);
-        let graph: &Graph = &trace.graph;
-        let mut told = vec![false; graph.label_of.len()];
-        let mut bindings = Bindings::new(of.variables.len());
-        for (line, &node) in of.lines.iter().zip(deepest) {
-            told[node as usize] = true;
-            unify(&line.shape, of, &fields(graph, node), &mut bindings);
-        }
-        Look {
-            trace,
-            graph,
-            of,
-            line: deepest.len(),
-            told,
-            bindings,
-        }
-    }
-
-    pub(crate) fn line_told(&self, line: usize) -> Told {
-        Told {
-            number: self.of.lines[line].number,
-            text: text::split_words(self.of.text(line)).join(" "),
-        }
-    }
-
-    /// Whether a line could tell of an event, with what the variables stand for so far.
-    pub(crate) fn matches(&mut self, line: usize, node: u32) -> bool {
-        let bound = self.bindings.mark();
-        let shape = &self.of.lines[line].shape;
-        let matches = unify(
-            shape,
-            self.of,
-            &fields(self.graph, node),
-            &mut self.bindings,
-        );
-        self.bindings.undo_to(bound);
-        matches
-    }
-
-    /// The events that a line could tell of, and that are not told yet.
-    pub(crate) fn untold_matches(&mut self, line: usize) -> Vec<u32> {
-        let mut events = self.trace.scope().events.clone();
-        events.retain(|&node| !self.told[node as usize] && self.matches(line, node));
-        events
-    }
-
-    /// The line tells of that event, from now on.
-    pub(crate) fn bind(&mut self, line: usize, node: u32) {
-        self.told[node as usize] = true;
-        let (of, fields) = (self.of, fields(self.graph, node));
-        unify(&of.lines[line].shape, of, &fields, &mut self.bindings);
-    }
-
-    /// The events of the view that are not told yet and wait for nothing that is not.
-    pub(crate) fn next_events(&self) -> Vec<u32> {
-        let scope = self.trace.scope();
-        let mut blocked = vec![false; self.graph.label_of.len()];
-        let mut next = Vec::new();
-        for &node in &self.graph.order {
-            let index = node as usize;
-            if !scope.members[index] {
-                continue;
-            }
-            let causes = self.graph.before(node);
-            let waits = causes
-                .filter(|(_, why)| *why != Why::Port)
-                .any(|(cause, _)| blocked[cause as usize]);
-            let untold = scope.shown[index] && !self.told[index];
-            if untold && !waits {
-                next.push(node);
-            }
-            blocked[index] = waits || untold;
-        }
-        next.sort_by_cached_key(|&node| line_of(self.graph, node));
-        next
-    }
-
-    fn undecided(&self) -> Problem {
-        let line = self.line.min(self.of.lines.len().saturating_sub(1));
-        let shape = &self.of.lines[line].shape;
-        // Lines that say the same, or that leave something open: those are what is ambiguous.
-        let mut seen = std::collections::BTreeMap::<&str, usize>::new();
-        for index in 0..self.of.lines.len() {
-            *seen.entry(self.of.text(index)).or_default() += 1;
-        }
-        let alike = (0..self.of.lines.len())
-            .filter(|&index| {
-                let other = &self.of.lines[index].shape;
-                let open = !other.is_concrete() && !shape.is_concrete();
-                seen[self.of.text(index)] > 1 || open
-            })
-            .map(|index| self.line_told(index))
-            .collect();
-        Problem::Undecided {
-            line: self.line_told(line),
-            alike,
-        }
-    }
-
-    /// Why the line that fails does.
-    pub(crate) fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
-        let scope = self.trace.scope();
-        let line = self.line_told(self.line);
-        let mut told_above = 0;
-        let mut blocked = None;
-        for &node in &scope.events {
-            if !self.matches(self.line, node) {
-                continue;
-            }
-            if self.told[node as usize] {
-                told_above += 1;
-            } else if blocked.is_none() {
-                blocked = Some(node);
-            }
-        }
-        if let Some(event) = blocked {
-            let found = match mode {
-                Mode::All => {
-                    let causes = self.untold_causes(event);
-                    let decides = causes.iter().find(|&&cause| !self.forgiven(cause, event));
-                    decides.or(causes.first()).map(|&cause| (cause, event))
-                }
-                // Here it is the other way round: a line above tells of an effect of this event.
-                Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
-            };
-            if let Some((cause, event)) = found {
-                let other = match mode {
-                    Mode::All => {
-                        let mut below = self.line + 1..self.of.lines.len();
-                        below.find(|&index| self.matches(index, cause))
-                    }
-                    Mode::Some => deepest.iter().position(|&node| node == event),
-                };
-                return Problem::AboveCause {
-                    line,
-                    event,
-                    cause,
-                    chain: self.graph.chain(cause, event),
-                    other: other.map(|index| self.line_told(index)),
-                    instead: self.next_events(),
-                };
-            }
-        }
-        Problem::NotHappened {
-            line,
-            told_above,
-            instead: self.next_events(),
-        }
-    }
-
-    /// The events that happen before this one and have no line above the line that fails, the
-    /// nearest first.
-    pub(crate) fn untold_causes(&self, event: u32) -> Vec<u32> {
-        let scope = self.trace.scope();
-        let named = names_port(&self.of.lines[self.line].shape);
-        let mut causes = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        let mut todo = std::collections::VecDeque::from([event]);
-        while let Some(node) = todo.pop_front() {
-            for (cause, why) in self.graph.before(node) {
-                let index = cause as usize;
-                let follows = counts(why, node == event && named);
-                if !follows || !scope.members[index] || !seen.insert(cause) {
-                    continue;
-                }
-                if scope.shown[index] && !self.told[index] {
-                    causes.push(cause);
-                }
-                todo.push_back(cause);
-            }
-        }
-        causes
-    }
-
-    /// Whether a block forgives that the cause stands below the line that fails, which tells of
-    /// the event.
-    fn forgiven(&mut self, cause: u32, event: u32) -> bool {
-        let lines = &self.of.lines;
-        let block = lines[self.line].block;
-        let mut below = self.line + 1..lines.len();
-        let has_line = block.is_some()
-            && below.any(|line| lines[line].block == block && self.matches(line, cause));
-        let scope = self.trace.scope();
-        has_line && !Kept::find(self.graph).orders(self.graph, scope, cause, event)
-    }
-
-    fn told_effect(&self, event: u32) -> Option<u32> {
-        let told = self.trace.scope().events.iter().copied();
-        let mut effects = told.filter(|&node| self.told[node as usize]);
-        effects.find(|&node| self.graph.reaches(event, node))
-    }
-}
-
-pub(crate) fn fields(graph: &Graph, node: u32) -> Fields<'_> {
-    let label = graph.labels.label(graph.label_of[node as usize]);
-    Fields::of_label(label, &graph.hosts)
-}
-
-/// An event's line.
-pub(crate) fn line_of(graph: &Graph, node: u32) -> String {
-    let label = graph.labels.label(graph.label_of[node as usize]);
-    text::words(graph, label).join(" ")
-}

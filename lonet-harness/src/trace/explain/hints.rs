@@ -6,14 +6,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonet::trace::{Verb, What};
 
-use crate::trace::check::decide::{Mode, Outcome};
+use crate::trace::check::decide::Mode;
+use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};
-use crate::trace::explain::diagnosis::{Look, Problem, fields, line_of};
+use crate::trace::explain::look::{Look, Problem, fields, line_of};
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::NONE;
-use crate::trace::trace::Trace;
 
 /// Longer expectations are not tried with other ports.
 const MOST_LINES_RENAMED: usize = 5_000;
@@ -73,14 +74,14 @@ pub(crate) struct Forgivable {
 
 /// The hints that apply.
 pub(crate) fn find(
-    trace: &Trace,
+    cut: &Cut,
     of: &Expectation,
     deepest: &[u32],
     problem: &Problem,
     mode: Mode,
 ) -> Vec<Hint> {
     let mut finder = Finder {
-        look: Look::new(trace, of, deepest),
+        look: Look::new(cut, of, deepest),
         hints: Vec::new(),
     };
     if matches!(problem, Problem::NotHappened { .. }) {
@@ -96,7 +97,7 @@ pub(crate) fn find(
     if matches!(problem, Problem::NotHappened { .. }) {
         finder.died();
     }
-    let problems = trace.graph.problems().iter().take(5);
+    let problems = cut.graph.problems().iter().take(5);
     finder.hints.extend(problems.map(|problem| Hint::Reported {
         problem: problem.clone(),
     }));
@@ -113,7 +114,7 @@ impl Finder<'_> {
     fn elsewhere(&mut self) {
         let graph = self.look.graph;
         let line = self.look.line;
-        let scope = self.look.trace.scope();
+        let scope = self.look.cut.scope();
         let mut concurrent = None;
         let mut hidden = None;
         let mut other_text = None;
@@ -152,7 +153,7 @@ impl Finder<'_> {
             let event = line_of(graph, node);
             let shown = {
                 let head = graph.labels.head(graph.label_of[node as usize]);
-                self.look.trace.view.shows(head, &graph.hosts)
+                self.look.cut.view.shows(head, &graph.hosts)
             };
             if shown {
                 let host = fields(graph, node).host.to_owned();
@@ -164,7 +165,7 @@ impl Finder<'_> {
             self.hints.push(Hint::OutsideView {
                 event: line_of(graph, node),
                 verb,
-                by_host: self.look.trace.view.verbs.contains(&verb),
+                by_host: self.look.cut.view.verbs.contains(&verb),
             });
         }
         if let Some(node) = other_text {
@@ -221,7 +222,7 @@ impl Finder<'_> {
         // A listener that is not in the trace makes the first line fail, long before the dial does:
         // then the refusal that no line tells of is what matters.
         if let Problem::NotHappened { .. } = problem {
-            let scope = self.look.trace.scope();
+            let scope = self.look.cut.scope();
             let untold =
                 |&node: &u32| fields(graph, node).verb == Verb::Fail && self.told_nowhere(node);
             candidates.extend(scope.events.iter().copied().filter(untold));
@@ -262,7 +263,7 @@ impl Finder<'_> {
     /// Whether it holds with a block wherever an effect stands above its cause.
     fn forgivable(&mut self, problem: &Problem) {
         let (graph, of) = (self.look.graph, self.look.of);
-        let scope = self.look.trace.scope();
+        let scope = self.look.cut.scope();
         if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
             return;
         }
@@ -324,7 +325,7 @@ impl Finder<'_> {
                 Outcome::Fails(deepest) if deepest.len() < most => deepest,
                 Outcome::Fails(_) | Outcome::Undecided(_) => return,
             };
-            problem = Look::new(self.look.trace, &with, &deepest).line_fails(Mode::All, &deepest);
+            problem = Look::new(self.look.cut, &with, &deepest).line_fails(Mode::All, &deepest);
         }
     }
 
@@ -340,7 +341,7 @@ impl Finder<'_> {
     /// Whether it holds with other numbers for automatic ports.
     fn other_ports(&mut self) {
         let (graph, of) = (self.look.graph, self.look.of);
-        let scope = self.look.trace.scope();
+        let scope = self.look.cut.scope();
         if of.lines.len() != scope.events.len() || of.lines.len() > MOST_LINES_RENAMED {
             return;
         }
@@ -447,7 +448,7 @@ impl Finder<'_> {
     fn same_but_for_ports(&self) -> bool {
         let (graph, of) = (self.look.graph, self.look.of);
         let mut counts: BTreeMap<(Verb, &str, Option<&str>, &str), i64> = BTreeMap::new();
-        for &node in &self.look.trace.scope().events {
+        for &node in &self.look.cut.scope().events {
             let fields = fields(graph, node);
             let peer = fields.peer.map(|(host, _)| host);
             *counts

@@ -2,4 +2,6 @@
 
 pub(crate) mod diagnosis;
 pub(crate) mod hints;
+pub(crate) mod in_order;
+pub(crate) mod look;
 pub(crate) mod nearest;

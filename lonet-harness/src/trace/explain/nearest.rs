@@ -9,16 +9,17 @@ use std::collections::BTreeMap;
 
 use lonet::trace::Verb;
 
-use crate::trace::check::decide::{Outcome, Scope, counts, names_port};
+use crate::trace::check::outcome::{Outcome, counts, names_port};
 use crate::trace::check::search;
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Term};
 use crate::trace::expected::pattern::Bindings;
-use crate::trace::explain::diagnosis::{Look, fields};
+use crate::trace::explain::look::{Look, fields};
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::FastMap;
-use crate::trace::trace::Trace;
+use crate::trace::scope::Scope;
 use crate::trace::write::text;
 
 /// The most states that one try visits beyond its first descent.
@@ -45,7 +46,7 @@ pub(crate) enum Difference {
 /// that could, by line; `complete`, whether that is certain: where a search was given up, no other is
 /// begun.
 pub(crate) fn difference(
-    trace: &Trace,
+    cut: &Cut,
     of: &Expectation,
     deepest: &[u32],
     complete: bool,
@@ -56,18 +57,18 @@ pub(crate) fn difference(
         told: deepest.to_vec(),
     };
     // What is known of an expectation that breaks off early is as much as is worth knowing.
-    let cost = trace.graph.label_of.len() + of.lines.len();
+    let cost = cut.graph.label_of.len() + of.lines.len();
     let mut work = MOST_WORK.max(3 * cost);
     let mut looks = MOST_LOOKS;
     while complete && repair.told.len() < repair.lines.len() && work >= cost && looks > 0 {
-        let tries = repair.tries(trace, of, &mut looks);
+        let tries = repair.tries(cut, of, &mut looks);
         work = work.saturating_sub(cost * tries.len());
         let best = tries
             .into_iter()
-            .min_by_key(|tried| (Reverse(tried.reach(of)), tried.changes(trace, of)));
+            .min_by_key(|tried| (Reverse(tried.reach(of)), tried.changes(cut, of)));
         repair = best.expect("a line can always be left out");
     }
-    Weaver::new(trace, of, &repair).weave(repair.reach(of))
+    Weaver::new(cut, of, &repair).weave(repair.reach(of))
 }
 
 /// Part of the expectation that holds of part of the events.
@@ -88,9 +89,9 @@ impl Repair {
     }
 
     /// How many lines would have to be struck or written, as far as one can tell.
-    fn changes(&self, trace: &Trace, of: &Expectation) -> usize {
+    fn changes(&self, cut: &Cut, of: &Expectation) -> usize {
         let written = match self.told.len() == self.lines.len() {
-            true => trace.scope().events.len() - self.told.len(),
+            true => cut.scope().events.len() - self.told.len(),
             false => self.out.len(),
         };
         of.lines.len() - self.lines.len() + written
@@ -98,9 +99,9 @@ impl Repair {
 
     /// What may be wrong at the line that could not happen: the line; that no line tells of what
     /// comes before its event; or where it stands.
-    fn tries(&self, trace: &Trace, of: &Expectation, looks: &mut usize) -> Vec<Repair> {
+    fn tries(&self, cut: &Cut, of: &Expectation, looks: &mut usize) -> Vec<Repair> {
         let part = self.part(of);
-        let mut look = Look::new(trace, &part, &self.told);
+        let mut look = Look::new(cut, &part, &self.told);
         for &node in &self.out {
             look.told[node as usize] = true;
         }
@@ -118,19 +119,19 @@ impl Repair {
         let blocked = blocked.min_by_key(|(_, causes)| causes.len());
         let mut lines = self.lines.clone();
         lines.remove(line);
-        let mut tries = vec![self.tried(trace, of, lines.clone(), &[], looks)];
+        let mut tries = vec![self.tried(cut, of, lines.clone(), &[], looks)];
         if let Some((event, causes)) = blocked {
             if !causes.is_empty() {
-                tries.push(self.tried(trace, of, self.lines.clone(), &causes, looks));
+                tries.push(self.tried(cut, of, self.lines.clone(), &causes, looks));
             }
-            tries.push(self.tried(trace, of, lines, &[event], looks));
+            tries.push(self.tried(cut, of, lines, &[event], looks));
         }
         tries
     }
 
     fn tried(
         &self,
-        trace: &Trace,
+        cut: &Cut,
         of: &Expectation,
         lines: Vec<usize>,
         out: &[u32],
@@ -141,7 +142,7 @@ impl Repair {
             out: [&self.out, out].concat(),
             told: Vec::new(),
         };
-        let whole = trace.scope();
+        let whole = cut.scope();
         let mut scope = Scope {
             members: whole.members.clone(),
             shown: whole.shown.clone(),
@@ -153,7 +154,7 @@ impl Repair {
         let events = whole.events.iter().copied();
         scope.events = events.filter(|&n| scope.shown[n as usize]).collect();
         let part = tried.part(of);
-        let found = search::within(&trace.graph, &scope, &part, MOST_STATES, looks);
+        let found = search::within(&cut.graph, &scope, &part, MOST_STATES, looks);
         let (Outcome::Holds(told) | Outcome::Fails(told) | Outcome::Undecided(told)) = found;
         tried.told = told;
         tried
@@ -194,18 +195,18 @@ struct Weaver<'a> {
 }
 
 impl<'a> Weaver<'a> {
-    fn new(trace: &'a Trace, of: &'a Expectation, repair: &Repair) -> Weaver<'a> {
-        let graph: &Graph = &trace.graph;
+    fn new(cut: &'a Cut, of: &'a Expectation, repair: &Repair) -> Weaver<'a> {
+        let graph: &Graph = &cut.graph;
         let mut event = vec![None; of.lines.len()];
         for (&line, &node) in repair.lines.iter().zip(&repair.told) {
             event[line] = Some(node);
         }
-        guess_rest(trace, of, repair, &mut event);
+        guess_rest(cut, of, repair, &mut event);
         let lines = (0u32..).zip(&event);
         let line: FastMap<u32, u32> = lines
             .filter_map(|(line, node)| Some(((*node)?, line)))
             .collect();
-        let in_order = trace.events().iter();
+        let in_order = cut.events().iter();
         let in_order: Vec<u32> = in_order.filter_map(|e| graph.node(e.id())).collect();
         let mut spare: BTreeMap<(Verb, &str), Vec<u32>> = BTreeMap::new();
         for &node in in_order.iter().filter(|node| !line.contains_key(node)) {
@@ -217,9 +218,9 @@ impl<'a> Weaver<'a> {
         }
         Weaver {
             graph,
-            scope: trace.scope(),
+            scope: cut.scope(),
             of,
-            races: Races::find(graph, trace.scope()),
+            races: Races::find(graph, cut.scope()),
             event,
             line,
             place: in_order.into_iter().zip(0..).collect(),
@@ -393,11 +394,11 @@ impl<'a> Weaver<'a> {
 }
 
 /// Beyond what the tries have reached, a line tells of the first event that it could tell of.
-fn guess_rest(trace: &Trace, of: &Expectation, repair: &Repair, event: &mut [Option<u32>]) {
+fn guess_rest(cut: &Cut, of: &Expectation, repair: &Repair, event: &mut [Option<u32>]) {
     let part = repair.part(of);
-    let mut look = Look::new(trace, &part, &repair.told);
+    let mut look = Look::new(cut, &part, &repair.told);
     let mut by_verb: BTreeMap<Verb, Vec<u32>> = BTreeMap::new();
-    for &node in trace.scope().events.iter().rev() {
+    for &node in cut.scope().events.iter().rev() {
         if !look.told[node as usize] {
             let verb = fields(look.graph, node).verb;
             by_verb.entry(verb).or_default().push(node);

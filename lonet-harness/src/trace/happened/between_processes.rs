@@ -8,9 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lonet::trace::{Record, Verb, What};
 
-use crate::trace::happened::contradictions;
 use crate::trace::happened::gathered::{Credit, End, Gathered};
-use crate::trace::happened::graph::Process;
+use crate::trace::happened::process::{self, Process};
 use crate::trace::happened::relation::{Edge, Why};
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::intern::labels::Head;
@@ -82,7 +81,7 @@ impl<'a> Across<'a> {
         self.awaited();
         self.claims();
         for (&process, &causes) in &self.dropped {
-            let name = contradictions::name(&self.processes[process]);
+            let name = process::name(&self.processes[process]);
             let text =
                 format!("{name} tells of {causes} causes after their effects; they order nothing");
             self.gathered.problems.blame(vec![process], text);
@@ -167,7 +166,7 @@ impl<'a> Across<'a> {
             return;
         };
         let process = self.process_of(end.created) as usize;
-        let name = contradictions::name(&self.processes[process]);
+        let name = process::name(&self.processes[process]);
         let key = self.gathered.keys.text(end.key);
         self.gathered.problems.note(format!(
             "{name} accepted {a} from {p} on {key}, which no dial has reported"
@@ -444,7 +443,7 @@ impl<'a> Across<'a> {
                 Some(from) => self.gathered.in_run.push((to, from)),
                 None => {
                     let process = self.process_of(to) as usize;
-                    let name = contradictions::name(&self.processes[process]);
+                    let name = process::name(&self.processes[process]);
                     let text = format!(
                         "{name} learned of event [{},{}], which nobody has reported",
                         event.process, event.n

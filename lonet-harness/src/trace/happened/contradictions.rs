@@ -1,11 +1,7 @@
 //! What processes reported that makes no sense, in words, and who is to blame for it.
 //!
-//! Pure. Owns how a process is named. What is found wrong where, is the business of `within_process`,
+//! Pure. Owns the list alone. What is found wrong where, is the business of `within_process`,
 //! `between_processes` and `graph`; whether a test fails of it, the collector's.
-
-use lonet::trace::What;
-
-use crate::trace::happened::graph::Process;
 
 /// What makes no sense.
 #[derive(Debug, Default)]
@@ -41,31 +37,5 @@ impl Problems {
 
     pub(crate) fn blamed(&self) -> &[Blame] {
         &self.blamed
-    }
-}
-
-/// A process, as users know it: by its pid, and the hosts it said it is.
-pub(crate) fn name(process: &Process) -> String {
-    let hosts = process
-        .records
-        .iter()
-        .filter_map(|record| match &record.what {
-            What::Up { host: h } => Some(h.as_str()),
-            _ => None,
-        });
-    named(process.pid, hosts)
-}
-
-/// A process by its pid and its hosts.
-pub(crate) fn named<'a>(pid: u32, hosts: impl Iterator<Item = &'a str>) -> String {
-    let mut known: Vec<&str> = Vec::new();
-    for host in hosts {
-        if !known.contains(&host) {
-            known.push(host);
-        }
-    }
-    match known.as_slice() {
-        [] => format!("process {pid}"),
-        hosts => format!("process {pid} ({})", hosts.join(", ")),
     }
 }

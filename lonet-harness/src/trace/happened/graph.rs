@@ -8,29 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lonet::trace::{Event, EventId, Record, What};
-use serde::{Deserialize, Serialize};
 
 use crate::trace::happened::between_processes::Across;
-use crate::trace::happened::contradictions::{self, Problems};
+use crate::trace::happened::contradictions::Problems;
 use crate::trace::happened::gathered::Gathered;
+use crate::trace::happened::process::{self, Process};
 use crate::trace::happened::relation::{Adjacency, Order, Relation, Why};
 use crate::trace::happened::within_process::OneProcess;
 use crate::trace::intern::hash_index::NONE;
 use crate::trace::intern::labels::Labels;
 use crate::trace::intern::symbols::Symbols;
-
-/// What one process reported.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Process {
-    /// Its process id, as users see it.
-    pub pid: u32,
-    /// The number by which the scenario's `spawn`, `exit` and `kill` records name it, if the
-    /// scenario started it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<u64>,
-    /// What it reported, in any order.
-    pub records: Vec<Record>,
-}
 
 /// Every record of a scenario, and which happens before which.
 #[derive(Debug)]
@@ -128,7 +115,7 @@ impl Graph {
             });
             let names: Vec<String> = involved
                 .iter()
-                .map(|&index| contradictions::name(&processes[index]))
+                .map(|&index| process::name(&processes[index]))
                 .collect();
             let text = format!(
                 "what {} reported contradicts itself: {} causes form a cycle; they order nothing",
@@ -364,7 +351,7 @@ fn put_in_order(index: usize, process: &mut Process, problems: &mut Problems) {
     process.records.dedup_by_key(|record| record.n);
     let twice = known - process.records.len();
     if twice > 0 {
-        let name = contradictions::name(process);
+        let name = process::name(process);
         let records = match twice {
             1 => "a record".to_owned(),
             _ => format!("{twice} records"),

@@ -4,6 +4,7 @@ pub(crate) mod between_processes;
 pub(crate) mod contradictions;
 pub(crate) mod gathered;
 pub(crate) mod graph;
+pub(crate) mod process;
 pub(crate) mod racing_ports;
 pub(crate) mod relation;
 pub(crate) mod sent;

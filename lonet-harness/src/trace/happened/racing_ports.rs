@@ -9,11 +9,10 @@ use std::collections::BTreeMap;
 
 use lonet::trace::What;
 
-use crate::trace::check::decide::Scope;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{FastMap, NONE};
-use crate::trace::write::variables::Raced;
+use crate::trace::scope::Scope;
 
 /// The most records that are looked at, over and over, to find out what is ordered with what on
 /// one host. Thousands of allocations never take as many. Ports that are not known to be ordered
@@ -23,6 +22,9 @@ const MOST_STEPS: usize = 10_000_000;
 /// So many pairs, of a raced port that is held and one that was freed, are compared for one
 /// allocation; with more it counts as raced.
 const MOST_PAIRS: usize = 256;
+
+/// The raced allocations of an event's ports, the subject's and the other side's.
+pub(crate) type Raced = (Option<u32>, Option<u32>);
 
 /// Allocations, by the node of the dial, accept or listen that took the port.
 pub(crate) struct Races {

@@ -9,9 +9,8 @@ use std::collections::BTreeMap;
 
 use lonet::trace::{EventId, ReadCredit, Record, What};
 
-use crate::trace::happened::contradictions;
 use crate::trace::happened::gathered::{Credit, End, Gathered, Write};
-use crate::trace::happened::graph::Process;
+use crate::trace::happened::process::{self, Process};
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{FastMap, NONE, TOGETHER};
 use crate::trace::intern::symbols::Symbol;
@@ -602,7 +601,7 @@ impl Gathering<'_, '_> {
     }
 
     fn blame(&mut self, what: String) {
-        let name = contradictions::name(self.process.process);
+        let name = process::name(self.process.process);
         let index = self.process.index as usize;
         self.into
             .problems

@@ -35,7 +35,7 @@ fn check(trace: &Trace, lines: &[Line], in_block: &[bool]) -> Result<(), TestCas
             blocks: &blocks,
             mode,
         };
-        let found = trace.check_parsed(&parsed, mode).is_ok();
+        let found = trace.cut.check_parsed(&parsed, mode).is_ok();
         prop_assert_eq!(found, truth.holds(), "{:?}\n{}\nof\n{}", mode, text, trace);
     }
     Ok(())
@@ -115,7 +115,7 @@ fn kept(events: &[Event], above: &Event, below: &Event) -> (bool, bool) {
 
 /// Whether the first happens before the second in every run.
 fn certain(trace: &Trace, above: &Event, below: &Event) -> bool {
-    trace.graph.happens_before(above.id(), below.id())
+    trace.cut.graph.happens_before(above.id(), below.id())
 }
 
 #[test]

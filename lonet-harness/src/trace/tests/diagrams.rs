@@ -80,7 +80,7 @@ fn names_of_any_script_marks_and_interference() {
              │◀ :1 dial :10 ──│
         … and 5 more
     "#]]
-    .assert_eq(&sequence::diagram_of(&trace, 0..2));
+    .assert_eq(&sequence::diagram_of(&trace.cut, 0..2));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_part_of_a_long_trace() {
         [round 701]
         … and 298 more
     "#]]
-    .assert_eq(&sequence::diagram_of(&trace, 697..702));
+    .assert_eq(&sequence::diagram_of(&trace.cut, 697..702));
     expect![[r#"
         … after 998 earlier events
              α
@@ -111,5 +111,5 @@ fn a_part_of_a_long_trace() {
         [round 998]
         [round 999]
     "#]]
-    .assert_eq(&sequence::diagram_of(&trace, 998..1010));
+    .assert_eq(&sequence::diagram_of(&trace.cut, 998..1010));
 }

@@ -213,7 +213,7 @@ fn what_was_cut_off_is_no_saved_trace() {
     }
     // Of another hand, without that number.
     let (first, rest) = saved.split_once('\n').unwrap();
-    let counted = format!(",\"records\":{}", ping_pong().graph.len());
+    let counted = format!(",\"records\":{}", ping_pong().cut.graph.len());
     let first = first.replace(&counted, "");
     let error = Trace::from_jsonl(&format!("{first}\n")).unwrap_err();
     assert!(error.to_string().ends_with("is missing"), "{error}");

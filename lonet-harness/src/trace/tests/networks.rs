@@ -119,20 +119,23 @@ fn no_text_of_one_run_fails_in_another() {
         for (trace, marks) in &runs {
             let nodes = marks
                 .iter()
-                .map(|mark| trace.graph.node(mark.unwrap()).unwrap());
+                .map(|mark| trace.cut.graph.node(mark.unwrap()).unwrap());
             let nodes: Vec<u32> = nodes.collect();
             for (effect, before) in network.before.iter().enumerate() {
                 for cause in (0..nodes.len()).filter(|cause| *cause != effect) {
                     let (a, b) = (nodes[cause], nodes[effect]);
                     let known = before.contains(&cause);
-                    if trace.graph.reaches(a, b) {
+                    if trace.cut.graph.reaches(a, b) {
                         assert!(
                             known,
                             "network {seed}: m{cause} is no cause of m{effect}\n{trace}"
                         );
                         certain += 1;
                     }
-                    assert!(!known || trace.graph.reaches_in_run(a, b), "network {seed}");
+                    assert!(
+                        !known || trace.cut.graph.reaches_in_run(a, b),
+                        "network {seed}"
+                    );
                     concurrent += usize::from(!known);
                 }
             }

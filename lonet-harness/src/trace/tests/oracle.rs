@@ -7,7 +7,8 @@ use proptest::prelude::*;
 
 use super::simulation::{Allowed, numbers, simulate};
 use super::world::{TEST, World};
-use crate::trace::check::decide::{Outcome, decide};
+use crate::trace::check::decide::decide;
+use crate::trace::check::outcome::Outcome;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::{Event, Mode, Trace};
 
@@ -80,7 +81,7 @@ impl Everything<'_> {
                     return true;
                 }
                 let (above, below) = (&self.events[chosen[above]], &self.events[chosen[below]]);
-                !self.trace.graph.happens_before(below.id(), above.id())
+                !self.trace.cut.graph.happens_before(below.id(), above.id())
             })
         })
     }
@@ -163,7 +164,7 @@ fn check(trace: &Trace, lines: &[Line]) -> Result<(), TestCaseError> {
             mode,
         }
         .holds();
-        let found = trace.check_parsed(&parsed, mode);
+        let found = trace.cut.check_parsed(&parsed, mode);
         prop_assert_eq!(
             found.is_ok(),
             truth,
@@ -183,7 +184,7 @@ pub(super) fn plain(trace: &Trace) -> Vec<String> {
 
 pub(super) fn holds(trace: &Trace, lines: &[String]) -> bool {
     let parsed = Expectation::parse(&lines.join("\n")).unwrap();
-    let outcome = decide(&trace.graph, trace.scope(), &parsed, Mode::All);
+    let outcome = decide(&trace.cut.graph, trace.cut.scope(), &parsed, Mode::All);
     matches!(outcome, Outcome::Holds(_))
 }
 
@@ -245,8 +246,8 @@ fn mutations_are_rejected_and_legal_orders_are_not() {
             swapped.swap(index, index + 1);
             let (a, b) = (&events[index], &events[index + 1]);
             let unique = |line: &String| lines.iter().filter(|other| *other == line).count() == 1;
-            let node = |event: &Event| trace.graph.node(event.id()).unwrap();
-            if !trace.graph.reaches(node(a), node(b)) {
+            let node = |event: &Event| trace.cut.graph.node(event.id()).unwrap();
+            if !trace.cut.graph.reaches(node(a), node(b)) {
                 assert!(
                     holds(&trace, &swapped),
                     "{}\nof\n{trace}",
@@ -281,7 +282,8 @@ fn texts_hold_and_are_left_alone() {
         let text = trace.to_string();
         trace.assert(&text);
         let parsed = Expectation::parse(&text).unwrap();
-        let again = crate::trace::write::text::updated(&trace.graph, trace.scope(), &parsed);
+        let again =
+            crate::trace::write::text::updated(&trace.cut.graph, trace.cut.scope(), &parsed);
         assert_eq!(again, None, "{text}");
         // Every event parses as a line, and matches it.
         for event in trace.events() {

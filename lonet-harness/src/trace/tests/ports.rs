@@ -234,7 +234,7 @@ impl Run {
 
 pub(super) fn updated(trace: &Trace, old: &str) -> Option<String> {
     let parsed = Expectation::parse(old).unwrap();
-    text::updated(&trace.graph, trace.scope(), &parsed)
+    text::updated(&trace.cut.graph, trace.cut.scope(), &parsed)
 }
 
 proptest! {

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::ports::updated;
 use super::simulation::{Allowed, numbers, simulate};
 use super::{Trace, cases};
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::happened::relation::Why;
 
@@ -49,7 +50,7 @@ fn records(did: impl Iterator<Item = Did>) -> Graph {
 
 fn raced(graph: Graph, most_steps: Option<usize>) -> usize {
     let trace = Trace::whole(Arc::new(graph));
-    let (graph, scope) = (&trace.graph, trace.scope());
+    let (graph, scope) = (&trace.cut.graph, trace.cut.scope());
     let races = match most_steps {
         Some(most) => Races::find_within(graph, scope, most),
         None => Races::find(graph, scope),
@@ -226,8 +227,8 @@ fn uses(program: &[Vec<Use>], seed: u64) -> Given {
         node: None,
         records,
     }])));
-    let races = Races::find(&trace.graph, trace.scope());
-    let raced = |n| races.is_raced(trace.graph.node((0, n).into()).unwrap());
+    let races = Races::find(&trace.cut.graph, trace.cut.scope());
+    let raced = |n| races.is_raced(trace.cut.graph.node((0, n).into()).unwrap());
     let given = given.into_iter();
     given
         .map(|(at, (port, n))| (at, (port, raced(n))))
@@ -262,9 +263,9 @@ proptest! {
     fn those_race_that_are_concurrent(steps in prop::collection::vec(any::<u32>(), 0..200)) {
         let world = simulate(&steps, Allowed { untraced: true, unique: true });
         let trace = Trace::whole(Arc::new(world.graph()));
-        let graph = &trace.graph;
-        let races = Races::find(graph, trace.scope());
-        let cautious = Races::find_within(graph, trace.scope(), 0);
+        let graph = &trace.cut.graph;
+        let races = Races::find(graph, trace.cut.scope());
+        let cautious = Races::find_within(graph, trace.cut.scope(), 0);
         for process in 0..graph.processes.len() {
             let mut any_raced = false;
             let nodes = graph.firsts[process]..graph.firsts[process + 1];

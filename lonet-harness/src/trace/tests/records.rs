@@ -2,7 +2,8 @@
 //! traced, resets, what lonet does of its own accord.
 
 use super::Trace;
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 
 /// A process for each of the texts, one record a line: task (`-` for none, `1u` for one that no
 /// longer orders), what happened, what was read.

@@ -230,7 +230,7 @@ fn what_is_beside_a_pending_operation_is_in_no_order() {
     let after = [w.mark(beta, "after"), w.mark(beta, "later")];
     w.until(TEST, after[1]);
     let trace = w.trace();
-    let graph = &trace.graph;
+    let graph = &trace.cut.graph;
     let node = |id| graph.node(id).unwrap();
     let certain = |a, b| graph.reaches(node(a), node(b));
     let in_run = |a, b| graph.reaches_in_run(node(a), node(b));

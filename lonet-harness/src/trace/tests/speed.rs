@@ -11,8 +11,9 @@ use nix::time::{ClockId, clock_gettime};
 use super::ping_pong;
 use crate::__private::measured::whole;
 use crate::trace::Trace;
-use crate::trace::explain::diagnosis::LOOKS;
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::explain::look::LOOKS;
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 
 fn cpu_time() -> Duration {
     let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;

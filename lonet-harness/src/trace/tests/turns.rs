@@ -10,7 +10,7 @@ use crate::trace::expected::grammar::Expectation;
 use crate::trace::write::turns::{Differ, Seen, agreed};
 
 fn learned(old: &str, runs: &[Trace]) -> Result<Option<String>, Differ> {
-    let seen: Vec<Seen<'_>> = runs.iter().map(Trace::seen).collect();
+    let seen: Vec<Seen<'_>> = runs.iter().map(|run| Seen::of(&run.cut)).collect();
     agreed(&Expectation::parse(old).unwrap(), &seen)
 }
 

@@ -10,12 +10,12 @@ use crate::trace::write::text;
 #[track_caller]
 fn update(trace: &Trace, old: &str, new: Expect) {
     let parsed = Expectation::parse(old).unwrap();
-    let text = text::updated(&trace.graph, trace.scope(), &parsed);
+    let text = text::updated(&trace.cut.graph, trace.cut.scope(), &parsed);
     new.assert_eq(text.as_deref().unwrap_or("(as it is)"));
     if let Some(text) = text {
         trace.assert(&text);
         let parsed = Expectation::parse(&text).unwrap();
-        let again = text::updated(&trace.graph, trace.scope(), &parsed);
+        let again = text::updated(&trace.cut.graph, trace.cut.scope(), &parsed);
         assert_eq!(again, None, "an update wants another");
     }
 }
@@ -141,7 +141,7 @@ fn an_update_holds_in_every_run() {
     let runs = || [(0, false), (1, false), (0, true), (1, true)].map(|(f, r)| two_clients(f, r));
     let empty = Expectation::parse("").unwrap();
     for (index, of) in runs().iter().enumerate() {
-        let text = text::updated(&of.graph, of.scope(), &empty).unwrap();
+        let text = text::updated(&of.cut.graph, of.cut.scope(), &empty).unwrap();
         let parsed = Expectation::parse(&text).unwrap();
         for (other, run) in runs().iter().enumerate() {
             let held = run.check(&text);
@@ -149,7 +149,7 @@ fn an_update_holds_in_every_run() {
                 held.is_ok(),
                 "run {index}'s text in run {other}:\n{text}\n{run}"
             );
-            let again = text::updated(&run.graph, run.scope(), &parsed);
+            let again = text::updated(&run.cut.graph, run.cut.scope(), &parsed);
             assert_eq!(again, None, "run {index}'s text in run {other}");
         }
     }
@@ -187,7 +187,13 @@ fn coalesced_reads_are_written_as_if_they_had_come_apart() {
     w.join(alpha);
     w.join(beta);
     let trace = w.trace();
-    let event = |id| trace.graph.event(trace.graph.node(id).unwrap()).unwrap();
+    let event = |id| {
+        trace
+            .cut
+            .graph
+            .event(trace.cut.graph.node(id).unwrap())
+            .unwrap()
+    };
     assert!(trace.happens_before(&event(serving), &event(heard)));
     assert!(!trace.concurrent(&event(serving), &event(heard)));
     let marks = trace.only_verbs(&[lonet::trace::Verb::Mark]);

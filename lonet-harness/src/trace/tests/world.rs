@@ -11,7 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use lonet::Addr;
 use lonet::trace::{EventId, ReadCredit, Record, What};
 
-use crate::trace::happened::graph::{Graph, Process};
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
 
 pub(super) type Known = BTreeSet<EventId>;
 

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::trace::Mismatch;
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::Expectation;
-use crate::trace::trace::Trace;
-use crate::trace::update::source::{Advice, Source};
+use crate::trace::explain::diagnosis::Advice;
+use crate::trace::update::source::Source;
 use crate::trace::write::turns::{self, Differ, Seen};
 
 /// The expectations of one test whose body runs several times.
@@ -30,7 +31,7 @@ struct Place {
     /// What holds of all that was seen.
     text: Expectation,
     /// What it was asked of, and in which turn.
-    seen: Vec<(usize, Trace)>,
+    seen: Vec<(usize, Cut)>,
     /// How many of those `text` is known to hold of.
     learned: usize,
 }
@@ -65,7 +66,7 @@ impl Learning {
     }
 
     /// Takes note of what a text was asked of.
-    pub(crate) fn note(&self, source: &Source<'_>, old: Expectation, trace: Trace) {
+    pub(crate) fn note(&self, source: &Source<'_>, old: Expectation, cut: Cut) {
         let mut state = self.state();
         let turn = state.turn;
         let place = state.places.entry(source.place()).or_insert_with(|| Place {
@@ -75,7 +76,7 @@ impl Learning {
             seen: Vec::new(),
             learned: 0,
         });
-        place.seen.push((turn, trace));
+        place.seen.push((turn, cut));
     }
 
     /// Ends a turn. Whether it taught anything.
@@ -125,9 +126,8 @@ impl Learning {
             let Some(settled) = settled.map_err(Unlearned::Unwritten)? else {
                 continue;
             };
-            for (_, trace) in &place.seen {
-                trace
-                    .check_text(&settled, Advice::Part(place.source.place()))
+            for (_, cut) in &place.seen {
+                cut.check_text(&settled, Advice::Part(place.source.place()))
                     .map_err(|mismatch| Unlearned::Settled(Box::new(mismatch)))?;
             }
         }
@@ -142,7 +142,7 @@ impl Place {
 
     /// Brings the text up to date with what was seen since it last was.
     fn learn(&mut self, name: &str) -> Result<bool, Unlearned> {
-        let seen: Vec<Seen<'_>> = self.seen.iter().map(|(_, trace)| trace.seen()).collect();
+        let seen: Vec<Seen<'_>> = self.seen.iter().map(|(_, cut)| Seen::of(cut)).collect();
         let fresh = &seen[self.learned..];
         self.learned = seen.len();
         if fresh.iter().all(|seen| turns::stays(seen, &self.text)) {
@@ -158,12 +158,12 @@ impl Place {
             }
             Ok(None) => Ok(false),
             Err(Differ::Events { run, text }) => {
-                let trace = &self.seen[run].1;
-                let mismatch = match trace.check_as_it_is(&text) {
+                let cut = &self.seen[run].1;
+                let mismatch = match cut.check_as_it_is(&text) {
                     Err(mismatch) => mismatch,
-                    Ok(()) => Mismatch::unusable(trace, "several assignments are possible".into()),
+                    Ok(()) => Mismatch::unusable(cut, "several assignments are possible".into()),
                 };
-                let same_turn = |(other, _): &&(usize, Trace)| *other == self.seen[run].0;
+                let same_turn = |(other, _): &&(usize, Cut)| *other == self.seen[run].0;
                 Err(Unlearned::Events {
                     place: name.to_owned(),
                     turn: turn(run),

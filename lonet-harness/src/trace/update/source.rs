@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use expect_test::{Expect, ExpectFile, Position};
 
+use crate::trace::explain::diagnosis::Advice;
 use crate::trace::update::files;
 use crate::trace::update::literal::Taken;
 
@@ -35,19 +36,6 @@ pub enum Source<'a> {
     Literal(Expect),
     /// `expect_file![…]` or `trace_file = "…"`.
     File(PathBuf),
-}
-
-/// What to do to have an expected trace rewritten.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Advice {
-    /// Ask for it.
-    Ask,
-    /// Write it somewhere else.
-    Move,
-    /// The same, for that of an attribute.
-    MoveFromAttribute,
-    /// It can't be: what stands at that place is another run's, too.
-    Part(String),
 }
 
 impl Source<'_> {

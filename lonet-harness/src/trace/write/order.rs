@@ -14,13 +14,13 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use lonet::trace::Verb;
 
-use crate::trace::check::decide::Scope;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::lookup;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::{FastMap, NONE};
+use crate::trace::scope::Scope;
 use crate::trace::write::variables::Meanings;
 
 /// An event in its place.

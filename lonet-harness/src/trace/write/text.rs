@@ -5,12 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::trace::check::decide::{Mode, Outcome, Scope, decide};
+use crate::trace::check::decide::{Mode, decide};
+use crate::trace::check::outcome::Outcome;
 use crate::trace::expected::grammar::{Expectation, Port};
 use crate::trace::expected::pattern::Fields;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::labels::Label;
+use crate::trace::scope::Scope;
 use crate::trace::write::columns::aligned;
 use crate::trace::write::order::{Placed, order};
 use lonet::trace::word as printed_word;

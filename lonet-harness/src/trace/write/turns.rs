@@ -26,12 +26,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use crate::trace::check::blocks::Kept;
-use crate::trace::check::decide::{Mode, Outcome, Scope, counts, decide, names_port};
+use crate::trace::check::decide::{Mode, decide};
+use crate::trace::check::outcome::{Outcome, counts, names_port};
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::expected::lookup;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::{FastMap, NONE};
+use crate::trace::scope::Scope;
 use crate::trace::write::columns::aligned;
 use crate::trace::write::text::{self, barred, split_words};
 
@@ -43,6 +46,15 @@ const MOST_TRIES: usize = 100_000;
 pub(crate) struct Seen<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) scope: &'a Scope,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn of(cut: &'a Cut) -> Seen<'a> {
+        Seen {
+            graph: &cut.graph,
+            scope: cut.scope(),
+        }
+    }
 }
 
 /// Why no text holds of all runs.

@@ -4,9 +4,7 @@
 //! Pure. Owns that distinction; which ports raced is `racing_ports`' business.
 
 use crate::trace::expected::grammar::{Port, Shape};
-
-/// The raced allocations of an event's ports, the subject's and the other side's.
-pub(crate) type Raced = (Option<u32>, Option<u32>);
+use crate::trace::happened::racing_ports::Raced;
 
 /// By variable: the raced allocation that it stands for, or that it is no raced one's number. `None`
 /// where it has stood for no port yet.

@@ -5,10 +5,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::trace::check::decide::Scope;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::FastMap;
+use crate::trace::scope::Scope;
 
 /// The events that come next after an event, through what is not shown; as a number that is the
 /// same for the same events.

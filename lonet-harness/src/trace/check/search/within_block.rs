@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::{Search, State};
-use crate::trace::check::decide::names_port;
+use crate::trace::check::outcome::names_port;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
 use crate::trace::happened::relation::Why;
 use crate::trace::intern::hash_index::{NONE, digest};

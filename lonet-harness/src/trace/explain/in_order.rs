@@ -3,11 +3,12 @@
 //! Pure. Owns which event each line means, and which of two was first: by this run's causes or, where
 //! there are none, by the clock that all processes share.
 
+use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::Expectation;
-use crate::trace::explain::diagnosis::{Look, Mismatch, Problem, fields, line_of};
+use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::explain::hints::Hint;
+use crate::trace::explain::look::{Look, Problem, fields, line_of};
 use crate::trace::intern::hash_index::NONE;
-use crate::trace::trace::Trace;
 
 /// So many events are shown that a line may mean.
 const MOST_SHOWN: usize = 20;
@@ -18,23 +19,23 @@ const MOST_SHOWN: usize = 20;
 /// # Errors
 ///
 /// What is wrong, with what there is to do about it.
-pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), Mismatch> {
-    let mut look = Look::new(trace, of, &[]);
+pub(crate) fn in_order(cut: &Cut, of: &Expectation) -> Result<(), Mismatch> {
+    let mut look = Look::new(cut, of, &[]);
     let mut above: Option<u32> = None;
     for line in 0..of.lines.len() {
         let event = only_event(&mut look, line)?;
         if let Some(earlier) = above
-            && !happened_after(trace, earlier, event)
+            && !happened_after(cut, earlier, event)
         {
-            let caused = trace.graph.reaches(event, earlier);
-            let chain = caused.then(|| trace.graph.chain(event, earlier));
+            let caused = cut.graph.reaches(event, earlier);
+            let chain = caused.then(|| cut.graph.chain(event, earlier));
             let problem = Problem::OutOfOrder {
                 above: look.line_told(line - 1),
                 below: look.line_told(line),
                 events: (earlier, event),
                 chain: chain.unwrap_or_default(),
             };
-            return Err(Mismatch::out_of_order(trace, problem, Vec::new()));
+            return Err(Mismatch::out_of_order(cut, problem, Vec::new()));
         }
         look.bind(line, event);
         above = Some(event);
@@ -44,7 +45,7 @@ pub(crate) fn in_order(trace: &Trace, of: &Expectation) -> Result<(), Mismatch> 
 
 fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
     let graph = look.graph;
-    let members = &look.trace.members;
+    let members = &look.cut.members;
     let events = (0..graph.len() as u32).filter(|&node| graph.label_of[node as usize] != NONE);
     let (mut inside, mut outside) = (Vec::new(), None);
     for node in events {
@@ -56,7 +57,7 @@ fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
             false => outside = outside.or(Some(node)),
         }
     }
-    inside.sort_by_key(|&node| (time(look.trace, node), node));
+    inside.sort_by_key(|&node| (time(look.cut, node), node));
     if let [only] = inside[..] {
         return Ok(only);
     }
@@ -77,7 +78,7 @@ fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
         candidates: inside,
     };
     let hints = hints.into_iter().collect();
-    Err(Mismatch::out_of_order(look.trace, problem, hints))
+    Err(Mismatch::out_of_order(look.cut, problem, hints))
 }
 
 /// What of the past is like a line that nothing matches: the same verb.
@@ -85,24 +86,22 @@ fn nearest(look: &Look<'_>, line: usize) -> Vec<u32> {
     let graph = look.graph;
     let verb = look.of.lines[line].shape.verb;
     let alike = graph.order.iter().copied().filter(|&node| {
-        look.trace.members[node as usize]
+        look.cut.members[node as usize]
             && graph.label_of[node as usize] != NONE
             && fields(graph, node).verb == verb
     });
     alike.collect()
 }
 
-fn happened_after(trace: &Trace, a: u32, b: u32) -> bool {
-    let (Some(one), Some(two)) = (trace.graph.event(a), trace.graph.event(b)) else {
-        return false;
-    };
-    if trace.happens_before(&one, &two) {
+fn happened_after(cut: &Cut, a: u32, b: u32) -> bool {
+    let graph = &cut.graph;
+    if graph.reaches_in_run(a, b) {
         return true;
     }
-    a != b && !trace.happens_before(&two, &one) && time(trace, a) < time(trace, b)
+    a != b && !graph.reaches_in_run(b, a) && time(cut, a) < time(cut, b)
 }
 
 /// When it was recorded.
-fn time(trace: &Trace, node: u32) -> u64 {
-    trace.graph.record(node).map_or(0, |(_, record)| record.t)
+fn time(cut: &Cut, node: u32) -> u64 {
+    cut.graph.record(node).map_or(0, |(_, record)| record.t)
 }
