@@ -46,7 +46,7 @@
 //! # To read the code
 //!
 //! Start at `virtnet`, where ports, closing and the order of events are decided; then `loopback`,
-//! which carries the bytes, `registry`, which knows who is where, and `join`, which puts them
+//! which carries the bytes, `registry`, which knows who is where, and `joining`, which puts them
 //! together. Each module stands above all that it imports.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -62,7 +62,7 @@ mod pipes;
 mod registry;
 mod virtnet;
 
-mod join;
+mod joining;
 pub mod pipenet;
 
 #[cfg(any(feature = "axum", feature = "hyper"))]
@@ -85,7 +85,7 @@ pub mod __fuzz;
 // The public interface is:
 pub use addr::{Addr, ToAddr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
-pub use join::{from_env, join};
+pub use joining::{from_env, join};
 pub use lonet_macros::{before_role, host, main, test};
 #[cfg(feature = "tls")]
 pub use networker::tls::{Tls, TlsListener, TlsStream, rustls, server_name_of};

@@ -174,7 +174,7 @@ pub(crate) struct Opened {
     /// The network's name.
     pub(crate) name: String,
     pub(crate) tracing: Option<Tracing>,
-    /// Whoever takes its connections says so by [`Loopback::accepted_by`].
+    /// The task that takes its connections is given to [`Loopback::accepted_by`].
     pub(crate) listener: Arc<TcpListener>,
 }
 

@@ -8,7 +8,7 @@
 //! - [`socket`]: the system calls of an established connection;
 //! - [`peer_uid`]: whose process is at the other end.
 //!
-//! Names belong to `registry`. Knows nothing of `virtnet`, whose the ports are; `join` puts both
+//! Names belong to `registry`. Knows nothing of `virtnet`, whose the ports are; `joining` puts both
 //! together.
 
 mod accept;

@@ -58,7 +58,7 @@ pub enum Order {
     Answer(Answer),
 }
 
-/// The answer to a [`Question`].
+/// The answer to an [`Order::Waits`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The number of the order.

@@ -1,6 +1,6 @@
 //! Joining a network: an open engine, served, makes a subnetwork.
 //!
-//! Owns which network a program joins, and as which host. What is served how is in [`serve`].
+//! Owns which network a program joins, and as which host. What is served how is in `serve`.
 
 mod serve;
 
