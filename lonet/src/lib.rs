@@ -45,19 +45,25 @@
 //!
 //! # To read the code
 //!
-//! Start at `virtnet`, where ports, closing and the order of events are decided;
-//! then `loopback`, which carries the bytes, and `registry`, which knows who is where.
+//! Start at `virtnet`, where ports, closing and the order of events are decided; then `loopback`,
+//! which carries the bytes, `registry`, which knows who is where, and `joining`, which puts them
+//! together. Each module stands above all that it imports.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod addr;
 mod error;
 mod punycode;
+
+mod call;
+mod happens;
+mod loopback;
+mod pipes;
+mod registry;
 mod virtnet;
 
-mod loopback;
+mod joining;
 pub mod pipenet;
-mod registry;
 
 #[cfg(any(feature = "axum", feature = "hyper"))]
 pub mod adapters;
@@ -79,8 +85,8 @@ pub mod __fuzz;
 // The public interface is:
 pub use addr::{Addr, ToAddr, check_name, parse_port};
 pub use error::{Cause, Error, Result};
+pub use joining::{from_env, join};
 pub use lonet_macros::{before_role, host, main, test};
-pub use loopback::{from_env, join};
 #[cfg(feature = "tls")]
 pub use networker::tls::{Tls, TlsListener, TlsStream, rustls, server_name_of};
 pub use networker::{

@@ -1,37 +1,27 @@
-//! The accepting side: from a connection of the OS to the queue of a listener.
+//! The accepting side: from a connection of the OS to a dialer.
 //!
-//! Owns the loop that takes connections, and what becomes of peers that are strangers, slow, or
-//! ask for what is not there. Who is then accepted, and with which port, is `virtnet`'s.
+//! Owns what becomes of peers that are strangers, slow, or say what is not a request. Whom a dialer
+//! then finds, who is accepted, and with which port, is `virtnet`'s.
 
-use std::collections::BTreeMap;
-use std::io::{self, ErrorKind};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::io;
+use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv, send};
-use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
-use super::dial::connection_key;
-use super::handshake::{Refusal, parse_request, reply_connected, reply_error};
-use super::join::Loopback;
-use super::line::{LineReader, Progress, nothing_sure};
+use super::engine::{Loopback, connection_key};
+use super::handshake::{Refusal, Request, parse_request, reply_connected, reply_error};
+use super::line::{LineReader, Progress, nothing_sure, read_line};
 use super::source::{self, Pair};
 use crate::addr::Addr;
-use crate::virtnet::Net;
-use crate::virtnet::engine::{Engine, Knock};
 
 /// A peer has so long for its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// So many peers may owe their request; a further one takes the place of the oldest.
-const MAX_SLOW: usize = 256;
-/// Without descriptors, the loop waits so long before it tries again.
-const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(10);
 /// Of what a refused peer has sent, so many KiB are read away.
 const READ_AWAY: usize = 64;
 
@@ -99,32 +89,8 @@ fn refuse(stream: &TcpStream, network: &str, text: &str) {
     let _ = send(stream.as_raw_fd(), &line, MsgFlags::MSG_NOSIGNAL);
 }
 
-/// Peers that owe their request, the oldest first.
-#[derive(Default)]
-pub(super) struct Slow(Mutex<SlowPeers>);
-
-#[derive(Default)]
-struct SlowPeers {
-    next: u64,
-    waiting: BTreeMap<u64, AbortHandle>,
-}
-
-impl Slow {
-    fn peers<T>(&self, with: impl FnOnce(&mut SlowPeers) -> T) -> T {
-        // Nothing under this lock can leave the peers half changed.
-        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Nobody is waited for any more.
-    pub(super) fn clear(&self) {
-        for (_, task) in self.peers(|peers| std::mem::take(&mut peers.waiting)) {
-            task.abort();
-        }
-    }
-}
-
-/// A connection that was taken from the OS.
-struct Arrival {
+/// A connection that was taken from the OS, and its request, as far as that has come.
+pub(crate) struct Arrival {
     stream: TcpStream,
     /// The runtime that drives the stream.
     runtime: tokio::runtime::Id,
@@ -133,126 +99,66 @@ struct Arrival {
     line: LineReader,
 }
 
-/// That a subnetwork is served. When this is dropped and the subnetwork is open, the runtime that
-/// joined has ended: then it closes, as at the end of a process. Else it would look alive to
-/// others, and every dial to it would wait for ever.
-pub(super) struct Serving {
-    net: Weak<Net>,
-    /// The runtime that serves.
-    runtime: tokio::runtime::Id,
-}
-
-impl Serving {
-    pub(super) fn on(runtime: tokio::runtime::Id, net: &Arc<Net>) -> Serving {
-        let net = Arc::downgrade(net);
-        Serving { net, runtime }
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        if let Some(net) = self.net.upgrade() {
-            net.end();
-        }
-    }
-}
-
-/// Takes connections for as long as the subnetwork lives.
-pub(super) async fn serve(listener: Arc<TcpListener>, serving: Serving) {
-    loop {
-        let accepted = listener.accept().await;
-        // Held for one connection only: a task must not keep the network open.
-        let Some(net) = serving.net.upgrade() else {
-            return;
-        };
-        let Engine::Loopback(loopback) = &net.engine else {
-            return;
-        };
-        match accepted {
-            Ok((stream, SocketAddr::V4(peer))) => {
-                loopback.arrived(&net, stream, peer, serving.runtime);
-            }
-            Ok((_, SocketAddr::V6(_))) => {}
-            Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                // It was shut: the subnetwork is closed.
-                Some(Errno::EINVAL | Errno::EBADF) => return,
-                Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM) => {
-                    drop(net);
-                    tokio::time::sleep(OUT_OF_DESCRIPTORS).await;
-                }
-                // The peer was faster; or a signal came.
-                _ => {}
-            },
-        }
+impl Arrival {
+    /// Reads the request, as far as it is there.
+    pub(crate) fn advance(&mut self) -> io::Result<Progress> {
+        self.line.advance(self.stream.as_raw_fd(), nothing_sure)
     }
 }
 
 impl Loopback {
-    /// A connection has come in. Usually its request came with it; else it is waited for aside.
-    fn arrived(
+    /// A connection has come in, the `nth` of this peer; `runtime` drives its stream. Before a byte
+    /// is read: only processes of this user, or of root, get in.
+    pub(crate) fn let_in(
         &self,
-        net: &Arc<Net>,
         stream: TcpStream,
         peer: SocketAddrV4,
+        nth: u64,
         runtime: tokio::runtime::Id,
-    ) {
-        let nth = match net.is_traced() {
-            true => self.count_accepted((peer, self.osladdr)),
-            false => 0,
-        };
-        // Before a byte is read: only processes of this user, or of root, get in.
+    ) -> Option<Arrival> {
         let end = Pair {
             local: peer,
             remote: self.osladdr,
         };
         if !source::is_ours(end) && !self.peer_check.allows(self.osladdr, peer) {
-            return;
+            return None;
         }
-        let mut arrival = Arrival {
+        Some(Arrival {
             stream,
             runtime,
             peer,
             nth,
             line: LineReader::default(),
-        };
-        match arrival
-            .line
-            .advance(arrival.stream.as_raw_fd(), nothing_sure)
-        {
-            Ok(Progress::Blocked) => self.wait_aside(net, arrival),
-            other => self.requested(net, arrival, other),
-        }
+        })
     }
 
-    /// Waits for the request of a slow peer, in a task of its own.
-    fn wait_aside(&self, net: &Arc<Net>, arrival: Arrival) {
-        let weak = Arc::downgrade(net);
-        let slow = self.slow.clone();
-        self.slow.peers(|peers| {
-            if peers.waiting.len() >= MAX_SLOW
-                && let Some((_, oldest)) = peers.waiting.pop_first()
-            {
-                oldest.abort();
-            }
-            let id = peers.next;
-            peers.next += 1;
-            let mut arrival = arrival;
-            let task = tokio::spawn(async move {
+    /// Waits for the request of a slow peer, in a task of its own, which then goes on with it.
+    pub(crate) fn wait_aside(
+        &self,
+        mut arrival: Arrival,
+        go_on: impl FnOnce(Arrival, io::Result<Progress>) + Send + 'static,
+    ) {
+        self.slow.wait(
+            async move {
                 let request = read_line(&arrival.stream, &mut arrival.line, nothing_sure);
                 let request = tokio::time::timeout(REQUEST_TIME, request).await;
-                slow.peers(|peers| peers.waiting.remove(&id));
-                if let (Ok(progress), Some(net)) = (request, weak.upgrade())
-                    && let Engine::Loopback(loopback) = &net.engine
-                {
-                    loopback.requested(&net, arrival, progress);
+                (arrival, request)
+            },
+            |(arrival, request)| {
+                if let Ok(progress) = request {
+                    go_on(arrival, progress);
                 }
-            });
-            peers.waiting.insert(id, task.abort_handle());
-        });
+            },
+        );
     }
 
-    /// The request is there, or will never be.
-    fn requested(&self, net: &Arc<Net>, arrival: Arrival, progress: io::Result<Progress>) {
+    /// The request is there, or will never be: who asks for what, if somebody does.
+    pub(crate) fn requested(
+        &self,
+        network: &Arc<str>,
+        arrival: Arrival,
+        progress: io::Result<Progress>,
+    ) -> Option<(Caller, Addr)> {
         let Arrival {
             stream,
             runtime,
@@ -260,48 +166,26 @@ impl Loopback {
             nth,
             ..
         } = arrival;
-        let network = net.network();
         let request = match progress {
             Ok(Progress::Line(line)) => parse_request(&line, network),
             Ok(Progress::TooLong) => Err(Refusal::InvalidRequest),
-            Ok(Progress::Blocked | Progress::Eof) | Err(_) => return,
+            Ok(Progress::Blocked | Progress::Eof) | Err(_) => return None,
         };
-        let request = match request {
+        let Request { src, dst } = match request {
             Ok(request) => request,
-            Err(refusal) => return refuse(&stream, network, refusal.text()),
+            Err(refusal) => {
+                refuse(&stream, network, refusal.text());
+                return None;
+            }
         };
         let caller = Caller {
             stream,
-            src: request.src,
+            src,
             network: network.clone(),
             runtime,
             os: (peer, self.osladdr),
             nth,
         };
-        if let Err(Knock::Tcp(caller)) = net.knock(&request.dst, Knock::Tcp(caller)) {
-            caller.refuse(Refusal::ConnectionRefused.text());
-        }
-    }
-}
-
-/// Waits for a line, of which so much is `sure`, or for what makes one impossible; never returns
-/// `Progress::Blocked`.
-pub(super) async fn read_line(
-    stream: &TcpStream,
-    line: &mut LineReader,
-    sure: impl Fn(&[u8]) -> usize,
-) -> io::Result<Progress> {
-    loop {
-        stream.readable().await?;
-        let progress = stream.try_io(Interest::READABLE, || {
-            match line.advance(stream.as_raw_fd(), &sure)? {
-                Progress::Blocked => Err(ErrorKind::WouldBlock.into()),
-                progress => Ok(progress),
-            }
-        });
-        match progress {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-            done => return done,
-        }
+        Some((caller, dst))
     }
 }

@@ -17,16 +17,15 @@ use nix::sys::socket::{
 };
 use tokio::net::TcpStream;
 
-use super::accept::read_line;
+use super::engine::{Loopback, blocking, connection_key};
 use super::handshake::{Reply, cause_of_error_reply, parse_reply, request, sure_of_reply};
-use super::join::Loopback;
-use super::line::{LineReader, Progress};
+use super::line::{LineReader, Progress, read_line};
 use super::peer_uid::Owner;
 use super::source::{self, Source};
 use crate::addr::Addr;
+use crate::call::Call;
 use crate::error::Cause;
 use crate::registry::{Liveness, Lookup};
-use crate::virtnet::engine::{Call, Carried, Io, blocking};
 
 /// While a dial waits for another process, it looks so often whether that lives. In the tests below,
 /// time runs faster.
@@ -36,18 +35,25 @@ const UNLEASED_TIME: Duration = PROBE_EVERY.saturating_mul(60);
 /// So many addresses of this process are tried when one has no port left.
 const SOURCES: usize = 16;
 
-/// A connection's key in the trace.
-pub(super) fn connection_key(dialer: SocketAddrV4, acceptor: SocketAddrV4, nth: u64) -> String {
-    format!("{dialer}>{acceptor}#{nth}")
+/// A call that was answered.
+pub(crate) struct Answered {
+    pub(crate) stream: TcpStream,
+    /// The accepting end.
+    pub(crate) peer: Addr,
+    /// The connection's key, if the network is traced.
+    pub(crate) key: Option<String>,
 }
 
 impl Loopback {
-    /// Carries a dial to where its host is served, and waits until it is accepted.
-    pub(crate) async fn carry(self: &Arc<Self>, call: &Call<'_>) -> Result<Carried, Cause> {
+    /// Carries a dial to where its host is served, and waits until it is accepted. It goes to where
+    /// the host is known to be, if it is, before the registry is asked.
+    pub(crate) async fn carry(
+        self: &Arc<Self>,
+        call: &Call<'_>,
+        known: Option<SocketAddrV4>,
+    ) -> Result<Answered, Cause> {
         let host = call.dst.host();
-        // Of a host that was served here, we know whether it still is.
-        let known = self.known(host);
-        let Some(known) = known.filter(|&at| at != self.osladdr || call.net.has(host)) else {
+        let Some(known) = known else {
             let at = self.look_up(host).await?;
             return self
                 .call(at, call, false)
@@ -55,7 +61,7 @@ impl Loopback {
                 .map_err(|failed| failed.cause);
         };
         let Failed { cause, elsewhere } = match self.call(known, call, true).await {
-            Ok(carried) => return Ok(carried),
+            Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
         self.forget(host);
@@ -101,7 +107,7 @@ impl Loopback {
         at: SocketAddrV4,
         call: &Call<'_>,
         remembered: bool,
-    ) -> Result<Carried, Failed> {
+    ) -> Result<Answered, Failed> {
         let host = call.dst.host();
         if call.dst.port() == 0 {
             return Err(Cause::ConnectionRefused.into());
@@ -113,7 +119,7 @@ impl Loopback {
             return Err(Cause::ConnectionRefused.into());
         }
         let mut waited = Duration::ZERO;
-        let line = request(call.net.network(), call.src, call.dst);
+        let line = request(call.network, call.src, call.dst);
         let mut listener = Owner::Unknown;
         let key = || connection_key(local, at, self.count_dialed((local, at)));
         let mut linked = None;
@@ -166,8 +172,8 @@ impl Loopback {
         };
         match answered {
             Ok(_) if !known() => Err(failed(Cause::ConnectionRefused)),
-            Ok(peer) => Ok(Carried {
-                io: Io::Tcp(dialing.established()),
+            Ok(peer) => Ok(Answered {
+                stream: dialing.established(),
                 peer,
                 key: linked,
             }),
@@ -219,7 +225,7 @@ impl Loopback {
     ) -> Result<Addr, Cause> {
         let host = call.dst.host();
         let mut line = LineReader::default();
-        let sure = |begun: &[u8]| sure_of_reply(call.net.network(), host, begun);
+        let sure = |begun: &[u8]| sure_of_reply(call.network, host, begun);
         let read = read_line(stream, &mut line, sure);
         let line = match self.while_alive(at, host, waited, read).await? {
             Ok(Progress::Line(line)) => line,
@@ -230,7 +236,7 @@ impl Loopback {
             }
             Err(error) => return Err(refused_by(error.into())),
         };
-        match parse_reply(&line, call.net.network())? {
+        match parse_reply(&line, call.network)? {
             Reply::Connected(peer) if peer.host() == host => Ok(peer),
             Reply::Connected(peer) => Err(Cause::Protocol(format!(
                 "{peer} answered, which is not {host}'s"

@@ -3,11 +3,13 @@
 //! Owns peeking and reading. What the line says, and how long it is at least, is `handshake`'s
 //! business.
 
-use std::io;
-use std::os::fd::RawFd;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
 
 use super::handshake::MAX_LINE;
 
@@ -19,7 +21,7 @@ pub(super) struct LineReader {
 }
 
 /// What came of an attempt.
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// The line, its newline included.
     Line(Vec<u8>),
     /// There is more to come.
@@ -78,6 +80,28 @@ impl LineReader {
             if self.partial.len() == MAX_LINE {
                 return Ok(Progress::TooLong);
             }
+        }
+    }
+}
+
+/// Waits for a line, of which so much is `sure`, or for what makes one impossible; never returns
+/// `Progress::Blocked`.
+pub(super) async fn read_line(
+    stream: &TcpStream,
+    line: &mut LineReader,
+    sure: impl Fn(&[u8]) -> usize,
+) -> io::Result<Progress> {
+    loop {
+        stream.readable().await?;
+        let progress = stream.try_io(Interest::READABLE, || {
+            match line.advance(stream.as_raw_fd(), &sure)? {
+                Progress::Blocked => Err(ErrorKind::WouldBlock.into()),
+                progress => Ok(progress),
+            }
+        });
+        match progress {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            done => return done,
         }
     }
 }

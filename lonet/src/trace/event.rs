@@ -6,33 +6,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::ids::EventId;
 use super::record::Record;
 use super::verbs::{Parts, Subject, Text, Verb};
 use crate::addr::Addr;
 use crate::quote::word;
-
-/// Which event of a scenario: the process that reported it, and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(into = "(u32, u64)", from = "(u32, u64)")]
-#[non_exhaustive]
-pub struct EventId {
-    /// The reporter, as the collector counts them.
-    pub process: u32,
-    /// The record's number in that reporter.
-    pub n: u64,
-}
-
-impl From<EventId> for (u32, u64) {
-    fn from(id: EventId) -> Self {
-        (id.process, id.n)
-    }
-}
-
-impl From<(u32, u64)> for EventId {
-    fn from((process, n): (u32, u64)) -> Self {
-        EventId { process, n }
-    }
-}
 
 /// One thing that happened on a network. Its `Display` is its line, with single blanks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //! collector, and the reporter that numbers and writes them. A map of:
 //!
 //! - `clock`: the clock of all records;
+//! - `ids`: what names an event, a task, an operation, a position in a socket's bytes;
 //! - `verbs`: the table of verbs, and what is recorded of each;
 //! - `event`: one event as a user sees it, and its line (`β:1 dial α:10`);
 //! - `record`: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
@@ -13,6 +14,7 @@
 
 mod clock;
 mod event;
+mod ids;
 mod record;
 mod reporter;
 mod socket;
@@ -23,15 +25,15 @@ mod verbs;
 
 pub use crate::quote::word;
 pub use clock::now;
-pub use event::{Event, EventId};
+pub use event::Event;
+pub use ids::{EventId, OpId, ReadCredit, TaskKey};
 pub use record::{
-    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Pending, ReadCredit, Record,
-    Waiting,
+    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
-pub use task::{OpId, TaskKey, Waits};
+pub use task::{Pending, Waits};
 #[doc(hidden)]
 pub use verbs::{Begins, By, Follows, InView, Parts, Peer, Rules, Subject, Text};
 pub use verbs::{ParseVerbError, Verb, What};

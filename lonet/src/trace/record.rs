@@ -7,9 +7,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Event, EventId};
-use super::task::Waits;
-use super::verbs::What;
+use super::event::Event;
+use super::ids::{EventId, ReadCredit};
+use super::task::Pending;
+use super::verbs::{What, is_false};
 
 /// The version that `hello` names. A collector refuses any other.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -57,7 +58,7 @@ pub enum Order {
     Answer(Answer),
 }
 
-/// The answer to a [`Question`].
+/// The answer to an [`Order::Waits`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The number of the order.
@@ -87,15 +88,6 @@ pub struct Moved {
     pub sent: u64,
     /// So many were read from it.
     pub received: u64,
-}
-
-/// An operation that is pending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Pending {
-    /// Since when, CLOCK_MONOTONIC in nanoseconds.
-    pub t: u64,
-    /// What it waits for.
-    pub on: Waits,
 }
 
 /// A request for the first event that matches a pattern.
@@ -159,25 +151,6 @@ pub struct Record {
     pub what: What,
 }
 
-/// How far a task has read a connection: `[socket, certain, all]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "(u64, u64, u64)", from = "(u64, u64, u64)")]
-pub struct ReadCredit {
-    /// The socket, as numbered by this reporter.
-    pub socket: u64,
-    /// So many bytes, from the connection's first, count as read: of the latest read only its
-    /// first byte, all of those before. Having read EOF counts as one byte more than was sent.
-    pub certain: u64,
-    /// So many were read; one less than `certain` when the latest read found the end. Otherwise
-    /// used for display order only.
-    pub all: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-pub(super) fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
 impl From<Moved> for (u64, u64, u64) {
     fn from(moved: Moved) -> Self {
         (moved.socket, moved.sent, moved.received)
@@ -190,22 +163,6 @@ impl From<(u64, u64, u64)> for Moved {
             socket,
             sent,
             received,
-        }
-    }
-}
-
-impl From<ReadCredit> for (u64, u64, u64) {
-    fn from(credit: ReadCredit) -> Self {
-        (credit.socket, credit.certain, credit.all)
-    }
-}
-
-impl From<(u64, u64, u64)> for ReadCredit {
-    fn from((s, certain, all): (u64, u64, u64)) -> Self {
-        ReadCredit {
-            socket: s,
-            certain,
-            all,
         }
     }
 }

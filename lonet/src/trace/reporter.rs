@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::clock::now;
-use super::event::EventId;
-use super::record::{Doing, Moved, ReadCredit, Record};
-use super::task::{Kind, OpId, TaskKey, Tasks, Waits};
+use super::ids::{EventId, OpId, ReadCredit, TaskKey};
+use super::record::{Doing, Moved, Record};
+use super::task::{Kind, Tasks, Waits};
 use super::verbs::What;
 use crate::addr::Addr;
 

@@ -25,7 +25,7 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::geteuid;
 use tokio::sync::oneshot;
 
-use super::event::EventId;
+use super::ids::EventId;
 use super::record::{Answer, Ask, Hello, Line, Order, PROTOCOL_VERSION, Record, Waiting as Waits};
 use super::reporter::{Reporter, Sink};
 

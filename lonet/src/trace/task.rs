@@ -9,48 +9,10 @@
 //! Pure bookkeeping under the reporter's lock; writes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use super::event::EventId;
-use super::record::{Pending, ReadCredit};
-
-/// A task of this process: a tokio task, or, outside of one, the thread, which is where the root
-/// future of a runtime runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskKey(u64);
-
-impl TaskKey {
-    /// The task that is running now.
-    pub fn current() -> TaskKey {
-        let mut hasher = DefaultHasher::new();
-        match tokio::task::try_id() {
-            Some(id) => (0u8, id).hash(&mut hasher),
-            None => (1u8, std::thread::current().id()).hash(&mut hasher),
-        }
-        // JSON readers of other languages keep 53 bits.
-        TaskKey(hasher.finish() >> 11)
-    }
-
-    /// The number by which records name the task.
-    pub fn number(self) -> u64 {
-        self.0
-    }
-}
-
-/// An operation that may pend.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct OpId(u64);
-
-impl OpId {
-    /// One that no other operation of this process has.
-    pub(crate) fn fresh() -> OpId {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        OpId(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+use super::ids::{EventId, OpId, ReadCredit, TaskKey};
 
 /// What a pending operation waits for. Sockets are named by their numbers in the reporter, as in
 /// its records.
@@ -70,6 +32,15 @@ pub enum Waits {
     Until,
     /// Something else.
     Other,
+}
+
+/// An operation that is pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Since when, CLOCK_MONOTONIC in nanoseconds.
+    pub t: u64,
+    /// What it waits for.
+    pub on: Waits,
 }
 
 /// All tasks of a reporter.

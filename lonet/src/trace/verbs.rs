@@ -11,7 +11,6 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::is_false;
 use crate::addr::Addr;
 
 /// What the table says of a verb.
@@ -521,6 +520,11 @@ impl Subject<'_> {
             Subject::Host(host) | Subject::Process(host, _) => host,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+pub(super) fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

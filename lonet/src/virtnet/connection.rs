@@ -1,98 +1,21 @@
-//! One end of a connection: its bytes, what closed it, what it says to the trace.
+//! One end of a connection: what operations on it do, and what they say to the trace.
 //!
 //! Owns how an operation on a connection fails, and the moment in which an end is closed. The
 //! interfaces that users see are in `stream` and `halves`.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 
-use super::engine::Io;
-use super::happens::By;
+use super::connection_core::Conn;
 use super::host::Host;
-use crate::addr::Addr;
 use crate::error::Cause;
-use crate::trace::{Direction, Tap, Waits, What};
-
-/// What a host's port table has of a connection's end.
-pub(crate) struct Conn {
-    pub(super) io: Io,
-    local: Addr,
-    peer: Addr,
-    /// What closed it on this side, see `down`; 0 while it is open.
-    down: AtomicU8,
-    write_shut: AtomicBool,
-    /// Present when the network is traced.
-    tap: Option<Box<Tap>>,
-}
-
-const OPEN: u8 = 0;
-const SOCKET_DOWN: u8 = 1;
-const HOST_DOWN: u8 = 2;
-const NETWORK_DOWN: u8 = 3;
-
-impl Conn {
-    pub(super) fn new(io: Io, local: Addr, peer: Addr, tap: Option<Tap>) -> Conn {
-        Conn {
-            io,
-            local,
-            peer,
-            down: AtomicU8::new(OPEN),
-            write_shut: AtomicBool::new(false),
-            tap: tap.map(Box::new),
-        }
-    }
-
-    pub(super) fn local(&self) -> &Addr {
-        &self.local
-    }
-
-    pub(super) fn peer(&self) -> &Addr {
-        &self.peer
-    }
-
-    /// Its number in the trace.
-    pub(super) fn socket(&self) -> u64 {
-        self.tap.as_ref().map_or(0, |tap| tap.socket())
-    }
-
-    /// How many bytes it has written, if the network is traced.
-    pub(super) fn written(&self) -> u64 {
-        self.tap.as_ref().map_or(0, |tap| tap.written())
-    }
-
-    /// Nothing pends here any more, as far as the trace is concerned.
-    fn ended(&self) {
-        if let Some(tap) = &self.tap {
-            tap.ended();
-        }
-    }
-
-    /// From now on every operation fails with that cause. Called under the host's lock by whoever
-    /// took the connection out of the port table.
-    pub(super) fn set_down(&self, why: &Cause) {
-        let code = match why {
-            Cause::NetworkDown => NETWORK_DOWN,
-            Cause::HostDown => HOST_DOWN,
-            _ => SOCKET_DOWN,
-        };
-        self.down.store(code, Ordering::Release);
-        self.ended();
-    }
-
-    fn down(&self) -> Option<Cause> {
-        match self.down.load(Ordering::Acquire) {
-            OPEN => None,
-            NETWORK_DOWN => Some(Cause::NetworkDown),
-            HOST_DOWN => Some(Cause::HostDown),
-            _ => Some(Cause::SocketDown),
-        }
-    }
-}
+use crate::happens::By;
+use crate::trace::{Direction, Waits, What};
 
 /// A user's hold on a connection's end. Dropping it closes the end.
 pub(super) struct End {

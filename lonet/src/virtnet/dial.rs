@@ -5,13 +5,16 @@
 
 use std::task::Poll;
 
-use super::connection::{Conn, End};
-use super::engine::{Call, Carried};
-use super::happens::By;
-use super::host::{DialTold, Host, Occupant};
+use super::carry::Carried;
+use super::connection::End;
+use super::connection_core::Conn;
+use super::host::Host;
+use super::host_core::{DialTold, Occupant};
 use super::stream::Stream;
 use crate::addr::{Addr, ToAddr, text_of};
+use crate::call::Call;
 use crate::error::{Cause, Error, Result};
+use crate::happens::By;
 use crate::trace::{TaskKey, Waits, What};
 
 use std::sync::Arc;
@@ -84,13 +87,14 @@ impl Host {
         let mut closing = std::pin::pin!(self.core.closing.notified());
         let dialing = Dialing::begin(self, addr)?;
         let call = Call {
-            net: &self.net,
+            network: self.net.network(),
             src: &dialing.src,
             dst: &dialing.dst,
             dial: dialing.n,
+            events: &self.net.events,
         };
         let carried = {
-            let mut carry = std::pin::pin!(self.net.engine.carry(&call));
+            let mut carry = std::pin::pin!(self.net.carry(&call));
             std::future::poll_fn(|cx| match carry.as_mut().poll(cx) {
                 Poll::Ready(carried) => Poll::Ready(carried),
                 // The true cause is found under the lock.

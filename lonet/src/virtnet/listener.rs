@@ -1,21 +1,23 @@
-//! A listener: the queue of those who dialed it, those who wait to accept, and accepting.
+//! What users hold of a listener: [`Listener`], and accepting.
 //!
-//! Owns who gets which dialer. The port that an accepted connection takes is the host's.
+//! Owns how a listener opens, and what an accepted dialer becomes. Who gets which dialer is
+//! `listener_core`'s; the port that the connection takes is the host's.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use super::connection::{Conn, End};
-use super::engine::Knock;
-use super::happens::By;
-use super::host::{Host, Occupant};
-use super::lock::{Mutex, MutexGuard};
+use super::connection::End;
+use super::connection_core::Conn;
+use super::host::Host;
+use super::host_core::Occupant;
+use super::io::Knock;
+use super::listener_core::ListenerCore;
 use super::stream::Stream;
-use crate::addr::Addr;
+use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
-use crate::trace::{Users, Waits, What};
+use crate::happens::By;
+use crate::trace::{Waits, What};
 
 /// Waits for dials to one address of a host. Dropping it closes it.
 #[must_use = "a listener closes when it is dropped"]
@@ -25,126 +27,75 @@ pub struct Listener {
     addr: Addr,
 }
 
-/// What a host's port table has of a listener.
-pub(crate) struct ListenerCore {
-    socket: u64,
-    state: Mutex<ListenerState>,
-}
+impl Host {
+    /// Listens on an address of this host: `"α:10"`, `":10"` or `("α", 10)` on α. With port 0, or
+    /// `""`, on the lowest free port, which [`Listener::local_addr`] tells. [`ToAddr`] has all
+    /// that stands for an address.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::AddrInUse`] if the port is taken, [`Cause::AddrNotAvailable`] if the address is
+    /// another host's, [`Cause::PortsExhausted`], [`Cause::InvalidAddr`], [`Cause::HostDown`],
+    /// [`Cause::NetworkDown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Never pends.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let alpha = lonet::pipenet::network("x").new_host("α").await?;
+    /// let any = alpha.listen("").await?;
+    /// assert_eq!(any.local_addr().to_string(), "α:1"); // the lowest free port
+    /// let ten = alpha.listen(":10").await?;
+    /// assert_eq!(ten.local_addr().to_string(), "α:10");
+    /// # Ok(()) }
+    /// ```
+    pub async fn listen(&self, laddr: impl ToAddr) -> Result<Listener> {
+        self.listen_on(&text_of(&laddr))
+    }
 
-struct ListenerState {
-    closed: Option<Cause>,
-    queue: VecDeque<Knock>,
-    /// At this length, the queue is cleared of those who hung up, which would else stay until
-    /// somebody accepts.
-    sweep_at: usize,
-    /// Who waits to accept, first come first; 0 is `poll_accept`.
-    waiting: BTreeMap<u64, Waker>,
-    tickets: u64,
-    /// Which tasks have accepted here.
-    users: Users,
-}
-
-/// The queue's length from which on it is swept.
-const SWEEP_FROM: usize = 64;
-
-impl ListenerCore {
-    pub(super) fn new(socket: u64) -> ListenerCore {
-        let state = ListenerState {
-            closed: None,
-            queue: VecDeque::new(),
-            sweep_at: SWEEP_FROM,
-            waiting: BTreeMap::new(),
-            tickets: 0,
-            users: Users::default(),
+    fn listen_on(&self, laddr: &str) -> Result<Listener> {
+        let text = if laddr.is_empty() { ":0" } else { laddr };
+        let requested = match self.parse(text) {
+            Ok(addr) => addr,
+            Err(cause) => return Err(self.net.error("listen", cause).about(format!("{laddr:?}"))),
         };
-        ListenerCore {
-            socket,
-            state: Mutex::new(state),
-        }
+        self.open_listener(&requested)
+            .map_err(|cause| self.net.error("listen", cause).at(requested))
     }
 
-    /// Its number in the trace.
-    pub(super) fn socket(&self) -> u64 {
-        self.socket
-    }
-
-    fn lock(&self) -> MutexGuard<'_, ListenerState> {
-        // Nothing under this lock can leave the state half changed.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Queues a dialer, or gives it back if the listener is closed.
-    pub(super) fn push(&self, knock: Knock) -> std::result::Result<(), Knock> {
-        let mut state = self.lock();
-        if state.closed.is_some() {
-            return Err(knock);
-        }
-        if state.queue.len() >= state.sweep_at {
-            state.queue.retain(|knock| !knock.gone());
-            state.sweep_at = (state.queue.len() * 2).max(SWEEP_FROM);
-        }
-        state.queue.push_back(knock);
-        // Whoever polled `poll_accept` may have lost interest, so it is woken beside another.
-        let polling = state.waiting.remove(&0);
-        let first = state.waiting.pop_first();
-        drop(state);
-        for waker in polling.into_iter().chain(first.map(|(_, waker)| waker)) {
-            waker.wake();
-        }
-        Ok(())
-    }
-
-    /// The next dialer; without one, the waker is kept under that ticket.
-    fn poll_pop(
-        &self,
-        cx: &mut Context<'_>,
-        ticket: u64,
-    ) -> Poll<std::result::Result<Knock, Cause>> {
-        let mut state = self.lock();
+    fn open_listener(&self, requested: &Addr) -> std::result::Result<Listener, Cause> {
+        let mut state = self.core.lock();
         if let Some(why) = &state.closed {
-            return Poll::Ready(Err(why.clone()));
+            return Err(why.clone());
         }
-        if let Some(knock) = state.queue.pop_front() {
-            return Poll::Ready(Ok(knock));
+        if requested.host() != self.name() {
+            return Err(Cause::AddrNotAvailable);
         }
-        match state.waiting.get_mut(&ticket) {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => {
-                state.waiting.insert(ticket, cx.waker().clone());
-            }
+        let port = match requested.port() {
+            0 => state.ports.lowest_free().ok_or(Cause::PortsExhausted)?,
+            port => port,
+        };
+        let socket = self.net.socket();
+        let core = Arc::new(ListenerCore::new(socket));
+        if !state.ports.take(port, Occupant::Listener(core.clone())) {
+            return Err(Cause::AddrInUse);
         }
-        Poll::Pending
-    }
-
-    /// Somebody waits no more. If it had been woken for a dialer, another is.
-    fn give_up(&self, ticket: u64) {
-        let mut state = self.lock();
-        if state.waiting.remove(&ticket).is_some() || state.queue.is_empty() {
-            return;
-        }
-        let next = state.waiting.pop_first();
+        let addr = self.core.addr(port);
+        let opened = self.net.happens(By::Task, || {
+            Some(What::Listen {
+                addr: addr.clone(),
+                socket,
+                auto: requested.port() == 0,
+            })
+        });
         drop(state);
-        if let Some((_, waker)) = next {
-            waker.wake();
-        }
-    }
-
-    /// Refuses who waits in the queue, and wakes who waits to accept.
-    pub(super) fn close(&self, why: Cause) {
-        let mut state = self.lock();
-        if state.closed.is_some() {
-            return;
-        }
-        state.closed = Some(why);
-        let queue = std::mem::take(&mut state.queue);
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        for knock in queue {
-            knock.refuse(&Cause::ConnectionRefused);
-        }
-        for waker in waiting.into_values() {
-            waker.wake();
-        }
+        opened.tell();
+        Ok(Listener::of(self.clone(), core, addr))
     }
 }
 
@@ -234,7 +185,7 @@ impl Listener {
             ticket,
         };
         let accepted = std::future::poll_fn(|cx| self.poll_turn(cx, turn.ticket));
-        let waits = Waits::Accept(self.core.socket);
+        let waits = Waits::Accept(self.core.socket());
         self.host.net.watch(waits, accepted).await
     }
 

@@ -1,19 +1,16 @@
-//! One process's part of a network: its hosts, and its end.
+//! What users hold of one process's part of a network: [`SubNetwork`].
 //!
-//! Owns which hosts there are in this process and when all of it closes. Who else is on the
-//! network is the engine's to know.
+//! Owns how a host comes up. Which hosts there are, and when all of it closes, is in `net`.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
-use super::engine::{Engine, Knock};
-use super::happens::{By, Events};
-use super::host::{Host, HostCore};
-use super::lock::{Mutex, MutexGuard};
-use crate::addr::{Addr, check_name};
-use crate::error::{Cause, Error, Result};
-use crate::trace::{Tracing, What};
+use super::host::Host;
+use super::host_core::HostCore;
+use super::net::Net;
+use crate::addr::check_name;
+use crate::error::{Cause, Result};
+use crate::trace::Tracing;
 
 /// This process's part of a network.
 ///
@@ -24,154 +21,6 @@ use crate::trace::{Tracing, What};
 #[must_use = "a subnetwork closes when the last handle of it is dropped"]
 pub struct SubNetwork {
     net: Arc<Net>,
-}
-
-/// A network's full name, and where in it the name begins.
-#[derive(Clone)]
-pub(crate) struct NetName {
-    full: Arc<str>,
-    prefix: usize,
-}
-
-impl NetName {
-    /// `lonetx` from `lonet` and `x`.
-    pub(crate) fn new(prefix: &str, name: &str) -> NetName {
-        NetName {
-            full: format!("{prefix}{name}").into(),
-            prefix: prefix.len(),
-        }
-    }
-
-    /// `lonetx`.
-    pub(crate) fn full(&self) -> &Arc<str> {
-        &self.full
-    }
-
-    /// `x`.
-    pub(crate) fn name(&self) -> &str {
-        &self.full[self.prefix..]
-    }
-}
-
-/// What all handles of a subnetwork share. Its drop closes it, so only handles own one.
-pub(crate) struct Net {
-    name: NetName,
-    pub(crate) engine: Engine,
-    pub(super) events: Events,
-    state: Mutex<NetState>,
-}
-
-#[derive(Default)]
-struct NetState {
-    closed: bool,
-    auto_close: bool,
-    hosts: BTreeMap<Arc<str>, Arc<HostCore>>,
-}
-
-impl Net {
-    pub(crate) fn new(name: NetName, engine: Engine, tracing: Option<Tracing>) -> Arc<Net> {
-        Arc::new(Net {
-            name,
-            engine,
-            events: Events::new(tracing),
-            state: Mutex::default(),
-        })
-    }
-
-    /// The network's full name.
-    pub(crate) fn network(&self) -> &Arc<str> {
-        self.name.full()
-    }
-
-    /// An error of an operation on this network.
-    pub(crate) fn error(&self, op: &'static str, cause: Cause) -> Error {
-        Error::new(op, self.network().clone(), cause)
-    }
-
-    /// Brings a dialer to the listener it asked for, or back if nothing listens there.
-    pub(crate) fn knock(&self, dst: &Addr, knock: Knock) -> std::result::Result<(), Knock> {
-        let host = self.lock().hosts.get(dst.host()).cloned();
-        match host {
-            Some(host) => host.knock(dst.port(), knock),
-            None => Err(knock),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, NetState> {
-        // Nothing that can panic runs under this lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds a host whose name is announced.
-    fn add(&self, name: Arc<str>) -> std::result::Result<Arc<HostCore>, Cause> {
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Cause::NetworkDown);
-        }
-        if state.hosts.contains_key(&name) {
-            return Err(Cause::HostExists);
-        }
-        let host = Arc::new(HostCore::new(name.clone()));
-        state.hosts.insert(name.clone(), host.clone());
-        let up = self.happens(By::Task, || {
-            Some(What::Up {
-                host: name.to_string(),
-            })
-        });
-        drop(state);
-        up.tell();
-        Ok(host)
-    }
-
-    /// A host is closed: it is no longer one of this subnetwork's. Closes that too, if it was the
-    /// last one of a subnetwork that is to close by itself; then tells so.
-    pub(crate) fn remove(&self, host: &Arc<HostCore>) -> bool {
-        let mut state = self.lock();
-        if state
-            .hosts
-            .get(host.name())
-            .is_some_and(|own| Arc::ptr_eq(own, host))
-        {
-            state.hosts.remove(host.name());
-        }
-        let last = state.auto_close && state.hosts.is_empty() && !state.closed;
-        drop(state);
-        last && self.close_now()
-    }
-
-    /// Closes all there is, and leaves. May wait for other processes, briefly.
-    pub(crate) fn end(&self) {
-        if self.close_now() {
-            self.engine.leave_now();
-        }
-    }
-
-    /// Whether this subnetwork has an open host of that name.
-    pub(crate) fn has(&self, host: &str) -> bool {
-        self.lock().hosts.contains_key(host)
-    }
-
-    /// Closes all there is, apart from what other processes know of it. `false`: it was closed.
-    fn close_now(&self) -> bool {
-        let hosts = {
-            let mut state = self.lock();
-            if std::mem::replace(&mut state.closed, true) {
-                return false;
-            }
-            std::mem::take(&mut state.hosts)
-        };
-        for host in hosts.values() {
-            host.close(self, Cause::NetworkDown);
-        }
-        self.engine.shut();
-        true
-    }
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        self.end();
-    }
 }
 
 impl SubNetwork {
@@ -344,6 +193,13 @@ impl SubNetwork {
     /// The reporter of its events and where they go, if the network is traced.
     pub(crate) fn tracing(&self) -> Option<&Tracing> {
         self.net.events.tracing()
+    }
+}
+
+impl Host {
+    /// The subnetwork it is a host of.
+    pub(crate) fn subnetwork(&self) -> SubNetwork {
+        SubNetwork::of(self.net.clone())
     }
 }
 

@@ -1,4 +1,4 @@
-//! Joining: directory, registry and OS listener make a subnetwork.
+//! The engine: what a subnetwork has of the OS and of other processes.
 //!
 //! Owns the engine's parts and their end. What they do is in `dial` and `accept`.
 
@@ -16,21 +16,14 @@ use nix::sys::socket::{
     shutdown, socket,
 };
 use tokio::net::TcpListener;
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-use super::accept::{Serving, Slow, serve};
 use super::peer_uid::PeerCheck;
+use super::slow::Slow;
 use super::source;
-use crate::addr::check_name;
-use crate::error::{Cause, Error, Result};
+use crate::error::Cause;
 use crate::registry::{NetworkDir, Registry};
 use crate::trace::Tracing;
-use crate::virtnet::engine::{Engine, blocking};
-use crate::virtnet::{Host, Net, NetName, SubNetwork};
-
-/// What a network's full name begins with.
-const PREFIX: &str = "lonet";
 
 /// How many connections there were between two OS addresses.
 type Uses = BTreeMap<(SocketAddrV4, SocketAddrV4), u64>;
@@ -93,7 +86,7 @@ impl Loopback {
     }
 
     /// Which task serves the listener.
-    fn accepted_by(&self, accepting: AbortHandle) {
+    pub(crate) fn accepted_by(&self, accepting: AbortHandle) {
         let mut served = self.served();
         if served.listener.is_some() {
             served.accepting = Some(accepting);
@@ -127,8 +120,15 @@ impl Loopback {
             .spawn(move || own.leave());
     }
 
-    pub(super) fn known(&self, host: &str) -> Option<SocketAddrV4> {
-        self.hosts().get(host).copied()
+    /// Where a host was served when last asked. Of one that was served here, the caller knows
+    /// whether it still is.
+    pub(crate) fn known(
+        &self,
+        host: &str,
+        is_still_here: impl FnOnce() -> bool,
+    ) -> Option<SocketAddrV4> {
+        let known = self.hosts().get(host).copied();
+        known.filter(|&at| at != self.osladdr || is_still_here())
     }
 
     pub(super) fn remember(&self, host: &str, at: SocketAddrV4) {
@@ -143,9 +143,9 @@ impl Loopback {
         self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How-many-th connection between these addresses this subnetwork has taken.
-    pub(super) fn count_accepted(&self, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
-        count(&self.accepted, pair)
+    /// How-many-th connection from that address this subnetwork has taken.
+    pub(crate) fn count_accepted(&self, peer: SocketAddrV4) -> u64 {
+        count(&self.accepted, (peer, self.osladdr))
     }
 
     /// How-many-th connection between these addresses this process has made.
@@ -163,90 +163,64 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
     *nth
 }
 
-/// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
-/// name. Any processes of one user on one machine that join the same name share it.
-///
-/// What others dial is served by the runtime that this is called on. When that runtime is dropped,
-/// the subnetwork closes, as at the end of a process, whatever other runtimes use it: from then on
-/// operations fail with [`Cause::NetworkDown`]. So join on a runtime that lives as long as the hosts
-/// do.
-///
-/// Files are waited for on the blocking threads of whichever runtime an operation is called on:
-/// where all of those are taken by callers of `block_on`, such an operation never ends.
-///
-/// # Errors
-///
-/// [`Cause::InvalidName`], [`Cause::Directory`], [`Cause::Registry`], [`Cause::Io`].
-///
-/// # Panics
-///
-/// Outside of a tokio runtime, or on one without I/O. The network needs its time, too: where that
-/// is not enabled, a dial panics.
-///
-/// # Cancel safety
-///
-/// A dropped future leaves nothing open.
-///
-/// # Examples
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let network = lonet::join("").await?; // or "x": what other processes join, too
-/// let alpha = network.new_host("α").await?;
-/// let listener = alpha.listen(":10").await?;
-/// let (dialed, accepted) = tokio::join!(alpha.dial("α:10"), listener.accept());
-/// assert_eq!(dialed?.peer_addr(), accepted?.local_addr());
-/// # Ok(()) }
-/// ```
-pub async fn join(network: &str) -> Result<SubNetwork> {
-    let failed = |cause| Error::new("join", NetName::new(PREFIX, network).full().clone(), cause);
-    if !network.is_empty() {
-        check_name(network).map_err(failed)?;
-    }
-    open(network).await.map_err(failed)
+/// A connection's key in the trace.
+pub(super) fn connection_key(dialer: SocketAddrV4, acceptor: SocketAddrV4, nth: u64) -> String {
+    format!("{dialer}>{acceptor}#{nth}")
 }
 
-async fn open(network: &str) -> Result<SubNetwork, Cause> {
-    let name = network.to_owned();
-    let (name, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
-        let dir = match &*name {
-            "" => NetworkDir::random()?,
-            name => NetworkDir::open(name)?,
-        };
-        let dir = Arc::new(dir);
-        let (listener, osladdr) = listen_somewhere()?;
-        let registry = Registry::open(dir.clone(), osladdr)?;
-        let tracing = Tracing::of(dir.path())?;
-        Ok::<_, Cause>((
-            dir.name().to_owned(),
+/// What opening a network gives.
+pub(crate) struct Opened {
+    pub(crate) loopback: Arc<Loopback>,
+    /// The network's name.
+    pub(crate) name: String,
+    pub(crate) tracing: Option<Tracing>,
+    /// The task that takes its connections is given to [`Loopback::accepted_by`].
+    pub(crate) listener: Arc<TcpListener>,
+}
+
+impl Loopback {
+    /// Opens the network of that name, or creates it; with `""`, a fresh one.
+    pub(crate) async fn open(network: &str) -> Result<Opened, Cause> {
+        let name = network.to_owned();
+        let (name, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
+            let dir = match &*name {
+                "" => NetworkDir::random()?,
+                name => NetworkDir::open(name)?,
+            };
+            let dir = Arc::new(dir);
+            let (listener, osladdr) = listen_somewhere()?;
+            let registry = Registry::open(dir.clone(), osladdr)?;
+            let tracing = Tracing::of(dir.path())?;
+            Ok::<_, Cause>((
+                dir.name().to_owned(),
+                registry,
+                listener,
+                osladdr,
+                tracing,
+                PeerCheck::probe(),
+            ))
+        })
+        .await??;
+        let listener = Arc::new(TcpListener::from_std(listener)?);
+        let loopback = Arc::new(Loopback {
             registry,
-            listener,
             osladdr,
+            peer_check,
+            slow: Arc::default(),
+            served: Mutex::new(Served {
+                listener: Some(listener.clone()),
+                accepting: None,
+            }),
+            hosts: Mutex::default(),
+            accepted: Mutex::default(),
+        });
+        Ok(Opened {
+            loopback,
+            name,
             tracing,
-            PeerCheck::probe(),
-        ))
-    })
-    .await??;
-    let listener = Arc::new(TcpListener::from_std(listener)?);
-    let runtime = Handle::current().id();
-    let loopback = Arc::new(Loopback {
-        registry,
-        osladdr,
-        peer_check,
-        slow: Arc::default(),
-        served: Mutex::new(Served {
-            listener: Some(listener.clone()),
-            accepting: None,
-        }),
-        hosts: Mutex::default(),
-        accepted: Mutex::default(),
-    });
-    let name = NetName::new(PREFIX, &name);
-    let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
-    let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
-    loopback.accepted_by(accepting.abort_handle());
-    Ok(SubNetwork::of(net))
+            listener,
+        })
+    }
 }
 
 /// The one OS listener that serves all hosts of a subnetwork.
@@ -270,44 +244,16 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
     Ok((listener, osladdr))
 }
 
-/// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
-/// harness sets for the programs it starts. Called again, it gives the same host, until that is
-/// closed: it stays open for the rest of the program though every handle is dropped. But no longer
-/// than the runtime that it was first called on, as with [`join`]: after the end of a
-/// `#[tokio::test]`, another test in that process gets a new host of that name.
-///
-/// # Errors
-///
-/// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
-/// [`SubNetwork::new_host`].
-///
-/// # Panics
-///
-/// As [`join`].
-///
-/// # Cancel safety
-///
-/// A dropped future leaves nothing open.
-pub async fn from_env() -> Result<Host> {
-    static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), Host>> =
-        tokio::sync::Mutex::const_new(BTreeMap::new());
-    let place = (variable("LONET_NETWORK")?, variable("LONET_HOST")?);
-    // Held while joining: who calls meanwhile gets the same host.
-    let mut open = OPEN.lock().await;
-    if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
-        return Ok(host.clone());
-    }
-    let host = join(&place.0).await?.new_host(&place.1).await?;
-    open.insert(place, host.clone());
-    Ok(host)
-}
-
-fn variable(name: &str) -> Result<String> {
-    match std::env::var(name) {
-        Ok(value) if !value.is_empty() => Ok(value),
-        _ => {
-            let why = format!("the environment variable {name} is not set to a name");
-            Err(Error::new("join", PREFIX.into(), Cause::InvalidName(why)))
-        }
-    }
+/// Runs what may wait for a file's lock where it holds up nobody.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Cause> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        let why = if error.is_cancelled() {
+            "the tokio runtime is shutting down".to_owned()
+        } else {
+            error.to_string()
+        };
+        Cause::Io(io::ErrorKind::Other, why)
+    })
 }

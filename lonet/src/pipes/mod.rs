@@ -1,7 +1,7 @@
-//! The network in memory, for one process: the same types and rules, no sockets.
+//! The engine in memory.
 //!
-//! Owns how a dial finds its listener here, and which names were ever used. The pipes themselves
-//! are in `pipe`; ports and closing are `virtnet`'s.
+//! Owns which names were ever used, and how a dialer learns of its end. The pipes themselves are in
+//! `pipe`; how a dial finds its listener is `virtnet`'s.
 
 mod pipe;
 
@@ -15,25 +15,6 @@ pub(crate) use pipe::PipeEnd;
 
 use crate::addr::Addr;
 use crate::error::Cause;
-use crate::virtnet::engine::{Call, Carried, Engine, Io, Knock};
-use crate::virtnet::{Net, NetName, SubNetwork};
-
-/// A fresh network in memory. Its full name is "pipe" and `name`, which is only for display: two
-/// calls make two networks that know nothing of each other.
-///
-/// ```
-/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let net = lonet::pipenet::network("x");
-/// let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
-/// let listener = alpha.listen(":10").await?;
-/// let (accepted, dialed) = tokio::join!(listener.accept(), beta.dial("α:10"));
-/// assert_eq!(accepted?.peer_addr(), dialed?.local_addr());
-/// # Ok::<(), lonet::Error>(()) }).unwrap();
-/// ```
-pub fn network(name: &str) -> SubNetwork {
-    let engine = Engine::Pipes(Arc::new(Pipes::default()));
-    SubNetwork::of(Net::new(NetName::new("pipe", name), engine, None))
-}
 
 /// The engine.
 #[derive(Default)]
@@ -58,6 +39,9 @@ pub(crate) struct Caller {
 /// How a dialer learns of its end and its peer, or why it has none.
 pub(crate) type Answering = oneshot::Sender<Result<(PipeEnd, Addr), Cause>>;
 
+/// Where it waits for that.
+pub(crate) type Awaited = oneshot::Receiver<Result<(PipeEnd, Addr), Cause>>;
+
 impl Pipes {
     fn names(&self) -> MutexGuard<'_, Names> {
         // Nothing under this lock can leave the names half changed.
@@ -77,34 +61,19 @@ impl Pipes {
         self.names().living.remove(name);
     }
 
-    pub(crate) async fn carry(&self, call: &Call<'_>) -> Result<Carried, Cause> {
-        if !self.names().ever.contains(call.dst.host()) {
+    /// Somebody who dials, and where that waits for the answer.
+    pub(crate) fn dials(&self, src: &Addr, host: &str) -> Result<(Caller, Awaited), Cause> {
+        if !self.names().ever.contains(host) {
             return Err(Cause::NoSuchHost);
         }
-        let connection = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        let key = call.linked(|| key(connection));
         let (sender, receiver) = oneshot::channel();
         let caller = Caller {
-            src: call.src.clone(),
-            connection,
+            src: src.clone(),
+            connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
             answer: sender,
         };
-        if call.net.knock(call.dst, Knock::Pipe(caller)).is_err() {
-            return Err(Cause::ConnectionRefused);
-        }
-        // A listener that goes without an answer refuses.
-        let (end, peer) = receiver.await.unwrap_or(Err(Cause::ConnectionRefused))?;
-        Ok(Carried {
-            io: Io::Pipe(end),
-            peer,
-            key,
-        })
+        Ok((caller, receiver))
     }
-}
-
-/// A connection's key in the trace.
-fn key(connection: u64) -> String {
-    format!("pipe>pipe#{connection}")
 }
 
 impl Caller {
@@ -116,8 +85,9 @@ impl Caller {
         self.answer.is_closed()
     }
 
+    /// The connection's key in the trace.
     pub(crate) fn key(&self) -> String {
-        key(self.connection)
+        format!("pipe>pipe#{}", self.connection)
     }
 
     pub(crate) fn refuse(self, cause: Cause) {

@@ -1,21 +1,20 @@
 //! How an event is born: the one way from what happens on a network to its record.
 //!
-//! Owns the network's reporter: no other file of `virtnet` reaches it. What changes a host's ports
-//! calls [`Net::happens`] under the lock under which the change becomes true, and says what came of
-//! it once that lock is released. What may pend goes through [`Net::watch`]: whatever is to hold an
-//! operation before its event, stands there, as nothing is awaited under a lock. Bytes are told by
-//! a connection's [`Tap`]. Knows no verb's meaning.
+//! Owns the network's reporter: neither `virtnet` nor an engine reaches it any other way. What
+//! changes a host's ports calls [`Events::happens`] under the lock under which the change becomes
+//! true, and says what came of it once that lock is released. What may pend goes through
+//! [`Events::watch`]: whatever is to hold an operation before its event, stands there, as nothing is
+//! awaited under a lock. Bytes are told by a connection's [`Tap`]. Knows no verb's meaning.
 
-use super::Net;
 use crate::addr::Addr;
 use crate::trace::{Numbered, Tap, TaskKey, Tracing, Waits, What};
 
 /// What a network has of its trace.
-pub(super) struct Events(Option<Tracing>);
+pub(crate) struct Events(Option<Tracing>);
 
 /// Who did what happens.
 #[derive(Clone, Copy)]
-pub(super) enum By {
+pub(crate) enum By {
     /// The calling task.
     Task,
     /// The calling task, by letting go of something. `is_ours`: no other task could have been the
@@ -27,42 +26,26 @@ pub(super) enum By {
 
 /// What has its number, if the network is traced, and still has to be told.
 #[must_use = "what happened must be told once the lock is released"]
-pub(super) struct Happened(Option<Numbered>);
+pub(crate) struct Happened(Option<Numbered>);
 
 impl Events {
-    pub(super) fn new(tracing: Option<Tracing>) -> Events {
+    pub(crate) fn new(tracing: Option<Tracing>) -> Events {
         Events(tracing)
     }
 
-    pub(super) fn tracing(&self) -> Option<&Tracing> {
+    pub(crate) fn tracing(&self) -> Option<&Tracing> {
         self.0.as_ref()
     }
-}
 
-impl Happened {
-    /// Tells it. Call it with no lock held.
-    pub(super) fn tell(self) {
-        if let Some(numbered) = self.0 {
-            numbered.write();
-        }
-    }
-
-    /// The number of its record.
-    pub(super) fn n(&self) -> Option<u64> {
-        self.0.as_ref().map(Numbered::n)
-    }
-}
-
-impl Net {
     /// Whether what happens here is told to anybody.
     pub(crate) fn is_traced(&self) -> bool {
-        self.events.0.is_some()
+        self.0.is_some()
     }
 
     /// Something happens: its record gets the next number. Call it under the lock under which it
     /// becomes true. `what` is asked only if the network is traced; `None` is no event.
-    pub(super) fn happens(&self, by: By, what: impl FnOnce() -> Option<What>) -> Happened {
-        let numbered = self.events.0.as_ref().and_then(|tracing| {
+    pub(crate) fn happens(&self, by: By, what: impl FnOnce() -> Option<What>) -> Happened {
+        let numbered = self.0.as_ref().and_then(|tracing| {
             let (reporter, what) = (&tracing.reporter, what()?);
             Some(match by {
                 By::Task => reporter.number(Some(TaskKey::current()), what),
@@ -75,7 +58,7 @@ impl Net {
 
     /// Awaits an operation, which, while it pends, keeps its task from ordering others.
     pub(crate) async fn watch<F: Future>(&self, waits: Waits, operation: F) -> F::Output {
-        match &self.events.0 {
+        match &self.0 {
             None => operation.await,
             Some(Tracing { reporter, .. }) => {
                 reporter.operation().waiting(waits).watch(operation).await
@@ -84,14 +67,28 @@ impl Net {
     }
 
     /// A number for a new listener; 0 if the network isn't traced.
-    pub(super) fn socket(&self) -> u64 {
-        let tracing = self.events.0.as_ref();
+    pub(crate) fn socket(&self) -> u64 {
+        let tracing = self.0.as_ref();
         tracing.map_or(0, |tracing| tracing.reporter.socket())
     }
 
     /// What tells of the bytes of a new connection end, if the network is traced.
-    pub(super) fn tap(&self, local: &Addr, peer: &Addr) -> Option<Tap> {
-        let Tracing { reporter, .. } = self.events.0.as_ref()?;
+    pub(crate) fn tap(&self, local: &Addr, peer: &Addr) -> Option<Tap> {
+        let Tracing { reporter, .. } = self.0.as_ref()?;
         Some(reporter.tap(reporter.socket(), local, peer))
+    }
+}
+
+impl Happened {
+    /// Tells it. Call it with no lock held.
+    pub(crate) fn tell(self) {
+        if let Some(numbered) = self.0 {
+            numbered.write();
+        }
+    }
+
+    /// The number of its record.
+    pub(crate) fn n(&self) -> Option<u64> {
+        self.0.as_ref().map(Numbered::n)
     }
 }

@@ -1,0 +1,120 @@
+//! Joining a network: an open engine, served, makes a subnetwork.
+//!
+//! Owns which network a program joins, and as which host. What is served how is in `serve`.
+
+mod serve;
+
+use std::collections::BTreeMap;
+
+use tokio::runtime::Handle;
+
+use crate::addr::check_name;
+use crate::error::{Cause, Error, Result};
+use crate::loopback::{Loopback, Opened};
+use crate::virtnet::engine::Engine;
+use crate::virtnet::{Host, Net, NetName, SubNetwork};
+use serve::{Serving, serve};
+
+/// What a network's full name begins with.
+const PREFIX: &str = "lonet";
+
+/// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
+/// name. Any processes of one user on one machine that join the same name share it.
+///
+/// What others dial is served by the runtime that this is called on. When that runtime is dropped,
+/// the subnetwork closes, as at the end of a process, whatever other runtimes use it: from then on
+/// operations fail with [`Cause::NetworkDown`]. So join on a runtime that lives as long as the hosts
+/// do.
+///
+/// Files are waited for on the blocking threads of whichever runtime an operation is called on:
+/// where all of those are taken by callers of `block_on`, such an operation never ends.
+///
+/// # Errors
+///
+/// [`Cause::InvalidName`], [`Cause::Directory`], [`Cause::Registry`], [`Cause::Io`].
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, or on one without I/O. The network needs its time, too: where that
+/// is not enabled, a dial panics.
+///
+/// # Cancel safety
+///
+/// A dropped future leaves nothing open.
+///
+/// # Examples
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let network = lonet::join("").await?; // or "x": what other processes join, too
+/// let alpha = network.new_host("α").await?;
+/// let listener = alpha.listen(":10").await?;
+/// let (dialed, accepted) = tokio::join!(alpha.dial("α:10"), listener.accept());
+/// assert_eq!(dialed?.peer_addr(), accepted?.local_addr());
+/// # Ok(()) }
+/// ```
+pub async fn join(network: &str) -> Result<SubNetwork> {
+    let failed = |cause| Error::new("join", NetName::new(PREFIX, network).full().clone(), cause);
+    if !network.is_empty() {
+        check_name(network).map_err(failed)?;
+    }
+    open(network).await.map_err(failed)
+}
+
+async fn open(network: &str) -> Result<SubNetwork, Cause> {
+    let Opened {
+        loopback,
+        name,
+        tracing,
+        listener,
+    } = Loopback::open(network).await?;
+    let runtime = Handle::current().id();
+    let name = NetName::new(PREFIX, &name);
+    let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
+    let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
+    loopback.accepted_by(accepting.abort_handle());
+    Ok(SubNetwork::of(net))
+}
+
+/// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
+/// harness sets for the programs it starts. Called again, it gives the same host, until that is
+/// closed: it stays open for the rest of the program though every handle is dropped. But no longer
+/// than the runtime that it was first called on, as with [`join`]: after the end of a
+/// `#[tokio::test]`, another test in that process gets a new host of that name.
+///
+/// # Errors
+///
+/// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
+/// [`SubNetwork::new_host`].
+///
+/// # Panics
+///
+/// As [`join`].
+///
+/// # Cancel safety
+///
+/// A dropped future leaves nothing open.
+pub async fn from_env() -> Result<Host> {
+    static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), Host>> =
+        tokio::sync::Mutex::const_new(BTreeMap::new());
+    let place = (variable("LONET_NETWORK")?, variable("LONET_HOST")?);
+    // Held while joining: who calls meanwhile gets the same host.
+    let mut open = OPEN.lock().await;
+    if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
+        return Ok(host.clone());
+    }
+    let host = join(&place.0).await?.new_host(&place.1).await?;
+    open.insert(place, host.clone());
+    Ok(host)
+}
+
+fn variable(name: &str) -> Result<String> {
+    match std::env::var(name) {
+        Ok(value) if !value.is_empty() => Ok(value),
+        _ => {
+            let why = format!("the environment variable {name} is not set to a name");
+            Err(Error::new("join", PREFIX.into(), Cause::InvalidName(why)))
+        }
+    }
+}

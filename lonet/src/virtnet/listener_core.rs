@@ -1,0 +1,131 @@
+//! The queue of those who dialed a listener, and those who wait to accept.
+//!
+//! Owns who gets which dialer. What users hold of a listener, and accepting, is in `listener`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::PoisonError;
+use std::task::{Context, Poll, Waker};
+
+use super::io::Knock;
+use super::lock::{Mutex, MutexGuard};
+use crate::error::Cause;
+use crate::trace::Users;
+
+/// What a host's port table has of a listener.
+pub(crate) struct ListenerCore {
+    socket: u64,
+    state: Mutex<ListenerState>,
+}
+
+pub(super) struct ListenerState {
+    closed: Option<Cause>,
+    queue: VecDeque<Knock>,
+    /// At this length, the queue is cleared of those who hung up, which would else stay until
+    /// somebody accepts.
+    sweep_at: usize,
+    /// Who waits to accept, first come first; 0 is `poll_accept`.
+    waiting: BTreeMap<u64, Waker>,
+    pub(super) tickets: u64,
+    /// Which tasks have accepted here.
+    pub(super) users: Users,
+}
+
+/// The queue's length from which on it is swept.
+const SWEEP_FROM: usize = 64;
+
+impl ListenerCore {
+    pub(super) fn new(socket: u64) -> ListenerCore {
+        let state = ListenerState {
+            closed: None,
+            queue: VecDeque::new(),
+            sweep_at: SWEEP_FROM,
+            waiting: BTreeMap::new(),
+            tickets: 0,
+            users: Users::default(),
+        };
+        ListenerCore {
+            socket,
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Its number in the trace.
+    pub(super) fn socket(&self) -> u64 {
+        self.socket
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, ListenerState> {
+        // Nothing under this lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a dialer, or gives it back if the listener is closed.
+    pub(super) fn push(&self, knock: Knock) -> Result<(), Knock> {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Err(knock);
+        }
+        if state.queue.len() >= state.sweep_at {
+            state.queue.retain(|knock| !knock.gone());
+            state.sweep_at = (state.queue.len() * 2).max(SWEEP_FROM);
+        }
+        state.queue.push_back(knock);
+        // Whoever polled `poll_accept` may have lost interest, so it is woken beside another.
+        let polling = state.waiting.remove(&0);
+        let first = state.waiting.pop_first();
+        drop(state);
+        for waker in polling.into_iter().chain(first.map(|(_, waker)| waker)) {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    /// The next dialer; without one, the waker is kept under that ticket.
+    pub(super) fn poll_pop(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Knock, Cause>> {
+        let mut state = self.lock();
+        if let Some(why) = &state.closed {
+            return Poll::Ready(Err(why.clone()));
+        }
+        if let Some(knock) = state.queue.pop_front() {
+            return Poll::Ready(Ok(knock));
+        }
+        match state.waiting.get_mut(&ticket) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => {
+                state.waiting.insert(ticket, cx.waker().clone());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Somebody waits no more. If it had been woken for a dialer, another is.
+    pub(super) fn give_up(&self, ticket: u64) {
+        let mut state = self.lock();
+        if state.waiting.remove(&ticket).is_some() || state.queue.is_empty() {
+            return;
+        }
+        let next = state.waiting.pop_first();
+        drop(state);
+        if let Some((_, waker)) = next {
+            waker.wake();
+        }
+    }
+
+    /// Refuses who waits in the queue, and wakes who waits to accept.
+    pub(super) fn close(&self, why: Cause) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        state.closed = Some(why);
+        let queue = std::mem::take(&mut state.queue);
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        for knock in queue {
+            knock.refuse(&Cause::ConnectionRefused);
+        }
+        for waker in waiting.into_values() {
+            waker.wake();
+        }
+    }
+}
