@@ -14,7 +14,8 @@ use std::sync::Arc;
 use crate::collector::query::Report;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
-use crate::report::{doing, html};
+use crate::report::html;
+use crate::report::words::{TEARDOWN, whose};
 use crate::trace::happened::graph::Graph;
 use crate::trace::write::columns;
 use crate::trace::{Event, EventId, Mismatch, Trace};
@@ -127,9 +128,6 @@ pub(crate) struct Became<'a> {
     pub(crate) deadline: Option<u64>,
 }
 
-/// What parts a hang from what stopping its processes causes.
-pub(super) const TEARDOWN: &str = "deadline: what follows is teardown";
-
 /// Writes all there is to say of a test. With `adds`, the place holds what the test has put there.
 ///
 /// # Errors
@@ -181,7 +179,7 @@ pub(crate) fn write(
         .and_then(|deadline| drawing.parted(deadline));
     // Those that did nothing, too.
     let hosts: Vec<&str> = report.nodes.iter().map(|node| node.host.as_str()).collect();
-    let logs: Vec<(String, String)> = doing::whose(&report.nodes)
+    let logs: Vec<(String, String)> = whose(&report.nodes)
         .zip(&report.nodes)
         .map(|(whose, node)| (whose, node.log.clone()))
         .collect();
