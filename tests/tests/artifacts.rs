@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
@@ -51,8 +52,34 @@ mod victims {
     #[ignore = "fails"]
     async fn asserts_of_a_view(scenario: Scenario) -> Result<()> {
         scenario.spawn("α", leads()).await?.join().await?;
+        scenario.spawn("β", listens()).await?.join().await?;
         let marks = scenario.trace().only_verbs(&[Verb::Mark]);
         marks.assert("α mark follower");
+        Ok(())
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn asserts_a_trace(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", leads()).await?.join().await?;
+        scenario.assert_trace("α mark follower");
+        Ok(())
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn asserts_an_order(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", leads()).await?.join().await?;
+        scenario.spawn("β", leads()).await?.join().await?;
+        scenario.assert_order("β mark leader\nα mark leader");
+        Ok(())
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn asserts_that_it_contains(scenario: Scenario) -> Result<()> {
+        scenario.spawn("α", leads()).await?.join().await?;
+        scenario.trace().assert_contains("α mark follower");
         Ok(())
     }
 
@@ -119,6 +146,8 @@ mod victims {
         scenario.spawn("α", leads()).await?.join().await?;
         let mismatch = scenario.check_trace("α mark follower").unwrap_err();
         assert_eq!(mismatch.line(), Some(1), "{mismatch}");
+        let asserts = AssertUnwindSafe(|| scenario.assert_trace("α mark follower"));
+        assert!(catch_unwind(asserts).is_err());
         Ok(())
     }
 }
@@ -207,6 +236,32 @@ fn a_view_that_does_not_hold_has_the_whole_page() {
     assert!(page.contains("α | about to lead"), "{page}");
     let report = fs::read_to_string(artifacts.join("report.html")).unwrap();
     assert!(report.contains("α mark follower"), "{report}");
+    // It shows the view, and nothing else that happened.
+    assert!(!report.contains("β:10 listen"), "{report}");
+    let trace = fs::read_to_string(artifacts.join("trace.txt")).unwrap();
+    assert!(trace.contains("β:10 listen"), "{trace}");
+}
+
+/// The page has the events, the logs and the place: the verdict tells none of them again.
+#[test]
+fn the_verdict_after_an_assertions_page_is_one_line() {
+    for victim in [
+        "asserts_of_a_view",
+        "asserts_a_trace",
+        "asserts_an_order",
+        "asserts_that_it_contains",
+    ] {
+        let place = Tmp::new().unwrap();
+        let (output, artifacts) = run(victim, &place);
+        let printed = String::from_utf8(output.stderr).unwrap();
+        let (page, verdict) = printed
+            .split_once(&format!("\nvictims::{victim} failed: it panicked: "))
+            .unwrap_or_else(|| panic!("{printed}"));
+        assert_eq!(verdict.lines().count(), 1, "{printed}");
+        assert!(page.contains(verdict.trim()), "{printed}");
+        let place = format!("artifacts: {}\n", artifacts.display());
+        assert_eq!(page.matches(&place).count(), 1, "{printed}");
+    }
 }
 
 #[test]
@@ -397,6 +452,11 @@ fn artifacts_of_a_failure_are_gone_after_a_pass() {
     let (output, artifacts) = run_with("fails_on_demand", &place, &[("FAILS", "1")]);
     assert_eq!(output.status.code(), Some(101));
     assert!(artifacts.join("report.html").exists());
+    // Nor does anything of one failure stay beside the next.
+    fs::write(artifacts.join("of_an_earlier_run"), "").unwrap();
+    run_with("fails_on_demand", &place, &[("FAILS", "1")]);
+    assert!(artifacts.join("report.html").exists());
+    assert!(!artifacts.join("of_an_earlier_run").exists());
     let (output, _) = run("fails_on_demand", &place);
     assert!(output.status.success(), "{output:?}");
     assert!(!artifacts.exists());

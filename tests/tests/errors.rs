@@ -179,7 +179,8 @@ async fn dials_early(host: Host) -> Result<()> {
 async fn listens_late(host: Host, ever: bool) -> Result<()> {
     let mut end = host.listen(":20").await?.accept().await?;
     tokio::io::AsyncReadExt::read_to_end(&mut end, &mut Vec::new()).await?;
-    // It opens its database, say: the time orders nothing.
+    // It opens its database, say. The time orders nothing: only if nobody waited for the listener
+    // would the test's end come before it.
     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     let _listener = if ever {
         Some(host.listen(":10").await?)
@@ -214,9 +215,10 @@ async fn dials_where_nothing_ever_listens(scenario: Scenario) -> Result<()> {
 /// Also if the test has failed, and ended, before the listener was there.
 #[test]
 fn a_dial_that_came_too_early_names_the_missing_until() {
-    let page_of = |test: &str| {
+    let page_of = |test: &str, patience: &str| {
         let output = std::process::Command::new("/proc/self/exe")
             .args([test, "--exact", "--ignored", "--nocapture"])
+            .env("LONET_TIMEOUT", patience)
             .output()
             .expect("this binary can be started");
         assert!(!output.status.success());
@@ -226,7 +228,8 @@ fn a_dial_that_came_too_early_names_the_missing_until() {
         let hints = page.lines().filter(|line| line.starts_with("hint: "));
         hints.map(str::to_owned).collect::<Vec<String>>()
     };
-    let page = page_of("dials_before_a_listener");
+    // The page waits for what may take its time on a loaded machine, and is made once it is there.
+    let page = page_of("dials_before_a_listener", "60");
     let [hint] = &hints(&page)[..] else {
         panic!("{page}");
     };
@@ -234,12 +237,12 @@ fn a_dial_that_came_too_early_names_the_missing_until() {
     let until = "wait for it before the dial: scenario.until(\"α:10 listen\").await?";
     assert!(hint.ends_with(until), "{hint}");
 
-    let page = page_of("dials_where_nothing_ever_listens");
+    let page = page_of("dials_where_nothing_ever_listens", "1");
     assert_eq!(
         hints(&page),
         [format!(
-            "hint: `β:1 fail α:10 connection refused`: nothing listened at α:10, before or \
-             after; {until}"
+            "hint: `β:1 fail α:10 connection refused`: nothing listened at α:10, before or after; \
+             {until}"
         )]
     );
 }

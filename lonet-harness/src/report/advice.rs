@@ -7,7 +7,7 @@
 use lonet::Addr;
 use lonet::trace::{Event, Verb};
 
-use super::verdict::age;
+use super::words::age;
 use crate::collector::query::{NodeReport, Report};
 use crate::process::limits;
 

@@ -14,7 +14,8 @@ use std::sync::Arc;
 use crate::collector::query::Report;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
-use crate::report::{doing, html};
+use crate::report::html;
+use crate::report::words::{TEARDOWN, whose};
 use crate::trace::happened::graph::Graph;
 use crate::trace::write::columns;
 use crate::trace::{Event, EventId, Mismatch, Trace};
@@ -24,7 +25,12 @@ pub(crate) fn place(test: &str) -> PathBuf {
     let exe = std::env::current_exe().unwrap_or_default();
     let root = match std::env::var_os("LONET_ARTIFACTS") {
         Some(root) if !root.is_empty() => PathBuf::from(root),
-        _ => target(&exe).join("lonet"),
+        _ => target(Says {
+            exe: &exe,
+            named: std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from),
+            at: std::env::current_dir().unwrap_or_default(),
+        })
+        .join("lonet"),
     };
     root.join(binary(&exe)).join(directory(test))
 }
@@ -55,17 +61,36 @@ pub(crate) fn clear(place: &Path) {
     let _ = remove(place);
 }
 
-/// Cargo's target directory.
-fn target(exe: &Path) -> PathBuf {
-    if let Some(target) = std::env::var_os("CARGO_TARGET_DIR").filter(|t| !t.is_empty()) {
-        return target.into();
+/// What says where cargo's target directory is.
+struct Says<'a> {
+    exe: &'a Path,
+    /// `CARGO_TARGET_DIR`.
+    named: Option<PathBuf>,
+    /// The working directory.
+    at: PathBuf,
+}
+
+/// Cargo's target directory: as it is named, or around the binary, or in the workspace around the
+/// working directory, which for a test is its package's.
+fn target(says: Says<'_>) -> PathBuf {
+    let named = says.named.filter(|named| !named.as_os_str().is_empty());
+    // A relative one was meant from where cargo was called, which need not be here.
+    if let Some(named) = named.as_ref().filter(|named| named.is_absolute()) {
+        return named.clone();
     }
-    // The outermost: one for each target triple lies inside the first.
-    let tagged = exe
-        .ancestors()
-        .filter(|dir| dir.join("CACHEDIR.TAG").exists())
-        .last();
-    tagged.map_or_else(|| PathBuf::from("target"), Path::to_owned)
+    // Cargo writes the first with every build, and the tag only into a directory that it has made:
+    // one that was restored from a cache, or copied in part, may lack it. Of tags, the outermost: one
+    // for each target triple lies inside the first.
+    let mut dirs = says.exe.ancestors();
+    let built = dirs.find(|dir| dir.join(".rustc_info.json").exists());
+    let tagged = |dir: &&Path| dir.join("CACHEDIR.TAG").exists();
+    if let Some(dir) = built.or_else(|| says.exe.ancestors().filter(tagged).last()) {
+        return dir.to_owned();
+    }
+    // A binary that lies elsewhere: unpacked from an archive, or of a documentation test.
+    let locked = |dir: &&Path| dir.join("Cargo.lock").exists();
+    let workspace = says.at.ancestors().find(locked).unwrap_or(&says.at);
+    workspace.join(named.unwrap_or_else(|| "target".into()))
 }
 
 /// The binary's name without the hash that cargo gives it.
@@ -127,9 +152,6 @@ pub(crate) struct Became<'a> {
     pub(crate) deadline: Option<u64>,
 }
 
-/// What parts a hang from what stopping its processes causes.
-pub(super) const TEARDOWN: &str = "deadline: what follows is teardown";
-
 /// Writes all there is to say of a test. With `adds`, the place holds what the test has put there.
 ///
 /// # Errors
@@ -181,7 +203,7 @@ pub(crate) fn write(
         .and_then(|deadline| drawing.parted(deadline));
     // Those that did nothing, too.
     let hosts: Vec<&str> = report.nodes.iter().map(|node| node.host.as_str()).collect();
-    let logs: Vec<(String, String)> = doing::whose(&report.nodes)
+    let logs: Vec<(String, String)> = whose(&report.nodes)
         .zip(&report.nodes)
         .map(|(whose, node)| (whose, node.log.clone()))
         .collect();
@@ -264,6 +286,45 @@ mod tests {
         let (one, other) = ("α".repeat(128), format!("{}β", "α".repeat(127)));
         assert!(directory(&one).len() <= 255);
         assert_ne!(directory(&one), directory(&other));
+    }
+
+    #[test]
+    fn the_targets_place_is_found_without_its_tag() {
+        let base = std::env::temp_dir().join(format!("lonet-place-{}", std::process::id()));
+        let workspace = base.join("workspace");
+        let package = workspace.join("tests");
+        let built = workspace.join("target");
+        let exe = built.join("x86_64-unknown-linux-gnu/debug/deps/ring-0123456789abcdef");
+        fs::create_dir_all(exe.parent().unwrap()).unwrap();
+        fs::create_dir_all(&package).unwrap();
+        fs::write(workspace.join("Cargo.lock"), "").unwrap();
+        let found = |exe: &Path, named: Option<&str>| {
+            target(Says {
+                exe,
+                named: named.map(PathBuf::from),
+                at: package.clone(),
+            })
+        };
+        let elsewhere = base.join("unpacked/ring");
+        // Nothing marks it: the workspace's.
+        assert_eq!(found(&exe, None), built);
+        assert_eq!(found(&elsewhere, None), built);
+        assert_eq!(found(Path::new(""), Some("")), built);
+        assert_eq!(found(&elsewhere, Some("other")), workspace.join("other"));
+        assert_eq!(found(&elsewhere, Some("/t")), Path::new("/t"));
+        // Tagged, on two levels; then as every build marks it.
+        let moved = base.join("moved");
+        let exe = moved.join("x86_64-unknown-linux-gnu/debug/deps/ring-0123456789abcdef");
+        fs::create_dir_all(exe.parent().unwrap()).unwrap();
+        for dir in [&*moved, &moved.join("x86_64-unknown-linux-gnu")] {
+            fs::write(dir.join("CACHEDIR.TAG"), "").unwrap();
+        }
+        assert_eq!(found(&exe, Some("moved")), moved);
+        fs::remove_file(moved.join("CACHEDIR.TAG")).unwrap();
+        fs::write(moved.join(".rustc_info.json"), "").unwrap();
+        assert_eq!(found(&exe, None), moved);
+        assert_eq!(found(&exe, Some("/t")), Path::new("/t"));
+        fs::remove_dir_all(base).unwrap();
     }
 
     #[test]

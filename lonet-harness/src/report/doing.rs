@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use lonet::Addr;
 use lonet::trace::{Moved, Pending, Waits, What};
 
-use super::verdict::age;
+use super::words::age;
 use crate::collector::failure::Past;
 use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, WaitsFor};
 use crate::process::wire::Ended;
@@ -29,20 +29,6 @@ pub(super) fn sentences(report: &Report, hangs: bool) -> Vec<String> {
         .iter()
         .map(|other| of_other(other, report, now));
     test.into_iter().chain(nodes).chain(others).collect()
-}
-
-/// Which process each is: its host, and which of those that have played that host, if several have.
-pub(crate) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
-    nodes
-        .iter()
-        .enumerate()
-        .map(|(at, NodeReport { host, .. })| {
-            let of_host = |nodes: &[NodeReport]| nodes.iter().filter(|n| n.host == *host).count();
-            match of_host(nodes) {
-                1 => host.clone(),
-                all => format!("{host}, process {} of {all}", of_host(&nodes[..=at])),
-            }
-        })
 }
 
 /// So many connections' bytes are told.

@@ -10,14 +10,15 @@
 //! - `drawing`: a trace as something to draw;
 //! - [`html`]: the page for a browser;
 //! - `update`: why an update wrote nothing;
-//! - `artifacts`: where all of it is kept.
+//! - `artifacts`: where all of it is kept;
+//! - `words`: what several of these say in the same words.
 //!
 //! Decides nothing: what failed, and why, is the business of [`trace`](crate::trace) and of the run.
 
 pub(crate) mod advice;
 pub(crate) mod artifacts;
 mod cycle;
-pub(crate) mod doing;
+mod doing;
 mod drawing;
 mod html;
 pub(crate) mod mermaid;
@@ -25,3 +26,4 @@ pub(crate) mod mismatch;
 pub(crate) mod sequence;
 pub(crate) mod update;
 pub(crate) mod verdict;
+pub(crate) mod words;

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
-use super::artifacts::TEARDOWN;
+use super::words::{TEARDOWN, seconds, whose};
 use super::{advice, cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
@@ -178,7 +178,7 @@ fn network_last(text: &str) -> String {
 }
 
 fn logs(page: &mut String, nodes: &[NodeReport]) {
-    let logs = doing::whose(nodes).zip(nodes);
+    let logs = whose(nodes).zip(nodes);
     for (whose, node) in logs.filter(|(_, node)| !node.log.is_empty()) {
         let all = node.log.lines().count();
         let of = if all > LINES {
@@ -219,16 +219,6 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
     for line in lines {
         let _ = writeln!(page, "  {line}");
     }
-}
-
-/// How long ago that was, in seconds.
-pub(super) fn age(now: u64, since: u64) -> String {
-    seconds(Duration::from_nanos(now.saturating_sub(since)))
-}
-
-/// With one digit after the point, as people say it.
-fn seconds(duration: Duration) -> String {
-    format!("{:.1}", duration.as_secs_f64())
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use std::sync::PoisonError;
 use super::Scenario;
 use crate::process::output::last_lines;
 use crate::report::artifacts::Refused;
-use crate::report::doing;
 use crate::report::mismatch::{self, Surroundings};
+use crate::report::words::whose;
 use crate::trace::Mismatch;
 use crate::trace::update::source::Source;
 
@@ -25,7 +25,7 @@ impl Scenario {
             .report()
             .map(|report| report.nodes)
             .unwrap_or_default();
-        let printed = doing::whose(&nodes)
+        let printed = whose(&nodes)
             .zip(&nodes)
             .filter(|(_, node)| !node.log.is_empty());
         let logs = printed.map(|(whose, node)| (whose, last_lines(&node.log, LINES).join("\n")));

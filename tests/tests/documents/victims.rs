@@ -7,21 +7,23 @@ use lonet_harness::{Result, Scenario};
 use lonet_tests::register;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Acknowledges before the backup has the value.
-async fn hasty_primary(network: &impl Networker, backup: &str) -> io::Result<()> {
+/// Acknowledges a value that nobody else has; the value, and the listener, which stays open.
+async fn acknowledge<N: Networker>(network: &N) -> io::Result<(N::Listener, String)> {
     let listener = network.listen(":10").await?;
     let mut client = listener.accept().await?;
     let mut value = String::new();
     client.read_to_string(&mut value).await?;
     client.write_all(b"ok").await?;
-    drop(client);
-    register::set(network, backup, &value).await?;
-    Ok(())
+    Ok((listener, value))
 }
 
 #[lonet::host]
 async fn primary(host: Host, backup: String) -> Result<()> {
-    Ok(hasty_primary(&host, &backup).await?)
+    let (_listener, value) = acknowledge(&host).await?;
+    // Otherwise the backup is the first now and then, and then nothing fails.
+    lonet_harness::until("_ mark acknowledged _").await?;
+    register::set(&host, &backup, &value).await?;
+    Ok(())
 }
 
 #[lonet::host]

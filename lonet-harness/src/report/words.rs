@@ -1,0 +1,35 @@
+//! Words that several texts share: how old something is, which process is meant, where the teardown
+//! begins.
+//!
+//! Pure. Every text of a failing test may use them; they know none of those texts.
+
+use std::time::Duration;
+
+use crate::collector::query::NodeReport;
+
+/// What parts a hang from what stopping its processes causes.
+pub(super) const TEARDOWN: &str = "deadline: what follows is teardown";
+
+/// How long ago that was, in seconds.
+pub(super) fn age(now: u64, since: u64) -> String {
+    seconds(Duration::from_nanos(now.saturating_sub(since)))
+}
+
+/// With one digit after the point, as people say it.
+pub(super) fn seconds(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64())
+}
+
+/// Which process each is: its host, and which of those that have played that host, if several have.
+pub(crate) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
+    nodes
+        .iter()
+        .enumerate()
+        .map(|(at, NodeReport { host, .. })| {
+            let of_host = |nodes: &[NodeReport]| nodes.iter().filter(|n| n.host == *host).count();
+            match of_host(nodes) {
+                1 => host.clone(),
+                all => format!("{host}, process {} of {all}", of_host(&nodes[..=at])),
+            }
+        })
+}
