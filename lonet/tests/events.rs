@@ -78,7 +78,7 @@ fn a_collector_whose_queue_is_full() {
         full
     });
     let error = joined.unwrap_err().to_string();
-    let told = format!("{} has taken nobody for 2 s", path.display());
+    let told = format!("{} has accepted no connection for 2 s", path.display());
     assert!(error.contains(&told), "{error}");
 }
 

@@ -317,7 +317,7 @@ async fn what_answers_in_a_hosts_place() {
         let line = format!("< lonet \"{net}\" connected \"π:1\"\n");
         stream.write_all(line.as_bytes()).await.unwrap();
     });
-    let why = "π:1 answered, which is not α's";
+    let why = "π:1 answered, but α was dialed";
     assert_eq!(cause(another.await), Cause::Protocol(why.to_owned()));
 }
 

@@ -233,7 +233,7 @@ impl Loopback {
         match parse_reply(&line, call.net.network())? {
             Reply::Connected(peer) if peer.host() == host => Ok(peer),
             Reply::Connected(peer) => Err(Cause::Protocol(format!(
-                "{peer} answered, which is not {host}'s"
+                "{peer} answered, but {host} was dialed"
             ))),
             Reply::Error(text) => Err(cause_of_error_reply(&text)),
         }

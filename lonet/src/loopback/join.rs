@@ -32,7 +32,7 @@ use crate::virtnet::{Host, Net, NetName, SubNetwork};
 /// What a network's full name begins with.
 const PREFIX: &str = "lonet";
 
-/// How many connections there were between two OS addresses.
+/// The number of connections so far between two OS addresses.
 type Uses = BTreeMap<(SocketAddrV4, SocketAddrV4), u64>;
 
 /// The engine.
@@ -75,7 +75,7 @@ impl Loopback {
         self.registry.withdraw_at_once();
     }
 
-    /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
+    /// Closes the OS listener and refuses the connections that wait there.
     pub(crate) fn shut(&self) {
         let (listener, accepting) = {
             let mut served = self.served();
@@ -92,7 +92,7 @@ impl Loopback {
         self.peer_check.close();
     }
 
-    /// Which task serves the listener.
+    /// The task that serves the listener.
     fn accepted_by(&self, accepting: AbortHandle) {
         let mut served = self.served();
         if served.listener.is_some() {
@@ -113,13 +113,14 @@ impl Loopback {
         self.registry.close();
     }
 
-    /// The same, on a thread of its own where others must be waited for: whoever calls has no time.
+    /// The same, on a thread of its own if it has to wait for other processes: the caller must not
+    /// block.
     pub(crate) fn leave_now(self: &Arc<Self>) {
         if self.registry.close_at_once() {
             return;
         }
         // It keeps the lease while the rows name its address. The OS listener is shut by now, which
-        // frees a port that the kernel chose: for so long another program could have it.
+        // frees a port that the kernel chose: until then another program could take it.
         let own = self.clone();
         // Without a thread, the lease is given up when the last handle is.
         let _ = thread::Builder::new()
@@ -163,16 +164,15 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
     *nth
 }
 
-/// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
-/// name. Any processes of one user on one machine that join the same name share it.
+/// Joins the network with this name, or creates it. `""` creates a network with a random unique
+/// name. All processes of one user on one machine that join the same name share the network.
 ///
-/// What others dial is served by the runtime that this is called on. When that runtime is dropped,
-/// the subnetwork closes, as at the end of a process, whatever other runtimes use it: from then on
-/// operations fail with [`Cause::NetworkDown`]. So join on a runtime that lives as long as the hosts
-/// do.
+/// The runtime that calls `join` accepts the connections from other processes. When that runtime is
+/// dropped, the subnetwork closes, even if other runtimes still use it: operations then fail with
+/// [`Cause::NetworkDown`]. So join on a runtime that lives as long as the hosts do.
 ///
-/// Files are waited for on the blocking threads of whichever runtime an operation is called on:
-/// where all of those are taken by callers of `block_on`, such an operation never ends.
+/// Operations that wait for files use the blocking threads of the runtime that they are called on.
+/// If callers of `block_on` occupy all of these threads, such an operation never ends.
 ///
 /// # Errors
 ///
@@ -180,12 +180,12 @@ fn count(uses: &Mutex<Uses>, pair: (SocketAddrV4, SocketAddrV4)) -> u64 {
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime, or on one without I/O. The network needs its time, too: where that
-/// is not enabled, a dial panics.
+/// If called outside of a tokio runtime, or on a runtime without I/O. Dials also need the runtime's
+/// time driver, and panic without it.
 ///
 /// # Cancel safety
 ///
-/// A dropped future leaves nothing open.
+/// If the future is dropped, nothing stays open.
 ///
 /// # Examples
 ///
@@ -270,29 +270,31 @@ fn listen_somewhere() -> io::Result<(std::net::TcpListener, SocketAddrV4)> {
     Ok((listener, osladdr))
 }
 
-/// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
-/// harness sets for the programs it starts. Called again, it gives the same host, until that is
-/// closed: it stays open for the rest of the program though every handle is dropped. But no longer
-/// than the runtime that it was first called on, as with [`join`]: after the end of a
-/// `#[tokio::test]`, another test in that process gets a new host of that name.
+/// Joins the network named by `LONET_NETWORK` as the host named by `LONET_HOST`. The harness sets
+/// both variables for the programs it starts.
+///
+/// Further calls return the same host until it is closed. The host stays open until the program
+/// ends, even if every handle is dropped, but not longer than the runtime of the first call, as with
+/// [`join`]: after the end of a `#[tokio::test]`, another test in the same process gets a new host
+/// with that name.
 ///
 /// # Errors
 ///
-/// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
+/// [`Cause::InvalidName`] if one of the two variables is not set; otherwise those of [`join`] and
 /// [`SubNetwork::new_host`].
 ///
 /// # Panics
 ///
-/// As [`join`].
+/// The same as for [`join`].
 ///
 /// # Cancel safety
 ///
-/// A dropped future leaves nothing open.
+/// If the future is dropped, nothing stays open.
 pub async fn from_env() -> Result<Host> {
     static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), Host>> =
         tokio::sync::Mutex::const_new(BTreeMap::new());
     let place = (variable("LONET_NETWORK")?, variable("LONET_HOST")?);
-    // Held while joining: who calls meanwhile gets the same host.
+    // Held while joining: a concurrent call gets the same host.
     let mut open = OPEN.lock().await;
     if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
         return Ok(host.clone());

@@ -1,7 +1,7 @@
 //! The network in memory, for one process: the same types and rules, no sockets.
 //!
-//! Owns how a dial finds its listener here, and which names were ever used. The pipes themselves
-//! are in `pipe`; ports and closing are `virtnet`'s.
+//! Owns how a dial finds its listener here, and which names have been used. The pipes themselves are
+//! in `pipe`; ports and closing are in `virtnet`.
 
 mod pipe;
 
@@ -18,8 +18,8 @@ use crate::error::Cause;
 use crate::virtnet::engine::{Call, Carried, Engine, Io, Knock};
 use crate::virtnet::{Net, NetName, SubNetwork};
 
-/// A fresh network in memory. Its full name is "pipe" and `name`, which is only for display: two
-/// calls make two networks that know nothing of each other.
+/// Creates a network in memory. Its full name is `pipe` followed by `name`. The name is only for
+/// display: every call creates an unrelated network.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -48,14 +48,14 @@ struct Names {
     ever: BTreeSet<Arc<str>>,
 }
 
-/// Somebody who dialed.
+/// A dialer that waits to be accepted.
 pub(crate) struct Caller {
     src: Addr,
     connection: u64,
     answer: Answering,
 }
 
-/// How a dialer learns of its end and its peer, or why it has none.
+/// How a dialer gets its end and its peer's address, or the cause of its failure.
 pub(crate) type Answering = oneshot::Sender<Result<(PipeEnd, Addr), Cause>>;
 
 impl Pipes {

@@ -1,6 +1,6 @@
-//! A host: its ports, who has them, and its end.
+//! A host: its ports, what uses them, and its end.
 //!
-//! Owns the lock under which a port changes hands and its event gets its number. What a dial and
+//! Owns the lock under which a port is taken or freed and its event gets its number. What a dial and
 //! an accept do with a port is in their own files.
 
 use std::fmt::{self, Display};
@@ -20,10 +20,10 @@ use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
 use crate::trace::What;
 
-/// A named access point of a network, with ports 1 to 65535.
+/// A host of a network: a name and the ports 1 to 65535.
 ///
-/// A cheap handle: clones are the same host. Dropping one closes nothing while another handle of
-/// its subnetwork lives.
+/// A cheap handle: clones refer to the same host. Dropping it closes nothing while another handle of
+/// its subnetwork exists.
 #[derive(Clone)]
 pub struct Host {
     pub(super) net: Arc<Net>,
@@ -77,7 +77,7 @@ impl Occupant {
     }
 }
 
-/// What a trace has been told of a dial that is under way.
+/// What the trace knows of a dial in progress.
 pub(super) struct DialTold {
     pub(super) dst: Addr,
     /// The number of its record, if the network is traced.
@@ -218,19 +218,19 @@ impl Host {
         &self.core.name
     }
 
-    /// Listens on an address of this host: `"α:10"`, `":10"` or `("α", 10)` on α. With port 0, or
-    /// `""`, on the lowest free port, which [`Listener::local_addr`] tells. [`ToAddr`] has all
-    /// that stands for an address.
+    /// Listens on an address of this host: on α, `"α:10"`, `":10"` or `("α", 10)`. Port 0 or `""`
+    /// takes the lowest free port, which [`Listener::local_addr`] returns. See [`ToAddr`] for all
+    /// forms of an address.
     ///
     /// # Errors
     ///
-    /// [`Cause::AddrInUse`] if the port is taken, [`Cause::AddrNotAvailable`] if the address is
-    /// another host's, [`Cause::PortsExhausted`], [`Cause::InvalidAddr`], [`Cause::HostDown`],
+    /// [`Cause::AddrInUse`] if the port is taken, [`Cause::AddrNotAvailable`] if the address belongs
+    /// to another host, [`Cause::PortsExhausted`], [`Cause::InvalidAddr`], [`Cause::HostDown`],
     /// [`Cause::NetworkDown`].
     ///
     /// # Cancel safety
     ///
-    /// Never pends.
+    /// The future completes when it is first polled.
     ///
     /// # Examples
     ///
@@ -293,9 +293,11 @@ impl Host {
         Addr::parse_on(&self.core.name, text)
     }
 
-    /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
-    /// White space is folded. Without a trace, or once the host is closed, it does nothing. With one,
-    /// a text of more than 1 MiB fails the test.
+    /// Records a `mark` event with your own text: `host.mark("leader term=3")` on α records
+    /// `α mark leader term=3`.
+    ///
+    /// Each run of white space becomes one space. If the network is not traced, or the host is
+    /// closed, this does nothing. A text of more than 1 MiB fails the test.
     ///
     /// # Examples
     ///
@@ -328,11 +330,12 @@ impl Host {
         mark.tell();
     }
 
-    /// Closes the host and all its listeners and connections. Closing twice is no error.
+    /// Closes the host and all its listeners and connections. Closing it again does nothing.
     ///
-    /// Everything is closed when the future is first polled; what it waits for is that others can
-    /// have the name. Where that can't be brought about within 10 s, as there are no descriptors or
-    /// another program holds the registry, it is done as soon as it can be.
+    /// The first poll of the future closes everything. The future then waits until the name is free
+    /// for other processes. It waits for at most 10 s; if the name can't be freed by then, because
+    /// there are no file descriptors or another program holds the registry, lonet frees it as soon
+    /// as possible.
     ///
     /// # Errors
     ///
@@ -340,7 +343,7 @@ impl Host {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it happens, even if the future is dropped.
+    /// Once the future has been polled, the host closes even if the future is dropped.
     ///
     /// # Examples
     ///
@@ -373,7 +376,7 @@ impl Host {
         SubNetwork::of(self.net.clone())
     }
 
-    /// Whether nobody has closed it.
+    /// Whether it is open.
     pub(crate) fn is_open(&self) -> bool {
         self.core.lock().closed.is_none()
     }

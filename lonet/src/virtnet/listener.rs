@@ -1,6 +1,7 @@
-//! A listener: the queue of those who dialed it, those who wait to accept, and accepting.
+//! A listener: its queue of dialers, the pending calls of `accept`, and accepting.
 //!
-//! Owns who gets which dialer. The port that an accepted connection takes is the host's.
+//! Owns which call of `accept` gets which dialer. The host chooses the port of an accepted
+//! connection.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -17,7 +18,7 @@ use crate::addr::Addr;
 use crate::error::{Cause, Result};
 use crate::trace::{Users, Waits, What};
 
-/// Waits for dials to one address of a host. Dropping it closes it.
+/// Accepts connections to one address of a host. Dropping it closes it.
 #[must_use = "a listener closes when it is dropped"]
 pub struct Listener {
     host: Host,
@@ -34,10 +35,10 @@ pub(crate) struct ListenerCore {
 struct ListenerState {
     closed: Option<Cause>,
     queue: VecDeque<Knock>,
-    /// At this length, the queue is cleared of those who hung up, which would else stay until
-    /// somebody accepts.
+    /// At this length, dialers that hung up are removed from the queue. Otherwise they would stay
+    /// until the next `accept`.
     sweep_at: usize,
-    /// Who waits to accept, first come first; 0 is `poll_accept`.
+    /// The pending calls of `accept`, oldest first; 0 is `poll_accept`.
     waiting: BTreeMap<u64, Waker>,
     tickets: u64,
     /// Which tasks have accepted here.
@@ -116,7 +117,7 @@ impl ListenerCore {
         Poll::Pending
     }
 
-    /// Somebody waits no more. If it had been woken for a dialer, another is.
+    /// Removes a pending call. If it had been woken for a dialer, another call is woken.
     fn give_up(&self, ticket: u64) {
         let mut state = self.lock();
         if state.waiting.remove(&ticket).is_some() || state.queue.is_empty() {
@@ -129,7 +130,7 @@ impl ListenerCore {
         }
     }
 
-    /// Refuses who waits in the queue, and wakes who waits to accept.
+    /// Refuses every dialer in the queue, and wakes every pending `accept`.
     pub(super) fn close(&self, why: Cause) {
         let mut state = self.lock();
         if state.closed.is_some() {
@@ -165,7 +166,7 @@ impl Listener {
         Listener { host, core, addr }
     }
 
-    /// The address it listens on. The same as [`addr`](Listener::addr), as tokio names it.
+    /// The address it listens on. The same as [`addr`](Listener::addr), under tokio's name.
     ///
     /// # Examples
     ///
@@ -197,18 +198,18 @@ impl Listener {
         &self.addr
     }
 
-    /// Takes the next dialer. The connection's local end gets the lowest free port of the host.
+    /// Accepts the next connection. Its local end gets the lowest free port of the host.
     ///
-    /// Several tasks may accept at once; they are served first come, first served.
+    /// Several tasks may call this at once; the call that has waited longest is served first.
     ///
     /// # Errors
     ///
-    /// [`Cause::SocketDown`] once the listener is closed, [`Cause::HostDown`],
-    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], for which one dialer is refused.
+    /// [`Cause::SocketDown`] if the listener is closed, [`Cause::HostDown`],
+    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], in which case that dialer is refused.
     ///
     /// # Cancel safety
     ///
-    /// Safe: a dialer is taken, and told, only in the moment in which this returns.
+    /// Safe: a connection is accepted only by the poll that returns it.
     ///
     /// # Examples
     ///
@@ -238,7 +239,7 @@ impl Listener {
         self.host.net.watch(waits, accepted).await
     }
 
-    /// Polls for the next dialer. Only the waker of the latest call is woken.
+    /// Polls for the next connection. Only the waker of the latest call is woken.
     ///
     /// # Errors
     ///
@@ -332,8 +333,8 @@ impl Listener {
         self.host.net.error("accept", cause).at(self.addr.clone())
     }
 
-    /// Closes the listener: who waits in `accept` is told, who dialed and was not accepted is
-    /// refused. Closing twice is no error.
+    /// Closes the listener. Pending calls of `accept` return an error, and dials that were not yet
+    /// accepted are refused. Closing it again does nothing.
     ///
     /// # Errors
     ///
@@ -341,7 +342,7 @@ impl Listener {
     ///
     /// # Cancel safety
     ///
-    /// Never pends.
+    /// The future completes when it is first polled.
     ///
     /// # Examples
     ///

@@ -88,8 +88,8 @@ async fn axum_that_can_not_end_says_so(scenario: Scenario) -> Result<()> {
             tokio::task::yield_now().await;
         }
         let line = format!(
-            "lonet: axum serves α:10 no longer: accept {} α:10: host is down; axum::serve can't \
-             return this, and waits: let it end with lonet::adapters::Incoming::closed\n",
+            "lonet: axum no longer serves α:10: accept {} α:10: host is down; axum::serve can't \
+             return this error and waits forever: end it with lonet::adapters::Incoming::closed\n",
             scenario.network()
         );
         assert_eq!(alpha.log(), line);

@@ -83,8 +83,10 @@ const NETWORKS: [Layout; 10] = [
         symlink("/nowhere/at/all", path).unwrap();
     }),
     ("symbolic link", |path| symlink(path, path).unwrap()),
-    ("no directory", |path| fs::write(path, "").unwrap()),
-    ("no directory", |path| mkfifo(path, Mode::S_IRWXU).unwrap()),
+    ("not a directory", |path| fs::write(path, "").unwrap()),
+    ("not a directory", |path| {
+        mkfifo(path, Mode::S_IRWXU).unwrap()
+    }),
     ("mode 0777", |path| open_to_others(path, 0o777)),
     ("mode 0750", |path| open_to_others(path, 0o750)),
     ("mode 0701", |path| open_to_others(path, 0o701)),
@@ -116,8 +118,10 @@ fn hostile_base_directories_are_refused() {
             symlink(path.with_file_name("mine"), path).unwrap();
         }),
         ("symbolic link", |path| symlink("/nowhere", path).unwrap()),
-        ("no directory", |path| fs::write(path, "").unwrap()),
-        ("no directory", |path| mkfifo(path, Mode::S_IRWXU).unwrap()),
+        ("not a directory", |path| fs::write(path, "").unwrap()),
+        ("not a directory", |path| {
+            mkfifo(path, Mode::S_IRWXU).unwrap()
+        }),
     ];
     for (told, make) in layouts {
         let tmp = Tmp::new();
