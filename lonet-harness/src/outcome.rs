@@ -127,7 +127,7 @@ impl<E: Reportable> Outcome for std::result::Result<(), E> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a role or a test",
     label = "the error must implement `Debug` and `Display`",
-    note = "any `std::error::Error` will do, also in a box, and so will `String`, `anyhow::Error` and `eyre::Report`"
+    note = "use any `std::error::Error`, boxed or not, or `String`, `anyhow::Error` or `eyre::Report`"
 )]
 pub trait Reportable: Debug + Display + 'static {}
 

@@ -20,7 +20,7 @@ use crate::session::Inner;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a role and not a `Program`, so it can't be spawned",
     label = "must be a `Role` or a `Program`",
-    note = "for a function: did you forget `()` behind the role?",
+    note = "for a function: did you forget the `()` after the role?",
     note = "for a future: did you forget `#[lonet::host]` on its `async fn`?"
 )]
 pub trait Play: sealed::Sealed {
