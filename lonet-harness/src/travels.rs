@@ -342,7 +342,7 @@ impl ser::SerializeMap for Elements {
         match key.serialize(Check)? {
             Written::Scalar => Ok(()),
             _ => Err(ser::Error::custom(format!(
-                "a key must be a text in JSON, and a `{}` is none",
+                "a key must be a string in JSON, and `{}` is not",
                 type_name::<T>().trim_start_matches('&')
             ))),
         }

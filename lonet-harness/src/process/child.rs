@@ -52,7 +52,7 @@ pub(super) fn run(nonce: u64, directory: &Path, in_main: bool) {
     if !in_main {
         run_admitted(control, play, directory);
     }
-    // What libtest says until then is nobody's.
+    // What libtest prints until then belongs to no test.
     let aside = std::fs::File::create("/dev/null").and_then(|null| {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         nix::unistd::dup2_stdout(null)?;
@@ -293,7 +293,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
         Err(error) => return FromNode::Failed(format!("its host can't be closed: {error}")),
     };
     if let FromNode::Terminated = end {
-        // First the host, so that what it closes is nobody's doing, then what the role held.
+        // First the host, so that no task causes what it closes, then the values of the role.
         let _ = leaving.block_on(host.close());
     }
     // What the role holds is dropped inside its runtime; that may panic as anything else may.
@@ -387,7 +387,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
     let what = payload.downcast_ref::<&str>().copied();
     let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let what = what.unwrap_or("with something that is no text");
+    let what = what.unwrap_or("with a value that is not a string");
     match info.location() {
         Some(place) => format!("panicked at {place}: {what}"),
         None => format!("panicked: {what}"),

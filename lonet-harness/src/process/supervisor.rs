@@ -61,7 +61,7 @@ pub(super) fn run() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
-/// `None` if whoever started this process is gone already.
+/// `None` if the process that started this one has already ended.
 ///
 /// # Errors
 ///
@@ -421,7 +421,7 @@ pub(super) fn command(program: Program) -> Command {
     if program.clear {
         command.env_clear();
     }
-    // The supervisor's own ticket is for nobody else.
+    // The supervisor's own ticket is for itself only.
     command.env_remove(ticket::VARIABLE);
     for (name, value) in program.env {
         let name = std::ffi::OsString::from(name);

@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ticket_is_none() {
+    fn an_invalid_ticket_is_none() {
         for value in [
             "",
             "node",

@@ -167,7 +167,7 @@ pub(super) fn say(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
     let line = line(message);
     let mut rest = &line[..];
     while !rest.is_empty() {
-        // No SIGPIPE: whoever has gone away is no reason to die of it.
+        // No SIGPIPE: this process must not die because the other end is gone.
         match send(socket.as_fd().as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
             Ok(sent) => rest = &rest[sent..],
             Err(Errno::EINTR) => {}

@@ -144,7 +144,7 @@ fn of_network<'a>(
     waits
 }
 
-/// Whether whoever reads that socket is owed something: it wrote last on the connection, or nobody
+/// Whether the reader of that socket is owed something: it wrote last on the connection, or neither
 /// has written on it yet. A task notes its first write after it has learned something.
 fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
     let key = |record: &'_ Record| match &record.what {
@@ -326,7 +326,7 @@ mod tests {
     const SERVES: Option<&[Waits]> = Some(&[Waits::Read(0), Waits::Accept(LISTENER)]);
 
     #[test]
-    fn two_that_read_from_each_other_and_one_that_reads_from_them() {
+    fn a_cycle_excludes_its_waiting_readers() {
         let mut report = world();
         node(&mut report, "α", &["β"], READS);
         node(&mut report, "β", &["γ"], READS);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_whom_nobody_else_can_dial_are_stuck() {
+    fn servers_that_no_other_process_can_dial_are_stuck() {
         let mut report = world();
         let beta = node(&mut report, "β", &["γ"], SERVES);
         node(&mut report, "γ", &["β"], SERVES);
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_one_reads_from_may_be_gone() {
+    fn the_writer_of_a_pending_read_may_be_gone() {
         let mut report = world();
         node(&mut report, "α", &["β"], READS);
         node(&mut report, "β", &["α"], READS);

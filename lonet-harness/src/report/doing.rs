@@ -253,7 +253,7 @@ impl<'a> Sockets<'a> {
     }
 
     /// The operations, each with the addresses that an error of it would name, and how long it has
-    /// been pending. Dials are told of by their records alone.
+    /// been pending. Dials come from their records alone.
     fn operations(&self, pending: &[Pending], untils: &[String], now: u64) -> Vec<String> {
         let mut untils = untils.iter();
         let named = pending.iter().filter_map(|pending| {

@@ -136,7 +136,9 @@ impl Page<'_> {
             Problem::Syntax(error) => {
                 self.line(&format!("invalid expected trace: {error}"));
             }
-            Problem::Unusable(why) => self.line(&format!("no expected trace: {why}")),
+            Problem::Unusable(why) => {
+                self.line(&format!("the expected trace can't be used: {why}"))
+            }
             Problem::AboveCause {
                 line,
                 event,
@@ -323,7 +325,7 @@ impl Page<'_> {
 
     fn chain(&mut self, chain: &[(u32, Why)]) {
         let graph = self.parts.trace.graph.clone();
-        // What is no event is told by why the next event comes after it.
+        // A step that is not an event is explained by why the next event comes after it.
         let mut reasons: Vec<&str> = Vec::new();
         for (index, &(node, why)) in chain.iter().enumerate() {
             if index > 0 && reasons.last() != Some(&reason(why)) {

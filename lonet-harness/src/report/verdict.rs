@@ -42,7 +42,7 @@ pub(crate) enum Reason {
     Node(String),
     /// The expected trace of the attribute does not hold.
     Trace(String),
-    /// A process sent what is no trace.
+    /// A process sent an invalid trace.
     Reporter(String),
 }
 
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_page_of_a_mismatch_shows_is_not_told_again() {
+    fn a_mismatch_page_repeats_nothing() {
         let report = marks([1].into_iter());
         for reason in [
             Reason::Mismatched("trace mismatch at line 1".into()),

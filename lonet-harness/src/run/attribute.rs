@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_the_literal_is_a_place_in_the_source() {
+    fn literal_positions_map_to_source_positions() {
         assert_eq!(at(&[(0, 1)], 1, 1), "a.rs:10:25");
         assert_eq!(at(&[(0, 1)], 1, 5), "a.rs:10:29");
         assert_eq!(at(&[(0, 1), (1, 0)], 2, 5), "a.rs:11:5");

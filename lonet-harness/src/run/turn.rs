@@ -178,7 +178,7 @@ where
         (ended, _) => ended,
     };
     // First of all: whatever fails from here on may do so because the body is gone.
-    // Waited for: whoever hears of both may hear of the failure first.
+    // Waited for: the failure may arrive before the end of the body does.
     let last_poll = last_poll.get();
     let _ = scenario
         .inner
@@ -309,6 +309,6 @@ fn message(payload: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     // The panic hook has shown all of it.
     text.and_then(|text| text.lines().find(|line| !line.is_empty()))
-        .unwrap_or("with something that is no text")
+        .unwrap_or("with a value that is not a string")
         .to_owned()
 }

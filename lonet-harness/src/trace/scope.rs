@@ -1,6 +1,6 @@
 //! Which events an assertion looks at: by verb and by host.
 //!
-//! Pure. Owns the default view. The causal past is not a matter of the view.
+//! Pure. Owns the default view. The view does not change the causal past.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use lonet::trace::{InView, Verb};
 use crate::trace::intern::labels::Head;
 use crate::trace::intern::symbols::Symbols;
 
-/// A choice of events by what they say.
+/// A selection of events by verb and host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct View {
     pub(crate) verbs: BTreeSet<Verb>,

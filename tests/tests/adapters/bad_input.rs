@@ -104,7 +104,7 @@ async fn hosts_that_are_closed() {
 
 /// As connectors below one that encrypts are asked, whose concern the scheme is.
 #[tokio::test]
-async fn any_scheme_is_for_who_asks_for_it() {
+async fn any_scheme_must_be_requested() {
     let (_alpha, beta) = hosts().await;
     let error = Endpoint::from_static("https://xn--mxa:10/")
         .connect_with_connector(Connector::new(beta).any_scheme())

@@ -171,7 +171,7 @@ impl Analyst {
         }
     }
 
-    /// Answers those who wait for what all wait for, once all have said it who can.
+    /// Answers the queries for what all processes wait for, once every process that can has said it.
     pub(super) fn have_waits(&mut self) {
         let silent = |reported: &Reported| {
             let node = reported.node.and_then(|node| self.nodes.get(&node));

@@ -1,6 +1,6 @@
 //! The analyst's side of nodes: starting them, hearing of them, and judging how they ended.
 //!
-//! Owns what is said to the supervisor and to roles. Who asked for it, is `answers`' business.
+//! Owns the messages to the supervisor and to roles. `answers` knows which query asked for them.
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -159,7 +159,7 @@ impl Analyst {
         if let Some(network) = self.directory.file_name().and_then(|name| name.to_str())
             && let Some(left) = orphans::end(network, &groups)
         {
-            let problem = format!("{DIED}; its processes can't all be ended: {left}");
+            let problem = format!("{DIED}; some of its processes could not be ended: {left}");
             self.problems.push(problem);
         }
         for process in lost {
@@ -185,10 +185,10 @@ impl Analyst {
         }
     }
 
-    /// The reader can't take in another connection: what connects now is never heard. A role that
-    /// has yet to be heard of would be waited for in vain.
+    /// The reader can't accept another connection: what connects now is never read. Waiting for a
+    /// role that has not connected yet would never end.
     pub(super) fn starve(&mut self, error: &str) {
-        let why = format!("what its process says can't be heard: {error}");
+        let why = format!("the events of its process can't be received: {error}");
         self.starved.get_or_insert_with(|| why.clone());
         let signal = Signal::SIGKILL as i32;
         for node in self.nodes.values_mut() {
@@ -201,7 +201,9 @@ impl Analyst {
         for process in unheard.map(|node| node.process).collect::<Vec<u64>>() {
             self.tell_supervisor(&ToSupervisor::Signal { process, signal });
         }
-        self.fail(format!("a process that connects can't be heard: {error}"));
+        self.fail(format!(
+            "a connection to the trace socket can't be accepted: {error}"
+        ));
     }
 
     pub(super) fn not_started(&mut self, process: u64, error: String) {
@@ -360,7 +362,7 @@ impl Analyst {
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
             Ok(FromNode::Ticket(_)) => return,
-            Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
+            Err(error) => Said::Failed(format!("its process sent an invalid result: {error}")),
         };
         node.hear(said);
     }

@@ -21,16 +21,16 @@ use crate::trace::trace::Trace;
 use crate::trace::update::source::Advice;
 use crate::trace::write::text;
 
-/// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
+/// Why an expected trace does not match. `Display` writes the message that a failing test shows.
 pub struct Mismatch(Box<Found>);
 
-/// What was found when the expectation was checked. The page's parts are worked out when somebody
-/// asks for them: a test that checks until something holds never does.
+/// The result of checking the expectation. The parts of the page are computed on demand: a test that
+/// checks in a loop until something matches never needs them.
 struct Found {
     trace: Trace,
     mode: Mode,
     what: What,
-    /// What to do to have it rewritten, if that is known.
+    /// How to have it rewritten, if that is known.
     advice: Option<Advice>,
     parts: OnceLock<Parts>,
 }
@@ -38,7 +38,7 @@ struct Found {
 enum What {
     Syntax(SyntaxError),
     Unusable(String),
-    /// An order that was demanded is not the one that was.
+    /// The events did not happen in the demanded order.
     Demanded {
         problem: Problem,
         hints: Vec<Hint>,
@@ -58,7 +58,7 @@ pub(crate) struct Parts {
     pub(crate) problem: Problem,
     /// Old and new lines, in the order in which a reader wants them.
     pub(crate) diff: Vec<Difference>,
-    /// So many lines and events were not compared: it would have taken too long.
+    /// The number of lines and events that were not compared: it would have taken too long.
     pub(crate) not_compared: usize,
     pub(crate) hints: Vec<Hint>,
 }
@@ -73,7 +73,7 @@ pub(crate) struct Told {
 #[derive(Clone, Debug)]
 pub(crate) enum Problem {
     Syntax(SyntaxError),
-    /// What is expected can't be read, or not be rewritten.
+    /// The expected trace can't be read or can't be rewritten.
     Unusable(String),
     /// The line's event happened, but something that happens before it has no line above.
     AboveCause {
@@ -88,10 +88,10 @@ pub(crate) enum Problem {
         /// What could come next at this point.
         instead: Vec<u32>,
     },
-    /// No event is left that the line could tell of.
+    /// No event is left that the line matches.
     NotHappened {
         line: Told,
-        /// How many events would do, were they not told above.
+        /// The number of events that match but are already matched by a line above.
         told_above: usize,
         /// What could come next at this point.
         instead: Vec<u32>,
@@ -100,20 +100,20 @@ pub(crate) enum Problem {
     Untold {
         events: Vec<u32>,
     },
-    /// A line of an order that is demanded means no event of the past, or several.
+    /// A line of a demanded order matches no event of the past, or several.
     NotOne {
         line: Told,
-        /// How many it means.
+        /// The number of events that it matches.
         matching: usize,
-        /// Some of those; if there are none, what is like it.
+        /// Some of those; if there are none, similar events.
         candidates: Vec<u32>,
     },
-    /// What a demanded order has below did not happen after what it has above.
+    /// The event of a line did not happen after the event of the line above it.
     OutOfOrder {
         above: Told,
         below: Told,
         events: (u32, u32),
-        /// From the event of the line below to the other, if that is a cause of it; else the clock
+        /// The chain of causes from the event of the line below to the other; without one, the clock
         /// decided.
         chain: Vec<(u32, Why)>,
     },
@@ -130,12 +130,12 @@ impl Mismatch {
         self.0.parts.get_or_init(|| self.0.explain())
     }
 
-    /// What to do to have the expectation rewritten, if that is known.
+    /// How to have the expectation rewritten, if that is known.
     pub(crate) fn advice(&self) -> Option<&Advice> {
         self.0.advice.as_ref()
     }
 
-    /// The text is no expected trace.
+    /// The text is not an expected trace.
     pub(crate) fn syntax(trace: &Trace, error: SyntaxError) -> Mismatch {
         Mismatch::found(trace, Mode::All, What::Syntax(error))
     }
@@ -145,8 +145,8 @@ impl Mismatch {
         Mismatch::found(trace, Mode::All, What::Unusable(why))
     }
 
-    /// It does not hold. `deepest` is the longest beginning that could happen, by line; `complete`,
-    /// whether that is certain.
+    /// It does not match. `deepest` is the longest beginning that could happen, by line; `complete`
+    /// says whether that is certain.
     pub(crate) fn diagnose(
         trace: &Trace,
         of: &Expectation,
@@ -162,7 +162,7 @@ impl Mismatch {
         Mismatch::found(trace, mode, what)
     }
 
-    /// An order that was demanded is not the one that was.
+    /// The events did not happen in the demanded order.
     pub(crate) fn out_of_order(trace: &Trace, problem: Problem, hints: Vec<Hint>) -> Mismatch {
         Mismatch::found(trace, Mode::Some, What::Demanded { problem, hints })
     }
@@ -183,7 +183,7 @@ impl Mismatch {
         self
     }
 
-    /// The event at which what happened first differs from what was expected.
+    /// The first event that differs from the expectation.
     pub(crate) fn diverged(&self) -> Option<EventId> {
         let graph = &self.0.trace.graph;
         let node = match &self.parts().problem {
@@ -207,8 +207,8 @@ impl Mismatch {
         crate::trace::write::columns::aligned(&lines.collect::<Vec<_>>())
     }
 
-    /// The line, counted from 1 in the expectation's text, that could not happen; none when every
-    /// line has its event, but there are more events.
+    /// The number of the line that did not match, counted from 1 in the expected trace. `None` if
+    /// every line has its event, but more events happened.
     ///
     /// # Examples
     ///
@@ -346,7 +346,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Whether a line could tell of an event, with what the variables stand for so far.
+    /// Whether a line matches an event, given the variables bound so far.
     pub(crate) fn matches(&mut self, line: usize, node: u32) -> bool {
         let bound = self.bindings.mark();
         let shape = &self.of.lines[line].shape;
@@ -360,21 +360,21 @@ impl<'a> Look<'a> {
         matches
     }
 
-    /// The events that a line could tell of, and that are not told yet.
+    /// The events that a line matches, and that no line above has matched.
     pub(crate) fn untold_matches(&mut self, line: usize) -> Vec<u32> {
         let mut events = self.trace.scope().events.clone();
         events.retain(|&node| !self.told[node as usize] && self.matches(line, node));
         events
     }
 
-    /// The line tells of that event, from now on.
+    /// Matches the line with this event.
     pub(crate) fn bind(&mut self, line: usize, node: u32) {
         self.told[node as usize] = true;
         let (of, fields) = (self.of, fields(self.graph, node));
         unify(&of.lines[line].shape, of, &fields, &mut self.bindings);
     }
 
-    /// The events of the view that are not told yet and wait for nothing that is not.
+    /// The events of the view that no line has matched yet, but whose causes all have a line.
     pub(crate) fn next_events(&self) -> Vec<u32> {
         let scope = self.trace.scope();
         let mut blocked = vec![false; self.graph.label_of.len()];
@@ -420,7 +420,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// Why the line that fails does.
+    /// Why the failing line fails.
     pub(crate) fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
         let scope = self.trace.scope();
         let line = self.line_told(self.line);
@@ -495,8 +495,7 @@ impl<'a> Look<'a> {
         causes
     }
 
-    /// Whether a block forgives that the cause stands below the line that fails, which tells of
-    /// the event.
+    /// Whether a block allows the cause to stand below the failing line, which matches the event.
     fn forgiven(&mut self, cause: u32, event: u32) -> bool {
         let lines = &self.of.lines;
         let block = lines[self.line].block;

@@ -228,7 +228,7 @@ impl Finder<'_> {
         }
         let refused = candidates.into_iter().find(|&node| {
             let fields = fields(graph, node);
-            // A host that nobody has heard of may come later, too.
+            // A host that is unknown so far may come later, too.
             let early = matches!(fields.text, "connection refused" | "no such host");
             fields.verb == Verb::Fail && early
         });
@@ -347,7 +347,7 @@ impl Finder<'_> {
         if !self.same_but_for_ports() {
             return;
         }
-        // Where somebody listens who asked for that port, it has no other.
+        // A listener that asked for that port has no other.
         let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
         for &node in &scope.events {
             let record = graph.record(node);

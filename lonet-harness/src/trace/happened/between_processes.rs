@@ -84,7 +84,7 @@ impl<'a> Across<'a> {
         for (&process, &causes) in &self.dropped {
             let name = contradictions::name(&self.processes[process]);
             let text =
-                format!("{name} tells of {causes} causes after their effects; they order nothing");
+                format!("{name} reported {causes} causes after their effects; lonet ignores them");
             self.gathered.problems.blame(vec![process], text);
         }
     }
@@ -446,7 +446,7 @@ impl<'a> Across<'a> {
                     let process = self.process_of(to) as usize;
                     let name = contradictions::name(&self.processes[process]);
                     let text = format!(
-                        "{name} learned of event [{},{}], which nobody has reported",
+                        "{name} names event [{},{}] as a cause, but no process has reported it",
                         event.process, event.n
                     );
                     self.gathered.problems.blame(vec![process], text);

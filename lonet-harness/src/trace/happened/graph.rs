@@ -3,7 +3,8 @@
 //! Pure. Owns the graph and the questions one can ask of it. Edges within a process are
 //! `within_process`' business, those between processes `between_processes`'.
 //! Takes records in any order, with gaps, twice, or nonsense from a foreign process: what can't be
-//! understood becomes a problem in words, orders nothing, and costs nobody else's trace.
+//! understood becomes a problem in words, orders nothing, and leaves the traces of other processes
+//! intact.
 
 use std::collections::{BTreeMap, BTreeSet};
 

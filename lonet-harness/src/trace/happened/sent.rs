@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use lonet::trace::{Record, What};
 
 /// Corrects the sends of one process, whose records are in order. One of which nothing was written
-/// is no event: it remains as the note that it also is.
+/// is not an event: it remains as a note.
 pub(crate) fn settle(records: &mut [Record]) {
     // The latest send of each socket.
     let mut latest: BTreeMap<u64, usize> = BTreeMap::new();

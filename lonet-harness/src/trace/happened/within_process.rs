@@ -165,7 +165,7 @@ impl Gathering<'_, '_> {
         self.into.latest.push(latest);
         for (what, (n, times)) in std::mem::take(&mut self.unknown) {
             self.blame(format!(
-                "tells of {what} that it never told before, {times} times, first in record {n}"
+                "refers to {what} that it has not reported, {times} times, first in record {n}"
             ));
         }
     }

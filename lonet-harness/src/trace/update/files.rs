@@ -32,7 +32,7 @@ pub(crate) struct Settled {
     told: BTreeSet<PathBuf>,
 }
 
-/// Held while something is rewritten: who comes next finds it settled.
+/// Held while something is rewritten: the next process finds it settled.
 pub(crate) fn settled() -> MutexGuard<'static, Settled> {
     static SETTLED: Mutex<Settled> = Mutex::new(Settled {
         texts: BTreeMap::new(),
@@ -46,14 +46,14 @@ pub(crate) fn settled() -> MutexGuard<'static, Settled> {
 ///
 /// # Errors
 ///
-/// It can't be read, or is no text.
+/// It can't be read, or is not UTF-8.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot("be read", path, &error)),
     };
-    // Whoever writes it holds the lock; where there are no locks, there is no such moment to spare.
+    // The process that writes it holds the lock; where there are no locks, readers don't wait.
     let _ = file.lock_shared();
     let text = text_of(&mut file, path)?;
     Ok(Some(text.replace("\r\n", "\n")))
@@ -63,7 +63,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
 ///
 /// # Errors
 ///
-/// It can't be written, or what is there is no text: then it stays.
+/// It can't be written, or its present content is not UTF-8: then it stays.
 pub(crate) fn rewrite_file(path: &Path, text: &str) -> Result<(), String> {
     check_is_in_package(path)?;
     let failed = |error: io::Error| cannot("be written", path, &error);
@@ -207,7 +207,7 @@ pub(crate) fn beside(source: &str, path: &Path) -> PathBuf {
 
 /// Where a file is that is named as rustc names sources: relative to the workspace, which is not
 /// where cargo runs tests. A file that is not there yet is looked for where its source is; if that is
-/// nowhere, it stays without a root: nobody knows where it is.
+/// nowhere, it stays without a root: its place is unknown.
 fn found(source: &str, wanted: &Path) -> PathBuf {
     let roots: Vec<PathBuf> = match std::env::var_os("CARGO_WORKSPACE_DIR") {
         Some(root) => vec![root.into()],
@@ -231,7 +231,7 @@ fn found(source: &str, wanted: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// The path is outside, or nobody knows where it is.
+/// The path is outside, or its place is unknown.
 pub(crate) fn check_is_in_package(path: &Path) -> Result<(), String> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let here = || std::env::current_dir().ok();
@@ -367,7 +367,10 @@ fn text_of(file: &mut impl Read, path: &Path) -> Result<String, String> {
         .map_err(|error| cannot("be read", path, &error))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        format!("{} is no text: byte {at} is not UTF-8", path.display())
+        format!(
+            "{} is not a text file: byte {at} is not UTF-8",
+            path.display()
+        )
     })
 }
 

@@ -27,7 +27,7 @@ use crate::trace::write::variables::Meanings;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
     pub(crate) node: u32,
-    /// The old line that told of it.
+    /// The old line that matched it.
     pub(crate) line: Option<u32>,
 }
 
