@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let mut errors = Errors::new();
         let tokens = "timout = 3, repeat, repeat = 2, worker_threads = 0"
             .parse()

@@ -286,7 +286,7 @@ async fn the_blanks_of_a_mark_are_folded() {
 }
 
 #[tokio::test]
-async fn who_asks_a_collector_that_goes_is_told() {
+async fn asking_a_closing_collector_is_an_error() {
     let dir = NetworkDir::random().unwrap();
     let socket = UnixListener::bind(dir.path().join("trace.sock")).unwrap();
     let collector = std::thread::spawn(move || {

@@ -174,7 +174,7 @@ fn a_runtime_that_ends_leaves_no_dial_waiting() {
 }
 
 #[test]
-fn a_runtime_that_has_ended_is_told() {
+fn an_ended_runtime_is_an_error() {
     let ended = runtime().handle().clone();
     let _entered = ended.enter();
     let mut join = std::pin::pin!(lonet::join(""));

@@ -136,7 +136,7 @@ impl<L: NetListener> Incoming<L> {
         self.listener.addr()
     }
 
-    /// Whether somebody will see that this is closed.
+    /// Whether a call of `closed` will see that this is closed.
     #[cfg(feature = "axum")]
     pub(super) fn is_watched(&self) -> bool {
         self.closed.receiver_count() > 0
@@ -211,7 +211,7 @@ fn fate(error: &io::Error) -> Fate {
     }
     use io::ErrorKind as K;
     match error.kind() {
-        // Of the system this is no error of accepting, so that it is another network's word.
+        // The system's `accept` does not return this, so it comes from another kind of network.
         K::NotConnected => Fate::Closed,
         K::ConnectionRefused | K::ConnectionReset | K::ConnectionAborted => Fate::OneDialer,
         _ => Fate::Rest,
@@ -235,7 +235,7 @@ mod tests {
             (ours(io(io::ErrorKind::NotConnected)), Fate::Rest),
             (io::ErrorKind::NotConnected.into(), Fate::Closed),
             (io::ErrorKind::ConnectionAborted.into(), Fate::OneDialer),
-            // What accept(2) says when an interface is down, which is no reason to give up.
+            // accept(2) returns this when an interface is down; accepting continues.
             (io::ErrorKind::NetworkDown.into(), Fate::Rest),
             (io::Error::from_raw_os_error(24), Fate::Rest),
         ] {

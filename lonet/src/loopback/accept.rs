@@ -1,7 +1,7 @@
 //! The accepting side: from a connection of the OS to the queue of a listener.
 //!
 //! Owns the loop that takes connections, and what becomes of peers that are strangers, slow, or
-//! ask for what is not there. Who is then accepted, and with which port, is `virtnet`'s.
+//! ask for what is not there. `virtnet` then decides which are accepted, and with which port.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -26,16 +26,16 @@ use crate::addr::Addr;
 use crate::virtnet::Net;
 use crate::virtnet::engine::{Engine, Knock};
 
-/// A peer has so long for its request.
+/// How long a peer may take for its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// So many peers may owe their request; a further one takes the place of the oldest.
 const MAX_SLOW: usize = 256;
-/// Without descriptors, the loop waits so long before it tries again.
+/// How long the loop waits before it tries again when there are no descriptors.
 const OUT_OF_DESCRIPTORS: Duration = Duration::from_millis(10);
 /// Of what a refused peer has sent, so many KiB are read away.
 const READ_AWAY: usize = 64;
 
-/// Somebody who dialed, over TCP.
+/// A dialer, over TCP.
 pub(crate) struct Caller {
     stream: TcpStream,
     src: Addr,

@@ -40,7 +40,7 @@ impl LineReader {
     ///
     /// `sure` says of a line that begins so how many bytes it has yet, at least: those are read
     /// without being looked at first. Where it promised too much, what followed the newline is
-    /// part of what is returned, which then is no legal line.
+    /// part of what is returned, which then is not a legal line.
     pub(super) fn advance(
         &mut self,
         fd: RawFd,

@@ -5,7 +5,7 @@
 //! answer is the callers' business.
 //!
 //! What the answers are worth:
-//! - A socket without an inode is nobody's: not accepted yet, or closed already. The kernel gives
+//! - A socket without an inode has no owner: it is not accepted yet, or closed already. The kernel gives
 //!   it uid 0, or its maker's, so its uid means nothing. A dialer therefore learns who the acceptor
 //!   is only after its reply, and nothing at all if the acceptor has closed by then.
 //! - Uids are those of our user namespace. One that is not mapped into it reads as the overflow uid
@@ -110,7 +110,7 @@ impl PeerCheck {
 }
 
 fn lock(netlink: &Mutex<Option<Netlink>>) -> MutexGuard<'_, Option<Netlink>> {
-    // A panic leaves at most an answer behind that nobody waits for.
+    // A panic leaves at most an answer behind without a receiver.
     netlink.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +140,7 @@ struct Found {
 #[derive(Clone, Copy, Debug)]
 struct Trust {
     me: u32,
-    /// What unmapped uids read as, where there are any: it tells nobody from nobody.
+    /// What unmapped uids read as, where there are any: it does not distinguish users.
     overflow: Option<u32>,
 }
 
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn where_everybody_reads_as_we_do_our_sockets_are_those_we_may_look_at() {
+    fn as_the_overflow_uid_only_inspectable_sockets_are_trusted() {
         for mut check in ways() {
             check.trust = Trust {
                 me: 65534,

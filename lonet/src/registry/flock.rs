@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Exclusive,
 }
 
-/// What the owner must be allowed, whatever the umask of who makes a file.
+/// What the owner must be allowed, whatever the umask of the process that makes a file.
 const MODE: u32 = 0o600;
 
 /// Opens a file of this directory that is only there to be locked, or makes it.
@@ -58,7 +58,7 @@ fn open_with(dir: &OpenDir, name: &str, more: OFlag) -> io::Result<File> {
         Err(error) if io::Error::kind(&error) == io::ErrorKind::PermissionDenied => {
             let path = dir.at(name);
             let found = fs::symlink_metadata(&path)?;
-            // By its name, which is safe: nobody else can put a link into the network's directory.
+            // By its name, which is safe: no other user can put a link into the network's directory.
             if found.is_file() && !is_permitted(&found) {
                 fs::set_permissions(&path, Permissions::from_mode(MODE))?;
             }

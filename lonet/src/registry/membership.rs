@@ -1,6 +1,6 @@
 //! A subnetwork's place in its network's registry: its hosts' names and its lease.
 //!
-//! Owns the order of things: who holds which lock when the registry changes, and which rows are
+//! Owns the order of things: which locks are held when the registry changes, and which rows are
 //! stale. SQL is `sqlite`'s, files are `directory`'s and `lease`'s. Everything here blocks, for
 //! microseconds as a rule, but for seconds when a process of the network is stopped.
 
@@ -19,7 +19,7 @@ use super::{Liveness, Lookup};
 use crate::error::Cause;
 
 /// How long an address without a lease is given to refuse a connection. Over loopback that takes
-/// microseconds; whoever lets us wait is there.
+/// microseconds.
 const PROBE: Duration = Duration::from_millis(250);
 /// How long others are waited for by who must not wait: a drop, which may happen on a thread that
 /// has other tasks to run.
@@ -86,7 +86,7 @@ impl Registry {
         // gone, so both happen under the writer lock.
         let lease = Lease::take(place.clone(), osladdr)?;
         database.forget(osladdr, until)?;
-        // Nobody else would ever remove the lease of who was killed without a host.
+        // No other process would ever remove the lease of a process that was killed without a host.
         for dead in dead {
             if !database.names(dead, until)? {
                 lease::remove_dead(place, dead);
@@ -289,7 +289,7 @@ impl Place {
         forgotten
     }
 
-    /// Gives the lease up, and with it the rows: nobody takes them for those of living hosts.
+    /// Gives the lease up, and with it the rows: no process takes them for those of running hosts.
     fn abandon(&self) {
         drop(self.lock().take());
     }
@@ -307,7 +307,7 @@ impl Place {
         }
     }
 
-    /// Who has the lock may itself wait for others, and longer.
+    /// The process that has the lock may itself wait for others, and longer.
     fn lock_until(&self, until: Instant) -> Option<MutexGuard<'_, Option<Open>>> {
         loop {
             match self.try_lock() {

@@ -51,7 +51,7 @@ impl OpenDir {
         fs::set_permissions(self.path(), Permissions::from_mode(mode))
     }
 
-    /// A path to it that nobody can change.
+    /// A path to it that no other user can change.
     pub(super) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }

@@ -1,8 +1,8 @@
 //! All SQL there is: the registry's file as a set of operations.
 //!
 //! Whoever changes something holds the network's writer lock, so our own processes never meet
-//! each other here; the originals, who know no such lock, are met with patience. Does not know
-//! which rows are stale: callers say who is alive.
+//! each other here; the originals don't know this lock, so conflicts with them are retried. Does not
+//! know which rows are stale: callers say which processes are alive.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -149,7 +149,7 @@ impl Database {
     /// Writes down that `host` is served at `ours`, unless `is_alive` says so of the address that
     /// has it now. The caller holds the writer lock. Says whose rows were removed as dead.
     ///
-    /// `is_alive` is asked while nobody can change the registry, the originals included.
+    /// `is_alive` is asked while no process can change the registry, the originals included.
     pub(super) fn announce(
         &mut self,
         host: &str,
@@ -279,7 +279,7 @@ impl From<Failure> for Cause {
 /// and they are given back. A registry that holds something is as somebody wants it.
 fn permit(path: &Path) -> bool {
     let mode = Permissions::from_mode(0o600);
-    // By its path, as only SQLite may open it; nobody else can put a link there.
+    // By its path, as only SQLite may open it; no other user can put a link there.
     fs::symlink_metadata(path).is_ok_and(|found| {
         found.is_file() && found.len() == 0 && found.mode() & mode.mode() != mode.mode()
     }) && fs::set_permissions(path, mode).is_ok()

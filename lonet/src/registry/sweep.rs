@@ -1,4 +1,4 @@
-//! Removing networks that nobody uses any more: by the last one out, and, for what a SIGKILL left
+//! Removing unused networks: by the last process that leaves, and, for what a SIGKILL left
 //! behind, by later joins.
 //!
 //! Only what carries the mark of a random network goes. What removes a directory holds its presence
@@ -87,7 +87,7 @@ fn remove_if_dead(base: &OpenDir, name: &OsStr) -> bool {
     }
     let presence = match flock::open(&dir, PRESENCE) {
         // Its maker got no further than the mark, or its remover did not. Where there is more,
-        // somebody may have removed the lock of those who live.
+        // the lock of running processes may have been removed.
         Err(error) if error.kind() == io::ErrorKind::NotFound && has_mark_only(&dir) => {
             flock::open_or_create(&dir, PRESENCE)
         }
@@ -129,7 +129,7 @@ pub(super) fn remove_if_alone(
             rename_without_replacing(&base.at(&gone), &base.at(name))?;
             return Ok(false);
         }
-        // From here on nobody finds it. Who has found it before waits for the lock.
+        // From here on no process finds it. One that has found it before waits for the lock.
         empty(dir)?;
         fs::remove_dir(base.at(&gone))?;
         Ok::<_, io::Error>(true)

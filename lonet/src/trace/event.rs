@@ -11,7 +11,7 @@ use super::verbs::{Parts, Subject, Text, Verb};
 use crate::addr::Addr;
 use crate::quote::word;
 
-/// Which event of a scenario: the process that reported it, and its number there.
+/// Identifies an event of a scenario: the process that reported it, and its number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "(u32, u64)", from = "(u32, u64)")]
 #[non_exhaustive]
@@ -34,7 +34,7 @@ impl From<(u32, u64)> for EventId {
     }
 }
 
-/// One thing that happened on a network. Its `Display` is its line, with single blanks.
+/// An event on a network. `Display` writes its line, with single spaces between the words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     id: EventId,
@@ -79,17 +79,18 @@ impl Event {
         })
     }
 
-    /// The event's name in its scenario.
+    /// Identifies the event in its scenario.
     pub fn id(&self) -> EventId {
         self.id
     }
 
-    /// When it was reported: CLOCK_MONOTONIC in nanoseconds. For display; it orders nothing.
+    /// The time of the event: CLOCK_MONOTONIC in nanoseconds. For display only; it does not define
+    /// the order of events.
     pub fn time_ns(&self) -> u64 {
         self.t
     }
 
-    /// The host that it happened to, or that the scenario did it to.
+    /// The host of the event; for an interference, the host that the scenario acted on.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -99,24 +100,25 @@ impl Event {
         self.verb
     }
 
-    /// The subject's address: `β:1` of `β:1 dial α:10`. `None` for marks, life cycle and
+    /// The subject's address: `β:1` in `β:1 dial α:10`. `None` for marks, life-cycle events and
     /// interference.
     pub fn addr(&self) -> Option<&Addr> {
         self.addr.as_ref()
     }
 
-    /// The other side's address: `α:10` of `β:1 dial α:10`.
+    /// The other side's address: `α:10` in `β:1 dial α:10`.
     pub fn peer(&self) -> Option<&Addr> {
         self.peer.as_ref()
     }
 
-    /// What follows: a mark's text, a failed dial's cause, an exit's status, a number of bytes.
+    /// The rest of the line: a mark's text, a failed dial's cause, an exit status, or a number of
+    /// bytes.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The words of the event's line: subject, verb, object, text. A mark's words are quoted where
-    /// the grammar asks for it.
+    /// the grammar requires it.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::with_capacity(4);
         match &self.addr {

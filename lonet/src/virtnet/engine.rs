@@ -93,7 +93,7 @@ impl Engine {
         match self {
             Engine::Loopback(loopback) => {
                 let loopback = loopback.clone();
-                // The guard is made where the name is: if nobody waits any more, it is withdrawn.
+                // The guard is made where the name is: if the caller is gone, it is withdrawn.
                 blocking(move || {
                     loopback.announce(&name)?;
                     Ok(Announced {
@@ -121,7 +121,7 @@ impl Engine {
         }
     }
 
-    /// Makes a name free for others. Happens even if nobody waits for it.
+    /// Makes a name free for others. Happens even if the future is dropped.
     pub(crate) async fn withdraw(&self, name: &str) -> Result<(), Cause> {
         match self {
             Engine::Loopback(loopback) => {
@@ -145,7 +145,7 @@ impl Engine {
         }
     }
 
-    /// From now on nobody gets in. Waits for nothing.
+    /// Accepts no more connections from now on. Waits for nothing.
     pub(crate) fn shut(&self) {
         match self {
             Engine::Loopback(loopback) => loopback.shut(),
@@ -162,7 +162,7 @@ impl Engine {
         }
     }
 
-    /// The same, and waits until it is done. Happens even if nobody waits for it.
+    /// The same, and waits until it is done. Happens even if the future is dropped.
     pub(crate) async fn leave(&self) -> Result<(), Cause> {
         match self {
             Engine::Loopback(loopback) => {
@@ -174,7 +174,7 @@ impl Engine {
     }
 }
 
-/// Runs what may wait for a file's lock where it holds up nobody.
+/// Runs what may wait for a file's lock where it blocks no other task.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Cause> {
@@ -188,7 +188,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Somebody who dialed and waits to be accepted.
+/// A dialer that waits to be accepted.
 pub(crate) enum Knock {
     Tcp(loopback::Caller),
     Pipe(pipenet::Caller),

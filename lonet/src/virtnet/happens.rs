@@ -13,7 +13,7 @@ use crate::trace::{Numbered, Tap, TaskKey, Tracing, Waits, What};
 /// What a network has of its trace.
 pub(super) struct Events(Option<Tracing>);
 
-/// Who did what happens.
+/// What caused an event.
 #[derive(Clone, Copy)]
 pub(super) enum By {
     /// The calling task.

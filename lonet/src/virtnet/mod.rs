@@ -3,7 +3,7 @@
 //! - [`subnetwork`]: this process's part of a network, its hosts, its end;
 //! - [`host`]: what a host is; listening, closing, marks;
 //! - [`dial`]: one dial, from taking its port to the connection or the failure;
-//! - [`listener`]: the queue of those who dialed, and accepting them;
+//! - [`listener`]: the queue of dialers, and accepting them;
 //! - [`port_table`]: the lowest free port;
 //! - [`connection`]: one end of a connection, what closes it, what its errors say;
 //! - [`stream`], [`halves`]: what users hold of a connection, with tokio's interfaces;
@@ -11,7 +11,7 @@
 //! - [`engine`]: what an implementation provides;
 //! - [`lock`]: the locks under which all that happens, and `model`: what races with a close.
 //!
-//! Whatever decides who may have a port, whose close wins, or which number an event gets, happens
+//! Every decision about who gets a port, whose close wins, or which number an event gets, happens
 //! here, under the lock of one host. No file here opens a socket or runs SQL.
 
 mod connection;

@@ -160,7 +160,7 @@ fn a_dead_process_gives_its_names_away() {
 }
 
 #[test]
-fn later_joins_remove_the_leases_of_who_was_killed_without_a_host() {
+fn joins_remove_leases_of_killed_processes_without_a_host() {
     let tmp = Tmp::new();
     let living = tmp.join("x");
     let with_host = killed(&tmp, &["α"]);
@@ -183,7 +183,7 @@ fn later_joins_remove_the_leases_of_who_was_killed_without_a_host() {
 }
 
 #[test]
-fn an_address_that_is_used_again_does_not_revive_the_dead() {
+fn a_reused_address_does_not_revive_dead_hosts() {
     let tmp = Tmp::new();
     let dead = killed(&tmp, &["α"]);
     let again = Registry::open(tmp.dir("x"), dead).unwrap();
@@ -277,7 +277,7 @@ fn first_joins_at_once_all_succeed() {
 }
 
 #[test]
-fn of_those_who_race_for_a_name_one_wins() {
+fn one_racer_for_a_name_wins() {
     let tmp = Tmp::new();
     let members: Vec<Member> = (0..8).map(|_| tmp.join("x")).collect();
     let start = Barrier::new(8);
