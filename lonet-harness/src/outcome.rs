@@ -202,7 +202,7 @@ impl<E> NoRoot<E> for Asked<E> {
     }
 }
 
-/// An error that a body returned, and how it is told.
+/// An error that a body returned, and how it prints.
 pub struct BodyError(Box<dyn Told>);
 
 trait Told {

@@ -173,7 +173,7 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
-    /// Done once the test has been told where artifacts are: it may put something there.
+    /// Done once the test has asked where artifacts are: it may put something there.
     pub(crate) artifacts_made: OnceLock<()>,
     /// Whether the artifacts are wanted also if the test passes.
     pub(crate) keeps: AtomicBool,

@@ -1,7 +1,7 @@
 //! Go's `%q`: quoting and unquoting of strings, as the wire and expected traces use it.
 //!
 //! Pure. Owns which characters are escaped and how; which words need quoting is said here too, so
-//! that printing and parsing a trace agree. Knows nothing of lines: a caller who splits at newlines
+//! that printing and parsing a trace agree. Knows nothing of lines: a caller that splits at newlines
 //! does so first.
 
 use std::borrow::Cow;

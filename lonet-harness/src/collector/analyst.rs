@@ -45,7 +45,7 @@ pub(crate) struct Analyst {
     problems: Vec<String>,
     /// The first of them by which a reporter broke the protocol.
     breach: Option<String>,
-    /// Why nothing that is started now would be heard.
+    /// Why the events of a process started now would not be received.
     starved: Option<String>,
     cuts: u64,
     /// What is done when a cut has come.
@@ -79,7 +79,7 @@ enum Supervisor {
     Failed(String),
 }
 
-/// What one reporter told.
+/// The state of one reporter.
 struct Reported {
     pid: u32,
     node: Option<u64>,

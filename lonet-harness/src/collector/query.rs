@@ -139,14 +139,14 @@ pub(crate) enum Ending {
 /// What there is to say of a scenario.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// The moment that it speaks of: CLOCK_MONOTONIC in nanoseconds, as events have it.
+    /// The moment of the report: CLOCK_MONOTONIC in nanoseconds, as events have it.
     pub(crate) at: u64,
     pub(crate) test: TestReport,
     pub(crate) nodes: Vec<NodeReport>,
     /// At a deadline: the other reporters that still run.
     pub(crate) others: Vec<OtherReport>,
     pub(crate) records: Vec<Process>,
-    /// Events for which somebody waits in vain, with their hosts, whose processes have ended.
+    /// Events that an `until` waits for in vain, with their hosts, whose processes have ended.
     pub(crate) missed: Vec<(String, String)>,
     /// Every event, as they came.
     pub(crate) events: Vec<Event>,
@@ -222,6 +222,6 @@ pub(crate) struct Launch {
     /// Of a role: where it is defined.
     pub(crate) place: Option<String>,
     pub(crate) program: Program,
-    /// Of a role: the ticket that it will show, and what it is then told to play.
+    /// Of a role: the ticket that it will show, and what it then gets to play.
     pub(crate) role: Option<(u64, Play)>,
 }

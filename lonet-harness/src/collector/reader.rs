@@ -59,7 +59,7 @@ pub(crate) enum Door {
     Control,
 }
 
-/// What the reader is told to do.
+/// A command to the reader.
 enum Order {
     Attach(Conn, Source),
     Write(Conn, Vec<u8>),
@@ -89,7 +89,7 @@ impl Mailbox {
         self.attach_source(Source::Output(pipe, into))
     }
 
-    /// Writes, after all that it was told to write there before, without waiting.
+    /// Writes, after everything queued there before, without waiting.
     pub(crate) fn write(&self, conn: Conn, bytes: Vec<u8>) {
         self.order(Order::Write(conn, bytes));
     }
@@ -174,7 +174,7 @@ impl Reader {
         Ok((reader, mailbox, heard))
     }
 
-    /// Reads until it is told to end.
+    /// Reads until the command to end.
     pub(crate) fn run(mut self) {
         let mut events = vec![EpollEvent::empty(); 64];
         loop {
@@ -202,7 +202,7 @@ impl Reader {
         let _ = self.heard.send(Heard::End);
     }
 
-    /// Does what it was told to. False at the end.
+    /// Executes the pending commands. False at the end.
     fn obey(&mut self) -> bool {
         let _ = self.mailbox.0.wake.read();
         while let Ok(order) = self.orders.try_recv() {
@@ -234,7 +234,7 @@ impl Reader {
         true
     }
 
-    /// Takes in whoever is at a door, and reads everyone to the end of what they have said. Who has
+    /// Accepts pending connections, and reads every connection to the end of its data. Those that have
     /// said something is what the system is asked, once: what was written before is there, and of
     /// those who have said nothing, there are a hundred.
     fn cut(&mut self) {
@@ -255,7 +255,7 @@ impl Reader {
         for event in events[..ready].iter().filter(|event| event.data() != 0) {
             self.read(event.data(), CUT, event.events());
         }
-        // Those who came in at a door just now: of their state nothing is known, so that their end
+        // The connections accepted just now: nothing is known of their state, so that their end
         // is looked for, too.
         let new: Vec<Conn> = self
             .sources
@@ -268,7 +268,7 @@ impl Reader {
     }
 
     fn attach(&mut self, conn: Conn, source: Source, most: usize) {
-        // A door says once that somebody came: then all are taken in. If that fails, it is tried
+        // A listener reports new connections once: then all are accepted. If that fails, it is tried
         // again when there is reason to, and not all the time.
         let flags = match source {
             Source::Door(..) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
@@ -301,7 +301,7 @@ impl Reader {
 
     /// Reads at most so much of one that is in that state.
     fn read(&mut self, conn: Conn, most: usize, state: EpollFlags) {
-        // Nobody has the other end any more: its end is to be read, too.
+        // The other end is closed: its end is to be read, too.
         let gone = state.contains(EpollFlags::EPOLLHUP);
         let Some(reading) = self.sources.get_mut(&conn) else {
             return;

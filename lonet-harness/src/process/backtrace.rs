@@ -27,7 +27,7 @@ const FRAMES: usize = 6;
 /// The backtraces of a scenario's processes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Backtraces {
-    /// Nobody asked for them.
+    /// They were not requested.
     #[default]
     NotTaken,
     NoDebugger,
@@ -70,7 +70,7 @@ fn patience(variable: &str) -> Option<Duration> {
     }
 }
 
-/// gdb, told to look at that process and to leave it as it is.
+/// gdb, which inspects that process and leaves it as it is.
 fn debugger(pid: u32) -> std::io::Result<Child> {
     Command::new("gdb")
         .args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])

@@ -119,7 +119,7 @@ fn run_admitted(control: BufReader<UnixStream>, play: Play, directory: &Path) ->
     std::process::exit(code);
 }
 
-/// Shows the ticket, and is told what to play.
+/// Shows the ticket, and receives what to play.
 fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixStream>, Play)>> {
     // A socket's address holds 108 bytes; the way through the descriptor is short.
     let opened = std::fs::File::open(directory)?;
@@ -166,7 +166,7 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
             };
             let said = say(&answers, &end);
             runtime.shutdown_background();
-            // If nobody could be told, nobody is left.
+            // If this can't be sent, the other end is gone.
             return if said.is_ok() { exit_status(&end) } else { 1 };
         }
         Err(error) => {
@@ -275,7 +275,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
             () = stop.asked() => None,
             returned = caught(role.as_mut(), stop) => returned,
         };
-        // What it has just spawned begins, so that a panic of it is heard.
+        // What it has just spawned begins, so that its panic is seen.
         tokio::task::yield_now().await;
         returned
     });
@@ -372,7 +372,7 @@ impl Stop {
 
     async fn asked(&self) {
         while self.why().is_none() {
-            // A notification that nobody waits for is kept.
+            // A notification without a receiver is kept.
             self.changed.notified().await;
         }
     }

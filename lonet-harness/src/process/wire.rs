@@ -1,4 +1,4 @@
-//! What the processes of a scenario say to each other, one JSON object a line.
+//! The messages between the processes of a scenario, one JSON object a line.
 //!
 //! Owns the messages between the test's process, its supervisor and its nodes, and how a line
 //! leaves and arrives on a blocking socket. Lines have no limit: arguments may be megabytes.

@@ -1,6 +1,6 @@
 //! What each process was doing: the sentences of a verdict.
 //!
-//! Owns their words; who waits for whom in a circle is `cycle`'s business. What is known of a process comes from its records,
+//! Owns their words; `cycle` finds cycles of waits. What is known of a process comes from its records,
 //! from itself when it was asked, and, where it can't be asked, from the kernel; none of it is
 //! found out here.
 
@@ -45,7 +45,7 @@ pub(crate) fn whose(nodes: &[NodeReport]) -> impl Iterator<Item = String> {
         })
 }
 
-/// So many connections' bytes are told.
+/// How many connections' bytes are shown.
 const MOST_ENDS: usize = 20;
 
 /// How many bytes each open connection's ends have sent and received, as their processes said when

@@ -97,7 +97,7 @@ pub(crate) fn short(event: &Event, is_arrow: bool) -> String {
     }
 }
 
-/// Whom the event reaches, if it is drawn as an arrow.
+/// The host that the event reaches, if it is drawn as an arrow.
 pub(crate) fn reaches<'a>(trace: &Trace, event: &'a Event) -> Option<&'a str> {
     let travels = match event.verb() {
         Verb::Dial | Verb::Accept => true,

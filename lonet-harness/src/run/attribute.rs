@@ -1,4 +1,4 @@
-//! What `#[lonet::test]` and `#[lonet::main]` say of one test, as data.
+//! The description of one test by `#[lonet::test]` or `#[lonet::main]`, as data.
 //!
 //! Written by the macros, read by `run`. Owns no behaviour but the arithmetic of places in the
 //! source.

@@ -1,6 +1,6 @@
 //! One turn of a test: a scenario of its own, from its network to its verdict.
 //!
-//! Owns the order of things, and what made the turn fail. Words nothing and starts no process itself.
+//! Owns the order of things, and what made the turn fail. Writes no text and starts no process itself.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -219,7 +219,7 @@ fn conclude(
         }
         (reason, _) => reason,
     };
-    // In files nothing is coloured, and what was refused is told whole.
+    // In files nothing is coloured, and the mismatch is written in full.
     let whole = match (&reason, &refused) {
         (None, _) => format!("{test} passed"),
         (Some(Reason::Trace(_)), Some(refused)) => {

@@ -16,7 +16,7 @@ use crate::session::Inner;
 const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
 
 impl Inner {
-    /// With what everyone waits for, as far as they say so at once.
+    /// With what every process waits for, as far as it answers at once.
     fn report_of_waits(&self) -> Result<Report, Error> {
         let (reply, said) = mpsc::channel();
         self.mailbox.ask(Query::Waits { reply });

@@ -37,7 +37,7 @@ pub struct Trace {
     pub(crate) members: Arc<Vec<bool>>,
     pub(crate) at: Option<EventId>,
     pub(crate) view: View,
-    /// How a mismatch is told, if more is known than the trace.
+    /// How a mismatch is worded, if more is known than the trace.
     teller: Option<Teller>,
     /// Where an update takes note of it, if more turns of the test follow.
     learning: Option<Arc<Learning>>,

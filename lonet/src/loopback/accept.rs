@@ -52,7 +52,7 @@ impl Caller {
         &self.src
     }
 
-    /// Whether it hung up. A dialer says nothing between its request and the reply.
+    /// Whether it disconnected. A dialer sends nothing between its request and the reply.
     pub(crate) fn gone(&self) -> bool {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         match recv(self.stream.as_raw_fd(), &mut [0], flags) {
@@ -115,7 +115,7 @@ impl Slow {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Nobody is waited for any more.
+    /// No request is waited for any more.
     pub(super) fn clear(&self) {
         for (_, task) in self.peers(|peers| std::mem::take(&mut peers.waiting)) {
             task.abort();

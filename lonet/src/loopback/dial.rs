@@ -239,7 +239,7 @@ impl Loopback {
         }
     }
 
-    /// Whose the listener is that a connection was just made to. Asked before it is told anything:
+    /// Whose the listener is that a connection was just made to. Asked before anything is sent to it:
     /// now it is still there, while a stranger who has answered may have closed all by which the
     /// kernel would know it. Another user's is refused, and so is one that is not the host's.
     async fn listener_at(self: &Arc<Self>, at: SocketAddrV4, host: &str) -> Result<Owner, Cause> {
@@ -271,7 +271,7 @@ impl Loopback {
 /// A call that failed.
 struct Failed {
     cause: Cause,
-    /// Whether the host may be elsewhere: nobody was told anything, or the registry said so then.
+    /// Whether the host may be elsewhere: no process was sent anything, or the registry said so then.
     elsewhere: bool,
 }
 

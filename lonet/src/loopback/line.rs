@@ -24,7 +24,7 @@ pub(super) enum Progress {
     Line(Vec<u8>),
     /// There is more to come.
     Blocked,
-    /// The peer hung up before the line's end.
+    /// The peer disconnected before the line's end.
     Eof,
     /// The line is longer than the protocol allows.
     TooLong,

@@ -121,7 +121,7 @@ impl Caller {
     }
 
     pub(crate) fn refuse(self, cause: Cause) {
-        // It may have hung up meanwhile.
+        // It may have disconnected meanwhile.
         let _ = self.answer.send(Err(cause));
     }
 

@@ -74,7 +74,7 @@ fn check(base: &OpenDir) -> Result<(), Cause> {
 }
 
 /// Makes the base directory aside and moves it to its place once its mode is right, so that no user
-/// ever sees it with a wrong one. If somebody else was faster, theirs stays.
+/// ever sees it with a wrong one. If another process was faster, its directory stays.
 fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
     let aside = tmp.join(format!(".lonet-{}", random::word()));
     DirBuilder::new()
@@ -89,7 +89,7 @@ fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
     let placed = fs::set_permissions(&aside, Permissions::from_mode(MODE))
         .and_then(|()| rename_without_replacing(&aside, base));
     let Err(error) = placed else { return Ok(()) };
-    // Nobody knows of it, so it is empty; if it can't be removed, the next error says why.
+    // No other process knows it, so it is empty; if it can't be removed, the next error says why.
     let _ = fs::remove_dir(&aside);
     match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Ok(()),

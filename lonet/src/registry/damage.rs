@@ -1,4 +1,4 @@
-//! What is told when the registry can't be used: what is wrong, with which file, and what to do.
+//! The errors when the registry can't be used: what is wrong, with which file, and what to do.
 //!
 //! Texts only; decides nothing.
 
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// What can't be brought about in a test without root: each is told with file and advice.
+    /// What can't be brought about in a test without root: each error has file and advice.
     #[test]
     fn every_trouble_names_the_file_and_what_to_do() {
         for (code, what) in [

@@ -1,7 +1,7 @@
 //! The directory of a network: its place on disk, and which users may use it.
 //!
 //! Owns the layout of a network's directory, the rules it must keep to, and the presence lock by
-//! which the others know that somebody is there. What the files in it hold is others' business.
+//! which other processes know that the network is in use. What the files in it hold is others' business.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -19,7 +19,7 @@ use super::{random, sweep};
 use crate::addr::check_name;
 use crate::error::Cause;
 
-/// The file that everybody in the network holds a shared lock of.
+/// The file of which every process in the network holds a shared lock.
 pub(super) const PRESENCE: &str = "here";
 /// The file that marks a random network: the last one out removes it.
 pub(super) const MARK: &str = "random";
@@ -119,7 +119,7 @@ impl NetworkDir {
         let presence = flock::lock_within(presence, Kind::Shared, PATIENCE)
             .map_err(failing("lock"))?
             .ok_or_else(|| held(&dir.shown_at(PRESENCE)))?;
-        // It may have been removed while we waited, and even made anew by somebody else.
+        // It may have been removed while we waited, and even created again by another process.
         if !flock::is_at(&presence, &dir, PRESENCE).map_err(failing("look at"))?
             || !dir.is_at(&base.at(name)).map_err(failing("find"))?
         {

@@ -21,7 +21,7 @@ use crate::error::Cause;
 /// How long an address without a lease is given to refuse a connection. Over loopback that takes
 /// microseconds.
 const PROBE: Duration = Duration::from_millis(250);
-/// How long others are waited for by who must not wait: a drop, which may happen on a thread that
+/// How long a caller that must not block waits for others: a drop, which may happen on a thread that
 /// has other tasks to run.
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// How long it takes at most until what could not be withdrawn is tried again.
@@ -82,7 +82,7 @@ impl Registry {
             database.complete(dir.name(), until)?;
         }
         // The lease of a dead process may have been left behind at this very address. From the
-        // moment it is ours, that process's rows look alive; nobody may judge them until they are
+        // moment it is ours, that process's rows look alive; no process may judge them until they are
         // gone, so both happen under the writer lock.
         let lease = Lease::take(place.clone(), osladdr)?;
         database.forget(osladdr, until)?;
@@ -216,7 +216,7 @@ impl Place {
     }
 
     /// Until nothing is left to be withdrawn. What keeps it from that (no descriptors, a program
-    /// that holds the registry) may last, and nobody tells when it ends.
+    /// that holds the registry) may last, and nothing reports its end.
     fn keep_withdrawing(&self) {
         let mut pause = Duration::from_millis(1);
         loop {
@@ -323,7 +323,7 @@ impl Place {
     }
 }
 
-/// Whether somebody listens at an address that has no lease: an original has none.
+/// Whether something listens at an address that has no lease: an original has none.
 fn answers(osladdr: SocketAddrV4) -> bool {
     match TcpStream::connect_timeout(&SocketAddr::V4(osladdr), PROBE) {
         Err(error) => error.kind() != io::ErrorKind::ConnectionRefused,

@@ -33,7 +33,7 @@ const SCHEMA_VERSION: &str = "lonet.1";
 
 type Sql<T> = rusqlite::Result<T>;
 
-/// An open registry. What waits while it is busy is told until when.
+/// An open registry. A caller says until when to wait while it is busy.
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
@@ -276,7 +276,7 @@ impl From<Failure> for Cause {
 }
 
 /// SQLite makes the file as the umask has it, which may take rights from the owner. `true`: it did,
-/// and they are given back. A registry that holds something is as somebody wants it.
+/// and they are given back. A registry with content is left as it is.
 fn permit(path: &Path) -> bool {
     let mode = Permissions::from_mode(0o600);
     // By its path, as only SQLite may open it; no other user can put a link there.
@@ -433,7 +433,7 @@ fn forget(tx: &Transaction<'_>, osladdr: SocketAddrV4) -> Sql<()> {
     Ok(())
 }
 
-/// A value as text, whatever somebody has written there.
+/// A value as text, whatever is written there.
 fn text(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),

@@ -50,7 +50,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that a record tells of, if it tells of one: links and notes do not.
+    /// The event that a record reports, if it reports one: links and notes do not.
     pub fn of_record(process: u32, record: &Record) -> Option<Event> {
         let Parts {
             verb,

@@ -379,7 +379,7 @@ impl Tap {
     }
 
     /// What to say of an attempt to send, if data is recorded: an attempt that wrote nothing and
-    /// is repeated has been told.
+    /// is repeated has been reported.
     fn send(&self, bytes: usize) -> Option<What> {
         let data = self.data.as_ref().filter(|_| bytes > 0)?;
         let attempt = (self.written(), bytes as u64);

@@ -39,7 +39,7 @@ pub const DATA_NAME: &str = "trace.data";
 /// there is room again in microseconds, unless its process is stopped.
 const PATIENCE: i64 = 2;
 
-/// How many of its operations a process tells of when it is asked what it waits for: a line has at
+/// How many of its operations a process reports when it is asked what it waits for: a line has at
 /// most 1 MiB.
 const MOST_WAITS: usize = 1000;
 

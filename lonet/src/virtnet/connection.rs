@@ -348,7 +348,7 @@ impl End {
             return Ok(());
         }
         if self.host.net.is_traced() {
-            // Under the host's lock, so that it is not told after the close.
+            // Under the host's lock, so that it is not recorded after the close.
             let state = self.host.core.lock();
             if !state.has_conn(self.conn.local.port(), &self.conn) {
                 drop(state);

@@ -211,7 +211,7 @@ impl Knock {
         }
     }
 
-    /// Whether the dialer has hung up.
+    /// Whether the dialer has disconnected.
     pub(crate) fn gone(&self) -> bool {
         match self {
             Knock::Tcp(caller) => caller.gone(),
@@ -257,7 +257,7 @@ pub(crate) enum Io {
 }
 
 impl Io {
-    /// Tells the dialer its peer. If it has hung up meanwhile, the connection ends at once.
+    /// Tells the dialer its peer. If it has disconnected meanwhile, the connection ends at once.
     pub(crate) fn answer(&self, answer: Answer, network: &str, local: &Addr) {
         match (self, answer) {
             (Io::Tcp(stream), _) => loopback::answer(stream, network, local),

@@ -149,7 +149,7 @@ impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         // With the other half gone, the close that follows says it all.
         if self.shutdown_on_drop && Arc::strong_count(&self.end) > 1 {
-            // Nobody is left to hear that it was down already.
+            // No caller is left to learn that it was down already.
             let _ = self.end.shutdown_write();
         }
     }

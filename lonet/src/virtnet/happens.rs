@@ -25,7 +25,7 @@ pub(super) enum By {
     Lonet,
 }
 
-/// What has its number, if the network is traced, and still has to be told.
+/// What has its number, if the network is traced, and still has to be written.
 #[must_use = "what happened must be told once the lock is released"]
 pub(super) struct Happened(Option<Numbered>);
 
@@ -54,13 +54,13 @@ impl Happened {
 }
 
 impl Net {
-    /// Whether what happens here is told to anybody.
+    /// Whether events here are recorded.
     pub(crate) fn is_traced(&self) -> bool {
         self.events.0.is_some()
     }
 
     /// Something happens: its record gets the next number. Call it under the lock under which it
-    /// becomes true. `what` is asked only if the network is traced; `None` is no event.
+    /// becomes true. `what` is asked only if the network is traced; `None` is not an event.
     pub(super) fn happens(&self, by: By, what: impl FnOnce() -> Option<What>) -> Happened {
         let numbered = self.events.0.as_ref().and_then(|tracing| {
             let (reporter, what) = (&tracing.reporter, what()?);
@@ -89,7 +89,7 @@ impl Net {
         tracing.map_or(0, |tracing| tracing.reporter.socket())
     }
 
-    /// What tells of the bytes of a new connection end, if the network is traced.
+    /// What records the bytes of a new connection end, if the network is traced.
     pub(super) fn tap(&self, local: &Addr, peer: &Addr) -> Option<Tap> {
         let Tracing { reporter, .. } = self.events.0.as_ref()?;
         Some(reporter.tap(reporter.socket(), local, peer))

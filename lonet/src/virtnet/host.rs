@@ -54,7 +54,7 @@ pub(super) enum Occupant {
 }
 
 impl Occupant {
-    /// What a trace has to be told when the host closes it.
+    /// What a trace has to record when the host closes it.
     fn end(&self, a: Addr, why: &Cause) -> Option<What> {
         let (p, s, w) = match self {
             Occupant::Dial(told) => {

@@ -35,7 +35,7 @@ pub(crate) struct ListenerCore {
 struct ListenerState {
     closed: Option<Cause>,
     queue: VecDeque<Knock>,
-    /// At this length, dialers that hung up are removed from the queue. Otherwise they would stay
+    /// At this length, dialers that disconnected are removed from the queue. Otherwise they would stay
     /// until the next `accept`.
     sweep_at: usize,
     /// The pending calls of `accept`, oldest first; 0 is `poll_accept`.
@@ -383,7 +383,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Who used it is kept only where it is told.
+        // The tasks that used it are kept only where they are recorded.
         let is_ours = self.host.net.is_traced() && self.core.lock().users.only_here();
         self.close_as(By::Drop { is_ours });
     }

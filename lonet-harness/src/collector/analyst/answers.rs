@@ -1,6 +1,6 @@
-//! What the analyst answers to whom.
+//! The answers of the analyst.
 //!
-//! Owns each question's answer; what must happen for it is in `nodes`, what there is to say of all
+//! Owns each question's answer; what must happen for it is in `nodes`, the report of all
 //! in `reports`, the rest in the analyst itself.
 
 use lonet::trace::Order;
@@ -135,7 +135,7 @@ impl Analyst {
         let there = match until {
             // Whoever wants to know waits for the end.
             Effect::Killed => true,
-            // The system tells of changes alone.
+            // The system reports changes alone.
             Effect::Stopped => node.stopped,
             Effect::Continued => !node.stopped,
         };
@@ -158,7 +158,7 @@ impl Analyst {
         let stopped = node.stopped;
         match node.control {
             Some(conn) => self.mailbox.write(conn, line(&ToNode::Terminate)),
-            // A role that has not shown its ticket is told when it does.
+            // A role that has not shown its ticket gets this when it does.
             None if node.ticket.is_some() => {}
             None => {
                 let signal = Signal::SIGTERM as i32;

@@ -1,4 +1,4 @@
-//! The analyst's side of nodes: starting them, hearing of them, and judging how they ended.
+//! The analyst's side of nodes: starting them, receiving their reports, and judging how they ended.
 //!
 //! Owns the messages to the supervisor and to roles. `answers` knows which query asked for them.
 
@@ -143,7 +143,7 @@ impl Analyst {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // Nobody will say any more whether these were started.
+        // Whether these were started will never be known.
         let asked = self.nodes.values().filter(|node| node.on_start.is_some());
         for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
             self.not_started(process, DIED.into());
@@ -175,7 +175,7 @@ impl Analyst {
             mut child, conn, ..
         } = std::mem::replace(&mut self.supervisor, failed)
         {
-            // Its end has been told.
+            // Its end has been reported.
             self.conns.remove(&conn);
             let _ = child.wait();
         }
@@ -254,7 +254,7 @@ impl Analyst {
         }
     }
 
-    /// It has ended; what it said before that is heard first.
+    /// It has ended; what it sent before is processed first.
     pub(super) fn ended(&mut self, process: u64, status: Ended) {
         if let Some(node) = self.nodes.get_mut(&process)
             && node.ended.is_none()
@@ -391,7 +391,7 @@ impl Analyst {
     }
 }
 
-/// Shows what a node printed, where libtest keeps it until the test fails, unless it is told not
+/// Shows what a node printed, where libtest keeps it until the test fails, unless libtest is asked not
 /// to.
 fn print(host: &str, lines: &[u8]) {
     if lines.is_empty() {

@@ -1,4 +1,4 @@
-//! What there is to say of a scenario, for a page.
+//! The report of a scenario, for a page.
 //!
 //! Owns putting it together; wording it is `report`'s business.
 

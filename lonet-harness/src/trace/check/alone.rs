@@ -1,4 +1,4 @@
-//! What each variable tells of an expectation by itself, where the search for all of them together
+//! What each variable alone shows about an expectation, where the search for all of them together
 //! is too long.
 //!
 //! Pure. A line that stands above its cause can't be helped by what other variables stand for: if

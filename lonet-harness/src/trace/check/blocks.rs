@@ -1,4 +1,4 @@
-//! What a block of an expected trace does not forgive.
+//! The orders that a block of an expected trace still demands.
 //!
 //! Pure. The lines of a block stand in no order among themselves, whatever happens before what,
 //! except: a `listen` stands above its accepts, and the events of one connection, of both its ends,

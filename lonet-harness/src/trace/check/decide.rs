@@ -1,4 +1,4 @@
-//! Does an expectation hold?
+//! Whether an expectation holds.
 //!
 //! Pure. Owns the linear check for lines that leave nothing open, and the choice between it and
 //! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.
@@ -29,7 +29,7 @@ pub(crate) struct Scope {
     pub(crate) events: Vec<u32>,
 }
 
-/// Whether the expectation tells of every event, or only of some.
+/// Whether the expectation contains every event, or only of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Each event has its line.

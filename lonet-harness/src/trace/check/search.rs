@@ -35,7 +35,7 @@ type State = (u64, u64);
 /// One line's choice.
 struct Choice {
     node: u32,
-    /// The other candidates, the next to try last, once somebody asked for them: to find them all
+    /// The other candidates, the next to try last, once they are needed: to find them all
     /// at each line would take the square of the lines where many events are concurrent, and a
     /// first descent that succeeds needs none.
     rest: Option<Vec<u32>>,

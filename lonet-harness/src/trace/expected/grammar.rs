@@ -229,12 +229,12 @@ impl Expectation {
         }
     }
 
-    /// How many events the text tells of.
+    /// How many events the text has.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether it tells of none.
+    /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Does a line match an event? With what its variables stand for.
+//! Whether a line matches an event, given the bindings of its variables.
 //!
 //! Pure. Owns matching of one line; a whole expectation is `matching`'s and `search`'s business.
 

@@ -307,7 +307,7 @@ pub(crate) struct Look<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) of: &'a Expectation,
     pub(crate) line: usize,
-    /// By node: told by a line above.
+    /// By node: matched by a line above.
     pub(crate) told: Vec<bool>,
     pub(crate) bindings: Bindings,
 }
@@ -443,7 +443,7 @@ impl<'a> Look<'a> {
                     let decides = causes.iter().find(|&&cause| !self.forgiven(cause, event));
                     decides.or(causes.first()).map(|&cause| (cause, event))
                 }
-                // Here it is the other way round: a line above tells of an effect of this event.
+                // Here it is the other way round: a line above matches an effect of this event.
                 Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
             };
             if let Some((cause, event)) = found {

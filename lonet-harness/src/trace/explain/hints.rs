@@ -62,7 +62,7 @@ pub(crate) enum Hint {
 /// The orders that a block would forgive, and nothing else is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forgivable {
-    /// What this run did first, and what the expectation tells of first.
+    /// What this run did first, and what the expectation has first.
     pub(crate) first: String,
     pub(crate) then: String,
     /// By number, the first and the last line of the block.
@@ -207,7 +207,7 @@ impl Finder<'_> {
         let graph = self.look.graph;
         let mut candidates = match problem {
             Problem::NotHappened { instead, .. } => {
-                // What a later line tells of was expected.
+                // What a later line matches was expected.
                 let instead = instead.iter().copied();
                 instead.filter(|&node| self.told_nowhere(node)).collect()
             }
@@ -219,7 +219,7 @@ impl Finder<'_> {
             _ => return,
         };
         // A listener that is not in the trace makes the first line fail, long before the dial does:
-        // then the refusal that no line tells of is what matters.
+        // then the refusal that no line matches is what matters.
         if let Problem::NotHappened { .. } = problem {
             let scope = self.look.trace.scope();
             let untold =

@@ -1,7 +1,7 @@
 //! Edges between processes: connections, payload, starting and ending, awaiting, and what processes
 //! claim of one another.
 //!
-//! Pure. Owns how the ends of connections find each other. What one process tells by itself is
+//! Pure. Owns how the ends of connections find each other. What one process reports by itself is
 //! `within_process`' business.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -152,7 +152,7 @@ impl<'a> Across<'a> {
         self.gathered.ends = ends;
     }
 
-    /// The addresses of a record that tells of an event.
+    /// The addresses of a record that reports an event.
     fn head(&self, node: u32) -> &Head {
         self.gathered
             .labels
@@ -211,7 +211,7 @@ impl<'a> Across<'a> {
                 }
             }
         }
-        // Who had ended before was not killed: its peers read the end of the stream before.
+        // A process that had ended before was not killed: its peers read the end of the stream before.
         let processes = self.processes;
         self.kills.retain(|&process, _| {
             let number = processes[process as usize].node;

@@ -42,7 +42,7 @@ pub struct Graph {
     /// The names of all hosts.
     pub(crate) hosts: Symbols,
     pub(crate) labels: Labels,
-    /// The label of each node, `NONE` for those that are no event.
+    /// The label of each node, `NONE` for those that are not events.
     pub(crate) label_of: Vec<u32>,
     relation: Relation,
     /// All nodes, causes before effects, as this run had them: by the clock.
@@ -53,7 +53,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Works out which record happens before which. Never fails: what makes no sense is told by
+    /// Works out which record happens before which. Never fails: contradictions are returned by
     /// [`problems`](Graph::problems).
     pub fn build(mut processes: Vec<Process>) -> Graph {
         let mut problems = Problems::default();

@@ -40,7 +40,7 @@ impl Head {
     }
 }
 
-/// The two parts of the label of the event that a record tells of, if it tells of one.
+/// The two parts of the label of the event that a record reports, if it reports one.
 pub(crate) fn of_record<'a>(
     record: &'a Record,
     hosts: &mut Symbols,

@@ -1,7 +1,7 @@
 //! Expected traces on disk: reading a file of one, and writing another in its place or in that of
 //! a literal, so that nothing else of the user's is ever touched.
 //!
-//! Owns the files, their locks, and the journal by which one process of a test run hears what
+//! Owns the files, their locks, and the journal by which one process of a test run learns what
 //! another has written to a source file: nextest gives each test a process of its own, and a
 //! literal that grows moves those below it from where they were compiled. What the new text of a
 //! source is, is `literal`'s business.
@@ -109,7 +109,7 @@ pub(crate) fn rewrite_literal(
         .map_err(|_| not_there(expect))?;
     if taken == Taken::Written {
         // Literals that are `expect_test`'s own to rewrite may stand in the same file: it patches
-        // the text that it has read first, so it has to hear of everything. It writes the file,
+        // the text that it has read first, so it needs every change. It writes the file,
         // too, but knows neither `\r\n` nor tabs.
         let same = expect_tests_root().is_some_and(|root| root.join(expect.position.file) == path);
         let told = untouched || settled.told.contains(&path);

@@ -1,6 +1,6 @@
 //! The words that follow subject, verb and object: a mark's text, a cause, a number of bytes.
 //!
-//! Pure. Owns which words are wildcards, variables or text, and what is said of the rest.
+//! Pure. Owns which words are wildcards, variables or text, and the messages about the rest.
 
 use lonet::__private::unquote_text;
 use lonet::trace::Verb;
