@@ -41,7 +41,7 @@ fn in_another_process() {
                 println!("is {} of {}", host.name(), host.network());
                 drop(listener);
                 host.close().await.unwrap();
-                // A closed host is no answer; the name is free for a new one.
+                // A closed host is not returned; the name is free for a new one.
                 let anew = lonet::from_env().await.unwrap();
                 drop(anew.listen(":10").await.unwrap());
                 println!("is anew");

@@ -166,7 +166,7 @@ async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Re
     kept(&scenario).await
 }
 
-/// It may be anywhere when it is killed: that is no fault of its own, and no event.
+/// It may be anywhere when it is killed: half a line is then neither its fault nor an event.
 #[lonet::test]
 async fn a_killed_program_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
     let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;

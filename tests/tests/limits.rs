@@ -185,7 +185,7 @@ fn played(part: &str, soft: u64, hard: u64, user: Option<(u32, &Tmp)>) -> (bool,
     (output.status.success(), said)
 }
 
-/// An ordinary user of whom there is no other process.
+/// An ordinary user without other processes.
 fn nobody_else() -> u32 {
     3_000_000 + std::process::id() % 1_000_000
 }

@@ -130,7 +130,7 @@ async fn a_killed_node_does_not_fail_the_test(scenario: Scenario) -> Result<()> 
 #[lonet::test]
 async fn a_panicked_role_exits_101(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", panics()).await?;
-    // Whoever looks at a failure has heard of it.
+    // A failure that has been looked at counts as returned.
     assert!(alpha.join().await.is_err());
     assert_eq!(scenario.trace().with_lifecycle().count("α exit 101")?, 1);
     Ok(())

@@ -244,7 +244,7 @@ async fn no_status_of_a_program_fails_a_test(scenario: Scenario) -> Result<()> {
         let node = scenario.spawn(host, program).await?;
         node.until(exit).await?;
     }
-    // Nothing that waits for something else is told of a failure.
+    // Calls that wait for something else don't return the failure.
     scenario.host("γ").await?.mark("here");
     scenario.until("γ mark here").await?;
     Ok(())

@@ -250,7 +250,7 @@ fn roles_and_programs_end_with_the_supervisor() {
         let mut victim = start(&mark, "idle", change);
         wait_until_ready(&mut victim);
         let supervisor = supervisor_of(&victim).unwrap();
-        // What its children are told of is the end of the thread that forked them.
+        // The kernel signals to its children the end of the thread that forked them.
         let threads = std::fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
         assert_eq!(threads.count(), 1);
         let pid = Pid::from_raw(victim.id() as i32);

@@ -272,7 +272,7 @@ impl Member {
         });
     }
 
-    /// A follower has the entry that it was told of: whoever waits for what is committed by that is
+    /// A follower has the entry that it received: whatever waits for what is committed by that is
     /// answered.
     async fn stored(&self, other: &str, term: u64) {
         let committed = self.state(|state| {

@@ -32,7 +32,7 @@ pub(crate) enum Owner {
     Trusted,
     /// Another user.
     Stranger,
-    /// There is no such socket, it is not open at both ends, or the kernel would not say.
+    /// The socket does not exist, it is not open at both ends, or the kernel does not say.
     Unknown,
 }
 

@@ -83,7 +83,7 @@ fn a_note_is_written_when_the_writer_knows_something_new() {
     assert_eq!(said(&memory), ["a[]", "note 7@0[]"]);
     act(&reporter, "b");
     tap.before_write(1);
-    // The note itself is no news: another write says nothing.
+    // The note itself is not new: another write records nothing.
     tap.before_write(1);
     assert_eq!(said(&memory), ["b[]", "note 7@6[]"]);
 }

@@ -72,7 +72,7 @@ impl Conn {
         }
     }
 
-    /// From now on every operation fails with that cause. Called under the host's lock by whoever
+    /// From now on every operation fails with that cause. Called under the host's lock by the code that
     /// took the connection out of the port table.
     pub(super) fn set_down(&self, why: &Cause) {
         let code = match why {

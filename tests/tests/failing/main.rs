@@ -265,7 +265,7 @@ fn command(victim: &str) -> Command {
     command
         .args([victim, "--exact", "--ignored"])
         .env("RUST_BACKTRACE", "0")
-        // What a debugger sees is no snapshot's.
+        // What a debugger sees is not part of a snapshot.
         .env("LONET_BACKTRACES", "0")
         .env_remove("LONET_TIMEOUT")
         .env_remove("LONET_DEBUG");

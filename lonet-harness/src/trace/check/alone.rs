@@ -2,7 +2,7 @@
 //! is too long.
 //!
 //! Pure. A line that stands above its cause can't be helped by what other variables stand for: if
-//! there is no host for which the lines with one variable hold, the expectation does not hold.
+//! the lines with one variable hold for none of the hosts, the expectation does not hold.
 
 use crate::trace::check::decide::{Outcome, Scope};
 use crate::trace::check::search;

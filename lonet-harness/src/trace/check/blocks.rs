@@ -36,7 +36,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Nothing if there is no block.
+    /// Nothing without a block.
     pub(crate) fn for_blocks(graph: &Graph, of: &Expectation) -> Option<Kept> {
         let has_blocks = of.lines.iter().any(|line| line.block.is_some());
         has_blocks.then(|| Kept::find(graph))

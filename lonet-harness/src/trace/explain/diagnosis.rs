@@ -140,7 +140,7 @@ impl Mismatch {
         Mismatch::found(trace, Mode::All, What::Syntax(error))
     }
 
-    /// There is no text, or it can't be rewritten.
+    /// The text is missing, or it can't be rewritten.
     pub(crate) fn unusable(trace: &Trace, why: String) -> Mismatch {
         Mismatch::found(trace, Mode::All, What::Unusable(why))
     }

@@ -25,7 +25,7 @@ pub(crate) struct Head {
     pub(crate) host: Symbol,
     /// `NONE` where the subject is a host.
     pub(crate) port: u32,
-    /// `NONE` where there is no other side.
+    /// `NONE` without another side.
     pub(crate) peer_host: Symbol,
     pub(crate) peer_port: u32,
 }

@@ -69,7 +69,7 @@ impl Known {
     ///
     /// # Errors
     ///
-    /// There is no such literal, or none that could say that: nothing has changed.
+    /// No such literal exists, or it can't hold that text: nothing has changed.
     pub(crate) fn rewrite(
         &mut self,
         (line, column): (u32, u32),

@@ -8,7 +8,7 @@ use crate::trace::expected::grammar::{Port, Shape};
 /// The raced allocations of an event's ports, the subject's and the other side's.
 pub(crate) type Raced = (Option<u32>, Option<u32>);
 
-/// By variable: the raced allocation that it stands for, or that it is no raced one's number. `None`
+/// By variable: the raced allocation that it stands for, or that its port did not race. `None`
 /// where it has stood for no port yet.
 pub(crate) struct Meanings(Vec<Option<Option<u32>>>);
 

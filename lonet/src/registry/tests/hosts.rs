@@ -176,7 +176,7 @@ fn joins_remove_leases_of_killed_processes_without_a_host() {
         drop(tmp.join("x"));
         left() == 0
     }));
-    // The other dead process's is what tells that its host is no original.
+    // The lease of the other dead process shows that its host is not an original.
     assert_eq!(living.registry.alive(with_host), Liveness::Dead);
     assert_eq!(living.registry.lookup("α"), Ok(Lookup::At(with_host)));
     assert_eq!(living.registry.alive(living.osladdr), Liveness::Alive);
@@ -241,7 +241,7 @@ fn a_look_up_never_waits_for_a_writer() {
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(a.registry.try_lookup("α"), Some(Ok(Lookup::At(a.osladdr))));
 
-    // Another of our own that is about to change something is no reason to wait at all.
+    // A change that another of our own is about to make must not delay this at all.
     let writer =
         flock::open_or_create(&OpenDir::open(&tmp.base().join("x")).unwrap(), "writer").unwrap();
     assert!(flock::try_lock(&writer, Kind::Exclusive).unwrap());

@@ -78,7 +78,7 @@ fn registries_of_originals_are_joined() {
         for gone in ["α", "γ"] {
             assert_eq!(a.registry.lookup(gone), Ok(Lookup::Gone));
         }
-        // A name that is remembered is no obstacle to them, whichever way they write it.
+        // A remembered name does not hinder them, whichever way they write it.
         for (host, or) in [
             ("α", "FAIL"),
             ("γ", "ABORT"),
