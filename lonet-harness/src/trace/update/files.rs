@@ -244,8 +244,8 @@ pub(crate) fn check_is_in_package(path: &Path) -> Result<(), String> {
     }
     let root = root.unwrap_or_default();
     Err(format!(
-        "{} was not written: it is not in {}; the compiler names a source otherwise in a documentation test, \
-         and with --remap-path-prefix: use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
+        "{} was not written: it is not in {}; in a documentation test, and with --remap-path-prefix, the \
+         compiler gives sources another path: use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
         path.display(),
         root.display()
     ))
@@ -386,7 +386,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
 
 fn changed(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since, by hand or by another test binary that shares it; run the test again",
+        "{}: the literal was not rewritten: this file has changed since it was compiled, by hand or by another test binary that shares it; run the test again",
         expect.position
     )
 }
@@ -394,7 +394,7 @@ fn changed(expect: &Expect) -> String {
 /// As far as one can tell the file is as it was compiled, but something else stands at that place.
 fn not_there(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, and if it stands in a documentation test, use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
+        "{}: the literal was not rewritten: there is no `expect![[…]]` with its text here; if the file has changed since it was compiled, run the test again; if a macro writes the literal, move it into the code that calls the macro; in a documentation test, use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
         expect.position
     )
 }

@@ -161,7 +161,10 @@ impl Place {
                 let trace = &self.seen[run].1;
                 let mismatch = match trace.check_as_it_is(&text) {
                     Err(mismatch) => mismatch,
-                    Ok(()) => Mismatch::unusable(trace, "several assignments are possible".into()),
+                    Ok(()) => Mismatch::unusable(
+                        trace,
+                        "its lines can match the events in several ways".into(),
+                    ),
                 };
                 let same_turn = |(other, _): &&(usize, Trace)| *other == self.seen[run].0;
                 Err(Unlearned::Events {
