@@ -1,4 +1,4 @@
-//! What the expansions of `lonet-macros` name. It promises nothing to anyone else: no item here
+//! What the expansions of `lonet-macros` name. Not for other users: no item here
 //! keeps its name or its shape from one release to the next.
 //!
 //! A test calls `run_test::<A, _, _>(spec, body)`, a `main` `run_main` likewise, where `A` is the

@@ -1,7 +1,7 @@
-//! Bridges between a lonet address and a real one of 127.0.0.1: for crates that insist on a
+//! [`Bridge`]: between a lonet address and a real address of 127.0.0.1, for crates that need a
 //! `TcpListener` or a `SocketAddr`.
 //!
-//! Owns the carrying of bytes. Only the lonet side is a connection of the trace.
+//! Owns the copying of bytes. Only the lonet side of a connection appears in the trace.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,14 +12,14 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::error::Error;
 
-/// Carries connections between a lonet address and a real one, until it is dropped.
+/// Forwards connections between a lonet address and a real address, until it is dropped.
 ///
-/// The bytes take a way through the kernel that lonet does not see. So the trace has the lonet side
-/// of each connection, and what a program does because of what it received through a bridge is
-/// not ordered after it; `host.mark` in the program shows what matters.
+/// lonet does not see the real side of a connection. The trace contains only the lonet side, and
+/// what a program does after a read through a bridge is not ordered after that read. Use `host.mark`
+/// in the program to record what matters.
 ///
-/// An end of one side ends the same direction of the other; a reset of either side closes both.
-#[must_use = "a bridge carries nothing any more once it is dropped"]
+/// EOF on one side ends the same direction of the other side. A reset on either side closes both.
+#[must_use = "a bridge forwards nothing once it is dropped"]
 #[derive(Debug)]
 pub struct Bridge {
     local_addr: SocketAddr,
@@ -27,12 +27,12 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    /// Listens at `addr` on the lonet network, and carries every connection to the real address
-    /// `server`: for a server that was given a `tokio::net::TcpListener` of its own.
+    /// Listens on `addr` on the lonet network and forwards every connection to the real address
+    /// `server`. Use it for a server that needs its own `tokio::net::TcpListener`.
     ///
     /// # Errors
     ///
-    /// The listener's, as for [`Host::listen`].
+    /// Those of [`Host::listen`].
     ///
     /// # Examples
     ///
@@ -64,15 +64,16 @@ impl Bridge {
         })
     }
 
-    /// Listens on a free port of 127.0.0.1, and carries every connection to `to` on the lonet network:
-    /// for a client that takes a `SocketAddr`, which is [`local_addr`](Bridge::local_addr).
+    /// Listens on a free port of 127.0.0.1 and forwards every connection to `to` on the lonet
+    /// network. Use it for a client that needs a `SocketAddr`: pass it
+    /// [`local_addr`](Bridge::local_addr).
     ///
-    /// Connections from processes of other users are closed at once.
+    /// Connections from processes of other users are closed at once. If the dial to `to` fails, the
+    /// client's connection is closed.
     ///
     /// # Errors
     ///
-    /// The system's, if there is no port or descriptor left. A dial that fails closes the client's
-    /// connection.
+    /// The system has no free port or file descriptor.
     ///
     /// # Examples
     ///
@@ -102,7 +103,7 @@ impl Bridge {
         })
     }
 
-    /// The real address: the server's, or the one that a client connects to.
+    /// The real address: the server's address, or the address that a client connects to.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }

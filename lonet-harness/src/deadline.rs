@@ -15,7 +15,7 @@ pub(crate) const DEBUGGED: &str = "LONET_DEBUG";
 /// How long nodes that still run when the body has returned have to end by themselves.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 
-/// Whether there are no deadlines: whoever debugs a node needs all the time there is.
+/// Whether there are no deadlines: debugging a node takes any amount of time.
 pub(crate) fn suspended() -> bool {
     std::env::var_os(DEBUGGED).is_some_and(|host| !host.is_empty())
 }
@@ -24,7 +24,7 @@ pub(crate) fn suspended() -> bool {
 ///
 /// # Errors
 ///
-/// The variable is no positive number.
+/// The variable is not a positive number.
 pub(crate) fn scaled(duration: Duration) -> Result<Duration, Error> {
     match std::env::var_os(SCALE) {
         None => Ok(duration),
@@ -39,8 +39,8 @@ fn scale(duration: Duration, factor: &str) -> Result<Duration, Error> {
         .and_then(|factor| Duration::try_from_secs_f64(duration.as_secs_f64() * factor).ok())
         .ok_or_else(|| {
             let message = format!(
-                "{SCALE} is the factor by which deadlines are scaled, for instance 3 or 0.5; it is \
-                 {factor:?}"
+                "{SCALE} must be a positive number by which all deadlines are multiplied, for instance 3 \
+                 or 0.5; it is {factor:?}"
             );
             Error::new(ErrorKind::Environment, message)
         })

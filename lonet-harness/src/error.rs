@@ -1,16 +1,16 @@
-//! The error of the harness's own operations.
+//! The error type of the harness's operations.
 //!
-//! Owns what a caller can tell of it: its kind, its host, its causes. The sentence that says how a
-//! node failed comes from `collector::failure`; whether an error fails a test is decided by `run`.
+//! Owns its kind, its host and its sources. `collector::failure` writes the sentence that says how a
+//! node failed; `run` decides whether an error fails a test.
 
 use std::fmt;
 use std::io;
 
-/// Why an operation of a scenario, a node or the harness itself did not succeed.
+/// The error of an operation of a scenario, of a node or of the harness itself.
 ///
-/// [`kind`](Error::kind) says what went wrong, for programs; `Display` says it for people. Bodies
-/// of roles and tests return [`lonet_harness::Result`](crate::Result), into which `?` turns this
-/// and any other error.
+/// [`kind`](Error::kind) returns what went wrong as an enum; `Display` explains it. Bodies of roles
+/// and tests return [`lonet_harness::Result`](crate::Result), so `?` accepts this error and any
+/// other.
 ///
 /// # Examples
 ///
@@ -40,40 +40,39 @@ pub struct Error {
 
 #[derive(Debug)]
 enum Inner {
-    /// A node failed or was killed: which, and the sentence that says how.
+    /// A node failed or was killed: its host, and the sentence that says how.
     Node(ErrorKind, String, String),
     Network(lonet::Error),
     Io(io::Error),
     Other(ErrorKind, String),
 }
 
-/// What kind of [`Error`] it is.
+/// The kind of an [`Error`].
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
-    /// A role panicked or returned an error, or a process could not be started or died in a way
-    /// that the scenario did not cause. From [`run`](crate::run()): the scenario failed.
+    /// A role panicked or returned an error, a process could not be started, or a process died
+    /// without the scenario causing it. From [`run`](crate::run()): the scenario failed.
     Failed,
     /// The scenario killed or terminated the node. This does not fail the test.
     Killed,
     /// The deadline passed.
     Deadline,
-    /// A pattern is not a line of a trace.
+    /// A pattern is invalid.
     Pattern,
     /// A host has an invalid name, or one that is taken.
     Host,
-    /// A value can't travel between processes, because JSON would lose something of it.
+    /// A value can't be sent between processes, because JSON would lose a part of it.
     Value,
     /// An operation of the lonet network failed.
     Network,
-    /// The operating system refused something.
+    /// The operating system returned an error.
     Io,
-    /// A process sent something that is not a trace, so what the trace leaves out is unknown. Also: a
-    /// text is not a saved trace.
+    /// A process sent an invalid trace, so events may be missing. Also: a text is not a saved trace.
     Trace,
     /// An environment variable has an illegal value.
     Environment,
-    /// The operation does not belong here: the scenario is over, or no role is played here.
+    /// The operation is not possible here: the scenario is over, or the caller is not in a role.
     Misplaced,
 }
 
@@ -109,7 +108,7 @@ impl Error {
         }
     }
 
-    /// The error of the network's operation, if that is why.
+    /// The network error that caused this one, if there is one.
     ///
     /// # Examples
     ///
@@ -140,7 +139,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// A wrapped error has said itself in `Display`, so its source comes next.
+/// `Display` already contains the wrapped error, so this returns that error's source.
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match &*self.inner {
@@ -172,7 +171,7 @@ impl From<io::Error> for Error {
 }
 
 /// An error with all its sources, outermost first, on one line. A source that the text before it
-/// has told already is left out.
+/// already contains is left out.
 pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut last = text.clone();
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_tells_every_source_once() {
+    fn a_chain_contains_every_source_once() {
         let text = |texts: &[&'static str]| chain(&layers(texts));
         assert_eq!(
             text(&["starting", "reading", "no file"]),
@@ -228,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_wraps_is_told_once() {
+    fn a_wrapped_error_appears_once() {
         let error = Error::from(io::Error::other(layers(&["outer", "inner"])));
         assert_eq!(error.kind(), ErrorKind::Io);
         assert_eq!(chain(&error), "outer: inner");

@@ -1,12 +1,12 @@
-//! Tests of several real processes on a lonet network: each plays a host, real kernel TCP carries
-//! the bytes, and the test says which network events must happen, and in which causal order.
+//! Tests of several processes on a lonet network. Each process plays a host, kernel TCP carries the
+//! bytes, and the test states which network events must happen, and in which causal order.
 //!
 //! ```
 //! use lonet::Host;
 //! use lonet_harness::{Result, Scenario};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //!
-//! #[lonet::host] // plays one host, in a process of its own
+//! #[lonet::host] // a role: plays one host in a process of its own
 //! async fn server(host: Host) -> Result<()> {
 //!     let listener = host.listen(":10").await?;
 //!     let mut conn = listener.accept().await?;
@@ -46,47 +46,47 @@
 //!
 //! # Start here
 //!
-//! [`Scenario`] is what a test gets: it [`spawn`](Scenario::spawn)s roles and
-//! [`Program`]s as hosts, waits for events ([`until`](Scenario::until)), and
-//! asserts [`Trace`]s. A [`Node`] is one running process: [`join`](Node::join),
-//! [`kill`](Node::kill), [`pause`](Node::pause), [`restart`](Node::restart). The attributes
-//! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]` come from the crate [`lonet`], and so
-//! does the network. The guide (`docs/guide.md` in the project) leads from the first test to CI,
-//! `docs/traces.md` explains partial orders in two screens.
+//! A test gets a [`Scenario`]. It [`spawn`](Scenario::spawn)s roles and [`Program`]s as hosts, waits
+//! for events ([`until`](Scenario::until)), and asserts [`Trace`]s. A [`Node`] is one process, which
+//! the test can [`join`](Node::join), [`kill`](Node::kill), [`pause`](Node::pause) and
+//! [`restart`](Node::restart). The crate [`lonet`] provides the network and the attributes
+//! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]`. The guide (`docs/guide.md` in the
+//! repository) starts with a first test and ends with CI; `docs/traces.md` is a two-page
+//! introduction to partial orders.
 //!
 //! # The environment
 //!
-//! | variable | what for |
+//! | variable | effect |
 //! |---|---|
-//! | `LONET_TIMEOUT=3` | every deadline is multiplied by this |
-//! | `LONET_KEEP=1` | a test that passes leaves its artifacts and its network, too |
-//! | `LONET_ARTIFACTS=dir` | where artifacts are put, instead of `target/lonet` |
-//! | `LONET_DEBUG=α` | α's node waits for a debugger at its start; no deadline passes meanwhile |
-//! | `LONET_BACKTRACES=10` | for how many seconds a verdict asks a debugger where the processes are (5); `0`: not at all |
-//! | `LONET_NAMESPACE=0` | does without a PID namespace; set-uid programs need that |
-//! | `UPDATE_EXPECT=1` | `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` are rewritten with what happened |
+//! | `LONET_TIMEOUT=3` | multiplies every deadline by this factor |
+//! | `LONET_KEEP=1` | keeps the artifacts and the network's directory of tests that pass, too |
+//! | `LONET_ARTIFACTS=dir` | writes artifacts to this directory instead of `target/lonet` |
+//! | `LONET_DEBUG=α` | α's process waits for a debugger at its start; deadlines are off |
+//! | `LONET_BACKTRACES=10` | the time in seconds for taking backtraces with gdb when a test hangs (default 5); `0` takes none |
+//! | `LONET_NAMESPACE=0` | uses no PID namespace; set-uid programs need this |
+//! | `UPDATE_EXPECT=1` | rewrites `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` with what happened |
 //!
 //! # Features
 //!
-//! None: what a test needs is always there. Linux only.
+//! There are no features. The crate runs on Linux only.
 //!
 //! # To read the code
 //!
 //! A map of, starting at `scenario`:
 //!
 //! - `scenario`: the handles of a test;
-//! - `bridge`: between a lonet address and a real one;
-//! - `program`: programs, as a test describes them;
-//! - `travels`: what of a value JSON would lose;
-//! - `role`: typed roles, their registration, how arguments and results travel;
-//! - `outcome`: what a role, a test or a `main` may return, and how that becomes a result;
-//! - `error`: the error of the harness's own operations;
+//! - `bridge`: forwarding between a lonet address and a real one;
+//! - `program`: a program, as a test describes it;
+//! - `travels`: checks that JSON loses nothing of a value;
+//! - `role`: typed roles, their registration, and how arguments and results are sent;
+//! - `outcome`: the return types of roles, tests and `main`, and how they become a result;
+//! - `error`: the error type of the harness;
 //! - `run`: one test from its start to its verdict; `session`: its network and its collector;
-//!   `deadline`: how long anything may take;
-//! - `process`: every process: supervisor, its init, the re-executed child, output;
-//! - `collector`: what processes tell, and the answers to what is asked;
+//!   `deadline`: the time limits;
+//! - `process`: the processes: supervisor, its init, the re-executed child, output;
+//! - `collector`: receives the events of all processes and answers queries about them;
 //! - `trace`: causality, the grammar of expected traces, matching;
-//! - `report`: every text that a failing test shows.
+//! - `report`: the text of a failing test.
 
 mod bridge;
 mod collector;
@@ -108,9 +108,10 @@ pub mod __private;
 
 pub use bridge::Bridge;
 pub use error::{Error, ErrorKind};
-/// An expected trace that `UPDATE_EXPECT=1` rewrites in place: the macros of the crate `expect-test`.
+/// The macros of the crate `expect-test`, for expected traces that `UPDATE_EXPECT=1` rewrites.
 ///
-/// `expect![[""]]` holds it in the source, `expect_file!["x.trace"]` in a file beside it.
+/// `expect![[""]]` keeps the expected trace in the source, `expect_file!["x.trace"]` in a file next
+/// to it.
 pub use expect_test::{expect, expect_file};
 pub use outcome::Result;
 pub use process::terminate::terminate_requested;

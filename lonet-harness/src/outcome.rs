@@ -1,16 +1,15 @@
-//! What a role, a test or a `main` may return, and how that becomes one kind of result.
+//! The return types of roles, tests and `main`, and how they become one kind of result.
 //!
-//! Owns the conversions only. What a failure leads to is decided in `run`, how it reads in
-//! `report`.
+//! Owns the conversions only. `run` decides what a failure leads to, `report` how it reads.
 //!
-//! A macro sees tokens, not types: whether a return type is a `Result`, and how the sources of its
-//! error are reached, is asked of rustc where the type is known. Both ways are of stable Rust:
+//! A macro sees tokens, not types. So the expansion lets rustc decide whether a return type is a
+//! `Result`, and how to reach the sources of its error. Both ways work on stable Rust:
 //!
 //! - An associated constant of a type hides one of the same name that a trait gives to every type:
 //!   `<Asked<Ty>>::IS_RESULT` is true for a `Result` under any name, and false for the rest.
-//! - A method is looked up with fewer and fewer `&`. So `(&&&&asked).root()` finds the first of the
-//!   four traits below that holds for the error: it is a box or a report of anyhow or eyre, which
-//!   may go to another thread; it is any other box; it is an error itself; it has a text at all.
+//! - Method lookup removes one `&` after the other. So `(&&&&asked).root()` finds the first of the
+//!   four traits below that the error implements: for a box, or a report of anyhow or eyre, that is
+//!   `Send`; for any other box; for an error itself; for anything that has a text.
 
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
@@ -22,13 +21,13 @@ use crate::error::chain;
 use crate::trace::Mismatch;
 use crate::travels;
 
-/// Any error, from any thread.
+/// Any error that is `Send` and `Sync`.
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The result of the body of a role or a test: any error will do.
+/// The result of the body of a role or a test, with a boxed error.
 ///
-/// The operations of the harness return their own [`Error`](crate::Error), which `?` turns into
-/// this one.
+/// The operations of the harness return their own [`Error`](crate::Error); `?` converts it and any
+/// other error.
 pub type Result<T, E = BoxError> = std::result::Result<T, E>;
 
 type AnyError = dyn std::error::Error + 'static;
@@ -123,11 +122,11 @@ impl<E: Reportable> Outcome for std::result::Result<(), E> {
     }
 }
 
-/// What a failure can be told of.
+/// An error that a failure message can contain.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be the error of a role or a test",
     label = "the error must implement `Debug` and `Display`",
-    note = "any `std::error::Error` will do, also in a box, and so will `String`, `anyhow::Error` and `eyre::Report`"
+    note = "use any `std::error::Error`, boxed or not, or `String`, `anyhow::Error` or `eyre::Report`"
 )]
 pub trait Reportable: Debug + Display + 'static {}
 
@@ -203,7 +202,7 @@ impl<E> NoRoot<E> for Asked<E> {
     }
 }
 
-/// An error that a body returned, and how it is told.
+/// An error that a body returned, and how it prints.
 pub struct BodyError(Box<dyn Told>);
 
 trait Told {
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn every_error_tells_its_sources() {
+    fn every_error_contains_its_sources() {
         let whole = "reading the config: disk on fire";
         assert_eq!(text!(outer()), whole);
         assert_eq!(text!(BoxError::from(outer())), whole);
@@ -320,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_json_cannot_hold_is_an_error_and_no_panic() {
+    fn a_result_json_cannot_hold_is_an_error() {
         let map = std::collections::BTreeMap::from([((1, 2), 3)]);
         let error = finish(map).unwrap_err();
         assert!(

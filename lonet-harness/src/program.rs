@@ -1,25 +1,25 @@
-//! A program to be spawned as a host, as a test describes it.
+//! [`Program`]: a program to spawn as a host, as a test describes it.
 //!
-//! Owns the description alone: what it leads to is `process::launch`'s business, how the program
-//! is found and started the supervisor's.
+//! Owns the description alone: `process::launch` prepares it, and the supervisor finds and starts
+//! the program.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// A program with its arguments, ready to be given to [`Scenario::spawn`](crate::Scenario::spawn), which runs it in a
-/// process of its own and hands out its exit status.
+/// A program with its arguments. [`Scenario::spawn`](crate::Scenario::spawn) runs it in a process of
+/// its own, and [`Node::join`](crate::Node::join) returns its exit status.
 ///
-/// The methods are those of [`std::process::Command`] and mean the same, but take and return
-/// `self`. As there, a name without a slash is searched for in `PATH`, and the program inherits
-/// the test's environment and working directory. Its standard input is empty; its output is in
-/// [`Node::log`](crate::Node::log).
+/// The methods are those of [`std::process::Command`], but they take and return `self`. As there, a
+/// name without a slash is searched for in `PATH`, and the program inherits the test's environment
+/// and working directory. Its standard input is empty; [`Node::log`](crate::Node::log) returns its
+/// output.
 ///
-/// The program gets none of the test's `LONET_*` and `*_proxy` variables, and
-/// [`spawn`](crate::Scenario::spawn) returns once it has been started. This is different for a program
-/// that [joins](Program::joins) the network.
+/// The program does not get the test's `LONET_*` and `*_proxy` variables, and
+/// [`spawn`](crate::Scenario::spawn) returns once it has started. For a program that joins the
+/// network by itself, call [`joins`](Program::joins).
 ///
-/// A program never fails a test by its exit status: [`Node::join`](crate::Node::join) returns it.
+/// No exit status of a program fails the test.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program of that name or at that path, without arguments.
+    /// The program with this name or path, without arguments.
     ///
     /// # Examples
     ///
@@ -127,8 +127,8 @@ impl Program {
         self
     }
 
-    /// Removes all environment variables, those set so far included. A program that
-    /// [joins](Program::joins) still gets its `LONET_*`.
+    /// Removes all environment variables, including those set so far. A program that
+    /// [joins](Program::joins) still gets its `LONET_*` variables.
     ///
     /// # Examples
     ///
@@ -143,7 +143,7 @@ impl Program {
         self
     }
 
-    /// Sets the working directory. A relative one is seen from the test's own.
+    /// Sets the working directory. A relative path is relative to the test's working directory.
     ///
     /// # Examples
     ///
@@ -163,12 +163,12 @@ impl Program {
         self
     }
 
-    /// Says that the program joins the network by itself, as `lonet::from_env` and the Python
-    /// package do it.
+    /// Declares that the program joins the network by itself, with `lonet::from_env` or the Python
+    /// package.
     ///
-    /// It finds its place in `LONET_NETWORK`, `LONET_HOST` and `TMPDIR`, and
-    /// [`spawn`](crate::Scenario::spawn) returns when its host is up. It may also start another program
-    /// that joins for it.
+    /// The program gets the variables `LONET_NETWORK`, `LONET_HOST` and `TMPDIR`, and
+    /// [`spawn`](crate::Scenario::spawn) returns when its host is up. It may also start another
+    /// program that joins in its place.
     ///
     /// # Examples
     ///
@@ -195,7 +195,7 @@ impl Program {
         &self.args
     }
 
-    /// Whether it begins without any environment.
+    /// Whether it starts with an empty environment.
     pub(crate) fn clears(&self) -> bool {
         self.clear
     }

@@ -1,7 +1,7 @@
 //! Roles: functions that play a host in a process of their own.
 //!
-//! Owns how a role is registered, found again in the re-executed binary, and how its arguments
-//! and its result travel (as JSON). Starts no process: that is `process`.
+//! Owns how a role is registered and found again in the re-executed binary, and how its arguments
+//! and its result are sent (as JSON). `process` starts the processes.
 
 use std::fmt;
 use std::future::Future;
@@ -15,11 +15,11 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, ErrorKind};
 use crate::travels::{self, SEPARATOR};
 
-/// A role with its arguments, ready to be given to `Scenario::spawn`, which plays it in a process
-/// of its own and hands out its result, a `T`.
+/// A role with its arguments. `Scenario::spawn` runs it in a process of its own, and `Node::join`
+/// returns its result, a `T`.
 ///
-/// Calling a function that has the attribute `#[lonet::host]` makes one. Arguments and result are
-/// owned serde types; they travel as JSON.
+/// A call of a function with the attribute `#[lonet::host]` returns a role. The arguments and the
+/// result are owned serde types; they are sent as JSON.
 #[must_use = "a role does nothing until a scenario spawns it"]
 pub struct Role<T> {
     entry: &'static RoleEntry,
@@ -51,7 +51,7 @@ pub type Playing = Pin<Box<dyn Future<Output = Result<String, String>>>>;
 #[distributed_slice]
 pub static ROLES: [RoleEntry];
 
-/// What each role's process calls before its role.
+/// A function that each role's process calls before its role.
 #[distributed_slice]
 pub static BEFORE_ROLE: [fn()];
 
@@ -64,7 +64,7 @@ impl<T> Role<T> {
     /// Its arguments, each in JSON, with a [`SEPARATOR`] between them.
     ///
     /// # Errors
-    /// They can't be written as JSON: the reason, naming the role.
+    /// They can't be written as JSON: the reason, with the role's name.
     pub(crate) fn arguments(&self) -> Result<&str, Error> {
         self.arguments
             .as_deref()
@@ -139,7 +139,7 @@ impl RoleEntry {
 
 /// What the first argument of a role is made of.
 #[diagnostic::on_unimplemented(
-    message = "the first argument of a role is the host that it plays, not `{Self}`",
+    message = "the first argument of a role must be its host, not `{Self}`",
     label = "must be `lonet::Host`"
 )]
 pub trait PlaysHost: sealed::Sealed {

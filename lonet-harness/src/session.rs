@@ -61,7 +61,7 @@ impl Session {
             .spawn(move || reader.run())?;
         // The first to connect, so that its events are those of process 0.
         let tracing = Tracing::without_orders(&path)?
-            .ok_or_else(|| io::Error::other("the trace socket is there and can't be reached"))?;
+            .ok_or_else(|| io::Error::other("the trace socket exists but can't be reached"))?;
         let analyst = Analyst::new(mailbox.clone(), tracing.reporter.clone(), &path);
         let analyst = std::thread::Builder::new()
             .name("lonet-analyst".into())
@@ -173,7 +173,7 @@ pub(crate) struct Inner {
     pub(crate) mailbox: Mailbox,
     pub(crate) tracing: Tracing,
     pub(crate) artifacts: PathBuf,
-    /// Done once the test has been told where artifacts are: it may put something there.
+    /// Done once the test has asked where artifacts are: it may put something there.
     pub(crate) artifacts_made: OnceLock<()>,
     /// Whether the artifacts are wanted also if the test passes.
     pub(crate) keeps: AtomicBool,
@@ -183,7 +183,7 @@ pub(crate) struct Inner {
     pub(crate) learning: OnceLock<Arc<Learning>>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
-    /// What its processes inherit, unless they are told of a change.
+    /// What its processes inherit, unless a change is sent to them.
     pub(crate) inherited: Inherited,
     /// Where roles can begin other than before `main`.
     pub(crate) entrance: Entrance,
@@ -216,7 +216,7 @@ impl Inner {
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
             processes: AtomicU64::new(1),
-            // A ticket is to be guessed by nobody who merely counts.
+            // A ticket must not be guessable by counting.
             nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
         }
     }
@@ -304,14 +304,14 @@ impl Inner {
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
         let refused = |message| Err(Error::new(ErrorKind::Host, message));
         if let Err(cause) = lonet::check_name(host) {
-            return refused(format!("no host can be called {host:?}: {cause}"));
+            return refused(format!("illegal host name {host:?}: {cause}"));
         }
         let own = self
             .subnetwork
             .get()
             .and_then(|subnetwork| subnetwork.host(host));
         match own {
-            Some(_) => refused(format!("the test's own process plays {host} already")),
+            Some(_) => refused(format!("the test's own process already plays {host}")),
             None => Ok(()),
         }
     }

@@ -1,4 +1,4 @@
-//! How a value travels between processes: as JSON, from which it comes back equal, or not at all.
+//! Sending values between processes: as JSON, from which a value comes back equal, or not at all.
 //!
 //! Owns the two ways, and the refusal: a serializer that writes nothing, and finds what serde_json
 //! would write as `null` although it means more, and keys that are not text.
@@ -30,7 +30,7 @@ pub(crate) fn write<T: Serialize + 'static>(value: &T) -> Result<String, Lost> {
     }
     check(value)?;
     let json = serde_json::to_string(value).map_err(ser::Error::custom)?;
-    // JSON that somebody else has written may have it between its words, nowhere else.
+    // JSON from elsewhere may have it between its words, nowhere else.
     Ok(match json.contains('\n') {
         true => json.replace('\n', " "),
         false => json,
@@ -342,7 +342,7 @@ impl ser::SerializeMap for Elements {
         match key.serialize(Check)? {
             Written::Scalar => Ok(()),
             _ => Err(ser::Error::custom(format!(
-                "a key must be a text in JSON, and a `{}` is none",
+                "a key must be a string in JSON, and `{}` is not",
                 type_name::<T>().trim_start_matches('&')
             ))),
         }

@@ -1,7 +1,7 @@
-//! What stands in the parentheses of an attribute.
+//! The arguments of an attribute.
 //!
-//! Owns every message about a wrong argument. It goes on after a mistake, so that all of them are
-//! told at once, and what was right is still known.
+//! Owns every message about a wrong argument. Parsing continues after a mistake, so that all of them
+//! are reported at once and the right arguments still take effect.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote_spanned};
@@ -14,7 +14,7 @@ use crate::renamed;
 
 /// The arguments of an attribute; what was not given is `None`.
 pub(crate) struct Args {
-    /// Where the harness is.
+    /// The path of the harness.
     pub(crate) krate: Path,
     pub(crate) timeout_ms: Option<u64>,
     pub(crate) trace: Option<LitStr>,
@@ -33,11 +33,11 @@ const WORKER_THREADS: Legal = ("worker_threads", "worker_threads = 2");
 const REPEAT: Legal = ("repeat", "repeat = 100");
 const CRATE: Legal = ("crate", "crate = \"renamed_harness\"");
 
-/// What `#[lonet::host]` knows.
+/// The arguments of `#[lonet::host]`.
 pub(crate) const OF_HOST: &[Legal] = &[WORKER_THREADS, CRATE];
-/// What `#[lonet::before_role]` knows.
+/// The arguments of `#[lonet::before_role]`.
 pub(crate) const OF_BEFORE_ROLE: &[Legal] = &[CRATE];
-/// What `#[lonet::test]` and `#[lonet::main]` know.
+/// The arguments of `#[lonet::test]` and `#[lonet::main]`.
 pub(crate) const OF_TEST: &[Legal] = &[TIMEOUT, TRACE, TRACE_FILE, WORKER_THREADS, REPEAT, CRATE];
 
 impl Args {
@@ -185,12 +185,12 @@ fn value_of(input: ParseStream<'_>) -> syn::Result<Option<Expr>> {
 fn unknown(key: &Ident, name: &str, legal: &[Legal]) -> syn::Error {
     let message = match name {
         "start_paused" => format!(
-            "`start_paused` is refused: real processes and real sockets need real time; {}",
+            "`start_paused` is not supported: real processes and real sockets need real time; {}",
             list(legal)
         ),
         "flavor" => format!(
-            "unknown argument `flavor`: the runtime is a current-thread one, or, with \
-             `worker_threads`, a multi-thread one; {}",
+            "unknown argument `flavor`: the runtime is current-thread, or multi-thread with \
+             `worker_threads`; {}",
             list(legal)
         ),
         _ => format!("unknown argument `{name}`; {}", list(legal)),
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told() {
+    fn every_mistake_is_reported() {
         let mut errors = Errors::new();
         let tokens = "timout = 3, repeat, repeat = 2, worker_threads = 0"
             .parse()

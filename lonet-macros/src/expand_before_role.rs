@@ -21,16 +21,16 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     if let Some(token) = &sig.asyncness {
         errors.on(
             token,
-            "what runs before a role is a plain `fn`, not an `async fn`",
+            "a `before_role` function must be a plain `fn`, not an `async fn`",
         );
     }
     if !sig.generics.params.is_empty() {
-        errors.on(&sig.generics, "what runs before a role can't be generic");
+        errors.on(&sig.generics, "a `before_role` function can't be generic");
     }
     if !sig.inputs.is_empty() {
         errors.on(
             &sig.inputs,
-            "what runs before a role takes no argument; the host's name is in `LONET_HOST`",
+            "a `before_role` function takes no arguments; the host's name is in `LONET_HOST`",
         );
     }
     if !errors.is_empty() {

@@ -39,8 +39,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
 
 /// Whether the first argument may be the host; complains if not.
 fn check_host(function: &Function, errors: &mut Errors) -> bool {
-    const LEGAL: &str =
-        "the first argument of a role is the host that it plays: `host: lonet::Host`";
+    const LEGAL: &str = "the first argument of a role must be its host: `host: lonet::Host`";
     match function.arguments().first() {
         None => {
             errors.at(function.parentheses(), LEGAL);

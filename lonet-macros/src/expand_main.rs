@@ -21,7 +21,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     if function.sig.ident != "main" {
         errors.on(
             &function.sig.ident,
-            "`#[lonet::main]` goes on `async fn main`; for a test there is `#[lonet::test]`",
+            "`#[lonet::main]` goes on `async fn main`; use `#[lonet::test]` for a test",
         );
     }
 

@@ -25,7 +25,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     {
         errors.on(
             second,
-            "a second attribute that makes a test; `#[lonet::test]` alone does",
+            "remove this attribute: `#[lonet::test]` already makes the function a test",
         );
     }
 

@@ -1,7 +1,7 @@
-//! The function under an attribute, and the mistakes that all three attributes know.
+//! The function under an attribute, and the mistakes that all three attributes report.
 //!
-//! The body stays the tokens that it is: what rustc says of it, it says best itself, and a
-//! half-written body in an editor must not make the function disappear.
+//! The body is passed on as tokens: rustc reports its errors best, and a half-written body in an
+//! editor must not make the function disappear.
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::{ToTokens, TokenStreamExt, quote};
@@ -116,7 +116,7 @@ impl Function {
             Safety::Unsafe(token) => {
                 errors.on(
                     token,
-                    format!("{what} can't be `unsafe`: nobody could vouch for the call"),
+                    format!("{what} can't be `unsafe`: the harness calls it from safe code"),
                 );
             }
         }
@@ -133,7 +133,9 @@ impl Function {
         if !sig.generics.params.is_empty() {
             errors.on(
                 &sig.generics,
-                format!("{what} can't be generic: nothing says for which types it is to be run"),
+                format!(
+                    "{what} can't be generic: the harness does not know which types to run it with"
+                ),
             );
         } else if let Some(clause) = &sig.generics.where_clause {
             errors.on(

@@ -3,13 +3,13 @@
 //! Use them as `lonet::host`, `lonet::test` and so on: the crate `lonet` re-exports them, and
 //! what they expand to needs `lonet-harness`. There are no features.
 //!
-//! They are thin: they look at tokens, complain on the token that is wrong, and call into
-//! `lonet_harness::__private`, where everything that happens at run time lives. A map of:
+//! They are thin: they check tokens, report an error on the wrong token, and generate calls to
+//! `lonet_harness::__private`, which does all the work at run time. A map of:
 //!
-//! - `args`: what stands in the parentheses of an attribute;
-//! - `function`: the function under it, whose body is never looked into;
-//! - `owned_types`: which types may travel between processes, as far as tokens tell;
-//! - `renamed`: what the harness is called in the crate that is compiled;
+//! - `args`: the arguments of an attribute;
+//! - `function`: the function under it, whose body is not parsed;
+//! - `owned_types`: which types can be sent between processes, as far as tokens show;
+//! - `renamed`: the name of the harness in the compiled crate;
 //! - `literal`: where the lines of a string literal stand in the source;
 //! - `expand_host`, `expand_test`, `expand_main`, `expand_before_role`: what each attribute makes; `spec`: what the
 //!   tests and `main` share.
@@ -29,15 +29,17 @@ use proc_macro::TokenStream;
 
 /// Makes an `async fn` a role: a function that plays one host, in a process of its own.
 ///
-/// `async fn f(host: Host, a: A, …) -> R` becomes `fn f(a: A, …) -> Role<T>`: calling it starts
-/// nothing, it makes what `Scenario::spawn` takes. A return type that is a `Result`, under whatever
-/// name, is a `Result<T, E>` with `E: Debug + Display`: any error, in a box or not, `String`,
-/// `anyhow::Error`, `eyre::Report`. Its `Err` fails the role, with the text of every source. Any
-/// other return type is `T` itself.
+/// `async fn f(host: Host, a: A, …) -> R` becomes `fn f(a: A, …) -> Role<T>`. Calling it starts
+/// nothing; it returns a `Role` for `Scenario::spawn`.
 ///
-/// `T` and the arguments are owned serde types; they travel between the processes as JSON. A role
-/// may stand in a module or inside a test function. Since the binary registers it, a role that
-/// nothing spawns gets no warning of dead code; one that is made and not spawned does.
+/// If `R` is a `Result<T, E>`, or an alias of one, `E` must implement `Debug` and `Display`: any
+/// error, boxed or not, `String`, `anyhow::Error` or `eyre::Report`. An `Err` fails the role, and the
+/// message contains all of its sources. For any other return type, `T` is `R`.
+///
+/// `T` and the arguments must be owned serde types. They are sent between the processes as JSON. A
+/// role may be defined in a module or inside a test function. The binary registers every role, so
+/// rustc does not warn about a role that is never used; it does warn about a `Role` that is made but
+/// not spawned.
 ///
 /// ```
 /// use lonet::Host;
@@ -70,39 +72,40 @@ use proc_macro::TokenStream;
 ///
 /// # Panics
 ///
-/// A panic in any task or thread of a role fails it. One that the role's own future catches
-/// (`catch_unwind`) does not; of a spawned task or a thread it can't be known whether it catches
-/// its own, so there it fails the role all the same.
+/// A panic in any task or thread of a role fails it. There is one exception: a panic that the role's
+/// own future catches with `catch_unwind`. A panic that a spawned task or a thread catches fails the
+/// role, too, because the harness can't see that it is caught.
 ///
 /// # Before `main`
 ///
-/// A role's process is the same binary, and begins before `main`, so that no test framework and
-/// nothing of a `main` runs there. Constructors of statically linked C++ libraries may not have run
-/// by then: where the linker puts them behind ours, they never do. With `LONET_IN_MAIN=1` in the
-/// environment, the roles of a `#[lonet::test]` begin in that test, through libtest, and those of a
-/// `#[lonet::main]` at the beginning of `main`; roles of `lonet_harness::run` always begin before.
+/// A role's process runs the same binary. The role starts before `main`, so the test framework and
+/// `main` do not run in that process. Constructors of statically linked C++ libraries may not have
+/// run yet; if the linker places them after lonet's, they never run. With `LONET_IN_MAIN=1` in the
+/// environment, the roles of a `#[lonet::test]` start in that test, through libtest, and those of a
+/// `#[lonet::main]` start at the beginning of `main`. Roles of `lonet_harness::run` always start
+/// before `main`.
 ///
 /// # Arguments
 ///
-/// - `worker_threads = 2`: the role's runtime is a multi-thread one with that many workers;
-///   without it, it runs on a current-thread runtime.
-/// - `crate = "path"`: where the crate `lonet_harness` is, if it is reached through another crate or a
-///   module. A dependency that `Cargo.toml` gives another name is found without it.
+/// - `worker_threads = 2`: run the role on a multi-thread runtime with this number of workers. The
+///   default is a current-thread runtime.
+/// - `crate = "path"`: the path of the crate `lonet_harness`, if another crate or a module re-exports
+///   it. A dependency that is renamed in `Cargo.toml` is found without this.
 #[proc_macro_attribute]
 pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
     expand_host::expand(args.into(), item.into()).into()
 }
 
-/// Makes an `async fn` an ordinary `#[test]`, on a fresh random network of its own.
+/// Makes an `async fn` an ordinary `#[test]` with its own new random network.
 ///
-/// The argument of the function decides what it gets: a `lonet_harness::Scenario` plays hosts in
-/// processes of their own, a `lonet::SubNetwork` is a network for this process alone. It returns
+/// The function takes one argument: a `lonet_harness::Scenario`, which can run hosts in processes of
+/// their own, or a `lonet::SubNetwork`, which is a network for this process alone. It returns
 /// nothing, or a `Result<(), E>`. Other attributes (`#[ignore]`, `#[should_panic]`, `#[cfg]`, …)
-/// keep working, above it and below.
+/// work as usual, above it and below.
 ///
 /// ```
-/// # // rustdoc leaves out what has `#[test]`, so that of this only the attribute is checked; what it
-/// # // does is shown by every test of the project.
+/// # // rustdoc does not run functions with `#[test]`, so this example only checks that the attribute
+/// # // compiles.
 /// use lonet_harness::{Result, Scenario};
 ///
 /// #[lonet::host]
@@ -120,27 +123,28 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// - `timeout = "30s"`: how long the test may take, as a whole number of `ms`, `s` or `m`; 30 s
-///   without it.
-/// - `trace = "…"`: the trace that the test must leave; its syntax is checked before anything is
-///   spawned. `trace_file = "…"`: the same in a file, relative to the source file, which
-///   `UPDATE_EXPECT=1` writes.
-/// - `worker_threads = 2`: the test's runtime is a multi-thread one with that many workers;
-///   without it, it runs on a current-thread runtime.
-/// - `repeat = 100`: so many runs, one after the other, each on a fresh network, till one fails.
-/// - `crate = "path"`: where the crate `lonet_harness` is, if it is reached through another crate or a
-///   module. A dependency that `Cargo.toml` gives another name is found without it.
+/// - `timeout = "30s"`: the deadline of the test, a whole number of `ms`, `s` or `m`. The default is
+///   30 s.
+/// - `trace = "…"`: the expected trace, which is asserted when the body has returned. Its syntax is
+///   checked before the body starts.
+/// - `trace_file = "…"`: the same in a file, relative to the source file. `UPDATE_EXPECT=1` writes it.
+/// - `worker_threads = 2`: run the test on a multi-thread runtime with this number of workers. The
+///   default is a current-thread runtime.
+/// - `repeat = 100`: run the test this many times in sequence, each time on a new network, until a
+///   run fails.
+/// - `crate = "path"`: the path of the crate `lonet_harness`, if another crate or a module re-exports
+///   it. A dependency that is renamed in `Cargo.toml` is found without this.
 ///
-/// There is no `start_paused`: real processes and real sockets need real time.
+/// `start_paused` is not supported: real processes and real sockets need real time.
 #[proc_macro_attribute]
 pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
     expand_test::expand(args.into(), item.into()).into()
 }
 
-/// Makes `async fn main` of an example or a binary play a scenario.
+/// Makes the `async fn main` of an example or a binary run a scenario.
 ///
-/// Takes the arguments of [`macro@test`], and gives the function the same. The program's exit
-/// code tells whether it went well.
+/// It takes the same arguments as [`macro@test`], and the function takes the same argument as a
+/// test. The program exits with 0 if the scenario succeeds, and with another code if it fails.
 ///
 /// ```
 /// use lonet_harness::{Result, Scenario};
@@ -162,12 +166,12 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     expand_main::expand(args.into(), item.into()).into()
 }
 
-/// Has a `fn()` called in every role's process before its role starts: to set up logging, say.
+/// Calls a `fn()` in every role's process before the role starts, for example to set up logging.
 ///
-/// It runs once in each process that plays a role of this binary, on the role's thread and inside
-/// its runtime, before the host joins the network. It does not run in the test's own process. If
-/// there are several, they run in an unspecified order. A panic in it fails the role. The host's
-/// name is in the environment variable `LONET_HOST`.
+/// The function runs once in each process that plays a role of this binary, on the role's thread and
+/// inside its runtime, before the host joins the network. It does not run in the test's own process.
+/// Several such functions run in an unspecified order. A panic in one fails the role. The
+/// environment variable `LONET_HOST` contains the host's name.
 ///
 /// ```
 /// #[lonet::before_role]
@@ -181,7 +185,8 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 ///
 /// # Arguments
 ///
-/// - `crate = "path"`: where the crate `lonet_harness` is, if it was renamed.
+/// - `crate = "path"`: the path of the crate `lonet_harness`, if another crate or a module re-exports
+///   it. A dependency that is renamed in `Cargo.toml` is found without this.
 #[proc_macro_attribute]
 pub fn before_role(args: TokenStream, item: TokenStream) -> TokenStream {
     expand_before_role::expand(args.into(), item.into()).into()

@@ -1,7 +1,7 @@
-//! Which types may travel between processes, as far as tokens tell.
+//! Which types can be sent between processes, as far as tokens show.
 //!
-//! Whether a type is a serde type only rustc knows; the expansion asks it. What is refused here
-//! would get an error there as well, but not one that says what to write instead.
+//! Only rustc knows whether a type is a serde type; the expansion asks it. rustc would also reject
+//! the types that are rejected here, but without saying what to write instead.
 
 use syn::{GenericArgument, PathArguments, ReturnType, Type, TypePath};
 
@@ -104,19 +104,19 @@ fn check(ty: &Type, what: &str, errors: &mut Errors) {
         Type::Reference(reference) => errors.on(
             reference,
             format!(
-                "{what} of a role can't be a reference: it travels to another process; an owned \
-                 type is legal, such as `String` for `&str`, or `Vec<T>` for `&[T]`"
+                "{what} of a role can't be a reference: it is sent to another process; use an \
+                 owned type, such as `String` for `&str`, or `Vec<T>` for `&[T]`"
             ),
         ),
         Type::ImplTrait(implied) => errors.on(
             implied,
-            format!("{what} of a role can't be `impl Trait`: name an owned type that serde can read back"),
+            format!("{what} of a role can't be `impl Trait`: use a named owned type that serde can deserialize"),
         ),
         Type::Ptr(_) | Type::FnPtr(_) | Type::TraitObject(_) => errors.on(
             ty,
             format!(
-                "{what} of a role must make sense in another process: an owned type that \
-                 implements serde's `Serialize` and `Deserialize` is legal"
+                "{what} of a role is sent to another process: use an owned type that \
+                 implements serde's `Serialize` and `Deserialize`"
             ),
         ),
         Type::Array(array) => check(&array.elem, what, errors),

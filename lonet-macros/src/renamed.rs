@@ -1,8 +1,8 @@
-//! What the harness is called in the crate that is compiled.
+//! The name of the harness in the compiled crate.
 //!
-//! Owns reading that from the compiler's own command line, which knows every dependency by the name
-//! that `Cargo.toml` gives it. A name that is not there is guessed: an editor expands macros in
-//! another process, whose arguments say nothing.
+//! Owns reading it from the compiler's command line, which contains every dependency under its name
+//! in `Cargo.toml`. If it is not there, the default name is used: an editor expands macros in
+//! another process, which has no such arguments.
 
 use proc_macro2::{Ident, Span};
 use syn::{Path, parse_quote};

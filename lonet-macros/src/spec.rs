@@ -39,10 +39,7 @@ pub(crate) fn check(function: &mut Function, what: &str, errors: &mut Errors) {
             }
         }
         [_, more, ..] => {
-            errors.on(
-                more,
-                format!("{what} takes one argument, and no second: {LEGAL}"),
-            );
+            errors.on(more, format!("{what} takes only one argument: {LEGAL}"));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Addresses and names: what is legal, how they are parsed and printed.
 //!
 //! Owns the rules for host names, network names and ports, and what may stand for an address in a
-//! call ([`ToAddr`]). Knows nothing of networks that exist:
-//! whether an address leads anywhere is the business of `virtnet` and of the engines.
+//! call ([`ToAddr`]). Does not know which networks exist: `virtnet` and the engines decide whether
+//! an address can be reached.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -21,8 +21,8 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 
 /// The address of one end of a lonet connection, or of a listener: a host's name and a port.
 ///
-/// Printed and parsed as `host:port`, for instance `α:10`. In JSON it is that string. Addresses
-/// order by host name (by code point), then by port.
+/// An address prints and parses as `host:port`, for instance `α:10`, and serializes as that string.
+/// Addresses are ordered by host name (by code point), then by port.
 ///
 /// # Examples
 ///
@@ -33,7 +33,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 /// assert_eq!(addr, Addr::new("α", 10)?);
 /// assert_eq!((addr.host(), addr.port()), ("α", 10));
 /// assert_eq!(addr.to_string(), "α:10");
-/// // To listen on, `:10` is port 10 of the host itself. It is not an address: it names no host.
+/// // `host.listen(":10")` is legal, but `:10` alone is not an address: the host is missing.
 /// assert!(":10".parse::<Addr>().is_err());
 /// # Ok::<(), lonet::Cause>(())
 /// ```
@@ -45,14 +45,14 @@ pub struct Addr {
 }
 
 impl Addr {
-    /// The address of that port of that host. Says nothing about whether there is such a host.
+    /// Makes the address of a port of a host. The host need not exist.
     ///
-    /// Port 0 is legal, and listening on it takes the lowest free port; nothing listens there.
+    /// Port 0 is legal: listening on it takes the lowest free port. No listener ever has port 0.
     ///
     /// # Errors
     ///
-    /// [`Cause::InvalidAddr`] when the host's name is illegal, see [`check_name`]. It says which
-    /// rule the name breaks, and what is legal.
+    /// [`Cause::InvalidAddr`] if the host name is illegal; see [`check_name`]. The text says which
+    /// rule the name breaks and which names are legal.
     ///
     /// # Examples
     ///
@@ -104,7 +104,7 @@ impl Addr {
         &self.host
     }
 
-    /// The port. Zero is only seen in errors, where no port had been chosen yet.
+    /// The port. Port 0 appears only in errors, where no port had been chosen yet.
     ///
     /// # Examples
     ///
@@ -125,8 +125,8 @@ impl FromStr for Addr {
     ///
     /// # Errors
     ///
-    /// [`Cause::InvalidAddr`] when the host is missing or no legal name, or when the port is not
-    /// `0|[1-9][0-9]{0,4}` of at most 65535.
+    /// [`Cause::InvalidAddr`] if the host is missing or its name is illegal, or if the port is not
+    /// `0|[1-9][0-9]{0,4}` or is greater than 65535.
     fn from_str(text: &str) -> Result<Addr, Cause> {
         let (host, port) = text
             .rsplit_once(':')
@@ -184,13 +184,13 @@ impl From<Addr> for String {
     }
 }
 
-/// What [`Host::dial`](crate::Host::dial) and [`Host::listen`](crate::Host::listen) take for an
-/// address: a text (`&str`, `String`), an [`Addr`], or a host's name and a port, and references to
-/// these.
+/// What [`Host::dial`](crate::Host::dial) and [`Host::listen`](crate::Host::listen) accept as an
+/// address: a string (`&str`, `String`), an [`Addr`], a pair of host name and port, or a reference
+/// to one of these.
 ///
-/// An address is used as its text, so that `""` and `":10"` are legal to listen on, and an illegal
-/// one is an error of the call. Implemented for these types only; code that runs on any network
-/// takes `&str`, as [`Networker`](crate::Networker) does.
+/// The call parses the address: `listen` also accepts `""` and `":10"`, and an illegal address is an
+/// error of the call. This trait is sealed. Code that runs on any network takes `&str`, as
+/// [`Networker`](crate::Networker) does.
 ///
 /// # Examples
 ///
@@ -207,7 +207,7 @@ impl From<Addr> for String {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an address",
-    label = "an address is a text, an `Addr` or a host's name and a port",
+    label = "an address is a string, an `Addr` or a pair of host name and port",
     note = "legal are `&str`, `String`, `&String`, `Addr`, `&Addr` and `(&str, u16)`: \
             `\"α:10\"`, `addr`, `(\"α\", 10)`"
 )]
@@ -216,7 +216,7 @@ pub trait ToAddr: sealed::Text {}
 mod sealed {
     use std::borrow::Cow;
 
-    /// What nobody else can implement.
+    /// Other crates can't implement this.
     pub trait Text {
         /// The text of an address, which may be illegal.
         fn text(&self) -> Cow<'_, str>;
@@ -268,7 +268,7 @@ impl<T: sealed::Text + ?Sized> sealed::Text for &T {
     }
 }
 
-/// A port in decimal: `0|[1-9][0-9]{0,4}`, at most 65535. `None` for anything else.
+/// Parses a port in decimal: `0|[1-9][0-9]{0,4}`, at most 65535. Returns `None` for anything else.
 ///
 /// # Examples
 ///
@@ -285,13 +285,15 @@ pub fn parse_port(text: &str) -> Option<u16> {
     text.parse().ok()
 }
 
-/// Checks the name of a host or of a network: 1 to 64 characters, at most 128 bytes, letters,
-/// marks and decimal digits of any script (Unicode categories L, M, Nd) and `_ - .`; no leading
-/// dot, and not `_` alone, which in expected traces stands for any host.
+/// Checks the name of a host or of a network.
+///
+/// A legal name has 1 to 64 characters and at most 128 bytes: letters, marks and decimal digits of
+/// any script (Unicode categories L, M, Nd) and `_ - .`. It does not begin with a dot, and it is not
+/// `_` alone, which matches any host in expected traces.
 ///
 /// # Errors
 ///
-/// [`Cause::InvalidName`], which says which rule the name breaks.
+/// [`Cause::InvalidName`]: the text says which rule the name breaks.
 ///
 /// # Examples
 ///
@@ -395,7 +397,7 @@ mod tests {
         clippy::needless_borrows_for_generic_args,
         reason = "references are what is tested"
     )]
-    fn what_stands_for_an_address_is_its_text() {
+    fn every_address_type_gives_the_same_text() {
         fn text(addr: impl ToAddr) -> String {
             text_of(&addr).into_owned()
         }
@@ -416,7 +418,7 @@ mod tests {
             (text(""), text(":10"), text(("", 7))),
             ("".into(), ":10".into(), ":7".into())
         );
-        // Two ports are not one.
+        // An address with two ports is illegal.
         assert!(text(("α:1", 2)).parse::<Addr>().is_err());
     }
 

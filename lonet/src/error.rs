@@ -1,7 +1,6 @@
-//! What can go wrong, as data: [`Error`] and its [`Cause`], and the `io::ErrorKind` of each.
+//! The errors of network operations: [`Error`], its [`Cause`], and the `io::ErrorKind` of each cause.
 //!
-//! Owns every text that an operation of the network fails with. Decides nothing: who fails, and
-//! when, is decided where the operation is.
+//! Owns the text of every network error. The operations themselves decide when they fail.
 
 use std::fmt;
 use std::io;
@@ -13,10 +12,10 @@ use crate::quote::is_print;
 /// The result of an operation on a lonet network.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// An operation on a network that failed: which, where, between whom, and why.
+/// The error of a network operation: the operation, the network, the addresses and the cause.
 ///
-/// Prints as `dial lonetx β:1->α:10: connection refused`. Converts into an [`io::Error`] of the
-/// fitting kind, from which it can be had back with `io::Error::downcast`.
+/// It prints as `dial lonetx β:1->α:10: connection refused`. It converts into an [`io::Error`] of the
+/// matching kind; `io::Error::downcast` gives it back.
 ///
 /// # Examples
 ///
@@ -44,7 +43,7 @@ struct Fields {
     network: Arc<str>,
     source: Option<Addr>,
     addr: Option<Addr>,
-    /// What the operation was about when that is no address: a host's name, an unparsable text.
+    /// What the operation was about if not an address: a host's name, or a text that does not parse.
     subject: Option<String>,
     cause: Cause,
 }
@@ -65,34 +64,34 @@ pub enum Cause {
     AddrNotAvailable,
     /// All 65535 ports of the host are taken.
     PortsExhausted,
-    /// Nothing listens there, or the host is closed or dead.
+    /// Nothing listens at the address, or the host is closed or its process is dead.
     ConnectionRefused,
-    /// The name was never announced on this network.
+    /// No host of this name has ever been on this network.
     NoSuchHost,
     /// The other side did not answer in time.
     TimedOut,
-    /// A living host of the network has this name.
+    /// A running host of the network has this name.
     HostExists,
-    /// Not a name for a host or a network; says which rule it breaks.
+    /// The name of a host or network is illegal; the text says which rule it breaks.
     InvalidName(String),
-    /// Not an address; says why.
+    /// The address is illegal; the text says why.
     InvalidAddr(String),
     /// The other end of the connection is closed.
     BrokenPipe,
-    /// The other end of the connection was torn down with data unread.
+    /// The other end of the connection was closed while it had unread data.
     ConnectionReset,
-    /// The other side does not speak lonet's protocol, or for another network.
+    /// The other side does not follow lonet's protocol, or belongs to another network.
     Protocol(String),
-    /// The registry can't be used: what is wrong, and with which file.
+    /// The registry can't be used; the text says which file is wrong, and why.
     Registry(String),
-    /// The network's directory is not to be trusted: which rule it breaks.
+    /// The network's directory is not safe to use; the text says which rule it breaks.
     Directory(String),
-    /// The operating system failed: its kind of error, and its text.
+    /// The operating system returned this error: its kind and its text.
     Io(io::ErrorKind, String),
 }
 
 impl Cause {
-    /// The `io::ErrorKind` that an error of this cause has as an [`io::Error`].
+    /// The `io::ErrorKind` of an [`io::Error`] with this cause.
     ///
     /// # Examples
     ///
@@ -150,7 +149,7 @@ impl fmt::Display for Cause {
 impl std::error::Error for Cause {}
 
 impl From<io::Error> for Cause {
-    /// The cause that an error of the operating system stands for.
+    /// Maps an error of the operating system to a cause.
     fn from(error: io::Error) -> Cause {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Cause::BrokenPipe,
@@ -163,7 +162,7 @@ impl From<io::Error> for Cause {
 }
 
 impl Error {
-    /// An error of `op` on the network of that full name.
+    /// An error of `op` on the network with this full name.
     pub(crate) fn new(op: &'static str, network: Arc<str>, cause: Cause) -> Error {
         Error(Box::new(Fields {
             op,
@@ -187,7 +186,7 @@ impl Error {
         self
     }
 
-    /// The same error about something that is no address: a name, or a text that does not parse.
+    /// The same error about something other than an address: a name, or a text that does not parse.
     pub(crate) fn about(mut self, subject: impl Into<String>) -> Error {
         self.0.subject = Some(subject.into());
         self
@@ -204,13 +203,12 @@ impl Error {
         &self.0.network
     }
 
-    /// Where the operation came from: the dialing end, or, for `read`, the peer, and for `write`
-    /// the local end.
+    /// The source of the operation: the dialing end; for `read` the peer; for `write` the local end.
     pub fn source_addr(&self) -> Option<&Addr> {
         self.0.source.as_ref()
     }
 
-    /// Where the operation went: the dialed or listening address, for `read` the local end, for
+    /// The target of the operation: the dialed or listening address; for `read` the local end; for
     /// `write` the peer.
     pub fn addr(&self) -> Option<&Addr> {
         self.0.addr.as_ref()
@@ -249,8 +247,8 @@ impl fmt::Display for Error {
     }
 }
 
-/// A network's name, as a literal if it holds what would move a cursor, turn text round, or end the
-/// line: any text may have been asked for.
+/// A network's name, quoted if it has characters that don't print, such as a newline, an escape or a
+/// change of writing direction. The caller may have asked for any name.
 struct Shown<'a>(&'a str);
 
 impl fmt::Display for Shown<'_> {
@@ -344,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_io_error_is_had_back_and_what_the_system_says_is_a_cause() {
+    fn errors_survive_the_way_through_io_errors() {
         let error = Error::new("read", "lonetx".into(), Cause::BrokenPipe);
         let io = io::Error::from(error.clone());
         assert_eq!(io.kind(), io::ErrorKind::BrokenPipe);

@@ -12,7 +12,7 @@ use crate::trace::{Numbered, Tap, TaskKey, Tracing, Waits, What};
 /// What a network has of its trace.
 pub(crate) struct Events(Option<Tracing>);
 
-/// Who did what happens.
+/// What caused an event.
 #[derive(Clone, Copy)]
 pub(crate) enum By {
     /// The calling task.
@@ -24,7 +24,7 @@ pub(crate) enum By {
     Lonet,
 }
 
-/// What has its number, if the network is traced, and still has to be told.
+/// What has its number, if the network is traced, and still has to be written.
 #[must_use = "what happened must be told once the lock is released"]
 pub(crate) struct Happened(Option<Numbered>);
 

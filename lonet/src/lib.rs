@@ -4,7 +4,7 @@
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> lonet::Result<()> {
-//! let network = lonet::join("").await?; // a fresh one; join("x") is the one that others join, too
+//! let network = lonet::join("").await?; // a fresh network; join("x") joins the network named x
 //! let (alpha, beta) = (network.new_host("α").await?, network.new_host("β").await?);
 //!
 //! let listener = alpha.listen(":10").await?; // "α:10"
@@ -14,40 +14,39 @@
 //! # Ok(()) }
 //! ```
 //!
-//! A [`SubNetwork`] is one process's part of a network, a [`Host`] an access point with ports of
-//! its own, [`Listener`] and [`Stream`] are what their names say; the bytes are carried by kernel
-//! TCP. [`pipenet`] is the same network in memory. Code that takes a [`Networker`] runs over real TCP
-//! or TLS as well. What happens on a network can be traced: the crate `lonet-harness` asserts such
-//! traces.
+//! A [`SubNetwork`] is one process's part of a network. A [`Host`] has a name and its own ports. A
+//! [`Listener`] accepts connections, and a [`Stream`] is a connection. Kernel TCP carries the bytes;
+//! [`pipenet`] is the same network in memory. Code that takes a [`Networker`] also runs over real
+//! TCP and TLS. The crate `lonet-harness` records the events of a network and asserts their order.
 //!
 //! # Start here
 //!
-//! - To test several processes: the attributes [`macro@host`], [`macro@test`] and [`macro@main`], with
-//!   the crate `lonet-harness`; the guide (`docs/guide.md` in the project) leads from the first test
-//!   to CI.
-//! - To use the network alone: [`join`], or [`from_env`] in a program that a test starts.
-//! - To write code that runs on any network: [`Networker`].
+//! - To test several processes, use the attributes [`macro@host`], [`macro@test`] and
+//!   [`macro@main`] with the crate `lonet-harness`. The guide (`docs/guide.md` in the repository)
+//!   starts with a first test and ends with CI.
+//! - To use the network alone, call [`join`], or [`from_env`] in a program that a test starts.
+//! - To write code that runs on any network, take a [`Networker`].
 //!
-//! Linux only. Networks lie in the platform's temporary directory, under `lonet/`; only processes of
-//! the same user, or root, get in.
+//! lonet runs on Linux only. Networks are directories under `lonet/` in the system's temporary
+//! directory. Only processes of the same user, or of root, can join.
 //!
 //! # Features
 //!
-//! None is on by default.
+//! All features are off by default.
 //!
-//! - `tls`: TLS over any [`Networker`], with rustls: `Tls`. Cryptography comes with its configurations.
-//! - `axum`: `axum::serve` takes a [`Listener`], or one of any other [`Networker`].
-//! - `hyper`: a connector with which hyper-util's client speaks to `http://α:10/`.
-//! - `tonic`: tonic serves on a [`Networker`]'s listener, and its channels connect over one. Brings
-//!   `hyper`.
+//! - `tls`: `Tls` runs TLS over any [`Networker`], with rustls. The rustls configurations that you
+//!   pass choose the cryptography provider.
+//! - `axum`: `axum::serve` accepts a [`Listener`], or the listener of any other [`Networker`].
+//! - `hyper`: a connector for hyper-util's client, for URIs such as `http://α:10/`.
+//! - `tonic`: tonic serves on the listener of a [`Networker`], and its channels connect over one.
+//!   Enables `hyper`.
 //!
-//! What the last three are made of is in `adapters`.
+//! The last three are in the module `adapters`.
 //!
 //! # To read the code
 //!
-//! Start at `virtnet`, where ports, closing and the order of events are decided; then `loopback`,
-//! which carries the bytes, `registry`, which knows who is where, and `joining`, which puts them
-//! together. Each module stands above all that it imports.
+//! Start with `virtnet`, which decides about ports, closing and the order of events. Then read
+//! `loopback`, which carries the bytes, and `registry`, which stores where each host is.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

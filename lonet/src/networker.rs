@@ -1,15 +1,15 @@
-//! The network that production code is written against: [`Networker`], whatever is under it.
+//! [`Networker`]: the trait that lets production code run on any network.
 //!
 //! Code that takes a `N: Networker` runs unchanged over real TCP ([`Tcp`]), over TLS (`Tls`, with
-//! the feature `tls`), on a lonet network and on a pipenet ([`Host`](crate::Host)). Where a type
-//! parameter is in the way, [`AnyNetwork`] is any of them. A map of:
+//! the feature `tls`), on a lonet network and on a pipenet ([`Host`](crate::Host)). [`AnyNetwork`]
+//! holds any of them without a type parameter. A map of:
 //!
 //! - `tcp`: real TCP;
 //! - `host`: lonet's own hosts;
 //! - `any`: the erased form;
-//! - `tls`: TLS over any of them; `server_name`: what a certificate calls a host.
+//! - `tls`: TLS over any of them; `server_name`: the name of a host in a certificate.
 //!
-//! Owns no rule of the lonet network: those are in `virtnet`.
+//! The rules of the lonet network are in `virtnet`.
 //!
 //! ```
 //! use lonet::{NetListener, NetStream, Networker};
@@ -45,13 +45,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 pub use any::{AnyListener, AnyNetwork, AnyStream};
 pub use tcp::{Tcp, TcpListener, TcpStream};
 
-/// A place on a network from which one dials, and on which one listens: a host.
+/// A host on some network: it can dial and listen.
 ///
-/// Addresses are strings, `host:port`. Everywhere `:10` is port 10 of this place itself, and
-/// listening on `""` or `":0"` takes a free port, which [`NetListener::addr`] tells.
+/// Addresses are strings, `host:port`. On every network `:10` is port 10 of the host itself, and
+/// listening on `""` or `":0"` takes a free port, which [`NetListener::addr`] returns.
 ///
 /// Errors are `io::Error`s; those of a lonet host downcast to [`lonet::Error`](crate::Error).
-/// To stop waiting, drop the future.
+/// To cancel an operation, drop its future.
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ pub use tcp::{Tcp, TcpListener, TcpStream};
 /// use lonet::{AnyNetwork, NetListener, NetStream, Networker, Tcp};
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 ///
-/// /// Production code: it does not say which network.
+/// /// Production code: it does not name a network.
 /// async fn greets(network: &impl Networker, addr: &str) -> std::io::Result<String> {
 ///     let listener = network.listen(addr).await?;
 ///     let addr = listener.addr();
@@ -83,47 +83,47 @@ pub use tcp::{Tcp, TcpListener, TcpStream};
 pub trait Networker: Send + Sync + 'static {
     /// An established connection.
     type Stream: NetStream;
-    /// A socket that takes connections.
+    /// A listener.
     type Listener: NetListener<Stream = Self::Stream>;
 
     /// The name of the network: `tcp`, `tls+tcp`, or the full name of a lonet network.
     fn network(&self) -> &str;
 
-    /// The name of this place on the network: the host's.
+    /// The name of this host on the network.
     fn name(&self) -> &str;
 
-    /// Listens on an address of this place.
+    /// Listens on an address of this host.
     ///
     /// # Errors
-    /// The address is taken, is not one, or belongs to another place; or this place is closed.
+    /// The address is taken or illegal, or it belongs to another host; or this host is closed.
     ///
     /// # Cancel safety
-    /// Dropped, it either listens nowhere, or has stopped to.
+    /// If the future is dropped, nothing listens.
     fn listen(&self, addr: &str) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
     /// Connects to an address.
     ///
     /// # Errors
-    /// Nothing listens there, or the address is not one; or this place is closed.
+    /// Nothing listens there, or the address is illegal; or this host is closed.
     ///
     /// # Cancel safety
-    /// Dropped, it leaves no connection behind.
+    /// If the future is dropped, no connection is left.
     fn dial(&self, addr: &str) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Leaves the network. Of a lonet host, all that is open is closed, and whatever waits wakes
-    /// up; real TCP has nothing that would have to be left.
+    /// Leaves the network. A lonet host closes its listeners and connections, and its pending
+    /// operations return. On real TCP this does nothing.
     ///
     /// # Errors
-    /// It was not possible to leave in good order.
+    /// The host could not leave the network cleanly.
     ///
     /// # Cancel safety
-    /// Dropped, it may or may not have left; it can be called again.
+    /// If the future is dropped, the host may or may not have left. Calling it again is safe.
     fn close(&self) -> impl Future<Output = io::Result<()>> + Send;
 }
 
-/// An established connection of a [`Networker`]: bytes both ways, between two addresses.
+/// An established connection of a [`Networker`].
 ///
-/// Dropping it closes it; `shutdown` gives the peer EOF and leaves the other direction open.
+/// Dropping it closes it. `shutdown` sends EOF to the peer and leaves the other direction open.
 pub trait NetStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     /// The address of this end, as `host:port`.
     fn local_addr(&self) -> String;
@@ -132,35 +132,35 @@ pub trait NetStream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
     fn peer_addr(&self) -> String;
 }
 
-/// A socket of a [`Networker`] that takes connections. Dropping it closes it.
+/// A listener of a [`Networker`]. Dropping it closes it.
 pub trait NetListener: Send + Sync + 'static {
-    /// What it takes.
+    /// An accepted connection.
     type Stream: NetStream;
 
-    /// Where it listens, as `host:port`.
+    /// The address it listens on, as `host:port`.
     fn addr(&self) -> String;
 
-    /// The same as [`addr`](NetListener::addr), as tokio names it.
+    /// The same as [`addr`](NetListener::addr), under tokio's name.
     fn local_addr(&self) -> String {
         self.addr()
     }
 
-    /// The next connection.
+    /// Accepts the next connection.
     ///
     /// # Errors
-    /// The listener is closed, or what it listens on. Of real TCP any error of `accept(2)`, after
-    /// which it may be called again.
+    /// The listener, its host or its network is closed. On real TCP, any error of `accept(2)`; the
+    /// call may be repeated.
     ///
     /// # Cancel safety
-    /// Dropped, it has taken no connection.
+    /// If the future is dropped, no connection is accepted.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
-    /// Stops listening; whoever waits in [`accept`](NetListener::accept) gets an error.
+    /// Stops listening. Pending calls of [`accept`](NetListener::accept) return an error.
     ///
     /// # Errors
-    /// The listener is already closed, for networks that tell.
+    /// Some networks return an error if the listener is already closed.
     ///
     /// # Cancel safety
-    /// Dropped, it may or may not have stopped; it can be called again.
+    /// If the future is dropped, the listener may or may not have closed. Calling it again is safe.
     fn close(&self) -> impl Future<Output = io::Result<()>> + Send;
 }

@@ -91,7 +91,7 @@ mod tests {
     /// the last character, and no ASCII.
     #[cfg(feature = "hyper")]
     #[test]
-    fn what_is_no_punycode_is_nothing() {
+    fn invalid_punycode_decodes_to_none() {
         for bad in [
             "z",
             "a_b",

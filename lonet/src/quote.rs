@@ -1,7 +1,7 @@
 //! Go's `%q`: quoting and unquoting of strings, as the wire and expected traces use it.
 //!
 //! Pure. Owns which characters are escaped and how; which words need quoting is said here too, so
-//! that printing and parsing a trace agree. Knows nothing of lines: a caller who splits at newlines
+//! that printing and parsing a trace agree. Knows nothing of lines: a caller that splits at newlines
 //! does so first.
 
 use std::borrow::Cow;
@@ -9,7 +9,7 @@ use std::fmt;
 
 use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// Why a text is no quoted string.
+/// Why a text is not a quoted string.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum QuoteError {
     /// It does not begin with `"` or a backquote.
@@ -25,7 +25,7 @@ pub(crate) enum QuoteError {
 impl fmt::Display for QuoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            QuoteError::NotQuoted => "no quoted string; one begins with \" or `",
+            QuoteError::NotQuoted => "not a quoted string; it must begin with \" or `",
             QuoteError::Unterminated => "the closing quote is missing",
             QuoteError::BadEscape => {
                 "not an escape; legal are \\a \\b \\f \\n \\r \\t \\v \\\\ \\\" \\xhh \\ooo \\uhhhh \\Uhhhhhhhh"
@@ -209,7 +209,7 @@ fn read_digits(input: &[u8], count: usize, radix: u32) -> Result<u32, QuoteError
     })
 }
 
-/// The bytes with U+FFFD in the place of each one that is no UTF-8.
+/// The bytes with U+FFFD in the place of each one that is not UTF-8.
 fn replace_invalid(bytes: &[u8]) -> Cow<'_, [u8]> {
     if std::str::from_utf8(bytes).is_ok() {
         return Cow::Borrowed(bytes);
@@ -237,7 +237,7 @@ pub fn unquote_text(text: &str) -> Result<(String, usize), (usize, String)> {
         // Escapes alone can stand for single bytes.
         Err(_) => Err((
             0,
-            "the bytes that \\x or \\ooo give are no UTF-8".to_owned(),
+            "the bytes that \\x or \\ooo give are not UTF-8".to_owned(),
         )),
     }
 }

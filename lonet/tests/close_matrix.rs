@@ -447,7 +447,7 @@ async fn read_and_write_while_something_closes() {
 }
 
 #[tokio::test]
-async fn closing_twice_is_no_error() {
+async fn closing_twice_is_allowed() {
     on_both(async |mut w| {
         for _ in 0..2 {
             w.dialed.close().await.unwrap();

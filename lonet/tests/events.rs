@@ -78,7 +78,7 @@ fn a_collector_whose_queue_is_full() {
         full
     });
     let error = joined.unwrap_err().to_string();
-    let told = format!("{} has taken nobody for 2 s", path.display());
+    let told = format!("{} has accepted no connection for 2 s", path.display());
     assert!(error.contains(&told), "{error}");
 }
 
@@ -286,7 +286,7 @@ async fn the_blanks_of_a_mark_are_folded() {
 }
 
 #[tokio::test]
-async fn who_asks_a_collector_that_goes_is_told() {
+async fn asking_a_closing_collector_is_an_error() {
     let dir = NetworkDir::random().unwrap();
     let socket = UnixListener::bind(dir.path().join("trace.sock")).unwrap();
     let collector = std::thread::spawn(move || {

@@ -140,7 +140,7 @@ async fn listening_where_one_cannot() -> Result<()> {
 }
 
 #[tokio::test]
-async fn dialing_where_nobody_is() -> Result<()> {
+async fn dialing_an_unused_address() -> Result<()> {
     on_both(async |net| {
         let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
         fails(
@@ -200,7 +200,7 @@ async fn a_host_name_is_free_again_after_its_close() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_cancelled_dial_frees_its_port_and_is_no_ghost() -> Result<()> {
+async fn a_cancelled_dial_frees_its_port() -> Result<()> {
     on_both(async |net| {
         let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
         let listener = alpha.listen(":10").await?;
@@ -377,7 +377,7 @@ async fn much_goes_both_ways_at_once() -> Result<()> {
 }
 
 #[tokio::test]
-async fn handles_keep_a_network_open_and_the_last_one_closes_it() -> Result<()> {
+async fn dropping_the_last_handle_closes_the_network() -> Result<()> {
     on_both(async |net| {
         let name = net.name().to_owned();
         let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
@@ -526,7 +526,7 @@ async fn first_come_is_first_served() -> Result<()> {
 /// Of `poll_accept` the latest waker counts; and who polled it and waits no more costs nobody
 /// else a dialer.
 #[tokio::test]
-async fn a_poll_that_is_given_up_costs_nobody_a_dialer() -> Result<()> {
+async fn a_dropped_poll_loses_no_dialer() -> Result<()> {
     on_both(async |net| {
         let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
         let listener = std::sync::Arc::new(alpha.listen(":10").await?);

@@ -41,7 +41,7 @@ fn in_another_process() {
                 println!("is {} of {}", host.name(), host.network());
                 drop(listener);
                 host.close().await.unwrap();
-                // A closed host is no answer; the name is free for a new one.
+                // A closed host is not returned; the name is free for a new one.
                 let anew = lonet::from_env().await.unwrap();
                 drop(anew.listen(":10").await.unwrap());
                 println!("is anew");
@@ -174,7 +174,7 @@ fn a_runtime_that_ends_leaves_no_dial_waiting() {
 }
 
 #[test]
-fn a_runtime_that_has_ended_is_told() {
+fn an_ended_runtime_is_an_error() {
     let ended = runtime().handle().clone();
     let _entered = ended.enter();
     let mut join = std::pin::pin!(lonet::join(""));

@@ -27,7 +27,7 @@ fn times() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_accept_returns_a_dial_that_was_dropped_before_it_began() {
+async fn accept_never_returns_a_dial_dropped_earlier() {
     on_both(async |net| {
         let alpha = net.new_host("α").await.unwrap();
         let beta = net.new_host("β").await.unwrap();

@@ -46,7 +46,7 @@ async fn answer_to(net: &SubNetwork, line: &[u8]) -> String {
 }
 
 #[tokio::test]
-async fn a_request_may_come_in_pieces_and_with_more_behind_it() -> Result<()> {
+async fn a_request_may_come_in_pieces_or_glued() -> Result<()> {
     let net = lonet::join("").await?;
     let listener = net.new_host("α").await?.listen(":10").await?;
     let request = format!("> lonet \"{}\" dial \"β:7\" \"α:10\"\n", net.network());
@@ -129,7 +129,7 @@ async fn bad_requests_are_answered() -> Result<()> {
 }
 
 #[tokio::test]
-async fn silent_peers_are_in_nobodys_way() -> Result<()> {
+async fn silent_peers_block_no_others() -> Result<()> {
     let net = lonet::join("").await?;
     let (alpha, beta) = (net.new_host("α").await?, net.new_host("β").await?);
     let listener = alpha.listen(":10").await?;
@@ -166,7 +166,7 @@ async fn queued(net: &SubNetwork, src: &str) -> TcpStream {
 }
 
 #[tokio::test]
-async fn who_hung_up_is_not_accepted() -> Result<()> {
+async fn disconnected_dialers_are_not_accepted() -> Result<()> {
     let net = lonet::join("").await?;
     let listener = net.new_host("α").await?.listen(":10").await?;
     drop(queued(&net, "β:1").await);
@@ -180,7 +180,7 @@ async fn who_hung_up_is_not_accepted() -> Result<()> {
 
 /// Their descriptors are free again though nobody accepts, and nobody else loses a place for it.
 #[tokio::test]
-async fn who_hung_up_does_not_stay_in_a_long_queue() -> Result<()> {
+async fn disconnected_dialers_leave_a_long_queue() -> Result<()> {
     let net = lonet::join("").await?;
     let listener = net.new_host("α").await?.listen(":10").await?;
     let mut gone = queued(&net, "β:1").await;
@@ -199,7 +199,7 @@ async fn who_hung_up_does_not_stay_in_a_long_queue() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_closed_listener_refuses_who_waits() -> Result<()> {
+async fn a_closed_listener_refuses_waiting_dialers() -> Result<()> {
     let net = lonet::join("").await?;
     let listener = net.new_host("α").await?.listen(":10").await?;
     let mut waits = queued(&net, "β:1").await;
@@ -213,7 +213,7 @@ async fn a_closed_listener_refuses_who_waits() -> Result<()> {
 
 /// At once, not only when its time is up.
 #[tokio::test]
-async fn a_silent_peer_is_hung_up_on_when_the_network_closes() -> Result<()> {
+async fn closing_the_network_disconnects_silent_peers() -> Result<()> {
     let net = lonet::join("").await?;
     let _alpha = net.new_host("α").await?;
     let mut silent = knock(&net, "α").await;
@@ -226,7 +226,7 @@ async fn a_silent_peer_is_hung_up_on_when_the_network_closes() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_silent_peer_is_hung_up_on_when_its_time_is_up() -> Result<()> {
+async fn a_silent_peer_is_disconnected_after_its_deadline() -> Result<()> {
     let net = lonet::join("").await?;
     let _alpha = net.new_host("α").await?;
     let mut silent = knock(&net, "α").await;
@@ -317,13 +317,13 @@ async fn what_answers_in_a_hosts_place() {
         let line = format!("< lonet \"{net}\" connected \"π:1\"\n");
         stream.write_all(line.as_bytes()).await.unwrap();
     });
-    let why = "π:1 answered, which is not α's";
+    let why = "π:1 answered, but α was dialed";
     assert_eq!(cause(another.await), Cause::Protocol(why.to_owned()));
 }
 
 /// An original has no lease, so its row says whether it is there.
 #[tokio::test]
-async fn a_dial_does_not_wait_for_an_original_that_has_left() {
+async fn a_dial_does_not_wait_for_a_departed_original() {
     let (_, dialed) = dialed_into(async |mut stream, network| {
         let dir = std::env::temp_dir().join("lonet");
         let path = dir

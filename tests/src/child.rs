@@ -115,7 +115,7 @@ impl Drop for Child {
     }
 }
 
-/// In a copy: the part that it plays. `None`: this is no copy.
+/// In a copy: the part that it plays. `None`: this is not a copy.
 pub fn part() -> Option<String> {
     std::env::var(PART).ok()
 }

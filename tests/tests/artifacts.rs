@@ -215,7 +215,7 @@ fn a_network_is_kept_if_one_wants_to() {
 }
 
 #[test]
-fn one_whose_place_can_not_be_written_says_so_and_passes() {
+fn unwritable_artifacts_print_an_error_and_the_test_passes() {
     let place = Tmp::new().unwrap();
     fs::write(place.path().join("artifacts"), "a file").unwrap();
     let (output, _) = run("keeps", &place);
@@ -281,7 +281,7 @@ fn the_trace_that_is_left_can_be_loaded_and_asked() {
 }
 
 #[test]
-fn what_a_body_returns_of_a_trace_has_the_whole_page() {
+fn a_returned_mismatch_shows_the_whole_page() {
     let place = Tmp::new().unwrap();
     let (output, artifacts) = run("returns_what_does_not_hold", &place);
     assert_eq!(output.status.code(), Some(101));
@@ -297,7 +297,7 @@ fn what_a_body_returns_of_a_trace_has_the_whole_page() {
 }
 
 #[test]
-fn what_a_body_handles_of_a_trace_is_no_failure() {
+fn a_handled_mismatch_does_not_fail_the_test() {
     let place = Tmp::new().unwrap();
     let (output, artifacts) = run("handles_what_does_not_hold", &place);
     assert!(output.status.success(), "{output:?}");
@@ -306,7 +306,7 @@ fn what_a_body_handles_of_a_trace_is_no_failure() {
 }
 
 #[test]
-fn an_event_of_one_that_has_ended_is_said_to_have_happened() {
+fn a_missed_event_of_an_ended_process_is_named() {
     let place = Tmp::new().unwrap();
     let (output, _) = run("waits_for_what_has_ended", &place);
     assert_eq!(output.status.code(), Some(101));
@@ -316,7 +316,7 @@ fn an_event_of_one_that_has_ended_is_said_to_have_happened() {
 }
 
 #[test]
-fn what_a_test_adds_stays_and_nothing_of_an_earlier_run() {
+fn artifacts_keep_added_files_and_drop_earlier_runs() {
     let place = Tmp::new().unwrap();
     let (output, artifacts) = run("adds_and_fails", &place);
     assert_eq!(output.status.code(), Some(101));
@@ -395,7 +395,7 @@ fn a_mismatchs_whole_verdict_is_kept() {
 }
 
 #[test]
-fn a_hangs_teardown_is_marked_in_its_trace_and_on_its_page() {
+fn trace_and_page_mark_the_teardown_of_a_hang() {
     let place = Tmp::new().unwrap();
     let backtraces = [("LONET_BACKTRACES", "0")];
     let (_, artifacts) = run_with("hangs_beside_a_silent_host", &place, &backtraces);

@@ -75,7 +75,7 @@ async fn acceptor() {
 /// Dials that were dropped before the acceptor, another process, begins to accept. In the same
 /// process, and on both engines: `lonet/tests/races.rs`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_dropped_dial_is_no_ghost_to_another_process() {
+async fn another_process_never_accepts_a_dropped_dial() {
     let net = lonet::join("").await.unwrap();
     let beta = net.new_host("β").await.unwrap();
     let gamma = net.new_host("γ").await.unwrap();

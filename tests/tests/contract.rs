@@ -38,7 +38,7 @@ async fn counts(host: Host, dir: PathBuf) -> Result<()> {
 /// Nodes that still run when the body returns are stopped, and don't fail, whatever they make of
 /// it that the test's own host is closed.
 #[lonet::test(repeat = 20)]
-async fn what_the_bodys_end_breaks_is_no_failure(scenario: Scenario) -> Result<()> {
+async fn failures_caused_by_the_teardown_do_not_count(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.spawn("α", reads()).await?;
     scenario.until("α:10 listen").await?;
     let conn = scenario.host("τ").await?.dial("α:10").await?;
@@ -51,7 +51,7 @@ async fn what_the_bodys_end_breaks_is_no_failure(scenario: Scenario) -> Result<(
 /// What the body had is dropped before it returns, and a role that fails of it may be gone by
 /// then; here it is, since the body's last drop waits for that.
 #[lonet::test(repeat = 5)]
-async fn what_the_bodys_last_drops_break_is_no_failure(scenario: Scenario) -> Result<()> {
+async fn failures_caused_by_the_last_drops_do_not_count(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.spawn("α", reads()).await?;
     let _waits_for_the_end = UntilDropped(scenario.clone(), "α exit 1");
     scenario.until("α:10 listen").await?;
@@ -342,7 +342,7 @@ async fn a_dead_hosts_name_is_free_for_the_test_too(scenario: Scenario) -> Resul
 /// Every event of an operation that returned is in the trace, though the process is killed in the
 /// next instant. A hundred times; a thousand with `LONET_FULL=1`.
 #[lonet::test(timeout = "5m")]
-async fn what_was_done_before_a_kill_is_told(scenario: Scenario) -> Result<()> {
+async fn events_before_a_kill_are_recorded(scenario: Scenario) -> Result<()> {
     #[lonet::host]
     async fn dials_and_dies(host: Host) -> Result<()> {
         let mut conn = host.dial("τ:10").await?;

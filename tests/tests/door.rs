@@ -306,7 +306,7 @@ fn comes_from(to: SocketAddrV4) -> Option<SocketAddrV4> {
 
 /// A port is a dialer's towards one destination only. Whoever else has it, is asked who he is.
 #[tokio::test]
-async fn another_user_behind_an_address_that_dials_does_not_get_in() {
+async fn a_dialer_of_another_user_is_refused() {
     if !geteuid().is_root() {
         println!("not shown: only root can start a process of another user");
         return;

@@ -85,7 +85,7 @@ async fn succeeds(_: Host) -> Odd<&'static str, u8> {
 }
 
 #[lonet::test]
-async fn a_failed_role_tells_every_source(scenario: Scenario) -> Result<()> {
+async fn a_failed_role_lists_every_source(scenario: Scenario) -> Result<()> {
     let roles: [Role<()>; 7] = [
         of_anyhow(),
         of_eyre(),

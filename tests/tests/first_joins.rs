@@ -92,7 +92,7 @@ fn python() -> Command {
 }
 
 #[test]
-fn both_languages_join_a_new_network_at_once_and_each_dials_each() {
+fn rust_and_python_join_and_dial_at_once() {
     for round in 0..size::of(10) {
         let tmp = Tmp::new().unwrap();
         let names: Vec<String> = (0..2 * EACH).map(|n| format!("h{n}")).collect();

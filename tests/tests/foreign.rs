@@ -70,15 +70,19 @@ fn speaks(said: &[u8], code: &str) -> Program {
 }
 
 #[lonet::test]
-#[should_panic(expected = "sent a line to the trace socket that is none of the trace protocol")]
-async fn garbage_is_named(scenario: Scenario) -> Result<()> {
+#[should_panic(
+    expected = "sent a line to the trace socket that does not follow the trace protocol"
+)]
+async fn garbage_is_reported(scenario: Scenario) -> Result<()> {
     reported(&scenario, &lines(&[HELLO, "220 smtp ready"])).await
 }
 
 /// Whoever waits is told at once: what they wait for may be what is lost.
 #[lonet::test]
-#[should_panic(expected = "sent a line to the trace socket that is none of the trace protocol")]
-async fn who_waits_is_told(scenario: Scenario) -> Result<()> {
+#[should_panic(
+    expected = "sent a line to the trace socket that does not follow the trace protocol"
+)]
+async fn a_pending_until_fails_on_garbage(scenario: Scenario) -> Result<()> {
     let mut stream = reporter(&scenario)?;
     stream.write_all(&lines(&[HELLO, UP]))?;
     scenario.until("ζ up").await?;
@@ -93,13 +97,13 @@ async fn who_waits_is_told(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-#[should_panic(expected = "did not begin with a `hello`")]
+#[should_panic(expected = "did not send `hello` first")]
 async fn no_hello(scenario: Scenario) -> Result<()> {
     reported(&scenario, &lines(&[UP])).await
 }
 
 #[lonet::test]
-#[should_panic(expected = "speaks version 7 of the trace protocol")]
+#[should_panic(expected = "uses version 7 of the trace protocol")]
 async fn another_version(scenario: Scenario) -> Result<()> {
     reported(&scenario, b"{\"hello\":{\"version\":7,\"nonce\":1}}\n").await
 }
@@ -142,7 +146,7 @@ async fn a_line_without_end_is_named(scenario: Scenario) -> Result<()> {
 /// The name says which process it was, and what it said before is part of the trace.
 #[lonet::test]
 #[should_panic(
-    expected = "(ζ) hung up in the middle of a line to the trace socket; what it said \
+    expected = "(ζ) disconnected in the middle of a line to the trace socket; what it sent \
                            before is kept: {\"ev\":{\"n\":4,"
 )]
 async fn half_a_line_is_named(scenario: Scenario) -> Result<()> {
@@ -161,7 +165,7 @@ async fn a_program_that_ends_with_half_a_line_is_named(scenario: Scenario) -> Re
     kept(&scenario).await
 }
 
-/// It may be anywhere when it is killed: that is no fault of its own, and no event.
+/// It may be anywhere when it is killed: half a line is then neither its fault nor an event.
 #[lonet::test]
 async fn a_killed_program_may_leave_half_a_line(scenario: Scenario) -> Result<()> {
     let mark = r#"{"ev":{"n":2,"t":1,"k":1,"e":{"mark":{"h":"δ","x":"writes"}}}}"#;
@@ -229,7 +233,7 @@ async fn a_program_that_is_killed_has_failed_already(scenario: Scenario) -> Resu
 /// becomes of it later.
 #[lonet::test]
 #[should_panic(
-    expected = "(δ) hung up in the middle of a line to the trace socket; what it said \
+    expected = "(δ) disconnected in the middle of a line to the trace socket; what it sent \
                            before is kept: {\"ev\":{\"n\":4,"
 )]
 async fn a_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
@@ -263,7 +267,7 @@ async fn hangs_up(host: Host, socket: PathBuf) -> Result<()> {
 }
 
 #[lonet::test]
-#[should_panic(expected = "(δ) hung up in the middle of a line")]
+#[should_panic(expected = "(δ) disconnected in the middle of a line")]
 async fn a_roles_second_connection_has_no_excuse(scenario: Scenario) -> Result<()> {
     let delta = scenario.spawn("δ", hangs_up(socket(&scenario))).await?;
     let lives = delta.until("δ mark lives").await;
@@ -316,7 +320,7 @@ async fn a_number_given_twice_is_named(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-#[should_panic(expected = "(ζ) tells of the accept of a listener that it never told before")]
+#[should_panic(expected = "(ζ) refers to the accept of a listener that it has not reported")]
 async fn an_accept_before_its_listen_is_named(scenario: Scenario) -> Result<()> {
     let accept =
         r#"{"ev":{"n":2,"t":2,"k":1,"e":{"accept":{"a":"ζ:1","p":"η:1","l":1,"s":2,"c":"k#1"}}}}"#;
@@ -325,7 +329,7 @@ async fn an_accept_before_its_listen_is_named(scenario: Scenario) -> Result<()> 
 }
 
 #[lonet::test]
-#[should_panic(expected = "(ζ) tells of a read from a socket that it never told before")]
+#[should_panic(expected = "(ζ) refers to a read from a socket that it has not reported")]
 async fn a_read_from_nowhere_is_named(scenario: Scenario) -> Result<()> {
     let mark = MARK.replace("\"k\":1", "\"k\":1,\"r\":[[7,1,4]]");
     reported(&scenario, &lines(&[HELLO, UP, &mark])).await
@@ -333,21 +337,21 @@ async fn a_read_from_nowhere_is_named(scenario: Scenario) -> Result<()> {
 
 /// A name with blanks would make a line of the trace that nobody can read.
 #[lonet::test]
-#[should_panic(expected = "told of a host that can't be: invalid name: \"a b/../\"")]
-async fn a_name_that_cannot_be_is_named(scenario: Scenario) -> Result<()> {
+#[should_panic(expected = "reported an illegal host: invalid name: \"a b/../\"")]
+async fn an_illegal_name_is_reported(scenario: Scenario) -> Result<()> {
     let mark = MARK.replace('ζ', "a b/../");
     reported(&scenario, &lines(&[HELLO, UP, &mark])).await
 }
 
 #[lonet::test]
-#[should_panic(expected = "(ζ) gave a record the number 0")]
+#[should_panic(expected = "(ζ) sent a record with the number 0")]
 async fn the_number_0_is_named(scenario: Scenario) -> Result<()> {
     let mark = MARK.replace("\"n\":3", "\"n\":0");
     reported(&scenario, &lines(&[HELLO, UP, &mark])).await
 }
 
 #[lonet::test]
-#[should_panic(expected = "(ζ) said `hello` twice")]
+#[should_panic(expected = "(ζ) sent `hello` twice")]
 async fn a_second_hello_is_named(scenario: Scenario) -> Result<()> {
     reported(&scenario, &lines(&[HELLO, UP, HELLO])).await
 }

@@ -226,7 +226,7 @@ fn played(part: &str, soft: u64, hard: u64, user: Option<(u32, &Tmp)>) -> (bool,
     (output.status.success(), said)
 }
 
-/// An ordinary user of whom there is no other process.
+/// An ordinary user without other processes.
 fn nobody_else() -> u32 {
     3_000_000 + std::process::id() % 1_000_000
 }
@@ -270,20 +270,21 @@ fn too_few_descriptors_are_named_to_an_ordinary_user() {
 }
 
 #[test]
-fn a_process_that_cannot_be_heard_is_named() {
+fn a_process_that_cannot_connect_is_named() {
     let (success, said) = played("starves", 100, 100, None);
-    let names = "starves failed: β (role `pends`) could not be started: what its process says can't \
-                 be heard: Too many open files (os error 24); the process has as many descriptors \
-                 open as it may (RLIMIT_NOFILE: soft 100, hard 100): raise it with `ulimit -n`\n";
+    let names = "starves failed: β (role `pends`) could not be started: the events of its \
+                 process can't be received: Too many open files (os error 24); the process has \
+                 reached its limit of open descriptors (RLIMIT_NOFILE: soft 100, hard 100): raise \
+                 it with `ulimit -n`\n";
     assert!(!success && said.contains(names), "{said}");
 }
 
 #[test]
 fn a_reader_without_descriptors_does_not_spin() {
     let (success, said) = played("stranger", 100, 100, None);
-    let names = "stranger failed: a process that connects can't be heard: Too many open files (os \
-                 error 24); the process has as many descriptors open as it may (RLIMIT_NOFILE: soft \
-                 100, hard 100): raise it with `ulimit -n`\n";
+    let names = "stranger failed: a connection to the trace socket can't be accepted: Too many \
+                 open files (os error 24); the process has reached its limit of open descriptors \
+                 (RLIMIT_NOFILE: soft 100, hard 100): raise it with `ulimit -n`\n";
     assert!(!success && said.contains(names), "{said}");
     assert!(said.contains("\n  ζ mark heard\n"), "{said}");
 }

@@ -383,26 +383,26 @@ const OF_NO_TRACE: u32 = line!() + 3;
     α:10 listen
     α:10 lisen
 ")]
-#[ignore = "run by `a_trace_that_is_none_has_a_place_in_the_source`"]
+#[ignore = "run by `an_invalid_trace_names_its_source_position`"]
 async fn of_no_trace(_: Scenario) {
     println!("the body runs");
 }
 
 #[rustfmt::skip]
 #[lonet::test(trace = "α:10 listen\nα:10 lisen")]
-#[ignore = "run by `a_trace_that_is_none_has_a_place_in_the_source`"]
+#[ignore = "run by `an_invalid_trace_names_its_source_position`"]
 async fn of_no_trace_on_one_line(_: Scenario) {
     println!("the body runs");
 }
 
 #[lonet::test(trace_file = "no/such.trace")]
-#[ignore = "run by `a_trace_that_is_none_has_a_place_in_the_source`"]
+#[ignore = "run by `an_invalid_trace_names_its_source_position`"]
 async fn of_no_file(_: Scenario) {
     println!("the body runs");
 }
 
 #[test]
-fn a_trace_that_is_none_has_a_place_in_the_source() {
+fn an_invalid_trace_names_its_source_position() {
     let place = |line, column| format!("tests/tests/macros.rs:{line}:{column}: ");
     let cases = [
         ("of_no_trace", place(OF_NO_TRACE + 2, 10)),

@@ -117,7 +117,7 @@ async fn a_broken_pipe_does_not_kill_a_role(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
+async fn a_killed_node_does_not_fail_the_test(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;
     scenario.until("α mark waits").await?;
     alpha.kill().await?;
@@ -130,7 +130,7 @@ async fn a_killed_node_is_no_failure(scenario: Scenario) -> Result<()> {
 #[lonet::test]
 async fn a_panicked_role_exits_101(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", panics()).await?;
-    // Whoever looks at a failure has heard of it.
+    // A failure that has been looked at counts as returned.
     assert!(alpha.join().await.is_err());
     assert_eq!(scenario.trace().with_lifecycle().count("α exit 101")?, 1);
     Ok(())
@@ -138,7 +138,7 @@ async fn a_panicked_role_exits_101(scenario: Scenario) -> Result<()> {
 
 /// What it died of was not the scenario's doing.
 #[lonet::test]
-async fn a_kill_is_no_excuse_for_who_has_died_before(scenario: Scenario) -> Result<()> {
+async fn killing_a_dead_process_does_not_hide_its_failure(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", exits(3)).await?;
     // Its answer may be the failure; either way the end is known.
     let _ = alpha.until("α exit 3").await;
@@ -149,7 +149,7 @@ async fn a_kill_is_no_excuse_for_who_has_died_before(scenario: Scenario) -> Resu
 }
 
 #[lonet::test]
-async fn a_terminated_node_is_no_failure(scenario: Scenario) -> Result<()> {
+async fn a_terminated_node_does_not_fail_the_test(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", waits()).await?;
     alpha.terminate().await?;
     let trace = scenario.trace().with_lifecycle();
@@ -235,7 +235,7 @@ async fn a_stranger_kills(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-async fn until_tells_of_a_failure(scenario: Scenario) -> Result<()> {
+async fn until_returns_the_failure_of_a_node(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", fails()).await?;
     let error = scenario.until("β mark never").await.unwrap_err();
     check(&error, "α (role `fails`, …) returned an error: no quorum");
@@ -264,12 +264,12 @@ async fn a_program_has_a_status(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
-async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
+async fn start_errors_name_the_cause(scenario: Scenario) -> Result<()> {
     let missing = Program::new("/no/such");
     let error = scenario.spawn("α", missing).await.unwrap_err();
     check(
         &error,
-        "α (program `/no/such`) could not be started: there is no file /no/such",
+        "α (program `/no/such`) could not be started: no such file: /no/such",
     );
     let error = scenario
         .spawn("a:b", waits())
@@ -277,7 +277,7 @@ async fn what_cannot_start_says_so(scenario: Scenario) -> Result<()> {
         .unwrap_err()
         .to_string();
     assert!(
-        error.starts_with("no host can be called \"a:b\": invalid name"),
+        error.starts_with("illegal host name \"a:b\": invalid name"),
         "{error}"
     );
     let alpha = scenario.spawn("α", waits()).await?;
@@ -350,7 +350,7 @@ async fn a_deadline_passes(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 #[should_panic(expected = ") returned an error: no quorum")]
-async fn a_failure_that_nobody_asks_for_fails_the_test(scenario: Scenario) -> Result<()> {
+async fn an_unjoined_failure_fails_the_test(scenario: Scenario) -> Result<()> {
     let _alpha = scenario.spawn("α", fails()).await?;
     let beta = scenario.spawn("β", waits()).await?;
     while scenario.until("β mark never").await.is_ok() {}
@@ -398,7 +398,7 @@ fn a_scenario_runs_outside_of_a_test() {
 
 /// Also of an error of the test's own, in no box.
 #[test]
-fn a_scenario_outside_of_a_test_tells_every_source() {
+fn a_scenario_outside_of_a_test_lists_every_source() {
     #[derive(Debug)]
     struct Unreadable(std::io::Error);
     impl std::fmt::Display for Unreadable {
@@ -439,7 +439,7 @@ async fn a_role_starts_no_scenario(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", starts()).await?;
     assert_eq!(
         alpha.join().await?,
-        "a role can't run a scenario of its own: only the test's process starts others"
+        "a role can't run a scenario of its own: only the test's process can start others"
     );
     Ok(())
 }
@@ -450,7 +450,7 @@ async fn a_host_in_the_tests_own_process(scenario: Scenario) -> Result<()> {
     gamma.mark("here");
     scenario.until("γ mark here").await?;
     let error = scenario.spawn("γ", waits()).await.unwrap_err().to_string();
-    assert_eq!(error, "the test's own process plays γ already");
+    assert_eq!(error, "the test's own process already plays γ");
     scenario.assert_trace("γ mark here");
     Ok(())
 }

@@ -205,7 +205,7 @@ async fn a_terminated_programs_children_are_not_asked(scenario: Scenario) -> Res
 }
 
 #[lonet::test]
-async fn a_killed_program_is_no_failure(scenario: Scenario) -> Result<()> {
+async fn a_killed_program_does_not_fail_the_test(scenario: Scenario) -> Result<()> {
     let alpha = scenario
         .spawn("α", Program::new("sleep").arg("1000"))
         .await?;
@@ -244,14 +244,14 @@ async fn no_status_of_a_program_fails_a_test(scenario: Scenario) -> Result<()> {
         let node = scenario.spawn(host, program).await?;
         node.until(exit).await?;
     }
-    // Nothing that waits for something else is told of a failure.
+    // Calls that wait for something else don't return the failure.
     scenario.host("γ").await?.mark("here");
     scenario.until("γ mark here").await?;
     Ok(())
 }
 
 #[lonet::test]
-async fn what_cannot_be_executed_says_why(scenario: Scenario) -> Result<()> {
+async fn execution_errors_name_the_cause(scenario: Scenario) -> Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = scenario.data_dir("α");
     let file = |name: &str, content: &str, mode: u32| -> std::io::Result<_> {
@@ -275,11 +275,11 @@ async fn what_cannot_be_executed_says_why(scenario: Scenario) -> Result<()> {
         ),
         (
             Program::new("./gone").current_dir(&dir),
-            format!("there is no file {at}/./gone"),
+            format!("no such file: {at}/./gone"),
         ),
         (
             Program::new("no-such-program"),
-            "there is no such program in PATH".to_owned(),
+            "no such program in PATH".to_owned(),
         ),
         (
             Program::new("plain").env("PATH", &dir),

@@ -1,7 +1,7 @@
 //! The interface that users see, a file a crate: a change of it is a change of that file.
 //!
 //! It is read from rustdoc's JSON, which `.ci/api` makes; `UPDATE_EXPECT=1 .ci/api` rewrites the
-//! files. What is hidden from the documentation is no interface.
+//! files. What is hidden from the documentation is not part of the interface.
 
 use std::path::Path;
 

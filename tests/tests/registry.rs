@@ -255,7 +255,7 @@ impl Random {
 }
 
 #[test]
-fn a_killed_process_gives_its_name_away_and_a_living_one_keeps_it() {
+fn only_killed_processes_lose_their_names() {
     let tmp = Tmp::new().unwrap();
     let mut random = Random::new();
     let (mut keeper, mut heir) = (member(&tmp), member(&tmp));
@@ -487,7 +487,7 @@ fn member_without_privilege(tmp: &Tmp) -> Child {
 
 /// All at once, so that some meet a file that its maker has only just made.
 #[test]
-fn an_umask_that_takes_rights_from_the_owner_does_no_harm() {
+fn a_umask_that_restricts_the_owner_does_no_harm() {
     for umask in [0o777, 0o377, 0o277, 0o477] {
         let tmp = Tmp::new().unwrap();
         let mut members: Vec<Child> = (0..4).map(|_| member_without_privilege(&tmp)).collect();
@@ -508,7 +508,7 @@ fn an_umask_that_takes_rights_from_the_owner_does_no_harm() {
 }
 
 #[test]
-fn a_registry_that_cannot_be_written_is_told() {
+fn an_unwritable_registry_is_an_error() {
     let tmp = Tmp::new().unwrap();
     // Root could write it all the same.
     let start = || member_without_privilege(&tmp);
@@ -530,7 +530,7 @@ fn a_registry_that_cannot_be_written_is_told() {
 }
 
 #[test]
-fn a_full_disk_is_told() {
+fn a_full_disk_is_an_error() {
     let tmp = Tmp::new().unwrap();
     let mut member = member(&tmp);
     assert_eq!(member.ask("full-disk"), "ok");

@@ -256,7 +256,7 @@ fn roles_and_programs_end_with_the_supervisor() {
         let mut victim = start(&mark, "idle", change);
         wait_until_ready(&mut victim);
         let supervisor = supervisor_of(&victim).unwrap();
-        // What its children are told of is the end of the thread that forked them.
+        // The kernel signals to its children the end of the thread that forked them.
         let threads = std::fs::read_dir(format!("/proc/{supervisor}/task")).unwrap();
         assert_eq!(threads.count(), 1);
         let pid = Pid::from_raw(victim.id() as i32);
@@ -278,7 +278,7 @@ fn roles_and_programs_end_with_the_supervisor() {
 /// The supervisor is killed at a random moment, without a namespace: ten times, a hundred times
 /// with `LONET_FULL=1`, as each user.
 #[test]
-fn nothing_is_left_when_the_supervisor_is_killed_at_a_random_moment() {
+fn a_randomly_killed_supervisor_leaves_nothing() {
     use std::hash::{BuildHasher, RandomState};
     let random = RandomState::new();
     as_every_user(|name, change| {
@@ -330,7 +330,7 @@ async fn runs_another_user(scenario: Scenario) -> Result<()> {
 
 /// A change of its user takes the kernel's promise from a program.
 #[test]
-fn programs_of_another_user_end_with_the_supervisor_or_are_named() {
+fn another_users_programs_end_with_the_supervisor_or_are_named() {
     use std::os::unix::fs::PermissionsExt as _;
     if !getuid().is_root() {
         println!("skipped: only root starts programs as other users");
@@ -377,7 +377,7 @@ fn programs_of_another_user_end_with_the_supervisor_or_are_named() {
         panic!("{left:?} are left:\n{page}");
     };
     // Its name is the shell's until that has executed what it is to.
-    let named = "the supervisor has died; its processes can't all be ended: s";
+    let named = "the supervisor has died; some of its processes could not be ended: s";
     assert!(page.contains(named), "{page}");
     assert!(page.contains(&format!(" (pid {left})")), "{page}");
 }
@@ -410,7 +410,7 @@ async fn spawns_while_the_supervisor_dies(scenario: Scenario) -> Result<()> {
 }
 
 #[test]
-fn a_spawn_that_waits_hears_that_the_supervisor_has_died() {
+fn a_pending_spawn_fails_when_the_supervisor_dies() {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
             "spawns_while_the_supervisor_dies",

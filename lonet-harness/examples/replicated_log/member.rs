@@ -38,10 +38,10 @@ struct State {
     clients: BTreeMap<usize, Lines>,
 }
 
-/// Another that is told of one entry at a time.
+/// Another member, which receives one entry at a time.
 struct Follower {
     to: Arc<tokio::sync::Mutex<OwnedWriteHalf>>,
-    /// The entry that it is told of next, or is being told of.
+    /// The entry that it receives next, or that is on its way.
     index: usize,
     has_been_told: bool,
 }
@@ -261,7 +261,7 @@ impl Member {
         }
     }
 
-    /// A follower has answered: which entry it is told of next, given which it was told of last.
+    /// A follower has answered: which entry it receives next, given the last one.
     fn answered(&self, other: &str, term: u64, next: impl FnOnce(usize) -> usize) {
         self.state(|state| {
             let follower = state.followers.get_mut(other);
@@ -272,7 +272,7 @@ impl Member {
         });
     }
 
-    /// A follower has the entry that it was told of: whoever waits for what is committed by that is
+    /// A follower has the entry that it received: whatever waits for what is committed by that is
     /// answered.
     async fn stored(&self, other: &str, term: u64) {
         let committed = self.state(|state| {
@@ -293,7 +293,7 @@ impl Member {
         });
         self.answered(other, term, |index| index + 1);
         for (mut client, reply) in committed.into_iter().flatten() {
-            // A client that has gone away is nobody's loss but its own.
+            // A client that has gone away needs no answer.
             let _ = send(&mut client, &reply).await;
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Analyst {
     problems: Vec<String>,
     /// The first of them by which a reporter broke the protocol.
     breach: Option<String>,
-    /// Why nothing that is started now would be heard.
+    /// Why the events of a process started now would not be received.
     starved: Option<String>,
     cuts: u64,
     /// What is done when a cut has come.
@@ -56,7 +56,7 @@ pub(crate) struct Analyst {
     asked: u64,
 }
 
-/// Who is at the other end of a connection.
+/// What is at the other end of a connection.
 #[derive(Clone, Copy)]
 enum Who {
     /// The reporter of that index in `processes`.
@@ -80,12 +80,12 @@ enum Supervisor {
     Failed(String),
 }
 
-/// What one reporter told.
+/// The state of one reporter.
 struct Reported {
     pid: u32,
     node: Option<u64>,
     greeted: bool,
-    /// It said something that is no trace, or in another version.
+    /// It sent an invalid trace, or another version of the protocol.
     refused: bool,
     connected: bool,
     /// The host that it was started to play, as it says.
@@ -150,7 +150,7 @@ impl Analyst {
                 door: Door::Trace,
                 pid,
             } => {
-                // One that has ended may be heard of only now: what it said comes before its end.
+                // A process that has ended may be known only now: what it sent comes before its end.
                 let node = self
                     .nodes
                     .values()
@@ -212,7 +212,7 @@ impl Analyst {
                 Ok(message) => self.hear_supervisor(message),
                 Err(error) => self
                     .problems
-                    .push(format!("the supervisor is not understood: {error}")),
+                    .push(format!("the supervisor sent an invalid message: {error}")),
             },
             Some(Who::Output(_)) | None => {}
         }
@@ -255,7 +255,7 @@ impl Analyst {
                 reported.refused = !reported.greeted;
                 let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
                 let what = format!(
-                    "sent a line to the trace socket that is none of the trace protocol \
+                    "sent a line to the trace socket that does not follow the trace protocol \
                      ({error}): {shown}"
                 );
                 return self.accuse(process, &what);
@@ -263,7 +263,7 @@ impl Analyst {
         };
         match said {
             Line::Hello(_) if reported.greeted => {
-                self.accuse(process, "said `hello` twice on the trace socket");
+                self.accuse(process, "sent `hello` twice on the trace socket");
             }
             Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
                 reported.greeted = true;
@@ -273,19 +273,19 @@ impl Analyst {
             Line::Hello(hello) => {
                 reported.refused = true;
                 let what = format!(
-                    "speaks version {} of the trace protocol; this is version {PROTOCOL_VERSION}",
+                    "uses version {} of the trace protocol; this test uses version {PROTOCOL_VERSION}",
                     hello.version
                 );
                 self.accuse(process, &what);
             }
             _ if !reported.greeted => {
                 reported.refused = true;
-                self.accuse(process, "did not begin with a `hello` on the trace socket");
+                self.accuse(process, "did not send `hello` first on the trace socket");
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
             Line::Waits(waits) => {
-                // An answer to an earlier question is no longer true.
+                // The answer to an earlier question is out of date.
                 if waits.id == self.asked {
                     reported.waits = Some(waits.doing);
                     self.have_waits();
@@ -305,7 +305,7 @@ impl Analyst {
             waiting.answer(&self.mailbox, Err(Refusal::Breach(problem.clone())));
         }
         self.breach.get_or_insert_with(|| problem.clone());
-        // Who does it once does it a thousand times.
+        // A process that does this once does it a thousand times.
         if !self.problems.contains(&problem) {
             self.problems.push(problem);
         }
@@ -329,7 +329,7 @@ impl Analyst {
         self.events.push(event);
     }
 
-    /// Offers an event to those who wait, of whom `to` says which.
+    /// Offers an event to the pending `until`s that `to` selects.
     pub(super) fn offer(
         &mut self,
         event: &Event,

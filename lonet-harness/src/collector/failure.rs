@@ -28,7 +28,7 @@ pub(crate) enum How {
     Returned(String),
     /// A task of its role panicked: where, and the message.
     Panicked(String),
-    /// The process ended although its role had not returned, or with a status that is no success.
+    /// The process ended although its role had not returned, or with a status other than success.
     Ended(Ended),
     /// Its program could not be started.
     NotStarted(String),
@@ -65,7 +65,7 @@ impl fmt::Display for Failure {
                 write!(f, "{} before its role returned", Past(*ended))?;
                 // What names an overflow is installed by Rust's main, which a role does without.
                 if *ended == Ended::Signal(Signal::SIGSEGV as i32) {
-                    f.write_str("; that is how it looks when the stack overflows")?;
+                    f.write_str("; a stack overflow looks like this")?;
                 }
                 Ok(())
             }
@@ -155,7 +155,7 @@ mod tests {
             "role `client`",
             How::Ended(Ended::Signal(11)),
             "α (role `client`, src/a.rs:7) was killed by signal 11 (SIGSEGV) before its role \
-             returned; that is how it looks when the stack overflows",
+             returned; a stack overflow looks like this",
         );
         check(
             "program `redis`",

@@ -1,14 +1,14 @@
-//! The collector: what the processes of one scenario tell, and the answers to what is asked.
-//! Two threads of its own, so that a test that blocks its runtime can't stall it. A map of:
+//! The collector: receives the events of all processes of one scenario, and answers queries. It has
+//! two threads of its own, so that a test that blocks its runtime can't stall it. A map of:
 //!
-//! - [`reader`]: reads all there is, and does nothing else;
-//! - [`analyst`]: owns all that is known of the scenario, and answers;
-//! - [`node`]: what is known of one process that the scenario started;
-//! - [`waiting`]: the `until`s that nothing has matched yet;
-//! - [`query`]: what can be asked;
+//! - [`reader`]: reads from all connections, and does nothing else;
+//! - [`analyst`]: owns the state of the scenario, and answers queries;
+//! - [`node`]: the state of one process that the scenario started;
+//! - [`waiting`]: the `until`s that no event has matched yet;
+//! - [`query`]: the queries;
 //! - [`failure`]: how a node failed, as data.
 //!
-//! Matches one event at a time; whole traces are matched by who asked for them.
+//! Matches one event at a time; the caller matches whole traces.
 
 mod analyst;
 pub(crate) mod failure;

@@ -20,7 +20,7 @@ pub(super) struct Node {
     pub(super) host: String,
     what: String,
     place: Option<String>,
-    /// Its role is told when it shows this ticket.
+    /// It gets its role when it shows this ticket.
     pub(super) ticket: Option<(u64, Play)>,
     is_role: bool,
     pub(super) pid: Option<u32>,
@@ -40,10 +40,10 @@ pub(super) struct Node {
     pub(super) asked_to_finish: bool,
     /// The body ended before it did.
     pub(super) left_over: bool,
-    /// When it was heard that it failed, or that it ended.
+    /// When its failure or its end arrived.
     pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
-    /// Why it can't be heard, and was ended.
+    /// Why its events can't be received, for which it was ended.
     pub(super) unheard: Option<String>,
     pub(super) delivered: bool,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,

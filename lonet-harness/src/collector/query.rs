@@ -1,6 +1,6 @@
 //! What can be asked of the analyst, and what it answers.
 //!
-//! Owns the shapes alone. An answer that nobody waits for any more is dropped.
+//! Owns the types alone. An answer whose receiver is gone is dropped.
 
 use std::sync::mpsc;
 
@@ -31,7 +31,7 @@ pub(crate) enum Query {
         deliver: bool,
         reply: oneshot::Sender<End>,
     },
-    /// The same, for one who waits without a runtime; delivers nothing.
+    /// The same, for a caller without a runtime; delivers nothing.
     Ended {
         process: u64,
         reply: mpsc::Sender<End>,
@@ -51,7 +51,8 @@ pub(crate) enum Query {
     /// Ask it to finish.
     Terminate { process: u64 },
     /// The body has ended, with a poll that began at that time (CLOCK_MONOTONIC in nanoseconds).
-    /// What still runs is to be stopped, and what fails of the body's end is no failure.
+    /// The processes that still run are to be stopped; failures that the end of the body causes do
+    /// not count.
     BodyEnded {
         last_poll: u64,
         reply: mpsc::Sender<()>,
@@ -100,9 +101,9 @@ pub(crate) enum Effect {
 /// Why an `until` has no answer.
 #[derive(Clone, Debug)]
 pub(crate) enum Refusal {
-    /// A node failed, and nobody knows yet.
+    /// A node failed, and no `join` has returned that failure.
     Failed(Failure),
-    /// A reporter broke the trace protocol: what the trace leaves out, nobody can tell.
+    /// A reporter broke the trace protocol: events may be missing from the trace.
     Breach(String),
     /// The scenario is over.
     Over,
@@ -138,18 +139,18 @@ pub(crate) enum Ending {
 /// What there is to say of a scenario.
 #[derive(Default)]
 pub(crate) struct Report {
-    /// The moment that it speaks of: CLOCK_MONOTONIC in nanoseconds, as events have it.
+    /// The moment of the report: CLOCK_MONOTONIC in nanoseconds, as events have it.
     pub(crate) at: u64,
     pub(crate) test: TestReport,
     pub(crate) nodes: Vec<NodeReport>,
-    /// At a deadline: who else reports, and still runs.
+    /// At a deadline: the other reporters that still run.
     pub(crate) others: Vec<OtherReport>,
     pub(crate) records: Vec<Process>,
-    /// Events for which somebody waits in vain, with their hosts, whose processes have ended.
+    /// Events that an `until` waits for in vain, with their hosts, whose processes have ended.
     pub(crate) missed: Vec<(String, String)>,
     /// Every event, as they came.
     pub(crate) events: Vec<Event>,
-    /// What reporters sent that is no trace.
+    /// Invalid traces that reporters sent.
     pub(crate) problems: Vec<String>,
     /// By which means processes were kept; `None` when none was started.
     pub(crate) means: Option<Means>,
@@ -221,6 +222,6 @@ pub(crate) struct Launch {
     /// Of a role: where it is defined.
     pub(crate) place: Option<String>,
     pub(crate) program: Program,
-    /// Of a role: the ticket that it will show, and what it is then told to play.
+    /// Of a role: the ticket that it will show, and what it then gets to play.
     pub(crate) role: Option<(u64, Play)>,
 }

@@ -1,9 +1,9 @@
-//! The reader: takes in whatever the processes of a scenario say, as soon as they say it.
+//! The reader: reads what the processes of a scenario send, as soon as they send it.
 //!
-//! Owns every descriptor between the test's process and the others. It reads into buffers and hands
-//! on whole lines; it never matches, never waits for half a line, never waits for what reads what
-//! it writes, and takes no lock that a reporter holds. A reporter's line has at most 1 MiB; those of
-//! nodes and of the supervisor, which are our own, may be as long as an argument or a value is.
+//! Owns every descriptor between the test's process and the others. It reads into buffers and passes
+//! on whole lines. It never matches, never waits for the rest of a line, never waits until what it
+//! writes is read, and takes no lock that a reporter holds. A reporter's line has at most 1 MiB. The
+//! lines of nodes and of the supervisor, which are our own, may be as long as an argument or a value.
 
 mod reading;
 
@@ -33,16 +33,16 @@ pub(crate) enum Heard {
     Opened { conn: Conn, door: Door, pid: u32 },
     /// Whole lines.
     Lines { conn: Conn, bytes: Vec<u8> },
-    /// A line of a reporter is longer than it may be, and is left out. So it begins.
+    /// A line of a reporter is too long and is left out. This is its beginning.
     TooLong { conn: Conn, begin: Vec<u8> },
-    /// A process that connects can't be taken in, for want of descriptors or memory.
+    /// A connection can't be accepted, for want of descriptors or memory.
     Starved(io::Error),
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
-    /// A connection's end, with what came of a line that has no end: it is no line, as whoever was
-    /// killed while writing it had not yet done what it tells.
+    /// A connection's end, with the beginning of an unfinished line. That does not count as a line:
+    /// a process that was killed while writing it had not yet done what it reports.
     Closed { conn: Conn, half: Vec<u8> },
-    /// All that had been said when the cut was ordered has been handed on.
+    /// Everything that had been sent when the cut was ordered has been passed on.
     Cut(u64),
     /// A question, asked after such a cut.
     Query(Query),
@@ -59,7 +59,7 @@ pub(crate) enum Door {
     Control,
 }
 
-/// What the reader is told to do.
+/// A command to the reader.
 enum Order {
     Attach(Conn, Source),
     Write(Conn, Vec<u8>),
@@ -89,7 +89,7 @@ impl Mailbox {
         self.attach_source(Source::Output(pipe, into))
     }
 
-    /// Writes, after all that it was told to write there before, without waiting.
+    /// Writes, after everything queued there before, without waiting.
     pub(crate) fn write(&self, conn: Conn, bytes: Vec<u8>) {
         self.order(Order::Write(conn, bytes));
     }
@@ -99,7 +99,7 @@ impl Mailbox {
         self.order(Order::Cut(number));
     }
 
-    /// Asks the analyst, who will first hear all that has been said by now.
+    /// Asks the analyst, which will first receive everything that has been sent by now.
     pub(crate) fn ask(&self, query: Query) {
         self.order(Order::Query(query));
     }
@@ -117,7 +117,7 @@ impl Mailbox {
 
     fn order(&self, order: Order) {
         let orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        // After the reader's end nobody does anything any more; a question's answer is then that
+        // After the reader's end nothing is answered any more; a question's answer is then that
         // it was dropped.
         let _ = orders.send(order);
         drop(orders);
@@ -174,7 +174,7 @@ impl Reader {
         Ok((reader, mailbox, heard))
     }
 
-    /// Reads until it is told to end.
+    /// Reads until the command to end.
     pub(crate) fn run(mut self) {
         let mut events = vec![EpollEvent::empty(); 64];
         loop {
@@ -202,7 +202,7 @@ impl Reader {
         let _ = self.heard.send(Heard::End);
     }
 
-    /// Does what it was told to. False at the end.
+    /// Executes the pending commands. False at the end.
     fn obey(&mut self) -> bool {
         let _ = self.mailbox.0.wake.read();
         while let Ok(order) = self.orders.try_recv() {
@@ -234,7 +234,7 @@ impl Reader {
         true
     }
 
-    /// Takes in whoever is at a door, and reads everyone to the end of what they have said. Who has
+    /// Accepts pending connections, and reads every connection to the end of its data. Those that have
     /// said something is what the system is asked, once: what was written before is there, and of
     /// those who have said nothing, there are a hundred.
     fn cut(&mut self) {
@@ -255,7 +255,7 @@ impl Reader {
         for event in events[..ready].iter().filter(|event| event.data() != 0) {
             self.read(event.data(), CUT, event.events());
         }
-        // Those who came in at a door just now: of their state nothing is known, so that their end
+        // The connections accepted just now: nothing is known of their state, so that their end
         // is looked for, too.
         let new: Vec<Conn> = self
             .sources
@@ -268,7 +268,7 @@ impl Reader {
     }
 
     fn attach(&mut self, conn: Conn, source: Source, most: usize) {
-        // A door says once that somebody came: then all are taken in. If that fails, it is tried
+        // A listener reports new connections once: then all are accepted. If that fails, it is tried
         // again when there is reason to, and not all the time.
         let flags = match source {
             Source::Door(..) => EpollFlags::EPOLLIN | EpollFlags::EPOLLET,
@@ -301,7 +301,7 @@ impl Reader {
 
     /// Reads at most so much of one that is in that state.
     fn read(&mut self, conn: Conn, most: usize, state: EpollFlags) {
-        // Nobody has the other end any more: its end is to be read, too.
+        // The other end is closed: its end is to be read, too.
         let gone = state.contains(EpollFlags::EPOLLHUP);
         let Some(reading) = self.sources.get_mut(&conn) else {
             return;
@@ -316,7 +316,7 @@ impl Reader {
                 }
             };
             match got {
-                // A pipe that nobody has opened yet looks like one that all have closed.
+                // A pipe that no process has opened yet looks like one that all have closed.
                 Ok(0) if matches!(reading.source, Source::Output(..)) && !gone => return,
                 Ok(0) => return self.close(conn),
                 Ok(n) => {
@@ -385,7 +385,7 @@ impl Reader {
                 Ok(n) => reading.written += n,
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => break,
-                // Whoever does not listen any more is heard of by what reading says.
+                // If the other end is gone, reading from it reports that.
                 Err(_) => {
                     reading.written = reading.unwritten.len();
                 }
@@ -419,7 +419,7 @@ impl Reader {
     }
 
     fn tell(&self, heard: Heard) {
-        // Without an analyst there is nobody to tell.
+        // Without an analyst there is no receiver.
         let _ = self.heard.send(heard);
     }
 }
@@ -441,7 +441,7 @@ mod tests {
 
     /// Of a process that is over before anybody has looked: a cut takes in all of it.
     #[test]
-    fn a_cut_hears_who_is_at_the_door() {
+    fn a_cut_reads_connections_that_wait_to_be_accepted() {
         let path = std::env::temp_dir().join(format!("lonet-door-{}", std::process::id()));
         let doors = vec![(Door::Trace, UnixListener::bind(&path).unwrap())];
         let (mut reader, mailbox, heard) = Reader::new(doors).unwrap();

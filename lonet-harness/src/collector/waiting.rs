@@ -20,7 +20,7 @@ pub(super) struct Waiting {
     pub(super) cut: Option<u64>,
 }
 
-/// Who waits.
+/// A caller that waits.
 pub(super) enum Asker {
     /// The test.
     Test(oneshot::Sender<Result<Event, Refusal>>),
@@ -43,7 +43,7 @@ impl Waiting {
         self.wanted.of.is_none_or(|of| process == Some(of)) && self.wanted.pattern.matches(event)
     }
 
-    /// Whether nobody waits for the answer any more.
+    /// Whether the caller no longer waits for the answer.
     pub(super) fn is_given_up(&self) -> bool {
         matches!(&self.asker, Asker::Test(reply) if reply.is_closed())
     }

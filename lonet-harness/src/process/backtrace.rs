@@ -27,7 +27,7 @@ const FRAMES: usize = 6;
 /// The backtraces of a scenario's processes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Backtraces {
-    /// Nobody asked for them.
+    /// They were not requested.
     #[default]
     NotTaken,
     NoDebugger,
@@ -70,7 +70,7 @@ fn patience(variable: &str) -> Option<Duration> {
     }
 }
 
-/// gdb, told to look at that process and to leave it as it is.
+/// gdb, which inspects that process and leaves it as it is.
 fn debugger(pid: u32) -> std::io::Result<Child> {
     Command::new("gdb")
         .args(["-nx", "-batch", "-iex", "set debuginfod enabled off"])
@@ -122,12 +122,12 @@ fn finish(mut child: Child, until: Instant) -> Result<String, String> {
     if text.contains("#0 ") {
         return Ok(text);
     }
-    // The reason, where it gives one, is its last word before it says that there is no thread.
+    // If gdb gives a reason, it is the last line before the one that says that no thread exists.
     let why = complaints
         .lines()
         .find(|line| line.contains("ptrace") || line.contains("ould not attach"))
         .or(complaints.lines().next_back());
-    Err(why.unwrap_or("gdb says nothing").to_owned())
+    Err(why.unwrap_or("gdb printed nothing").to_owned())
 }
 
 fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_users_frames_are_told_from_all_others() {
+    fn user_frames_are_separated_from_all_others() {
         let backtrace = "\
 Thread 2 (LWP 7 \"α\"):
 #0  0x00007f in syscall () from /lib/libc.so.6
@@ -259,7 +259,7 @@ Thread 1 (LWP 6 \"x\"):
     }
 
     #[test]
-    fn threads_that_do_the_same_are_told_once() {
+    fn equal_threads_are_listed_once() {
         let thread = |n: u32| {
             format!(
                 "Thread {n} (LWP {n} \"w\"):\n#0  spin () at /p/src/a.rs:1\n#1  work () at /p/src/a.rs:9\n\n"

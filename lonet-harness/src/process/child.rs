@@ -52,7 +52,7 @@ pub(super) fn run(nonce: u64, directory: &Path, in_main: bool) {
     if !in_main {
         run_admitted(control, play, directory);
     }
-    // What libtest says until then is nobody's.
+    // What libtest prints until then belongs to no test.
     let aside = std::fs::File::create("/dev/null").and_then(|null| {
         let stdout = io::stdout().as_fd().try_clone_to_owned()?;
         nix::unistd::dup2_stdout(null)?;
@@ -119,7 +119,7 @@ fn run_admitted(control: BufReader<UnixStream>, play: Play, directory: &Path) ->
     std::process::exit(code);
 }
 
-/// Shows the ticket, and is told what to play.
+/// Shows the ticket, and receives what to play.
 fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixStream>, Play)>> {
     // A socket's address holds 108 bytes; the way through the descriptor is short.
     let opened = std::fs::File::open(directory)?;
@@ -166,7 +166,7 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
             };
             let said = say(&answers, &end);
             runtime.shutdown_background();
-            // If nobody could be told, nobody is left.
+            // If this can't be sent, the other end is gone.
             return if said.is_ok() { exit_status(&end) } else { 1 };
         }
         Err(error) => {
@@ -275,7 +275,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
             () = stop.asked() => None,
             returned = caught(role.as_mut(), stop) => returned,
         };
-        // What it has just spawned begins, so that a panic of it is heard.
+        // What it has just spawned begins, so that its panic is seen.
         tokio::task::yield_now().await;
         returned
     });
@@ -293,7 +293,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
         Err(error) => return FromNode::Failed(format!("its host can't be closed: {error}")),
     };
     if let FromNode::Terminated = end {
-        // First the host, so that what it closes is nobody's doing, then what the role held.
+        // First the host, so that no task causes what it closes, then the values of the role.
         let _ = leaving.block_on(host.close());
     }
     // What the role holds is dropped inside its runtime; that may panic as anything else may.
@@ -372,7 +372,7 @@ impl Stop {
 
     async fn asked(&self) {
         while self.why().is_none() {
-            // A notification that nobody waits for is kept.
+            // A notification without a receiver is kept.
             self.changed.notified().await;
         }
     }
@@ -387,7 +387,7 @@ fn describe(info: &PanicHookInfo<'_>) -> String {
     let payload = info.payload();
     let what = payload.downcast_ref::<&str>().copied();
     let what = what.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let what = what.unwrap_or("with something that is no text");
+    let what = what.unwrap_or("with a value that is not a string");
     match info.location() {
         Some(place) => format!("panicked at {place}: {what}"),
         None => format!("panicked: {what}"),

@@ -12,7 +12,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 
-/// Does not return: nobody but the supervisor gives such a ticket, and nobody passes it on.
+/// Does not return: only the supervisor gives such a ticket, and it is not passed on.
 pub(super) fn run() {
     if std::process::id() != 1 {
         std::process::exit(1);

@@ -1,4 +1,4 @@
-//! What the kernel says of a process that can't be asked: in which state its main thread is, and
+//! The kernel's view of a process that does not answer: in which state its main thread is, and
 //! in which system call.
 //!
 //! Owns reading it from `/proc`, and its words. Where the kernel hides something (another user's

@@ -107,7 +107,7 @@ pub(crate) fn program(place: &Place<'_>, of: &Described) -> Program {
 }
 
 /// What processes inherit from the supervisor: what the test's own process had when its scenario
-/// began. What it has changed since, they are told.
+/// began. Later changes are sent to them.
 pub(crate) struct Inherited {
     env: BTreeMap<OsString, OsString>,
     directory: Option<PathBuf>,

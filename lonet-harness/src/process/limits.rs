@@ -56,15 +56,14 @@ pub(crate) fn hint(text: &str) -> Option<String> {
     }
     if text.contains("Too many open files in system") {
         return Some(
-            "all processes together have as many files open as they may (fs.file-max): raise it \
-             with `sysctl`"
+            "the system has reached its limit of open files (fs.file-max): raise it with `sysctl`"
                 .into(),
         );
     }
     if text.contains("Too many open files") {
         let limits = named("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE);
         return Some(format!(
-            "the process has as many descriptors open as it may ({limits}): raise it with \
+            "the process has reached its limit of open descriptors ({limits}): raise it with \
              `ulimit -n`"
         ));
     }
@@ -78,8 +77,8 @@ const AGAIN: &str = "Resource temporarily unavailable";
 fn processes() -> String {
     let limits = named("RLIMIT_NPROC", Resource::RLIMIT_NPROC);
     format!(
-        "the user has as many processes and threads as it may ({limits}): raise it with \
-         `ulimit -u`, or, where a container or a service has a limit of its own, that (pids.max)"
+        "the user has reached the limit of processes and threads ({limits}): raise it with \
+         `ulimit -u`, or raise the limit of the container or service (pids.max)"
     )
 }
 
@@ -109,8 +108,8 @@ mod tests {
     fn an_error_names_its_limit_once() {
         let error = std::io::Error::from_raw_os_error(24);
         let text = explained(&error);
-        let begin = "Too many open files (os error 24); the process has as many descriptors open \
-                     as it may (RLIMIT_NOFILE: soft ";
+        let begin = "Too many open files (os error 24); the process has reached its limit of \
+                     open descriptors (RLIMIT_NOFILE: soft ";
         assert!(text.starts_with(begin), "{text}");
         assert_eq!(explained(&text), text);
         let shown = format!("called `Result::unwrap()` on an `Err` value: {error:?}");
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_yet_is_no_limit() {
+    fn only_start_errors_name_the_process_limit() {
         let error = std::io::Error::from_raw_os_error(11);
         let text = "Resource temporarily unavailable (os error 11)";
         assert_eq!(explained(&error), text);

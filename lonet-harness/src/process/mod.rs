@@ -13,7 +13,7 @@
 //! - [`terminate`]: the request to finish, as the role itself sees it;
 //! - [`limits`]: what the system allows a process, and the sentence that names it;
 //! - [`launch`]: how the test's process starts the supervisor;
-//! - [`wire`]: what these say to each other;
+//! - [`wire`]: the messages between these;
 //! - [`output`]: what a node printed, bounded;
 //! - [`backtrace`]: where a process is, as a debugger sees it;
 //! - [`kernel_state`]: what it does, as the kernel sees it;
@@ -50,7 +50,7 @@ pub(crate) mod wire;
 /// | `Main` | a `#[lonet::main]` | none | `main:` | `run_main`, first of all |
 ///
 /// A program offers one of them; the first is taken unless another is offered and wanted. In the
-/// latter two the hook shows the ticket, and leaves what it is told to play for `main`.
+/// latter two the hook shows the ticket, and leaves what it is to play for `main`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Entrance {
     /// `main` is the user's, and may do anything before it comes to the scenario.

@@ -28,11 +28,11 @@ pub(super) fn why(program: &Program, error: &io::Error) -> String {
     // As the program would be looked for, from its working directory.
     let file = dir.unwrap_or_default().join(name);
     match error.raw_os_error().map(Errno::from_raw) {
-        Some(Errno::ENOENT) if !is_path => "there is no such program in PATH".to_owned(),
+        Some(Errno::ENOENT) if !is_path => "no such program in PATH".to_owned(),
         Some(Errno::ENOENT) if file.exists() => {
             "its interpreter, named in its first line or its ELF header, does not exist".to_owned()
         }
-        Some(Errno::ENOENT) => format!("there is no file {}", file.display()),
+        Some(Errno::ENOENT) => format!("no such file: {}", file.display()),
         Some(Errno::EACCES) if is_path && file.is_dir() => {
             format!("{} is a directory", file.display())
         }

@@ -1,6 +1,6 @@
 //! What a node printed: its beginning and its end, whatever it printed in between.
 //!
-//! Owns the bound. Who reads the pipe, and who shows the text, is not its business.
+//! Owns the bound. Other modules read the pipe and show the text.
 
 use std::collections::VecDeque;
 

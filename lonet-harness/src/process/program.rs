@@ -31,7 +31,7 @@ pub(super) fn before() -> io::Result<(Command, UnixStream)> {
 ///
 /// The program can't be executed; the process ends.
 pub(super) fn become_it(mut socket: UnixStream, program: &Program) -> io::Result<()> {
-    // One that has been killed before it heard of its program is like one killed afterwards.
+    // A process that is killed before it learns its program is like one that is killed afterwards.
     let _ = say(&socket, program);
     let mut error = String::new();
     // What executes closes the socket.
@@ -43,7 +43,7 @@ pub(super) fn become_it(mut socket: UnixStream, program: &Program) -> io::Result
     }
 }
 
-/// Does not return: nobody but the supervisor gives such a ticket, and it is not passed on.
+/// Does not return: only the supervisor gives such a ticket, and it is not passed on.
 pub(super) fn run() {
     let _ = execute();
     std::process::exit(1);

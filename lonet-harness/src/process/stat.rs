@@ -1,6 +1,6 @@
-//! What `/proc/<pid>/stat` says of a process.
+//! The fields of `/proc/<pid>/stat` of a process.
 //!
-//! Owns reading it, and whether `/proc` speaks of the pids of this process's own namespace. Where
+//! Owns reading it, and whether `/proc` shows the pids of this process's own namespace. Where
 //! it does not, its numbers are other processes here.
 
 use std::fs;
@@ -39,7 +39,7 @@ pub(super) fn all() -> Option<Vec<i32>> {
     Some(entries.filter_map(pid).collect())
 }
 
-/// Whether `/proc` speaks of this process by the pid that it has for itself.
+/// Whether `/proc` shows this process by the pid that it has for itself.
 pub(super) fn is_own() -> bool {
     let own = std::process::id().to_string();
     fs::read_link("/proc/self").is_ok_and(|link| link.as_os_str() == own.as_str())

@@ -3,7 +3,7 @@
 //! Owns starting, signalling and reaping, and the end: when the test's process is gone, however
 //! it went, or closes the control socket, everything is killed. It is a copy of the test's binary,
 //! started for this alone, and has one thread: so it may make a user namespace, and may be the
-//! parent whose death its children are told of. It decides nothing: which process is ended when is
+//! parent whose death the kernel signals to its children. It decides nothing: which process is ended when is
 //! the scenario's business.
 
 use std::collections::BTreeMap;
@@ -61,7 +61,7 @@ pub(super) fn run() {
     std::process::exit(i32::from(ended.is_err()));
 }
 
-/// `None` if whoever started this process is gone already.
+/// `None` if the process that started this one has already ended.
 ///
 /// # Errors
 ///
@@ -282,7 +282,7 @@ impl Supervisor {
         let Ok(signal) = Signal::try_from(signal) else {
             return;
         };
-        // One that is reaped has told, or is telling, that it ended.
+        // A process that is reaped has reported its end, or is about to.
         if let Some((&pid, _)) = self.running.iter().find(|&(_, &n)| n == process) {
             let pid = Pid::from_raw(pid);
             // To finish is asked of the process itself, which has those that it started finish.
@@ -373,7 +373,7 @@ impl Supervisor {
         }
     }
 
-    /// What was started here, and its groups: where nothing tells of more, to wait for all could
+    /// What was started here, and its groups: where nothing reports more, to wait for all could
     /// be to wait for ever.
     fn end_known(&self) {
         for &pid in self.running.keys() {
@@ -421,7 +421,7 @@ pub(super) fn command(program: Program) -> Command {
     if program.clear {
         command.env_clear();
     }
-    // The supervisor's own ticket is for nobody else.
+    // The supervisor's own ticket is for itself only.
     command.env_remove(ticket::VARIABLE);
     for (name, value) in program.env {
         let name = std::ffi::OsString::from(name);

@@ -1,7 +1,7 @@
 //! A role's request to finish, as the role itself sees it.
 //!
-//! Owns whether the role wants to know, and whether it has been asked. What happens to a role that
-//! does not want to know is `child`'s.
+//! Owns whether the role has waited for the request, and whether the request has come. `child` ends
+//! a role that has not waited for it.
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,16 +14,16 @@ static WANTED: AtomicBool = AtomicBool::new(false);
 /// Whether the request has come. Kept, so that none comes too early.
 static REQUESTED: LazyLock<watch::Sender<bool>> = LazyLock::new(|| watch::Sender::new(false));
 
-/// Inside a role: completes once the test calls [`Node::terminate`](crate::Node::terminate), or
-/// stops what still runs at its end.
+/// Inside a role, waits until the test calls [`Node::terminate`](crate::Node::terminate), or until
+/// the test ends.
 ///
-/// A role that has waited for this, if only for one poll, keeps its host and its connections and
-/// may finish: within 5 s after `terminate`, within 0.5 s at the test's end. A role that has not is
-/// dropped at once. Where no role is played, it never completes.
+/// A role that has polled this at least once keeps its host and its connections, and has time to
+/// finish: 5 s after `terminate`, 0.5 s at the end of the test. A role that has not polled it is
+/// dropped at once. Outside of a role, this never completes.
 ///
 /// # Cancel safety
 ///
-/// Safe: a request is kept.
+/// Safe: the request is not lost.
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ pub async fn terminate_requested() {
     let _ = requested.wait_for(|requested| *requested).await;
 }
 
-/// Tells the role that it is to finish. False if it has never wanted to know.
+/// Asks the role to finish. Returns false if it has never waited for that.
 pub(super) fn request() -> bool {
     let wanted = WANTED.load(Ordering::SeqCst);
     if wanted {

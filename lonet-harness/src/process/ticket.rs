@@ -1,6 +1,6 @@
 //! The ticket: what the environment of a re-executed copy of this binary says it is for.
 //!
-//! Owns its text. Whether it is still good is for whoever gave it out to say: a ticket is good
+//! Owns its text. The process that gave it out knows whether it is still good: a ticket is good
 //! once, so that a grandchild that inherits the environment finds it spent.
 
 use std::ffi::{OsStr, OsString};
@@ -22,9 +22,9 @@ pub(crate) enum Ticket {
     Supervisor,
     /// To be the first process of the supervisor's PID namespace.
     Init,
-    /// To become a program, which it is told at its standard input.
+    /// To become a program, which it reads from its standard input.
     Program,
-    /// To play a role, which it is told at the control socket in this directory.
+    /// To play a role, which it reads from the control socket in this directory.
     /// `in_main`: by the test that it is in, rather than before `main`.
     Node {
         nonce: u64,
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_ticket_is_none() {
+    fn an_invalid_ticket_is_none() {
         for value in [
             "",
             "node",

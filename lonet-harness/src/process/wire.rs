@@ -1,4 +1,4 @@
-//! What the processes of a scenario say to each other, one JSON object a line.
+//! The messages between the processes of a scenario, one JSON object a line.
 //!
 //! Owns the messages between the test's process, its supervisor and its nodes, and how a line
 //! leaves and arrives on a blocking socket. Lines have no limit: arguments may be megabytes.
@@ -167,7 +167,7 @@ pub(super) fn say(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
     let line = line(message);
     let mut rest = &line[..];
     while !rest.is_empty() {
-        // No SIGPIPE: whoever has gone away is no reason to die of it.
+        // No SIGPIPE: this process must not die because the other end is gone.
         match send(socket.as_fd().as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
             Ok(sent) => rest = &rest[sent..],
             Err(Errno::EINTR) => {}

@@ -174,7 +174,7 @@ mod tests {
         "b (role `client`) returned an error: dial x b:1->a:10: connection refused";
 
     #[test]
-    fn a_refused_dial_says_who_listened_later() {
+    fn a_refused_dial_names_a_later_listener() {
         let (a, s, auto) = (addr("a:10"), 1, false);
         let report = Report {
             events: vec![
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_dial_says_that_nobody_listened() {
+    fn a_refused_dial_says_that_nothing_listened() {
         let report = Report {
             events: vec![refused()],
             ..Report::default()

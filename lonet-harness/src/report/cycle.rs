@@ -1,4 +1,4 @@
-//! Who waits for whom in a circle, so that nobody in it can ever go on.
+//! A cycle of processes that wait for each other, so that none of them can ever go on.
 //!
 //! Owns when that is claimed: only where it is certain, as far as waits on the network tell. A process
 //! has many tasks, and one of them that goes on may free all others, so it is stuck only if each of
@@ -17,7 +17,7 @@ use crate::collector::query::Report;
 use crate::trace::happened::process::Process;
 
 /// Hosts of which each waits for the next, and the last for the first, if there are such: those in
-/// processes of which nobody can go on.
+/// processes of which none can go on.
 pub(super) fn cycle(report: &Report) -> Option<Vec<&str>> {
     let mut waits_for: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for process in stuck(living(report)) {
@@ -34,15 +34,15 @@ pub(super) fn cycle(report: &Report) -> Option<Vec<&str>> {
 struct Living<'a> {
     /// Its number, if the scenario started it.
     node: Option<u64>,
-    /// Whom it plays.
+    /// The host that it plays.
     hosts: BTreeSet<&'a str>,
     /// All that it waits for; `None` if it did not say.
     waits: Option<Vec<Wait<'a>>>,
 }
 
-/// Who could end a wait.
+/// What could end a wait.
 enum Wait<'a> {
-    /// Whoever plays the second host; the first is who waits.
+    /// The process of the second host; the first is the one that waits.
     Peer(&'a str, &'a str),
     /// This host, which owes nothing: the last to write on the connection was it.
     Idle(&'a str),
@@ -84,7 +84,7 @@ fn living(report: &Report) -> Vec<Living<'_>> {
     living
 }
 
-/// Whom a process plays: who it was started to be, and who has joined.
+/// The hosts that a process plays: the one it was started as, and those that joined.
 fn hosts<'a>(process: Option<&'a Process>, started: Option<&'a str>) -> BTreeSet<&'a str> {
     let mut hosts = BTreeSet::new();
     for record in process.iter().flat_map(|process| &process.records) {
@@ -144,7 +144,7 @@ fn of_network<'a>(
     waits
 }
 
-/// Whether whoever reads that socket is owed something: it wrote last on the connection, or nobody
+/// Whether the reader of that socket is owed something: it wrote last on the connection, or neither
 /// has written on it yet. A task notes its first write after it has learned something.
 fn is_owed(report: &Report, process: &Process, socket: u64) -> bool {
     let key = |record: &'_ Record| match &record.what {
@@ -180,7 +180,7 @@ fn last_write(process: &Process, socket: u64) -> Option<u64> {
     writes.map(|record| record.t).max()
 }
 
-/// Those of which each waits for something, and for nobody but those: the most there are.
+/// Those of which each waits for something, and only for those: the most there are.
 fn stuck(living: Vec<Living<'_>>) -> Vec<Living<'_>> {
     let waits = |process: &Living| {
         process.waits.as_ref().is_some_and(|waits| {
@@ -326,7 +326,7 @@ mod tests {
     const SERVES: Option<&[Waits]> = Some(&[Waits::Read(0), Waits::Accept(LISTENER)]);
 
     #[test]
-    fn two_that_read_from_each_other_and_one_that_reads_from_them() {
+    fn a_cycle_excludes_its_waiting_readers() {
         let mut report = world();
         node(&mut report, "α", &["β"], READS);
         node(&mut report, "β", &["γ"], READS);
@@ -339,7 +339,7 @@ mod tests {
         let mut report = world();
         let beta = node(&mut report, "β", &["γ"], SERVES);
         node(&mut report, "γ", &["β"], SERVES);
-        // The test may, which waits for nobody.
+        // The test may, which waits for none.
         assert_eq!(cycle(&report), None);
         // Another process may, which computes, or did not say what it does.
         test_joins(&mut report, beta);
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_whom_nobody_else_can_dial_are_stuck() {
+    fn servers_that_no_other_process_can_dial_are_stuck() {
         let mut report = world();
         let beta = node(&mut report, "β", &["γ"], SERVES);
         node(&mut report, "γ", &["β"], SERVES);
@@ -431,7 +431,7 @@ mod tests {
     }
 
     #[test]
-    fn whom_one_reads_from_may_be_gone() {
+    fn the_writer_of_a_pending_read_may_be_gone() {
         let mut report = world();
         node(&mut report, "α", &["β"], READS);
         node(&mut report, "β", &["α"], READS);

@@ -1,6 +1,6 @@
 //! What each process was doing: the sentences of a verdict.
 //!
-//! Owns their words; who waits for whom in a circle is `cycle`'s business. What is known of a process comes from its records,
+//! Owns their words; `cycle` finds cycles of waits. What is known of a process comes from its records,
 //! from itself when it was asked, and, where it can't be asked, from the kernel; none of it is
 //! found out here.
 
@@ -239,7 +239,7 @@ impl<'a> Sockets<'a> {
     }
 
     /// The operations, each with the addresses that an error of it would name, and how long it has
-    /// been pending. Dials are told of by their records alone.
+    /// been pending. Dials come from their records alone.
     fn operations(&self, pending: &[Pending], untils: &[String], now: u64) -> Vec<String> {
         let mut untils = untils.iter();
         let named = pending.iter().filter_map(|pending| {

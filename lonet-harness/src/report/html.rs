@@ -1,4 +1,4 @@
-//! `report.html`: one self-contained page of a test, for a browser at night.
+//! `report.html`: one self-contained page of a test, for a browser.
 //!
 //! Owns the page's layout: the message, the space-time diagram (a column a host, time downwards in
 //! the canonical order, an arrow for each cause on another host, around all labels), the expected trace, each host's

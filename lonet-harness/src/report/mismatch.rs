@@ -136,7 +136,9 @@ impl Page<'_> {
             Problem::Syntax(error) => {
                 self.line(&format!("invalid expected trace: {error}"));
             }
-            Problem::Unusable(why) => self.line(&format!("no expected trace: {why}")),
+            Problem::Unusable(why) => {
+                self.line(&format!("the expected trace can't be used: {why}"))
+            }
             Problem::AboveCause {
                 line,
                 event,

@@ -2,9 +2,9 @@
 //!
 //! - [`mismatch`]: the page of an expectation that does not hold;
 //! - `verdict`: the page of a test that failed;
-//! - `doing`: what everybody waited for, a sentence a process;
+//! - `doing`: what every process waited for, one sentence each;
 //! - `advice`: what to do about it;
-//! - `cycle`: who waits for whom in a circle;
+//! - `cycle`: processes that wait for each other in a cycle;
 //! - [`sequence`]: a trace as a sequence diagram in text;
 //! - [`mermaid`]: the same for pull requests;
 //! - `drawing`: a trace as something to draw;

@@ -37,8 +37,8 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
         } => format!(
             "not updated: `{one}` stands above `{two}` in turn {first} of the body and below it in turn \
              {second}\n\n\
-             the expectation at {place} is unchanged: both are events of one connection, and a block does not \
-             forgive their order. Bind what differs (`$x`, `_`), leave it out with a view (`only_verbs`, \
+             the expectation at {place} is unchanged: both are events of one connection, and a block can't \
+             leave their order open. Bind what differs (`$x`, `_`), leave it out with a view (`only_verbs`, \
              `only_hosts`), or order it with `until`.\n"
         ),
         Unlearned::Rewritten(file) => format!(

@@ -42,7 +42,7 @@ pub(crate) enum Reason {
     Node(String),
     /// The expected trace of the attribute does not hold.
     Trace(String),
-    /// A process sent what is no trace.
+    /// A process sent an invalid trace.
     Reporter(String),
 }
 
@@ -82,7 +82,7 @@ pub(crate) fn page(
             let _ = writeln!(page, "also: {other}");
         }
     }
-    // The page of the mismatch has told the rest: the events as a difference, the logs, the places.
+    // The page of the mismatch has shown the rest: the events as a difference, the logs, the places.
     if matches!(reason, Reason::Trace(_) | Reason::Mismatched(_)) {
         return page;
     }
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_page_of_a_mismatch_shows_is_not_told_again() {
+    fn a_mismatch_page_repeats_nothing() {
         let report = marks([1].into_iter());
         for reason in [
             Reason::Mismatched("trace mismatch at line 1".into()),
@@ -343,7 +343,7 @@ mod tests {
             text("storing x: read lonetr-0123456789ab: broken pipe\nsecond line"),
             "storing x: read: broken pipe (network lonetr-0123456789ab)\nsecond line"
         );
-        // A name that somebody has given says something.
+        // A name that the user has given is kept.
         for named in ["dial lonetx β:1->α:10: no such host", "see lonetr-x: gone"] {
             assert_eq!(text(named), named);
         }

@@ -1,4 +1,4 @@
-//! What `#[lonet::test]` and `#[lonet::main]` say of one test, as data.
+//! The description of one test by `#[lonet::test]` or `#[lonet::main]`, as data.
 //!
 //! Written by the macros, read by `run`. Owns no behaviour but the arithmetic of places in the
 //! source.
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_in_the_literal_is_a_place_in_the_source() {
+    fn literal_positions_map_to_source_positions() {
         assert_eq!(at(&[(0, 1)], 1, 1), "a.rs:10:25");
         assert_eq!(at(&[(0, 1)], 1, 5), "a.rs:10:29");
         assert_eq!(at(&[(0, 1), (1, 0)], 2, 5), "a.rs:11:5");

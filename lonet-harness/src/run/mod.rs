@@ -1,6 +1,6 @@
-//! How a test is run: by an attribute, or by a `main` of the user's own, as often as it says.
+//! Running a test: from an attribute, or from the user's own `main`, with all its repetitions.
 //!
-//! Owns the ways in, and what a failure looks like to whoever called. A map of:
+//! Owns the entry points, and what a failure looks like to the caller. A map of:
 //!
 //! - `attribute`: what the attribute of a test says, as data;
 //! - `turn`: one turn, from its network to its verdict; `watchdog`: its clock;
@@ -28,7 +28,7 @@ use crate::scenario::Scenario;
 use attribute::{Place, Spec};
 use update::Update;
 
-/// What the function of a test may take: a [`Scenario`] or a [`lonet::SubNetwork`].
+/// The argument type of a test: a [`Scenario`] or a [`lonet::SubNetwork`].
 #[diagnostic::on_unimplemented(
     message = "a test can't take a `{Self}`",
     label = "must be a `lonet_harness::Scenario` or a `lonet::SubNetwork`"
@@ -101,19 +101,20 @@ where
     }
 }
 
-/// Runs a scenario in a program whose `main` is its own: once, under that name, with the default
-/// deadline. The page of a failure is printed.
+/// Runs a scenario once from a program with its own `main`. The test's name is `name`, and the
+/// default deadline applies. If the scenario fails, its failure report is printed.
 ///
-/// `body` takes what a test may take, a [`Scenario`] or a [`lonet::SubNetwork`]. It returns nothing,
-/// or a result whose error is, or can become, a boxed one: any error that may go to another thread, a
-/// text, `anyhow::Error`, `eyre::Report`.
+/// `body` takes a [`Scenario`] or a [`lonet::SubNetwork`], as a test does. It returns nothing, or a
+/// `Result` whose error converts into a boxed error: any error that is `Send`, a string,
+/// `anyhow::Error` or `eyre::Report`.
 ///
 /// # Errors
 ///
-/// The scenario failed: why, in short, with all sources of the body's error. Of kind
+/// The scenario failed; the error says why, with all sources of the body's error. Its kind is
 /// [`Deadline`](ErrorKind::Deadline) if the deadline passed,
-/// [`Environment`](ErrorKind::Environment) if a variable has an illegal value,
-/// [`Misplaced`](ErrorKind::Misplaced) inside a role, else [`Failed`](ErrorKind::Failed).
+/// [`Environment`](ErrorKind::Environment) if an environment variable has an illegal value,
+/// [`Misplaced`](ErrorKind::Misplaced) if called inside a role, otherwise
+/// [`Failed`](ErrorKind::Failed).
 ///
 /// # Examples
 ///
@@ -195,7 +196,8 @@ where
 {
     let test = spec.test_name();
     if crate::process::child::directory().is_some() {
-        let error = "a role can't run a scenario of its own: only the test's process starts others";
+        let error =
+            "a role can't run a scenario of its own: only the test's process can start others";
         return Err(Failed::early(
             test,
             &Error::new(ErrorKind::Misplaced, error),

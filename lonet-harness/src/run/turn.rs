@@ -1,6 +1,6 @@
 //! One turn of a test: a scenario of its own, from its network to its verdict.
 //!
-//! Owns the order of things, and what made the turn fail. Words nothing and starts no process itself.
+//! Owns the order of things, and what made the turn fail. Writes no text and starts no process itself.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -178,7 +178,7 @@ where
         (ended, _) => ended,
     };
     // First of all: whatever fails from here on may do so because the body is gone.
-    // Waited for: whoever hears of both may hear of the failure first.
+    // Waited for: the failure may arrive before the end of the body does.
     let last_poll = last_poll.get();
     let _ = scenario
         .inner
@@ -219,7 +219,7 @@ fn conclude(
         }
         (reason, _) => reason,
     };
-    // In files nothing is coloured, and what was refused is told whole.
+    // In files nothing is coloured, and the mismatch is written in full.
     let whole = match (&reason, &refused) {
         (None, _) => format!("{test} passed"),
         (Some(Reason::Trace(_)), Some(refused)) => {
@@ -309,6 +309,6 @@ fn message(payload: &(dyn Any + Send)) -> String {
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     // The panic hook has shown all of it.
     text.and_then(|text| text.lines().find(|line| !line.is_empty()))
-        .unwrap_or("with something that is no text")
+        .unwrap_or("with a value that is not a string")
         .to_owned()
 }

@@ -19,10 +19,10 @@ use crate::trace::update::learning::{Learning, Unlearned};
 /// The variable that says after how many turns in a row that taught nothing the text is written.
 const TURNS: &str = "LONET_UPDATE_TURNS";
 
-/// So many, where nobody says how many.
+/// The default number of turns.
 const TURNS_BY_DEFAULT: usize = 20;
 
-/// More turns are never played, whatever they teach.
+/// The maximum number of turns.
 const MOST_TURNS: usize = 100;
 
 /// An update of the expectations of one test.
@@ -38,7 +38,7 @@ impl Update {
     ///
     /// # Errors
     ///
-    /// The variable is no number.
+    /// The variable is not a number.
     pub(super) fn of(spec: &Spec, entrance: Entrance) -> Result<Option<Update>, Error> {
         let is_test = matches!(entrance, Entrance::Libtest(_));
         if !is_test || !files::is_asked_for() {
@@ -101,8 +101,8 @@ impl Update {
 fn turns(value: &str) -> Result<usize, Error> {
     value.trim().parse().map_err(|_| {
         let why = format!(
-            "{TURNS} is the number of turns in a row that have to teach an update nothing new, for \
-             instance {TURNS_BY_DEFAULT}; it is {value:?}"
+            "{TURNS} must be the number of consecutive runs without anything new that end an update, \
+             for instance {TURNS_BY_DEFAULT}; it is {value:?}"
         );
         Error::new(ErrorKind::Environment, why)
     })

@@ -1,8 +1,8 @@
 //! The clock of a test, on a thread of its own: no runtime that is blocked, or whose clock is
 //! paused, can stall it.
 //!
-//! Owns what happens when a body, or what it leaves, can't be failed from inside: the verdict, and
-//! the process's end. In all other cases it only says that the deadline has passed.
+//! Owns what happens when a body, or what it leaves behind, blocks: the verdict, and the process's
+//! end. In all other cases it only reports that the deadline has passed.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -18,8 +18,7 @@ use crate::report::artifacts;
 use crate::report::verdict::{self, Reason};
 use crate::scenario::Scenario;
 
-/// How long a body that is told of its deadline may take to take note, before it counts as
-/// blocked.
+/// How long a body may take to react to its deadline before it counts as blocked.
 const TAKES_NOTE: Duration = Duration::from_millis(500);
 
 /// How long a blocked body has to come to itself once its nodes are stopped.
@@ -126,7 +125,7 @@ impl Watched {
                     self.give_verdict(&Reason::TimedOut(limits.body), &report);
                 }
                 if still(LAST_CHANCE) {
-                    self.exit("its body blocks its thread, so that it can't be failed from inside");
+                    self.exit("the test body blocks its thread");
                 }
             }
         }
@@ -157,8 +156,7 @@ impl Watched {
             }
         }
         self.exit(
-            "its body has ended, but what it left blocks the thread, a task or the drop of a \
-             value, so that the test can't be ended from inside",
+            "the test body has ended, but a task or a value that it left behind blocks the thread",
         );
     }
 
@@ -190,12 +188,12 @@ impl Watched {
     }
 
     fn exit(&self, why: &str) -> ! {
-        say(&format!("{}: {why}: the process exits\n", self.test));
+        say(&format!("{}: {why}; aborting the process\n", self.test));
         std::process::exit(101);
     }
 }
 
-/// Past libtest's capture, which would take it to the grave.
+/// Past libtest's capture, whose text would be lost when the process exits.
 fn say(text: &str) {
     let _ = std::io::stderr().write_all(text.as_bytes());
 }

@@ -1,7 +1,7 @@
-//! What there is to say of a scenario whose deadline has passed.
+//! The report of a scenario whose deadline has passed.
 //!
-//! Owns whom to ask, in which order, and for how long: the processes themselves, the kernel of
-//! those that don't answer, a debugger of those that run. Words nothing.
+//! Owns what to ask, in which order, and for how long: the processes themselves, the kernel about
+//! those that don't answer, a debugger about those that run. Writes no text.
 
 use std::sync::mpsc;
 use std::time::Duration;
@@ -16,11 +16,11 @@ use crate::session::Inner;
 const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
 
 impl Inner {
-    /// With what everyone waits for, as far as they say so at once.
+    /// With what every process waits for, as far as it answers at once.
     fn report_of_waits(&self) -> Result<Report, Error> {
         let (reply, said) = mpsc::channel();
         self.mailbox.ask(Query::Waits { reply });
-        // Who does not answer is blocked in a system call, or stopped: the page says what the
+        // A process that does not answer is blocked in a system call, or stopped: the page says what the
         // records tell.
         let _ = said.recv_timeout(WAITS_TO_HEAR);
         self.report()
@@ -28,8 +28,8 @@ impl Inner {
 
     /// The same, with where each process that runs is, as a debugger sees it.
     ///
-    /// `deadline` is the moment that it speaks of: asking takes time, a debugger seconds, and none
-    /// of that is what anybody has waited for.
+    /// `deadline` is the moment of the report: asking takes time, a debugger takes seconds, and that
+    /// time must not count as waiting.
     pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report, Error> {
         let mut report = self.report_of_waits()?;
         report.at = deadline;

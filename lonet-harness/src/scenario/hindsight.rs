@@ -1,7 +1,7 @@
-//! What is heard after a body has failed, so that its page can say what was missing.
+//! Waiting after a body has failed, so that its page can say what was missing.
 //!
 //! Owns waiting for it, and for how long: the listener that a dial came too early for may be a
-//! moment away, and the test's end would stop the process before it gets there. Words nothing.
+//! moment away, and the test's end would stop the process before it gets there. Writes no text.
 
 use std::time::Duration;
 

@@ -11,15 +11,14 @@ use crate::Scenario;
 use crate::error::{Error, ErrorKind};
 use crate::trace::Pattern;
 
-/// Inside a role: the first event that matches a line of an expected trace, as
-/// [`Scenario::until`] says it.
+/// Inside a role, waits for an event that matches `pattern`, as [`Scenario::until`] does in a test.
 ///
 /// # Errors
 ///
-/// - [`Pattern`](ErrorKind::Pattern): the pattern is not a line of a trace.
-/// - [`Failed`](ErrorKind::Failed): a node has failed, and no `join` has said so; or a process has
-///   sent something that is not a trace.
-/// - [`Misplaced`](ErrorKind::Misplaced): the scenario is over, or no role is played here.
+/// - [`Pattern`](ErrorKind::Pattern): the pattern is invalid.
+/// - [`Failed`](ErrorKind::Failed): a node has failed and no `join` has returned that failure, or a
+///   process has sent an invalid trace.
+/// - [`Misplaced`](ErrorKind::Misplaced): the scenario is over, or the caller is not inside a role.
 /// - [`Io`](ErrorKind::Io): the test's process can't be reached.
 ///
 /// # Cancel safety

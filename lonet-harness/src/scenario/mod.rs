@@ -2,8 +2,8 @@
 //!
 //! - `scenario`: its network and its processes; `node`: one of these processes;
 //! - `play`: what can be spawned;
-//! - `hang`: what there is to say when the deadline has passed;
-//! - `hindsight`: what is heard after a body has failed, for its page;
+//! - `hang`: the report when the deadline has passed;
+//! - `hindsight`: waiting after a body has failed, for its page;
 //! - `refusal`: the page of an expected trace that does not hold;
 //! - `in_role`: `until`, inside a role.
 

@@ -1,7 +1,7 @@
 //! A running process that plays a host, as the test sees it.
 //!
-//! Owns what can be done with it, and which event each leaves: an interference is recorded once it
-//! is confirmed, by the task that asked for it.
+//! Owns the operations on it and the event that each records: an interference is recorded when it is
+//! confirmed, by the task that asked for it.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -26,8 +26,8 @@ use crate::session::Inner;
 /// How long a process that was asked to finish may take, before it is killed.
 const FINISHES: Duration = Duration::from_secs(5);
 
-/// A process that plays a host. Dropping the handle does nothing to it: what still runs when the
-/// test's body has returned is stopped then.
+/// A process that plays a host. Dropping the handle does not stop the process. Processes that still
+/// run when the test's body has returned are stopped then.
 pub struct Node<T> {
     inner: Arc<Inner>,
     host: String,
@@ -62,7 +62,7 @@ impl<T> Node<T> {
         Ok(node)
     }
 
-    /// Starts it as that process, and waits until its host is up, if it is to be.
+    /// Starts it as this process. If it joins the network, waits until its host is up.
     async fn run(&self, process: u64) -> Result<(), Error> {
         let launch = self.player.launch(&self.inner, &self.host, process);
         let pid = self.inner.start(launch).await?;
@@ -96,18 +96,19 @@ impl<T> Node<T> {
         Err(Error::of_node(ErrorKind::Failed, host, message))
     }
 
-    /// Waits for its end, and gives what its role returned, or the program's exit status. All
-    /// that the process did comes before what the calling task does next.
+    /// Waits until the process has ended. Returns the role's result, or the program's exit status.
+    /// Everything that the process did happens before what the calling task does next.
     ///
     /// # Errors
     ///
-    /// The node's failure; [`ErrorKind::Killed`](crate::ErrorKind::Killed) if the
-    /// scenario ended it; [`ErrorKind::Value`](crate::ErrorKind::Value) if what the role returned
-    /// can't be read back from JSON.
+    /// The node's failure; [`ErrorKind::Killed`](crate::ErrorKind::Killed) if the scenario ended it;
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the role's result can't be read back from
+    /// JSON.
     ///
     /// # Cancel safety
     ///
-    /// The handle is gone, but the node goes on, and a failure of it is not lost.
+    /// If the future is dropped, the handle is lost, but the process continues. If it fails later,
+    /// the test fails.
     ///
     /// # Examples
     ///
@@ -144,7 +145,7 @@ impl<T> Node<T> {
         }
     }
 
-    /// Kills it (SIGKILL), with its process group, and waits until it is dead.
+    /// Kills the process and its process group (SIGKILL), and waits until the process is dead.
     ///
     /// # Errors
     ///
@@ -152,7 +153,7 @@ impl<T> Node<T> {
     ///
     /// # Cancel safety
     ///
-    /// It may have been killed, without an event that says so.
+    /// If the future is dropped, the process may be killed without a `kill` event.
     ///
     /// # Examples
     ///
@@ -189,12 +190,13 @@ impl<T> Node<T> {
         Ok(())
     }
 
-    /// Asks it to finish, and waits until it is gone; kills it if it takes more than 5 seconds.
+    /// Asks the process to finish, and waits until it has ended. Kills it after 5 seconds.
     ///
-    /// A program gets SIGTERM: the process that was started, not those that it has started. A role is dropped at once, after its host has been closed, unless it
-    /// has asked for [`terminate_requested`](crate::terminate_requested): then that completes, and
-    /// the role keeps its host and its connections until it returns. What it returns is what
-    /// [`join`](Node::join) gives.
+    /// A program gets SIGTERM; processes that it has started do not. A role's host is closed and its
+    /// future is dropped at once, unless the role waits for
+    /// [`terminate_requested`](crate::terminate_requested). In that case `terminate_requested`
+    /// completes, and the role keeps its host and its connections until it returns;
+    /// [`join`](Node::join) then returns its result.
     ///
     /// # Errors
     ///
@@ -202,7 +204,8 @@ impl<T> Node<T> {
     ///
     /// # Cancel safety
     ///
-    /// It has been asked, and is killed at the test's end at the latest.
+    /// If the future is dropped, the process has been asked to finish, and is killed at the end of
+    /// the test at the latest.
     ///
     /// # Examples
     ///
@@ -238,7 +241,7 @@ impl<T> Node<T> {
         }
     }
 
-    /// Stops it (SIGSTOP), and waits until it has stopped.
+    /// Stops the process (SIGSTOP), and returns once it has stopped.
     ///
     /// # Errors
     ///
@@ -246,7 +249,7 @@ impl<T> Node<T> {
     ///
     /// # Cancel safety
     ///
-    /// It may have stopped, without an event that says so.
+    /// If the future is dropped, the process may be stopped without a `pause` event.
     ///
     /// # Examples
     ///
@@ -275,7 +278,7 @@ impl<T> Node<T> {
         Ok(())
     }
 
-    /// Lets it go on after a [`pause`](Node::pause).
+    /// Continues the process after a [`pause`](Node::pause).
     ///
     /// # Errors
     ///
@@ -283,7 +286,7 @@ impl<T> Node<T> {
     ///
     /// # Cancel safety
     ///
-    /// It may go on or not.
+    /// If the future is dropped, the process may or may not continue.
     ///
     /// # Examples
     ///
@@ -297,17 +300,17 @@ impl<T> Node<T> {
         self.signal(Signal::SIGCONT, Effect::Continued).await
     }
 
-    /// Starts the same role or program with the same arguments as the same host once more, in a new
-    /// process, whose ports begin at 1; kills the present one if it still runs. Returns when
+    /// Starts the same role or program again, with the same arguments and as the same host, in a new
+    /// process. Ports start at 1 again. Kills the old process if it still runs. Returns when
     /// [`spawn`](crate::Scenario::spawn) would.
     ///
     /// # Errors
     ///
-    /// As [`Scenario::spawn`](crate::Scenario::spawn).
+    /// The same as for [`Scenario::spawn`](crate::Scenario::spawn).
     ///
     /// # Cancel safety
     ///
-    /// The old process may be dead, and the new one not started.
+    /// If the future is dropped, the old process may be dead and the new one not started.
     ///
     /// # Examples
     ///
@@ -324,7 +327,7 @@ impl<T> Node<T> {
     /// let node = scenario.spawn("α", serves()).await?;
     /// node.until("α mark serves").await?;
     /// node.restart().await?;
-    /// node.until("α mark serves").await?; // the new one's
+    /// node.until("α mark serves").await?; // the mark of the new process
     /// assert_eq!(scenario.trace().count("α:10 listen")?, 2);
     /// # Ok(()) }
     /// ```
@@ -338,12 +341,12 @@ impl<T> Node<T> {
         self.run(process).await
     }
 
-    /// The first event of this process, since its latest start, that matches a line of an expected
-    /// trace.
+    /// Waits for an event of this process that matches `pattern`, and returns the first one. Ignores
+    /// events from before its latest start.
     ///
     /// # Errors
     ///
-    /// As [`Scenario::until`](crate::Scenario::until).
+    /// The same as for [`Scenario::until`](crate::Scenario::until).
     ///
     /// # Cancel safety
     ///
@@ -369,7 +372,7 @@ impl<T> Node<T> {
         self.inner.until(pattern, None, Some(self.process())).await
     }
 
-    /// The host that it plays.
+    /// The name of the host.
     ///
     /// # Examples
     ///
@@ -390,7 +393,7 @@ impl<T> Node<T> {
         &self.host
     }
 
-    /// Its process id, as the test's own process sees it.
+    /// The process ID, as the test's own process sees it.
     ///
     /// # Examples
     ///
@@ -411,8 +414,8 @@ impl<T> Node<T> {
         self.pid.load(Ordering::Relaxed)
     }
 
-    /// What it has printed so far, standard output and standard error in one: the first and the
-    /// last mebibyte of it. Empty once the scenario is over.
+    /// The output of the process so far, standard output and standard error combined: its first and
+    /// its last mebibyte. Empty once the scenario is over.
     ///
     /// # Examples
     ///
@@ -438,7 +441,7 @@ impl<T> Node<T> {
         self.process.load(Ordering::Relaxed)
     }
 
-    /// Waits for its end, and learns it.
+    /// Waits for its end, which then happens before what the calling task does next.
     async fn ended(&self, deliver: bool) -> Result<End, Error> {
         let process = self.process();
         let end = self
@@ -472,7 +475,7 @@ impl<T> Node<T> {
     }
 }
 
-/// To await a node is to [`join`](Node::join) it.
+/// Awaiting a node is the same as [`join`](Node::join).
 ///
 /// # Examples
 ///
@@ -507,11 +510,11 @@ impl<T> fmt::Debug for Node<T> {
     }
 }
 
-/// Tells how to attach a debugger to a node that waits for one: by a line to be pasted as it is. The
-/// signal that has stopped it is still to come, as gdb sees it, and would stop it once more.
+/// Prints how to attach a debugger to a node that waits for one: a command to paste. gdb still sees
+/// the signal that stopped the process as pending, and would stop it once more.
 fn announce_debugger(host: &str, pid: u32) {
     use std::io::Write as _;
-    // Past libtest's capture: whoever asked for it waits for this line.
+    // Past libtest's capture: the user waits for this line.
     let _ = writeln!(
         std::io::stderr(),
         "{host} is stopped and waits for a debugger; this test has no deadline\n    \

@@ -1,7 +1,7 @@
 //! What can be spawned as a host: a role or a program.
 //!
-//! Owns how each becomes a process, and how the end of that process becomes a result. Starts
-//! nothing: that is `node`'s and `process`' business.
+//! Owns how each becomes a process, and how the end of that process becomes a result. `node` and
+//! `process` start it.
 
 use std::process::ExitStatus;
 
@@ -16,15 +16,16 @@ use crate::program::Program;
 use crate::role::{Role, RoleEntry};
 use crate::session::Inner;
 
-/// What [`Scenario::spawn`](crate::Scenario::spawn) takes: a [`Role`] or a [`Program`]. Sealed.
+/// What [`Scenario::spawn`](crate::Scenario::spawn) can start: a [`Role`] or a [`Program`]. This trait
+/// is sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a role and not a `Program`, so it can't be spawned",
     label = "must be a `Role` or a `Program`",
-    note = "for a function: did you forget `()` behind the role?",
+    note = "for a function: did you forget the `()` after the role?",
     note = "for a future: did you forget `#[lonet::host]` on its `async fn`?"
 )]
 pub trait Play: sealed::Sealed {
-    /// What [`Node::join`](crate::Node::join) gives.
+    /// What [`Node::join`](crate::Node::join) returns.
     type Output;
 
     /// What is to be started, and how its end is read.
@@ -38,7 +39,7 @@ mod sealed {
     impl Sealed for crate::Program {}
 }
 
-/// The output is what the role returned.
+/// The output is the role's result.
 impl<T: DeserializeOwned + 'static> Play for Role<T> {
     type Output = T;
 
@@ -52,7 +53,7 @@ impl<T: DeserializeOwned + 'static> Play for Role<T> {
     }
 }
 
-/// The output is its exit status.
+/// The output is the program's exit status.
 impl Play for Program {
     type Output = ExitStatus;
 

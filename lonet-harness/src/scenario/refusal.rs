@@ -1,7 +1,7 @@
-//! What a scenario says of an expected trace that does not hold.
+//! The page of an expected trace that does not match.
 //!
-//! Owns what surrounds the mismatch on its page, and that the artifacts are given the latest one. The
-//! words are `report::mismatch`'s.
+//! Owns what surrounds the mismatch on its page, and passes the latest one to the artifacts.
+//! `report::mismatch` writes the text.
 
 use std::io::{self, IsTerminal};
 use std::sync::PoisonError;

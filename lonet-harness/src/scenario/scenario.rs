@@ -1,6 +1,6 @@
-//! [`Scenario`]: what a test may do with its network and its processes.
+//! [`Scenario`]: a test's handle to its network and its processes.
 //!
-//! Owns no process and no state: those are the collector's, which this asks.
+//! Owns no process and no state: it asks the collector, which has both.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -19,19 +19,19 @@ use crate::session::Inner;
 use crate::trace::happened::graph::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
 
-/// A test's network, and the processes that play hosts on it. A cheap handle: clones are the same
-/// scenario.
+/// A test's network and the processes that play hosts on it. A cheap handle: clones refer to the
+/// same scenario.
 #[derive(Clone)]
 pub struct Scenario {
     pub(crate) inner: Arc<Inner>,
 }
 
 impl Scenario {
-    /// Plays a [`Role`](crate::Role) as that host, or runs a [`Program`](crate::Program), in a
-    /// process of its own.
+    /// Starts a process that runs a [`Role`](crate::Role) or a [`Program`](crate::Program) as a host
+    /// with this name.
     ///
-    /// Returns when the host is up; for a program that does not [join](crate::Program::joins) the
-    /// network by itself, once it has been started.
+    /// Returns when the host is up. For a program that does not [join](crate::Program::joins) the
+    /// network, returns when the program has started.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Scenario {
     ///
     /// # Cancel safety
     ///
-    /// A process that was asked for is started all the same, and ends with the scenario.
+    /// If the future is dropped, the process may start nevertheless; it ends with the scenario.
     ///
     /// # Examples
     ///
@@ -68,19 +68,19 @@ impl Scenario {
         Node::start(self.inner.clone(), host, player, decode).await
     }
 
-    /// A host in the test's own process.
+    /// Starts a host in the test's own process.
     ///
-    /// All hosts of the test's own process close when the body has ended, before what its tasks hold
-    /// is dropped. Where the first of them was brought up on another runtime than the body's, they
-    /// close with that runtime, too.
+    /// All hosts of the test's own process close when the body has ended, before the values of its
+    /// tasks are dropped. If the first of them was started on a runtime other than the body's, they
+    /// also close when that runtime ends.
     ///
     /// # Errors
     ///
-    /// The network's, when it can't be joined, or a running process has the name.
+    /// The name is invalid, a running process has it, or the network can't be joined.
     ///
     /// # Cancel safety
     ///
-    /// A dropped future leaves no host behind; its name may stay taken for a moment.
+    /// If the future is dropped, no host is left; its name may stay taken for a moment.
     ///
     /// # Examples
     ///
@@ -97,13 +97,17 @@ impl Scenario {
         Ok(self.subnetwork().await?.new_host(name).await?)
     }
 
-    /// The first event that matches a line of an expected trace: one of a process that still runs,
-    /// a mark, or what the scenario did, however long ago; otherwise the next that matches. What
-    /// the event comes of comes before all that the calling task does next.
+    /// Waits for an event that matches `pattern`, one line of an expected trace, and returns it.
+    ///
+    /// If such an event has already happened, returns the first one at once. Past events of a
+    /// process that has ended do not count, except marks. If none has happened, waits for the next.
+    ///
+    /// The event, and everything that happened before it, happens before what the calling task does
+    /// next.
     ///
     /// # Errors
     ///
-    /// The pattern is no line of a trace, or a node has failed and no `join` has said so.
+    /// The pattern is invalid, or a node has failed and no `join` has returned that failure.
     ///
     /// # Cancel safety
     ///
@@ -128,11 +132,12 @@ impl Scenario {
         self.inner.until(pattern, None, None).await
     }
 
-    /// The same, of the events that are neither `event` nor happen before it.
+    /// The same as [`until`](Scenario::until), but ignores `event` and all events that happened
+    /// before it.
     ///
     /// # Errors
     ///
-    /// As [`until`](Scenario::until).
+    /// The same as for [`until`](Scenario::until).
     ///
     /// # Cancel safety
     ///
@@ -156,11 +161,12 @@ impl Scenario {
         self.inner.until(pattern, Some(event.id()), None).await
     }
 
-    /// What happens before this moment of the calling task: its causal past, and no more.
+    /// The causal past of the calling task: the events that happened before this moment. Events that
+    /// are concurrent with this moment are not included.
     ///
     /// # Panics
     ///
-    /// When the scenario is over.
+    /// If the scenario is over.
     ///
     /// # Examples
     ///
@@ -193,11 +199,11 @@ impl Scenario {
             .learned_by(self.inner.learning.get().cloned())
     }
 
-    /// Asserts that the expected trace holds of what happens before this moment.
+    /// Asserts that the events that happened before this moment match the expected trace.
     ///
     /// # Panics
     ///
-    /// When it does not: the message says which line could not happen, and why.
+    /// If they do not: the message says at which line, and why.
     ///
     /// # Examples
     ///
@@ -216,11 +222,11 @@ impl Scenario {
         }
     }
 
-    /// Whether the expected trace holds of what happens before this moment.
+    /// Checks that the events that happened before this moment match the expected trace.
     ///
     /// # Errors
     ///
-    /// What does not hold, and why.
+    /// The first mismatch, and why.
     ///
     /// # Examples
     ///
@@ -242,7 +248,8 @@ impl Scenario {
     ///
     /// # Panics
     ///
-    /// When they didn't: the message says which two, or which line means no event or several.
+    /// If they did not: the message says which two did not, or which line matches no event or
+    /// several.
     ///
     /// # Examples
     ///
@@ -265,11 +272,11 @@ impl Scenario {
         }
     }
 
-    /// Whether these events happened in this order; see [`Trace::check_order`].
+    /// Checks that these events happened in this order; see [`Trace::check_order`].
     ///
     /// # Errors
     ///
-    /// What is out of order, or which line means no event or several.
+    /// The two lines that are out of order, or the line that matches no event or several.
     ///
     /// # Examples
     ///
@@ -287,11 +294,12 @@ impl Scenario {
         self.trace().check_order(lines)
     }
 
-    /// Records what is sent and received, too, which [`Trace::with_data`] shows: of processes that join
-    /// the network from now on, and of connections that the test's own process opens from now on.
+    /// Also records `send` and `recv` events, which [`Trace::with_data`] shows. This applies to
+    /// processes that join the network after this call, and to connections that the test's own
+    /// process opens after it.
     ///
-    /// An event is one write or read, and says how many bytes: how the kernel cuts a stream into
-    /// reads is its own affair, so expect exact numbers only of what can't be cut.
+    /// Each event is one write or one read, with its number of bytes. The kernel may split or merge
+    /// the data of a stream, so expect exact numbers only where it can't.
     ///
     /// # Errors
     ///
@@ -335,11 +343,11 @@ impl Scenario {
         &self.inner.full_name
     }
 
-    /// A directory for that host's data. It survives restarts, and goes with the scenario.
+    /// A directory for the data of a host. It survives restarts and is removed with the scenario.
     ///
     /// # Panics
     ///
-    /// When it can't be made.
+    /// If the name is invalid, or the directory can't be created.
     ///
     /// # Examples
     ///
@@ -354,21 +362,21 @@ impl Scenario {
     /// ```
     pub fn data_dir(&self, host: &str) -> PathBuf {
         if let Err(cause) = lonet::check_name(host) {
-            panic!("no host can be called {host:?}: {cause}");
+            panic!("illegal host name {host:?}: {cause}");
         }
         let directory = self.inner.directory.join("data").join(host);
         match std::fs::create_dir_all(&directory) {
             Ok(()) => directory,
-            Err(error) => panic!("{} can't be made: {error}", directory.display()),
+            Err(error) => panic!("{} can't be created: {error}", directory.display()),
         }
     }
 
-    /// Where the trace, the logs and the report of this test are put if it fails: a directory, empty
-    /// when a test asks for the first time, for what it wants to add.
+    /// The directory for the trace, the logs and the report of this test if it fails. The test may
+    /// add its own files. The directory is empty when a test first calls this.
     ///
     /// # Panics
     ///
-    /// When it can't be made.
+    /// If the directory can't be created.
     ///
     /// # Examples
     ///
@@ -384,13 +392,14 @@ impl Scenario {
         let place = &self.inner.artifacts;
         self.inner.artifacts_made.get_or_init(|| {
             if let Err(error) = artifacts::make(place) {
-                panic!("{} can't be made: {error}", place.display());
+                panic!("{} can't be created: {error}", place.display());
             }
         });
         place.clone()
     }
 
-    /// Has them put there also if it passes, as `LONET_KEEP=1` does for every test.
+    /// Writes the [artifacts](Scenario::artifacts_dir) even if the test passes, as `LONET_KEEP=1`
+    /// does for every test.
     ///
     /// # Examples
     ///

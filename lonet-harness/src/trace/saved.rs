@@ -133,7 +133,9 @@ impl Trace {
             match parsed {
                 Line::Trace(trace) if trace.version != VERSION => {
                     let found = trace.version;
-                    return Err(wrong(format!("version {found}; known is {VERSION}")));
+                    return Err(wrong(format!(
+                        "version {found}; this program supports {VERSION}"
+                    )));
                 }
                 Line::Trace(_) if looked.is_some() => {
                     return Err(wrong("a second saved trace begins here".to_owned()));
@@ -151,12 +153,12 @@ impl Trace {
             }
         }
         let (line, looked) =
-            looked.ok_or_else(|| wrong(1, "the line that begins a saved trace is missing"))?;
+            looked.ok_or_else(|| wrong(1, "the first line of a saved trace is missing"))?;
         let wrong = |what: String| wrong(line, &what);
         let known: usize = processes.iter().map(|process| process.records.len()).sum();
         if let Some(saved) = looked.records.filter(|&saved| saved != known) {
             return Err(wrong(format!(
-                "of {saved} records that were saved, {known} are here"
+                "{saved} records were saved, but {known} are here"
             )));
         }
         let graph = Arc::new(Graph::build(processes));

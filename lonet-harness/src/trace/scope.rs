@@ -1,6 +1,6 @@
 //! Which events an assertion looks at: by verb and by host, and of which part of all there is.
 //!
-//! Pure. Owns the default view. The causal past is not a matter of the view: `cut` finds it.
+//! Pure. Owns the default view. The view does not change the causal past.
 
 use std::collections::BTreeSet;
 

@@ -1,8 +1,7 @@
 //! `Trace`: events with their order, as a test sees them.
 //!
-//! Owns the public questions and assertions. How they are answered is the business of the modules
-//! below this one, of which none knows it: they look at its `Cut`. How a failure reads is that of
-//! `report`.
+//! Owns the public queries and assertions. The modules beside this one answer them; `report` writes
+//! the text of a failure.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -24,11 +23,13 @@ use crate::trace::update::source::{Expected, Source};
 use crate::trace::write::text;
 use crate::trace::write::turns::{self, Seen};
 
-/// Events of a scenario with their happens-before order: the causal past of whoever asked for it,
-/// in the default view (listen, dial, accept, connect, fail, close, mark, and what the scenario
-/// did, `spawn` apart).
+/// Events of a scenario and their happens-before order: the causal past of the task that called
+/// [`Scenario::trace`](crate::Scenario::trace).
 ///
-/// Cheap to clone. Its `Display` is its text, as it happened: an expectation that holds of it.
+/// The default view contains `listen`, `dial`, `accept`, `connect`, `fail`, `close`, `mark`, and
+/// what the scenario did except `spawn`.
+///
+/// Cheap to clone. `Display` writes the trace as an expected trace that it matches.
 #[derive(Clone)]
 pub struct Trace {
     pub(crate) cut: Cut,
@@ -43,7 +44,7 @@ pub(crate) type Teller =
     Arc<dyn Fn(&Mismatch) -> String + Send + Sync + UnwindSafe + RefUnwindSafe>;
 
 impl Trace {
-    /// The causal past of a record, without itself. Of a record that is not there: nothing.
+    /// The causal past of a record, without the record itself; empty if the record is not there.
     pub(crate) fn past(graph: Arc<Graph>, at: EventId) -> Trace {
         Trace::of(Cut::past(graph, at))
     }
@@ -83,7 +84,7 @@ impl Trace {
         self
     }
 
-    /// The events of the view as they happened: by the clock, causes before effects.
+    /// The events of the view, ordered by time; causes come before effects.
     ///
     /// # Examples
     ///
@@ -100,11 +101,14 @@ impl Trace {
         self.cut.events()
     }
 
-    /// Whether `a` happened before `b` in this run: there is a chain of causes from one to the other.
-    /// In another run there may be none, where a read got its bytes in two pieces, or a task waited
-    /// for two things at once; an expected trace demands only what holds in every run. An event does
-    /// not happen before itself. False of an event that this trace knows nothing of: one reported later. Of
-    /// another scenario's events there is no telling.
+    /// Whether `a` happened before `b` in this run: a chain of causes leads from `a` to `b`.
+    ///
+    /// Another run may order the two differently, for example if a read gets its bytes in two
+    /// pieces, or a task waits for two things at once. An expected trace demands only the order that
+    /// holds in every run.
+    ///
+    /// An event does not happen before itself. Returns false for an event that was reported after
+    /// this trace was taken. For events of another scenario the result is unspecified.
     pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
         match (self.cut.graph.node(a.id()), self.cut.graph.node(b.id())) {
             (Some(a), Some(b)) => self.cut.graph.reaches_in_run(a, b),
@@ -112,9 +116,10 @@ impl Trace {
         }
     }
 
-    /// Whether neither happened before the other in this run, and they are not the same event. False, too, of an
-    /// event that this trace knows nothing of: one reported later. Of another scenario's events
-    /// there is no telling.
+    /// Whether two different events are concurrent in this run: neither happened before the other.
+    ///
+    /// Returns false for an event that was reported after this trace was taken. For events of
+    /// another scenario the result is unspecified.
     ///
     /// # Examples
     ///
@@ -141,7 +146,7 @@ impl Trace {
         }
     }
 
-    /// Only events with these verbs.
+    /// Keeps only events with these verbs.
     ///
     /// # Examples
     ///
@@ -161,7 +166,7 @@ impl Trace {
         self.with_view(|view| view.verbs = verbs.iter().copied().collect())
     }
 
-    /// Only events of these hosts.
+    /// Keeps only events of these hosts.
     ///
     /// # Examples
     ///
@@ -179,7 +184,7 @@ impl Trace {
         self.with_view(|view| view.hosts = Some(hosts.iter().map(|&h| h.to_owned()).collect()))
     }
 
-    /// With `spawn`, `up`, `down` and `exit`, too.
+    /// Adds `spawn`, `up`, `down` and `exit` events to the view.
     ///
     /// # Examples
     ///
@@ -196,18 +201,18 @@ impl Trace {
         self.with_view(|view| view.verbs.extend(verbs_in(InView::Lifecycle)))
     }
 
-    /// With `shutdown`, `send` and `recv`, too. Sent and received data is only in the trace if the
-    /// scenario [records it](crate::Scenario::record_data).
+    /// Adds `shutdown`, `send` and `recv` events to the view. The trace has `send` and `recv` events
+    /// only if the scenario [records them](crate::Scenario::record_data).
     #[must_use]
     pub fn with_data(self) -> Trace {
         self.with_view(|view| view.verbs.extend(verbs_in(InView::Data)))
     }
 
-    /// How many events of the view match a line of an expected trace.
+    /// The number of events in the view that match `pattern`, one line of an expected trace.
     ///
     /// # Errors
     ///
-    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    /// An error of kind [`Pattern`](crate::ErrorKind::Pattern) if the pattern is invalid.
     ///
     /// # Examples
     ///
@@ -225,11 +230,11 @@ impl Trace {
         Ok(self.find_all(pattern)?.len())
     }
 
-    /// The first event of the view, as they happened, that matches a line of an expected trace.
+    /// The first event of the view, by time, that matches `pattern`, one line of an expected trace.
     ///
     /// # Errors
     ///
-    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    /// An error of kind [`Pattern`](crate::ErrorKind::Pattern) if the pattern is invalid.
     ///
     /// # Examples
     ///
@@ -248,11 +253,11 @@ impl Trace {
         Ok(self.events().iter().find(|event| pattern.matches(event)))
     }
 
-    /// The events of the view, as they happened, that match a line of an expected trace.
+    /// The events of the view that match `pattern`, one line of an expected trace, ordered by time.
     ///
     /// # Errors
     ///
-    /// Of kind [`Pattern`](crate::ErrorKind::Pattern): the pattern is not such a line.
+    /// An error of kind [`Pattern`](crate::ErrorKind::Pattern) if the pattern is invalid.
     ///
     /// # Examples
     ///
@@ -274,13 +279,13 @@ impl Trace {
         Ok(events.filter(|event| pattern.matches(event)).collect())
     }
 
-    /// Asserts that the expectation holds of the events of the view: each has its line, and no
+    /// Asserts that the events of the view match the expected trace: each event has one line, and no
     /// effect stands above its cause. With `UPDATE_EXPECT=1`, an `expect![[…]]` or
-    /// `expect_file![…]` that doesn't hold is rewritten instead.
+    /// `expect_file![…]` that does not match is rewritten instead.
     ///
     /// # Panics
     ///
-    /// When it doesn't hold, with the page that says why.
+    /// If they don't match; the message explains the mismatch.
     ///
     /// # Examples
     ///
@@ -299,12 +304,12 @@ impl Trace {
         }
     }
 
-    /// Whether the expectation holds of the events of the view; rewrites it as
+    /// Checks that the events of the view match the expected trace; rewrites it as
     /// [`assert`](Trace::assert) does.
     ///
     /// # Errors
     ///
-    /// Why it doesn't.
+    /// The mismatch.
     ///
     /// # Examples
     ///
@@ -357,11 +362,12 @@ impl Trace {
             .map_err(|why| Mismatch::unusable(&self.cut, why))
     }
 
-    /// Asserts that the lines hold of some of the events of the view.
+    /// Asserts that the lines match some of the events of the view, in an order that causality
+    /// allows.
     ///
     /// # Panics
     ///
-    /// When they don't, with the page that says why.
+    /// If they don't match; the message explains the mismatch.
     ///
     /// # Examples
     ///
@@ -382,11 +388,11 @@ impl Trace {
         }
     }
 
-    /// Whether the lines hold of some of the events of the view. Nothing is ever rewritten.
+    /// Checks that the lines match some of the events of the view. Never rewrites them.
     ///
     /// # Errors
     ///
-    /// Why they don't.
+    /// The mismatch.
     ///
     /// # Examples
     ///
@@ -405,12 +411,14 @@ impl Trace {
         self.cut.check_parsed(&self.cut.parsed(&text)?, Mode::Some)
     }
 
-    /// Asserts that these events happened in this order. An expected trace only rejects what can't
-    /// be; this demands an order, also where nothing that lonet sees makes it.
+    /// Asserts that these events happened in this order.
+    ///
+    /// [`assert`](Trace::assert) accepts concurrent events in any order. This demands the order, even
+    /// if no cause that lonet sees orders the events.
     ///
     /// # Panics
     ///
-    /// When they didn't, with the page that says why.
+    /// If they did not; the message says which.
     ///
     /// # Examples
     ///
@@ -434,13 +442,15 @@ impl Trace {
         }
     }
 
-    /// Whether these events happened in this order: each line matches exactly one event of the past,
-    /// in all views, and each happened after that of the line above, by this run's causes or, where
-    /// there are none (a channel, a mutex, another task), by the clock that all processes share.
+    /// Checks that these events happened in this order.
+    ///
+    /// Each line must match exactly one event of the causal past, whatever the view. Each event must
+    /// have happened after the event of the line above: by causality or, if the two are concurrent
+    /// (lonet sees no channels and mutexes), by the clock, which all processes share.
     ///
     /// # Errors
     ///
-    /// Which line matches no event or several, and which; or which two happened the other way round.
+    /// A line matches no event or several, or two events happened in the other order.
     ///
     /// # Examples
     ///
@@ -468,7 +478,7 @@ impl Trace {
     }
 }
 
-/// What a question is about.
+/// The events that a query or an assertion looks at.
 fn wanted(pattern: &str) -> Result<Pattern, Error> {
     Pattern::parse(pattern)
         .map_err(|error| Error::new(ErrorKind::Pattern, error.of_pattern(pattern)))

@@ -240,7 +240,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_would_be_lost_is_refused_and_the_rest_comes_back_equal(value in values()) {
+    fn values_come_back_equal_or_are_refused(value in values()) {
         match write(&value) {
             Ok(json) => prop_assert_eq!(read::<Value>(&json), Ok(value)),
             Err(refused) => prop_assert!(is_lost(&value), "{}", refused),
@@ -267,11 +267,11 @@ fn what_is_refused_is_named_with_its_place() {
     assert_eq!(refused(list), "JSON has no number NaN (at [1].of)");
     assert_eq!(
         refused(BTreeMap::from([((1, 2), 3)])),
-        "a key must be a text in JSON, and a `(i32, i32)` is none"
+        "a key must be a string in JSON, and `(i32, i32)` is not"
     );
     assert_eq!(
         refused(Value::ByPair(BTreeMap::new(), [((), 1)].into())),
-        "a key must be a text in JSON, and a `()` is none (at .ByPair[1])"
+        "a key must be a string in JSON, and `()` is not (at .ByPair[1])"
     );
     let by_key = BTreeMap::from([("a\"b", [0.0, f64::INFINITY])]);
     assert_eq!(
@@ -294,7 +294,7 @@ fn what_is_refused_is_named_with_its_place() {
 
 /// A type may write what it can't read: only the reader can tell.
 #[test]
-fn what_cannot_be_read_back_is_an_error_of_the_reader() {
+fn an_unreadable_value_is_an_error_of_the_reader() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Numbered {
         #[serde(flatten)]

@@ -207,7 +207,7 @@ pub(crate) fn serve_if_told() -> bool {
                 let net = if net == "Raw" { Net::Raw } else { Net::Lines };
                 let (none, acceptor, dialer) = ends(net).await;
                 let (Dialer::Raw(addr) | Dialer::Lines(addr)) = dialer else {
-                    unreachable!("it is no lonet")
+                    unreachable!("it is not a lonet")
                 };
                 println!("{addr}");
                 (none, acceptor)

@@ -94,7 +94,7 @@ impl Acceptor {
     /// Accepts and closes, for ever.
     pub(crate) async fn serve_cycles(self) {
         match self {
-            // As whoever writes a server would, without what `accept` adds.
+            // As in any server, without what `accept` adds.
             Acceptor::Raw(listener) => loop {
                 drop(listener.accept().await.unwrap());
             },

@@ -44,7 +44,7 @@ def test_opening_after_a_close(what: str, net: Any, alpha: Any, close: Any) -> N
         assert str(new_host.value) == f"new host {net.network} γ: network is down"
     else:
         net.new_host("α")
-    close(what)  # Closing twice is no error.
+    close(what)  # Closing twice is allowed.
     del held
 
 

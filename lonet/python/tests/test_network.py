@@ -100,7 +100,7 @@ def test_timeouts(net: lonet.SubNetwork, alpha: lonet.Host, beta: lonet.Host) ->
         beta.dial("α:10", timeout=0.01)
     assert str(dial.value) == f"dial {net.network} β:1->α:10: timed out"
     with pytest.raises(lonet.TimedOut) as accept:
-        listener.accept(timeout=0)  # That dial was given up: it is no ghost.
+        listener.accept(timeout=0)  # That dial was cancelled: it must not be accepted.
     assert str(accept.value) == f"accept {net.network} α:10: timed out"
     assert str(beta.listen().addr) == "β:1"
 

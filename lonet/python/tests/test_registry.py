@@ -108,10 +108,10 @@ def hostile(tmp: Path, layout: str) -> None:
     ("layout", "rule"),
     [
         ("base is a link", "is a symbolic link; it must be a directory"),
-        ("base is a file", "is no directory"),
+        ("base is a file", "is not a directory"),
         ("base is another's", "belongs to uid 12345 and has mode 0755"),
         ("link", "is a symbolic link; a network's directory must be none"),
-        ("file", "is no directory"),
+        ("file", "is not a directory"),
         ("another's", "belongs to uid 12345; the directory of a network that"),
         ("0777", r"is open to other users \(mode 0777\); it must be 0700"),
         ("0710", r"is open to other users \(mode 0710\)"),
@@ -246,7 +246,7 @@ def test_a_registry_that_is_no_file(tmp: Path) -> None:
     path = tmp / "lonet" / "x" / "registry.db"
     path.unlink()
     path.symlink_to(tmp / "elsewhere")
-    with pytest.raises(lonet.RegistryError, match="is no regular file"):
+    with pytest.raises(lonet.RegistryError, match="is not a regular file"):
         lonet.join("x")
     assert not (tmp / "elsewhere").exists()
 

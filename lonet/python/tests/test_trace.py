@@ -332,7 +332,7 @@ def test_data_is_recorded_on_request(collector: Collector, tmp: Path) -> None:
                 ours, theirs = beta.dial("α:10"), accepting.result()
         ours.sendall(b"ping")
         assert theirs.recv(10) == b"ping"
-        assert theirs.send(b"") == 0  # Nothing is no event.
+        assert theirs.send(b"") == 0  # Nothing is not an event.
         theirs.setblocking(False)
         with pytest.raises(BlockingIOError):
             theirs.recv(10)

@@ -1,6 +1,6 @@
-//! What a URI says of where to dial, and the URI of a host.
+//! From a URI to an address to dial, and from an address to a URI.
 //!
-//! Owns which URIs are legal, and every text about those that are not. Pure: nothing is dialed.
+//! Owns which URIs are legal, and the messages about illegal ones. Pure: nothing is dialed.
 //!
 //! The authority of a URI is ASCII, and not even `%` is legal there. So a host named `α` is
 //! `xn--mxa`, as browsers and the crate `url` have it: each label that is not ASCII is encoded with
@@ -21,11 +21,11 @@ const LONGEST: usize = 256;
 /// More than a label of it has when it is encoded. Longer ones are nothing that was.
 const LONGEST_ENCODED: usize = 512;
 
-/// The URI of a path on a host, which may have any name: `http://xn--mxa:10/keys` for `α:10` and
-/// `/keys`.
+/// The URI of a path on a host: `http://xn--mxa:10/keys` for `α:10` and `/keys`. The host may have
+/// any legal name.
 ///
-/// A client of hyper, and an endpoint of tonic, that have a [`Connector`](super::Connector) dial
-/// that very host. Where the name is ASCII, a literal does the same: `http://db-1:10/keys`.
+/// A hyper client or a tonic endpoint with a [`Connector`](super::Connector) dials that host. If the
+/// name is ASCII, you can also write the URI as a literal: `http://db-1:10/keys`.
 ///
 /// ```
 /// let uri = lonet::adapters::uri("α:10", "/keys?limit=3")?;
@@ -33,13 +33,15 @@ const LONGEST_ENCODED: usize = 512;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// Two hosts whose names differ only in the case of ASCII letters are one to whoever compares URIs,
-/// as the connection pool of hyper-util's client does.
+/// URIs are compared without regard to the case of ASCII letters in the host, for example by the
+/// connection pool of hyper-util's client. Don't use host names that differ only in case.
+///
+/// An empty path means `/`.
 ///
 /// # Errors
 ///
-/// `InvalidInput`: the address is not `host:port`, or the path does not begin with `/`, or is
-/// nothing that a URI may hold; both say what is legal. An empty path is `/`.
+/// `InvalidInput`: the address is not `host:port`, or the path does not begin with `/` or contains
+/// characters that are illegal in a URI. The message says what is legal.
 pub fn uri(addr: impl Display, path_and_query: &str) -> io::Result<Uri> {
     let addr = addr.to_string();
     let no_address = |why: &str| {
@@ -64,15 +66,15 @@ pub fn uri(addr: impl Display, path_and_query: &str) -> io::Result<Uri> {
     let authority = Authority::try_from(format!("{name}:{port}"))
         .ok()
         .filter(|authority| authority.host() == name)
-        .ok_or_else(|| no_address("has a host that no URI holds"))?;
+        .ok_or_else(|| no_address("has a host that can't stand in a URI"))?;
     let path = match path_and_query {
         "" => "/",
         path => path,
     };
     let no_path = |why: &dyn Display| {
         invalid(format!(
-            "{path:?} is not the path of a URI ({why}); a path is as in /keys?limit=3, anything \
-             else percent-encoded"
+            "{path:?} is not the path of a URI ({why}); a path is written as in /keys?limit=3, with \
+             other characters percent-encoded"
         ))
     };
     if !path.starts_with('/') {
@@ -90,16 +92,16 @@ pub fn uri(addr: impl Display, path_and_query: &str) -> io::Result<Uri> {
 pub(super) fn address(uri: &Uri, any_scheme: bool) -> io::Result<String> {
     let wrong = |why: &str| invalid(format!("the URI {uri} {why}"));
     const LEGAL: &str = "; legal is http://host:port/path, which lonet::adapters::uri makes for \
-                         any name of a host";
+                         any host name";
     match uri.scheme_str() {
         None => return Err(wrong(&format!("has no scheme{LEGAL}"))),
         Some("http") => {}
         Some(_) if any_scheme => {}
         Some("https") => {
             return Err(wrong(
-                "asks for TLS, which this connector does not speak: legal is http, or \
-                 Connector::any_scheme on a network that encrypts (lonet::Tls), or below a \
-                 connector that does",
+                "asks for TLS, which this connector does not do: use http, or \
+                 Connector::any_scheme on a network that encrypts (lonet::Tls) or below a \
+                 connector that encrypts",
             ));
         }
         Some(_) => return Err(wrong(&format!("has a scheme other than http{LEGAL}"))),
@@ -118,7 +120,7 @@ pub(super) fn address(uri: &Uri, any_scheme: bool) -> io::Result<String> {
     }
     if port.is_empty() {
         return Err(wrong(&format!(
-            "has no port, and there is no default one{LEGAL}"
+            "has no port, and lonet has no default port{LEGAL}"
         )));
     }
     if parse_port(port).is_none() {
@@ -154,7 +156,7 @@ fn of_uri(host: &str) -> String {
     labels.join(".")
 }
 
-/// What is no label of ours is left as it is: who wrote it knows what it means.
+/// A label that this module did not encode is left as it is: its author knows what it means.
 fn label_of_uri(label: &str) -> String {
     encoded(label)
         .and_then(punycode::decode)

@@ -1,6 +1,6 @@
-//! axum's traits: what `axum::serve` listens on, and how a handler knows its peer.
+//! axum's traits: what `axum::serve` listens on, and how a handler gets its peer's address.
 //!
-//! Owns what is said when a listener is closed below a server that nobody will end.
+//! Owns the message for a listener that is closed below a server without a graceful shutdown.
 
 use std::fmt::Display;
 use std::io;
@@ -12,8 +12,8 @@ use super::ends::Ends;
 use super::incoming::{Incoming, next};
 use crate::{Addr, NetListener, Stream};
 
-/// Once this listener is closed, `axum::serve` waits for ever, after one line on stderr;
-/// [`Incoming::closed`] is how to end it.
+/// When this listener is closed, lonet prints one line to stderr and `axum::serve` waits forever.
+/// [`Incoming::closed`] ends it.
 impl Listener for crate::Listener {
     type Io = Stream;
     type Addr = Addr;
@@ -58,12 +58,12 @@ impl<L: NetListener> Listener for Incoming<L> {
     }
 }
 
-/// axum's trait has no place for an error, and a server that silently serves nobody costs its
-/// reader an evening.
+/// axum's trait can't return an error, and a server that stops serving without a message is hard to
+/// diagnose.
 fn complain(addr: &dyn Display, error: &io::Error) {
     eprintln!(
-        "lonet: axum serves {addr} no longer: {error}; axum::serve can't return this, and waits: \
-         let it end with lonet::adapters::Incoming::closed"
+        "lonet: axum no longer serves {addr}: {error}; axum::serve can't return this error and \
+         waits forever: end it with lonet::adapters::Incoming::closed"
     );
 }
 

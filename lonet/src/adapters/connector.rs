@@ -1,6 +1,6 @@
-//! What a [`Networker`] is for a client of hyper or tonic: [`Connector`].
+//! [`Connector`]: a [`Networker`] for a client of hyper or tonic.
 //!
-//! Owns how such a client dials. Which URI names which host is in `authority`.
+//! Owns how such a client dials. `authority` maps URIs to hosts.
 
 use std::fmt;
 use std::io;
@@ -20,9 +20,9 @@ use crate::{NetStream, Networker, Stream};
 
 /// Dials for a client of hyper or tonic: a `tower` service from a URI to a connection.
 ///
-/// It dials `http://host:port/…`, where a host whose name is not ASCII is spelt as [`uri`](super::uri)
-/// spells it. Dialing is as with [`Networker::dial`]: on a lonet network, it waits until the other
-/// side accepts.
+/// It dials URIs of the form `http://host:port/…`. [`uri`](super::uri) writes the URI of a host whose
+/// name is not ASCII. It dials as [`Networker::dial`] does: on a lonet network, it waits until the
+/// other side accepts.
 ///
 /// With hyper-util's client:
 ///
@@ -53,13 +53,13 @@ use crate::{NetStream, Networker, Stream};
 /// # }
 /// ```
 ///
-/// With tonic's channel, of the feature `tonic`: see [`Incoming`](super::Incoming).
+/// For tonic's channel (feature `tonic`), see [`Incoming`](super::Incoming).
 ///
 /// # Errors
 ///
-/// Those of [`Networker::dial`], and `InvalidInput`, which says what is legal, when the URI has no
-/// port, no host, or a scheme that is not `http`. The client wraps them: they are the `source()` of
-/// its own error, or that one's source.
+/// Those of [`Networker::dial`], and `InvalidInput` if the URI has no port, no host, or a scheme
+/// other than `http`; the message says what is legal. The client wraps them: look for them among the
+/// sources of its own error.
 pub struct Connector<N> {
     network: Arc<N>,
     any_scheme: bool,
@@ -69,7 +69,7 @@ pub struct Connector<N> {
 pub type Connecting<S> = Pin<Box<dyn Future<Output = io::Result<TokioIo<NetIo<S>>>> + Send>>;
 
 impl<N: Networker> Connector<N> {
-    /// Dials from that place: a [`Host`](crate::Host), [`Tcp`](crate::Tcp), or any other.
+    /// Dials from this host: a [`Host`](crate::Host), [`Tcp`](crate::Tcp), or any other network.
     pub fn new(network: N) -> Connector<N> {
         Connector {
             network: Arc::new(network),
@@ -77,9 +77,8 @@ impl<N: Networker> Connector<N> {
         }
     }
 
-    /// The same for URIs of any scheme, `https` in particular, which else are refused: this
-    /// connector never encrypts. For a network that does, such as `Tls`, or below a connector
-    /// that does.
+    /// Accepts URIs of any scheme, such as `https`, which it otherwise refuses because it does not
+    /// encrypt. Use it on a network that encrypts, such as `Tls`, or below a connector that does.
     #[must_use]
     pub fn any_scheme(mut self) -> Connector<N> {
         self.any_scheme = true;
@@ -122,14 +121,14 @@ impl<N: Networker> fmt::Debug for Connector<N> {
     }
 }
 
-/// The response's extensions have its [`Ends`].
+/// The response's extensions contain its [`Ends`].
 impl<S: NetStream> Connection for NetIo<S> {
     fn connected(&self) -> Connected {
         Connected::new().extra(self.ends())
     }
 }
 
-/// The response's extensions have its [`Ends`].
+/// The response's extensions contain its [`Ends`].
 impl Connection for Stream {
     fn connected(&self) -> Connected {
         Connected::new().extra(Ends::of(self))

@@ -1,4 +1,4 @@
-//! Where the two ends of a connection are, as handlers and clients are told: [`Ends`].
+//! [`Ends`]: the two addresses of a connection, for handlers and clients.
 //!
 //! Owns the value; each framework has a place of its own for it.
 
@@ -6,8 +6,8 @@ use crate::NetStream;
 
 /// The two addresses of a connection, as `host:port`.
 ///
-/// A handler of axum has it as `ConnectInfo<Ends>`, one of tonic among the request's extensions,
-/// and a client of hyper among the response's. An address of a lonet host parses as
+/// An axum handler gets it as `ConnectInfo<Ends>`, a tonic method from the request's extensions, and
+/// a hyper client from the response's extensions. The address of a lonet host parses as
 /// [`Addr`](crate::Addr).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Ends {
@@ -16,7 +16,7 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// Those of that connection.
+    /// The addresses of this connection.
     pub(super) fn of(stream: &impl NetStream) -> Ends {
         Ends {
             local: stream.local_addr(),

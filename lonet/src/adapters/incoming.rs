@@ -1,8 +1,7 @@
-//! What a listener of any [`Networker`](crate::Networker) is for a server of axum or tonic:
-//! [`Incoming`].
+//! [`Incoming`]: a listener of any [`Networker`](crate::Networker), for a server of axum or tonic.
 //!
-//! Owns what happens when accepting fails, since those servers have no place for an error. Their
-//! traits are in `axum` and `tonic`.
+//! Owns what happens when accepting fails, since those servers can't return the error. Their traits
+//! are in `axum` and `tonic`.
 
 use std::fmt;
 use std::io;
@@ -15,19 +14,20 @@ use tokio::sync::watch;
 
 use crate::{Cause, Error, NetListener};
 
-/// The connections that a listener takes, for a server that wants a stream of them.
+/// The connections that a listener accepts, as a stream for a server.
 ///
-/// It ends when the listener, its host or its network is closed. What costs one dialer its
-/// connection is nobody's end: accepting goes on.
+/// The stream ends when the listener, its host or its network is closed. An error that affects only
+/// one connection does not end it.
 ///
 /// # axum
 ///
-/// `axum::serve` takes it as a listener; it takes a [`Listener`](crate::Listener) as it is, too. But
-/// it has no way to say that a listener is closed: without a graceful shutdown it then waits for
-/// ever, after one line on stderr. [`closed`](Incoming::closed) is the signal that ends it.
+/// `axum::serve` accepts it as a listener. It also accepts a [`Listener`](crate::Listener) directly.
+/// But axum has no way to report that a listener is closed: without a graceful shutdown, lonet then
+/// prints one line to stderr and `axum::serve` waits forever. Pass [`closed`](Incoming::closed) to
+/// axum's graceful shutdown to end the server.
 ///
-/// A handler knows its peer by `ConnectInfo<`[`Ends`](super::Ends)`>` or, on a lonet network,
-/// `ConnectInfo<`[`Addr`](crate::Addr)`>`.
+/// A handler gets the address of its peer with `ConnectInfo<`[`Ends`](super::Ends)`>` or, on a lonet
+/// network, `ConnectInfo<`[`Addr`](crate::Addr)`>`.
 ///
 #[cfg_attr(feature = "axum", doc = "```")]
 #[cfg_attr(not(feature = "axum"), doc = "```ignore")]
@@ -65,9 +65,9 @@ use crate::{Cause, Error, NetListener};
 ///
 /// # tonic
 ///
-/// For `serve_with_incoming` it is a stream, whose last item is the error that ended it; then the
-/// server returns. A method knows its peer by the [`Ends`](super::Ends) among the request's
-/// extensions. The channel's other end is a [`Connector`](super::Connector):
+/// `serve_with_incoming` accepts it as a stream. The last item is the error that ended it; then the
+/// server returns. A method finds the address of its peer in the [`Ends`](super::Ends) among the
+/// request's extensions. The client's channel uses a [`Connector`](super::Connector):
 ///
 #[cfg_attr(feature = "tonic", doc = "```")]
 #[cfg_attr(not(feature = "tonic"), doc = "```ignore")]
@@ -102,14 +102,14 @@ pub struct Incoming<L: NetListener> {
     listener: Arc<L>,
     /// The accept that is under way.
     accepting: Option<Accepting<L::Stream>>,
-    /// Whether the listener is closed, for who waits in `closed`.
+    /// Whether the listener is closed, for the calls of `closed` that wait.
     closed: watch::Sender<bool>,
 }
 
 type Accepting<S> = Pin<Box<dyn Future<Output = io::Result<S>> + Send>>;
 
 impl<L: NetListener> Incoming<L> {
-    /// Those of that listener.
+    /// The connections of this listener.
     pub fn new(listener: L) -> Incoming<L> {
         Incoming {
             listener: Arc::new(listener),
@@ -118,10 +118,10 @@ impl<L: NetListener> Incoming<L> {
         }
     }
 
-    /// Waits until the listener is closed, and the server has noticed; or until this is dropped.
+    /// Waits until the listener is closed and the server has seen it, or until this is dropped.
     ///
-    /// Does not borrow: the server takes this by value, and the future is for its graceful
-    /// shutdown.
+    /// The future does not borrow from `self`: the server takes `self` by value, and the future is
+    /// for its graceful shutdown.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + 'static + use<L> {
         let mut closed = self.closed.subscribe();
         async move {
@@ -136,7 +136,7 @@ impl<L: NetListener> Incoming<L> {
         self.listener.addr()
     }
 
-    /// Whether somebody will see that this is closed.
+    /// Whether a call of `closed` will see that this is closed.
     #[cfg(feature = "axum")]
     pub(super) fn is_watched(&self) -> bool {
         self.closed.receiver_count() > 0
@@ -211,7 +211,7 @@ fn fate(error: &io::Error) -> Fate {
     }
     use io::ErrorKind as K;
     match error.kind() {
-        // Of the system this is no error of accepting, so that it is another network's word.
+        // The system's `accept` does not return this, so it comes from another kind of network.
         K::NotConnected => Fate::Closed,
         K::ConnectionRefused | K::ConnectionReset | K::ConnectionAborted => Fate::OneDialer,
         _ => Fate::Rest,
@@ -235,7 +235,7 @@ mod tests {
             (ours(io(io::ErrorKind::NotConnected)), Fate::Rest),
             (io::ErrorKind::NotConnected.into(), Fate::Closed),
             (io::ErrorKind::ConnectionAborted.into(), Fate::OneDialer),
-            // What accept(2) says when an interface is down, which is no reason to give up.
+            // accept(2) returns this when an interface is down; accepting continues.
             (io::ErrorKind::NetworkDown.into(), Fate::Rest),
             (io::Error::from_raw_os_error(24), Fate::Rest),
         ] {

@@ -1,5 +1,5 @@
-//! axum, hyper and tonic over a lonet network, or over any other [`Networker`], each behind a
-//! feature of its name.
+//! axum, hyper and tonic over a lonet network or any other [`Networker`]. Each needs the feature
+//! with its name.
 //!
 //! | feature | serves | dials |
 //! |---|---|---|
@@ -7,21 +7,21 @@
 //! | `hyper` | | [`Connector`], for a client of hyper-util; [`uri`] makes `http://α:10/` |
 //! | `tonic` | `serve_with_incoming(Incoming::new(listener))` | `connect_with_connector(Connector::new(host))` |
 //!
-//! What the examples of [`Incoming`] and of [`Connector`] do in one process does the same between
-//! several. All they use are those crates' own traits. A map of:
+//! The examples of [`Incoming`] and [`Connector`] run in one process; the same code works between
+//! processes. The adapters use only the public traits of those crates. A map of:
 //!
-//! - `incoming`: what a listener of any [`Networker`] is for a server; `axum`, `tonic`: the traits;
-//! - `connector`: what a [`Networker`] is for a client; `authority`: which URI dials what;
-//! - `io`: a connection of any [`Networker`], of a type for which those traits can be had; `ends`:
-//!   its two addresses.
+//! - `incoming`: a listener of any [`Networker`], for a server; `axum`, `tonic`: their traits;
+//! - `connector`: a [`Networker`], for a client; `authority`: which URI dials which address;
+//! - `io`: a connection of any [`Networker`], as a type that implements those traits; `ends`: its
+//!   two addresses.
 //!
-//! Owns no protocol: HTTP is those crates' business.
+//! Those crates own the protocol, HTTP.
 
 #![cfg_attr(
     not(all(feature = "axum", feature = "tonic")),
     allow(
         rustdoc::broken_intra_doc_links,
-        reason = "these pages tell of every feature, and some link to what is not there"
+        reason = "the docs cover every feature, and some link to items of features that are off"
     )
 )]
 

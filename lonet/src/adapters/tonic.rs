@@ -1,4 +1,4 @@
-//! tonic's traits: the stream of connections that a server takes, and how a method knows its peer.
+//! tonic's traits: the stream of connections for a server, and how a method gets its peer's address.
 //!
 //! Owns nothing else: what the stream holds is in `incoming`; channels dial with `connector`.
 

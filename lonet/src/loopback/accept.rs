@@ -1,7 +1,7 @@
 //! The accepting side: from a connection of the OS to a dialer.
 //!
-//! Owns what becomes of peers that are strangers, slow, or say what is not a request. Whom a dialer
-//! then finds, who is accepted, and with which port, is `virtnet`'s.
+//! Owns the loop that takes connections, and what becomes of peers that are strangers, slow, or
+//! ask for what is not there. `virtnet` then decides which are accepted, and with which port.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -20,12 +20,12 @@ use super::line::{LineReader, Progress, nothing_sure, read_line};
 use super::source::{self, Pair};
 use crate::addr::Addr;
 
-/// A peer has so long for its request.
+/// How long a peer may take for its request.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// Of what a refused peer has sent, so many KiB are read away.
 const READ_AWAY: usize = 64;
 
-/// Somebody who dialed, over TCP.
+/// A dialer, over TCP.
 pub(crate) struct Caller {
     stream: TcpStream,
     src: Addr,
@@ -42,7 +42,7 @@ impl Caller {
         &self.src
     }
 
-    /// Whether it hung up. A dialer says nothing between its request and the reply.
+    /// Whether it disconnected. A dialer sends nothing between its request and the reply.
     pub(crate) fn gone(&self) -> bool {
         let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
         match recv(self.stream.as_raw_fd(), &mut [0], flags) {

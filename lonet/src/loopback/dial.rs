@@ -115,7 +115,7 @@ impl Loopback {
         let (stream, source) = start_connecting(at, at == self.osladdr).map_err(Cause::from)?;
         let local = source.addr();
         if local == at {
-            // TCP met itself: nobody listens there.
+            // TCP connected to itself: nothing listens there.
             return Err(Cause::ConnectionRefused.into());
         }
         let mut waited = Duration::ZERO;
@@ -158,13 +158,13 @@ impl Loopback {
             && at != self.osladdr
             && match self.registry.try_lookup(host) {
                 Some(found) => found.is_ok_and(|found| found != Lookup::At(at)),
-                // It is being changed: nobody knows.
+                // It is being changed: unknown.
                 None => true,
             };
         let failed = |cause| Failed { cause, elsewhere };
         let answered = self.answered(at, stream, call, &mut waited).await;
         // Where the listener told nothing, the connection may, once it was accepted and as long as
-        // both ends have it; else whoever has the network's lease is no stranger.
+        // both ends have it; else the process that has the network's lease is not a stranger.
         let known = || {
             listener == Owner::Trusted
                 || self.peer_check.owner(local, at) == Owner::Trusted
@@ -239,13 +239,13 @@ impl Loopback {
         match parse_reply(&line, call.network)? {
             Reply::Connected(peer) if peer.host() == host => Ok(peer),
             Reply::Connected(peer) => Err(Cause::Protocol(format!(
-                "{peer} answered, which is not {host}'s"
+                "{peer} answered, but {host} was dialed"
             ))),
             Reply::Error(text) => Err(cause_of_error_reply(&text)),
         }
     }
 
-    /// Whose the listener is that a connection was just made to. Asked before it is told anything:
+    /// Whose the listener is that a connection was just made to. Asked before anything is sent to it:
     /// now it is still there, while a stranger who has answered may have closed all by which the
     /// kernel would know it. Another user's is refused, and so is one that is not the host's.
     async fn listener_at(self: &Arc<Self>, at: SocketAddrV4, host: &str) -> Result<Owner, Cause> {
@@ -256,7 +256,7 @@ impl Loopback {
         if owner == Owner::Stranger {
             return Err(Cause::ConnectionRefused);
         }
-        // The connection was made to whoever listened then. If the host's lease is held now, it was
+        // The connection was made to the process that listened then. If the host's lease is held now, it was
         // held then, and the host's process listens for as long as it holds it. But for a moment: a
         // subnetwork that closes gives up its names, and then its lease, after it has stopped to
         // listen, which frees the port, as the kernel chose it.
@@ -277,7 +277,7 @@ impl Loopback {
 /// A call that failed.
 struct Failed {
     cause: Cause,
-    /// Whether the host may be elsewhere: nobody was told anything, or the registry said so then.
+    /// Whether the host may be elsewhere: no process was sent anything, or the registry said so then.
     elsewhere: bool,
 }
 

@@ -25,7 +25,7 @@ use crate::error::Cause;
 use crate::registry::{NetworkDir, Registry};
 use crate::trace::Tracing;
 
-/// How many connections there were between two OS addresses.
+/// The number of connections so far between two OS addresses.
 type Uses = BTreeMap<(SocketAddrV4, SocketAddrV4), u64>;
 
 /// The engine.
@@ -68,7 +68,7 @@ impl Loopback {
         self.registry.withdraw_at_once();
     }
 
-    /// Nobody gets in any more: the OS listener is closed, who waits there is refused.
+    /// Closes the OS listener and refuses the connections that wait there.
     pub(crate) fn shut(&self) {
         let (listener, accepting) = {
             let mut served = self.served();
@@ -106,13 +106,14 @@ impl Loopback {
         self.registry.close();
     }
 
-    /// The same, on a thread of its own where others must be waited for: whoever calls has no time.
+    /// The same, on a thread of its own if it has to wait for other processes: the caller must not
+    /// block.
     pub(crate) fn leave_now(self: &Arc<Self>) {
         if self.registry.close_at_once() {
             return;
         }
         // It keeps the lease while the rows name its address. The OS listener is shut by now, which
-        // frees a port that the kernel chose: for so long another program could have it.
+        // frees a port that the kernel chose: until then another program could take it.
         let own = self.clone();
         // Without a thread, the lease is given up when the last handle is.
         let _ = thread::Builder::new()

@@ -44,9 +44,9 @@ pub(crate) enum Refusal {
     NetworkMismatch,
     /// Not a dial request.
     InvalidRequest,
-    /// The source is no address that a connection could have.
+    /// The source is not an address that a connection could have.
     InvalidSrc,
-    /// The destination is no address.
+    /// The destination is not an address.
     InvalidDst,
     /// Nothing listens there.
     ConnectionRefused,
@@ -122,7 +122,7 @@ pub(crate) fn reply_error(full_network: &str, text: &str) -> Vec<u8> {
 ///
 /// # Errors
 ///
-/// [`Cause::Protocol`] when it is no reply, or one of another network.
+/// [`Cause::Protocol`] if it is not a reply, or a reply of another network.
 pub(crate) fn parse_reply(line: &[u8], full_network: &str) -> Result<Reply, Cause> {
     let (network, word, text) =
         reply_words(line).ok_or_else(|| Cause::Protocol("invalid reply".to_owned()))?;
@@ -138,7 +138,7 @@ pub(crate) fn parse_reply(line: &[u8], full_network: &str) -> Result<Reply, Caus
 }
 
 /// How many bytes the reply that begins so has yet, at least, if it is of that network and of a
-/// port of that host. 0: who knows.
+/// port of that host. 0: unknown.
 ///
 /// A reply that turns the dial down may be shorter, but nothing that matters follows it.
 pub(crate) fn sure_of_reply(full_network: &str, host: &str, begun: &[u8]) -> usize {

@@ -26,7 +26,7 @@ pub(crate) enum Progress {
     Line(Vec<u8>),
     /// There is more to come.
     Blocked,
-    /// The peer hung up before the line's end.
+    /// The peer disconnected before the line's end.
     Eof,
     /// The line is longer than the protocol allows.
     TooLong,
@@ -42,7 +42,7 @@ impl LineReader {
     ///
     /// `sure` says of a line that begins so how many bytes it has yet, at least: those are read
     /// without being looked at first. Where it promised too much, what followed the newline is
-    /// part of what is returned, which then is no legal line.
+    /// part of what is returned, which then is not a legal line.
     pub(super) fn advance(
         &mut self,
         fd: RawFd,

@@ -5,11 +5,11 @@
 //! answer is the callers' business.
 //!
 //! What the answers are worth:
-//! - A socket without an inode is nobody's: not accepted yet, or closed already. The kernel gives
+//! - A socket without an inode has no owner: it is not accepted yet, or closed already. The kernel gives
 //!   it uid 0, or its maker's, so its uid means nothing. A dialer therefore learns who the acceptor
 //!   is only after its reply, and nothing at all if the acceptor has closed by then.
 //! - Uids are those of our user namespace. One that is not mapped into it reads as the overflow uid
-//!   (65534): real root, seen from inside; and everybody, if our own uid is not mapped either. Then
+//!   (65534): real root, seen from inside; and every user, if our own uid is not mapped either. Then
 //!   a socket is ours if it is among the descriptors of a process that we may look into: the kernel
 //!   lets us do that with processes of our user only, and compares the real uids.
 
@@ -30,9 +30,9 @@ use nix::unistd::geteuid;
 pub(crate) enum Owner {
     /// This process's user, or root.
     Trusted,
-    /// Somebody else.
+    /// Another user.
     Stranger,
-    /// There is no such socket, it is not open at both ends, or the kernel would not say.
+    /// The socket does not exist, it is not open at both ends, or the kernel does not say.
     Unknown,
 }
 
@@ -110,7 +110,7 @@ impl PeerCheck {
 }
 
 fn lock(netlink: &Mutex<Option<Netlink>>) -> MutexGuard<'_, Option<Netlink>> {
-    // A panic leaves at most an answer behind that nobody waits for.
+    // A panic leaves at most an answer behind without a receiver.
     netlink.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,7 +140,7 @@ struct Found {
 #[derive(Clone, Copy, Debug)]
 struct Trust {
     me: u32,
-    /// What unmapped uids read as, where there are any: it tells nobody from nobody.
+    /// What unmapped uids read as, where there are any: it does not distinguish users.
     overflow: Option<u32>,
 }
 
@@ -158,7 +158,7 @@ impl Trust {
         }
     }
 
-    /// Whether everybody reads as we do.
+    /// Whether every user has our uid.
     fn is_blind(self) -> bool {
         Some(self.me) == self.overflow
     }
@@ -394,7 +394,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let osladdr = v4(listener.local_addr());
             if geteuid().is_root() {
-                continue; // Root is trusted by everybody.
+                continue; // Every user trusts root.
             }
             check.trust.me += 1;
             assert_eq!(check.listener(osladdr), Owner::Stranger);
@@ -415,7 +415,7 @@ mod tests {
         };
         assert!(in_namespace.includes(1000) && in_namespace.includes(0));
         assert!(!in_namespace.includes(65534) && !in_namespace.includes(1001));
-        // Our own uid is not mapped: everybody reads as we do.
+        // Our own uid is not mapped: every user has our uid.
         let unmapped = Trust {
             me: 65534,
             overflow: Some(65534),
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn where_everybody_reads_as_we_do_our_sockets_are_those_we_may_look_at() {
+    fn as_the_overflow_uid_only_inspectable_sockets_are_trusted() {
         for mut check in ways() {
             check.trust = Trust {
                 me: 65534,

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 const READ_AWAY: usize = 16 << 10;
 
 /// Does I/O of which a short count says that the socket has no more for now: then tokio, which
-/// learns of news by edges, is told so, and the next attempt costs no call that fails.
+/// learns of news by edges, it is woken by one, and the next attempt costs no call that fails.
 pub(super) fn try_short_io(
     stream: &TcpStream,
     interest: Interest,

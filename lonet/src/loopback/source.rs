@@ -80,7 +80,7 @@ pub(super) fn give_turn_away() {
 }
 
 /// Binds a socket to the next of this process's addresses that is not the one it is to be
-/// connected to: where nobody listens, TCP could connect the socket to itself. Connecting gives it
+/// connected to: where nothing listens, TCP could connect the socket to itself. Connecting gives it
 /// a port.
 ///
 /// Each address has 28,000 ports towards one listener, and a port stays in TIME_WAIT for a minute:

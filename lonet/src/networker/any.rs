@@ -1,7 +1,6 @@
 //! Any [`Networker`] behind one type.
 //!
-//! Owns the erasure: what a type parameter would cost in signatures, a box costs here, one for
-//! each call.
+//! Owns the type erasure: each call allocates one box instead of needing a type parameter.
 
 use std::fmt;
 use std::future::Future;
@@ -14,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{NetListener, NetStream, Networker};
 
-/// Any network, as a value: erased, cheap to clone, itself a [`Networker`].
+/// Any [`Networker`], type-erased and cheap to clone. It is a [`Networker`] itself.
 #[derive(Clone)]
 pub struct AnyNetwork(Arc<dyn ErasedNetwork>);
 
@@ -43,7 +42,7 @@ trait ErasedListener: Send + Sync {
 }
 
 impl AnyNetwork {
-    /// That network, without its type.
+    /// Erases the type of a network.
     ///
     /// # Examples
     ///

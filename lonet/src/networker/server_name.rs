@@ -1,7 +1,7 @@
-//! What a certificate calls a host: the name by which TLS checks that a peer is who was dialed.
+//! The name of a host in a certificate, by which TLS checks that the peer is the dialed host.
 //!
-//! Certificates hold names in ASCII only, so that a host named `α` is `xn--mxa` there: `punycode`
-//! encodes it. Pure.
+//! Certificates contain only ASCII names, so a host named `α` is `xn--mxa` there: `punycode` encodes
+//! it. Pure.
 
 use crate::punycode::ascii;
 

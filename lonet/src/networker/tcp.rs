@@ -1,7 +1,7 @@
 //! Real TCP as a [`Networker`].
 //!
 //! Owns what lonet's rules need beside tokio's sockets: addresses that stay known when the peer is
-//! gone, and a listener that can be closed while someone waits in it.
+//! gone, and a listener that can be closed during a call of `accept`.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -17,11 +17,12 @@ use super::{NetListener, NetStream, Networker};
 use crate::error::{Cause, Error};
 use crate::punycode::ascii;
 
-/// Real TCP, from this machine.
+/// Real TCP, on this machine.
 ///
-/// An address is `host:port`, where the host is an IP address or a name to be resolved. To listen
-/// on `:80` is to listen on all IPv4 addresses of the machine, to dial it is to dial the machine
-/// itself. A name that is not ASCII is looked up as international domain names are. Connections have TCP_NODELAY on, as those of lonet.
+/// An address is `host:port`, where the host is an IP address or a name to resolve. Listening on
+/// `:80` listens on all IPv4 addresses of the machine; dialing `:80` connects to the machine itself.
+/// A name that is not ASCII is resolved as an internationalized domain name. TCP_NODELAY is on, as
+/// for lonet's connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tcp;
 
@@ -40,7 +41,7 @@ pub struct TcpStream {
 pub struct TcpListener {
     /// Taken out when it is closed.
     socket: Mutex<Option<Arc<tokio::net::TcpListener>>>,
-    /// Whether it is closed; wakes those who wait.
+    /// Whether it is closed; a change wakes pending calls.
     closed: watch::Sender<bool>,
     addr: SocketAddr,
 }
@@ -152,7 +153,7 @@ impl TcpStream {
         })
     }
 
-    /// The socket itself, for what else tokio's has.
+    /// The underlying tokio socket, for its other methods.
     ///
     /// # Examples
     ///

@@ -1,8 +1,8 @@
 //! TLS over any [`Networker`].
 //!
-//! Owns when the handshake happens and what a peer is called; certificates, and which
-//! cryptography, are the business of the two configurations, which the user makes with
-//! [`rustls`] and the provider of their choice. Who makes it on the accepting side: `handshake`.
+//! Owns when the handshake happens and which name a certificate must have. The user makes the two
+//! configurations with [`rustls`]; they choose certificates and the cryptography provider. The
+//! handshake of the accepting side is in `handshake`.
 
 mod handshake;
 
@@ -26,12 +26,12 @@ pub use tokio_rustls::rustls;
 
 /// TLS over another network.
 ///
-/// Whoever dials makes the handshake at once, and checks the peer's certificate for the host that
-/// was dialed; see [`server_name_of`] for hosts whose name is not ASCII. Of whoever accepts, a task
-/// makes it, so that a silent peer keeps no other one waiting, and a dial waits for no read.
+/// `dial` completes the handshake and checks that the peer's certificate is valid for the dialed
+/// host; see [`server_name_of`] for hosts whose name is not ASCII. `accept` returns before the
+/// handshake: a task completes it in the background, so a silent peer does not block other
+/// connections, and the dialing side does not wait for the first read of the accepting side.
 ///
-/// Written bytes may stay in TLS's buffer until `flush`, so flush before waiting for an answer, as
-/// code that is to run over any stream must.
+/// Written bytes may stay in TLS's buffer until `flush`. Flush before you wait for an answer.
 ///
 /// ```
 /// # use std::sync::Arc;
@@ -60,8 +60,8 @@ pub struct TlsListener<L> {
 
 /// A connection of [`Tls`].
 ///
-/// `shutdown` tells the peer, in TLS's own words, that no more comes; dropped without it, the
-/// peer's reading ends in an error of the kind `UnexpectedEof`.
+/// `shutdown` sends TLS's `close_notify`. If the connection is dropped without it, the peer's read
+/// returns an error of the kind `UnexpectedEof`.
 #[must_use = "a connection closes when it is dropped"]
 pub struct TlsStream<S> {
     state: State<S>,
@@ -70,16 +70,16 @@ pub struct TlsStream<S> {
 }
 
 enum State<S> {
-    /// Accepted; what came of the handshake is not known here yet.
+    /// Accepted; the result of the handshake is not known here yet.
     Accepting(Handshake<S>),
     Established(Box<tokio_rustls::TlsStream<S>>),
-    /// The handshake failed, which was told.
+    /// The handshake failed, and the error has been returned.
     Failed,
 }
 
 impl<N: Networker> Tls<N> {
-    /// TLS over `inner`, which can't dial before it has [a client's](Tls::with_client), and can't
-    /// listen before it has [a server's](Tls::with_server) configuration.
+    /// TLS over `inner`. To dial, it needs a [client configuration](Tls::with_client); to listen, a
+    /// [server configuration](Tls::with_server).
     pub fn new(inner: N) -> Tls<N> {
         let network = format!("tls+{}", inner.network());
         Tls {
@@ -90,28 +90,28 @@ impl<N: Networker> Tls<N> {
         }
     }
 
-    /// The same with the configuration to dial with.
+    /// Sets the configuration for dialing.
     #[must_use]
     pub fn with_client(mut self, config: Arc<ClientConfig>) -> Tls<N> {
         self.client = Some(config);
         self
     }
 
-    /// The same with the configuration to listen with.
+    /// Sets the configuration for listening.
     #[must_use]
     pub fn with_server(mut self, config: Arc<ServerConfig>) -> Tls<N> {
         self.server = Some(config);
         self
     }
 
-    /// The network under it.
+    /// The network that carries the TLS connections.
     pub fn inner(&self) -> &N {
         &self.inner
     }
 }
 
-/// The name that a certificate must hold for a host: itself, or, for one that is not ASCII, its
-/// Punycode: `xn--mxa` for `α`.
+/// The name that a certificate must contain for a host: the host's name, or its Punycode form if the
+/// name is not ASCII, for instance `xn--mxa` for `α`.
 ///
 /// # Examples
 ///
@@ -160,7 +160,7 @@ impl<N: Networker> Networker for Tls<N> {
         let name = ServerName::try_from(name.clone()).map_err(|error| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
-                format!("no name for TLS: {name:?}: {error}"),
+                format!("{name:?} can't be a server name in TLS: {error}"),
             )
         })?;
         let inner = self.inner.dial(addr).await?;
@@ -222,7 +222,7 @@ impl<S: NetStream> TlsStream<S> {
             State::Established(stream) => Poll::Ready(Ok(Pin::new(&mut **stream))),
             _ => Poll::Ready(Err(io::Error::new(
                 io::ErrorKind::NotConnected,
-                "the handshake of TLS has failed",
+                "the TLS handshake failed",
             ))),
         }
     }

@@ -1,7 +1,7 @@
 //! The engine in memory.
 //!
-//! Owns which names were ever used, and how a dialer learns of its end. The pipes themselves are in
-//! `pipe`; how a dial finds its listener is `virtnet`'s.
+//! Owns how a dial finds its listener here, and which names have been used. The pipes themselves are
+//! in `pipe`; ports and closing are in `virtnet`.
 
 mod pipe;
 
@@ -29,14 +29,14 @@ struct Names {
     ever: BTreeSet<Arc<str>>,
 }
 
-/// Somebody who dialed.
+/// A dialer that waits to be accepted.
 pub(crate) struct Caller {
     src: Addr,
     connection: u64,
     answer: Answering,
 }
 
-/// How a dialer learns of its end and its peer, or why it has none.
+/// How a dialer gets its end and its peer's address, or the cause of its failure.
 pub(crate) type Answering = oneshot::Sender<Result<(PipeEnd, Addr), Cause>>;
 
 /// Where it waits for that.
@@ -91,7 +91,7 @@ impl Caller {
     }
 
     pub(crate) fn refuse(self, cause: Cause) {
-        // It may have hung up meanwhile.
+        // It may have disconnected meanwhile.
         let _ = self.answer.send(Err(cause));
     }
 

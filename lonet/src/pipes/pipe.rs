@@ -48,7 +48,7 @@ struct State {
     wakers: Vec<(Waiter, Waker)>,
 }
 
-/// Who waits: the polls of a direction share a place, each `ready` has its own.
+/// The waiting tasks: the polls of a direction share a place, each `ready` has its own.
 #[derive(Clone, Copy, PartialEq)]
 enum Waiter {
     PollRead,
@@ -62,7 +62,7 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the state, and wakes who may wait for that.
+    /// Changes the state, and wakes the tasks that may wait for that.
     fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.lock();
         let result = change(&mut state);

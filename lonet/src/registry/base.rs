@@ -32,10 +32,10 @@ pub(super) fn prepare(tmp: &Path) -> Result<OpenDir, Cause> {
     }
 }
 
-/// Whether the base directory belongs to somebody else than us and root, who may at any moment
+/// Whether the base directory belongs to another user than us and root, who may at any moment
 /// rename what lies in it, or put something else in its place.
 pub(super) fn is_anothers(base: &OpenDir) -> Result<bool, Cause> {
-    /// What every user reads as who is not mapped into this user namespace; we may be one.
+    /// The uid that the kernel shows for users not mapped into this user namespace; we may be one.
     const UNMAPPED: u32 = 65534;
     let me = geteuid().as_raw();
     match base.metadata() {
@@ -49,7 +49,7 @@ pub(super) fn not_opened(path: &Path, shown: &Path, rule: &str, error: &io::Erro
     let broken = |what: &str| Cause::Directory(format!("{} {what}", shown.display()));
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_symlink() => broken(&format!("is a symbolic link; {rule}")),
-        Ok(found) if !found.is_dir() => broken("is no directory"),
+        Ok(found) if !found.is_dir() => broken("is not a directory"),
         _ => failed("open", shown, error),
     }
 }
@@ -66,15 +66,15 @@ fn check(base: &OpenDir) -> Result<(), Cause> {
     if found.uid() != geteuid().as_raw() {
         let (owner, mode) = (user(found.uid()), found.mode() & 0o7777);
         return broken(format!(
-            "belongs to {owner} and has mode {mode:04o}; its owner must make it {MODE:04o}, so that others can use it too"
+            "belongs to {owner} and has mode {mode:04o}; its owner must change the mode to {MODE:04o}, so that other users can use it too"
         ));
     }
     base.set_mode(MODE)
         .map_err(|error| failed("repair the mode of", shown, &error))
 }
 
-/// Makes the base directory aside and moves it to its place once its mode is right, so that nobody
-/// ever sees it with a wrong one. If somebody else was faster, theirs stays.
+/// Makes the base directory aside and moves it to its place once its mode is right, so that no user
+/// ever sees it with a wrong one. If another process was faster, its directory stays.
 fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
     let aside = tmp.join(format!(".lonet-{}", random::word()));
     DirBuilder::new()
@@ -89,7 +89,7 @@ fn make(tmp: &Path, base: &Path) -> Result<(), Cause> {
     let placed = fs::set_permissions(&aside, Permissions::from_mode(MODE))
         .and_then(|()| rename_without_replacing(&aside, base));
     let Err(error) = placed else { return Ok(()) };
-    // Nobody knows of it, so it is empty; if it can't be removed, the next error says why.
+    // No other process knows it, so it is empty; if it can't be removed, the next error says why.
     let _ = fs::remove_dir(&aside);
     match error.kind() {
         io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Ok(()),
@@ -109,7 +109,7 @@ pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()>
     }
 }
 
-/// Without the flag, a rename may replace an empty directory: one that nobody uses yet, and ours,
+/// Without the flag, a rename may replace an empty directory: one that is not used yet, and ours,
 /// because the directory for temporary files is sticky.
 #[cfg(not(target_env = "gnu"))]
 pub(super) fn rename_without_replacing(from: &Path, to: &Path) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What is told when the registry can't be used: what is wrong, with which file, and what to do.
+//! The errors when the registry can't be used: what is wrong, with which file, and what to do.
 //!
 //! Texts only; decides nothing.
 
@@ -13,7 +13,7 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Cause {
     let dir = path.parent().unwrap_or(path).display();
     let (what, advice) = match error.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => (
-            "is damaged, or no registry",
+            "is damaged, or is not a registry",
             format!("end the programs of this network and remove {dir}"),
         ),
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
@@ -23,7 +23,7 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Cause {
         Some(ErrorCode::CannotOpen) => (
             "cannot be opened",
             format!(
-                "see that {dir} is a directory you can write to, and that the process may open more files"
+                "check that you can write to the directory {dir}, and that the process may open more files"
             ),
         ),
         Some(ErrorCode::DiskFull) => (
@@ -32,7 +32,7 @@ pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> Cause {
         ),
         Some(ErrorCode::SystemIoFailure) => (
             "cannot be read or written",
-            "see that its disk has space and works, or set TMPDIR to another one".to_owned(),
+            "check that its disk works and has free space, or set TMPDIR to another one".to_owned(),
         ),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
             "has been busy for 10 s",
@@ -59,10 +59,10 @@ pub(super) fn mismatch(path: &Path, row: &str, theirs: &str, ours: &str) -> Caus
     let path = path.display();
     Cause::Registry(match row {
         "network" => format!(
-            "registry {path} is of network {theirs:?}, not {ours:?}; was its directory moved?"
+            "registry {path} belongs to network {theirs:?}, not {ours:?}; was its directory moved?"
         ),
         _ => format!(
-            "registry {path} has schema version {theirs:?}, this program speaks {ours:?}; use another network, or the same version everywhere"
+            "registry {path} has schema version {theirs:?}, but this program supports {ours:?}; use another network, or the same version of lonet everywhere"
         ),
     })
 }
@@ -70,7 +70,7 @@ pub(super) fn mismatch(path: &Path, row: &str, theirs: &str, ours: &str) -> Caus
 /// The registry gives a host an address that no subnetwork can have.
 pub(super) fn bad_osladdr(path: &Path, host: &str, osladdr: &str) -> Cause {
     Cause::Registry(format!(
-        "registry {} has host {host:?} at {osladdr:?}; legal are addresses 127.x.y.z:port only, and none for broadcast",
+        "registry {} has host {host:?} at {osladdr:?}; legal are only addresses 127.x.y.z:port, except broadcast addresses",
         path.display()
     ))
 }
@@ -78,7 +78,7 @@ pub(super) fn bad_osladdr(path: &Path, host: &str, osladdr: &str) -> Cause {
 /// There is something else in the registry's place.
 pub(super) fn no_file(path: &Path) -> Cause {
     Cause::Registry(format!(
-        "registry {} is no regular file; remove it",
+        "registry {} is not a regular file; remove it",
         path.display()
     ))
 }
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    /// What can't be brought about in a test without root: each is told with file and advice.
+    /// What can't be brought about in a test without root: each error has file and advice.
     #[test]
     fn every_trouble_names_the_file_and_what_to_do() {
         for (code, what) in [

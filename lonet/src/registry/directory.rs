@@ -1,7 +1,7 @@
-//! Where a network lies on disk, and who may use it.
+//! The directory of a network: its place on disk, and which users may use it.
 //!
 //! Owns the layout of a network's directory, the rules it must keep to, and the presence lock by
-//! which the others know that somebody is there. What the files in it hold is others' business.
+//! which other processes know that the network is in use. What the files in it hold is others' business.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
@@ -19,11 +19,11 @@ use super::{random, sweep};
 use crate::addr::check_name;
 use crate::error::Cause;
 
-/// The file that everybody in the network holds a shared lock of.
+/// The file of which every process in the network holds a shared lock.
 pub(super) const PRESENCE: &str = "here";
 /// The file that marks a random network: the last one out removes it.
 pub(super) const MARK: &str = "random";
-/// The file that whoever changes the registry holds an exclusive lock of.
+/// The file whose exclusive lock a process holds while it changes the registry.
 pub(super) const WRITER: &str = "writer";
 /// The registry. Only SQLite opens it.
 pub(super) const REGISTRY: &str = "registry.db";
@@ -31,7 +31,7 @@ pub(super) const REGISTRY: &str = "registry.db";
 /// How long others are waited for. They hold their locks for microseconds, unless they are stopped.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A network's directory. As long as this lives, nobody removes it.
+/// A network's directory. As long as this exists, no process removes it.
 ///
 /// When the last one of a random network is dropped, in whatever process, the directory goes.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl NetworkDir {
         let Some(dir) = open_ours(base, name)? else {
             return Ok(None);
         };
-        // First of all: what a SIGKILL leaves without the mark, nobody may remove. But only where
+        // First of all: what a SIGKILL leaves without the mark, no sweep may remove. But only where
         // there is nothing yet: it may be another network that was put in the place of ours.
         if random::is_network_name(name) && !mark_if_empty(&dir)? {
             return Ok(None);
@@ -119,7 +119,7 @@ impl NetworkDir {
         let presence = flock::lock_within(presence, Kind::Shared, PATIENCE)
             .map_err(failing("lock"))?
             .ok_or_else(|| held(&dir.shown_at(PRESENCE)))?;
-        // It may have been removed while we waited, and even made anew by somebody else.
+        // It may have been removed while we waited, and even created again by another process.
         if !flock::is_at(&presence, &dir, PRESENCE).map_err(failing("look at"))?
             || !dir.is_at(&base.at(name)).map_err(failing("find"))?
         {
@@ -134,7 +134,7 @@ impl NetworkDir {
         }))
     }
 
-    /// Removes a few networks that others left behind, in nobody's way.
+    /// Removes a few networks that other processes left behind, without blocking them.
     fn sweep_others(&self) {
         sweep::sweep_aside(&self.base);
     }
@@ -165,7 +165,7 @@ impl NetworkDir {
         self.dir.path()
     }
 
-    /// Leaves the directory where it is, for whoever wants to look into it: nobody removes it, also
+    /// Leaves the directory where it is, so that a user can look into it: no process removes it, also
     /// if the network is a random one.
     ///
     /// # Errors
@@ -198,7 +198,7 @@ impl Drop for NetworkDir {
 pub(super) struct WriterLock(File);
 
 impl WriterLock {
-    /// Takes it in the network's directory. Who has it is waited for until then.
+    /// Takes it in the network's directory, and waits until then for the process that holds it.
     pub(super) fn take(dir: &OpenDir, until: Instant) -> Result<WriterLock, Cause> {
         let failing = |doing| {
             let shown = dir.shown_at(WRITER);
@@ -273,7 +273,7 @@ fn open_ours(base: &OpenDir, name: &str) -> Result<Option<OpenDir>, Cause> {
         Ok(dir) => dir,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
-            let rule = "a network's directory must be none";
+            let rule = "the directory of a network must not be one";
             return Err(base::not_opened(&base.at(name), &shown, rule, &error));
         }
     };
@@ -285,7 +285,7 @@ fn open_ours(base: &OpenDir, name: &str) -> Result<Option<OpenDir>, Cause> {
     if found.uid() != me {
         let (owner, me) = (user(found.uid()), user(me));
         return broken(format!(
-            "belongs to {owner}; the directory of a network that {me} joins must be theirs"
+            "belongs to {owner}; a network that {me} joins must be in a directory of {me}"
         ));
     }
     let mode = found.mode() & 0o7777;
@@ -304,7 +304,7 @@ fn open_ours(base: &OpenDir, name: &str) -> Result<Option<OpenDir>, Cause> {
 
 fn unsteady(path: &Path) -> Cause {
     Cause::Directory(format!(
-        "{} was replaced again and again for {} s; end what does that, or set TMPDIR to another directory",
+        "{} was replaced repeatedly for {} s; end the program that does this, or set TMPDIR to another directory",
         path.display(),
         PATIENCE.as_secs()
     ))
@@ -312,7 +312,7 @@ fn unsteady(path: &Path) -> Cause {
 
 fn held(lock: &Path) -> Cause {
     Cause::Registry(format!(
-        "{} has been locked for {} s; a process of this network is stopped (SIGSTOP), or hangs",
+        "{} has been locked for {} s; a process of this network is stopped (SIGSTOP) or hangs",
         lock.display(),
         PATIENCE.as_secs()
     ))

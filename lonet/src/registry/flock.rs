@@ -22,7 +22,7 @@ pub(super) enum Kind {
     Exclusive,
 }
 
-/// What the owner must be allowed, whatever the umask of who makes a file.
+/// What the owner must be allowed, whatever the umask of the process that makes a file.
 const MODE: u32 = 0o600;
 
 /// Opens a file of this directory that is only there to be locked, or makes it.
@@ -40,7 +40,7 @@ pub(super) fn open(dir: &OpenDir, name: &str) -> io::Result<File> {
 }
 
 fn open_with(dir: &OpenDir, name: &str, more: OFlag) -> io::Result<File> {
-    // Whatever somebody may have put there: no link is followed, no FIFO waited for.
+    // Whatever may be there: no link is followed, no FIFO waited for.
     let flags = more
         | OFlag::O_RDWR
         | OFlag::O_CLOEXEC
@@ -58,7 +58,7 @@ fn open_with(dir: &OpenDir, name: &str, more: OFlag) -> io::Result<File> {
         Err(error) if io::Error::kind(&error) == io::ErrorKind::PermissionDenied => {
             let path = dir.at(name);
             let found = fs::symlink_metadata(&path)?;
-            // By its name, which is safe: nobody else can put a link into the network's directory.
+            // By its name, which is safe: no other user can put a link into the network's directory.
             if found.is_file() && !is_permitted(&found) {
                 fs::set_permissions(&path, Permissions::from_mode(MODE))?;
             }
@@ -94,7 +94,7 @@ pub(super) fn try_lock(file: &File, kind: Kind) -> io::Result<bool> {
 pub(super) fn lock_within(file: File, kind: Kind, patience: Duration) -> io::Result<Option<File>> {
     // The kernel has no flock with a deadline, so this asks again: the later the longer it has
     // waited, after half of that and at most 4 ms, so that little more time is lost than passes anyway. Of 64
-    // processes that join a new network at once, those who wait would else take the processors
+    // processes that join a new network at once, the waiting ones would otherwise take the processors
     // from the one that has the lock. The kernel's queue would be no faster: handing the lock on
     // in turn costs a switch of processes each time.
     let mut pause = Duration::from_micros(20);

@@ -1,7 +1,7 @@
-//! Who is alive: a subnetwork holds the lock of a file named after its OS address for as long as
+//! Which processes are alive: a subnetwork holds the lock of a file named after its OS address for as long as
 //! its process lives, and the kernel gives the lock up however that ends.
 //!
-//! A lease file is only ever unlinked by who holds its lock and has seen that its name still leads
+//! A lease file is only ever unlinked by a process that holds its lock and has seen that its name still leads
 //! to it: otherwise two processes could each hold "the" lease. Knows no hosts.
 
 use std::fs::{self, File};

@@ -1,6 +1,6 @@
 //! A subnetwork's place in its network's registry: its hosts' names and its lease.
 //!
-//! Owns the order of things: who holds which lock when the registry changes, and which rows are
+//! Owns the order of things: which locks are held when the registry changes, and which rows are
 //! stale. SQL is `sqlite`'s, files are `directory`'s and `lease`'s. Everything here blocks, for
 //! microseconds as a rule, but for seconds when a process of the network is stopped.
 
@@ -19,9 +19,9 @@ use super::{Liveness, Lookup};
 use crate::error::Cause;
 
 /// How long an address without a lease is given to refuse a connection. Over loopback that takes
-/// microseconds; whoever lets us wait is there.
+/// microseconds.
 const PROBE: Duration = Duration::from_millis(250);
-/// How long others are waited for by who must not wait: a drop, which may happen on a thread that
+/// How long a caller that must not block waits for others: a drop, which may happen on a thread that
 /// has other tasks to run.
 const AT_ONCE: Duration = Duration::from_millis(250);
 /// How long it takes at most until what could not be withdrawn is tried again.
@@ -82,11 +82,11 @@ impl Registry {
             database.complete(dir.name(), until)?;
         }
         // The lease of a dead process may have been left behind at this very address. From the
-        // moment it is ours, that process's rows look alive; nobody may judge them until they are
+        // moment it is ours, that process's rows look alive; no process may judge them until they are
         // gone, so both happen under the writer lock.
         let lease = Lease::take(place.clone(), osladdr)?;
         database.forget(osladdr, until)?;
-        // Nobody else would ever remove the lease of who was killed without a host.
+        // No other process would ever remove the lease of a process that was killed without a host.
         for dead in dead {
             if !database.names(dead, until)? {
                 lease::remove_dead(place, dead);
@@ -216,7 +216,7 @@ impl Place {
     }
 
     /// Until nothing is left to be withdrawn. What keeps it from that (no descriptors, a program
-    /// that holds the registry) may last, and nobody tells when it ends.
+    /// that holds the registry) may last, and nothing reports its end.
     fn keep_withdrawing(&self) {
         let mut pause = Duration::from_millis(1);
         loop {
@@ -289,7 +289,7 @@ impl Place {
         forgotten
     }
 
-    /// Gives the lease up, and with it the rows: nobody takes them for those of living hosts.
+    /// Gives the lease up, and with it the rows: no process takes them for those of running hosts.
     fn abandon(&self) {
         drop(self.lock().take());
     }
@@ -307,7 +307,7 @@ impl Place {
         }
     }
 
-    /// Who has the lock may itself wait for others, and longer.
+    /// The process that has the lock may itself wait for others, and longer.
     fn lock_until(&self, until: Instant) -> Option<MutexGuard<'_, Option<Open>>> {
         loop {
             match self.try_lock() {
@@ -323,7 +323,7 @@ impl Place {
     }
 }
 
-/// Whether somebody listens at an address that has no lease: an original has none.
+/// Whether something listens at an address that has no lease: an original has none.
 fn answers(osladdr: SocketAddrV4) -> bool {
     match TcpStream::connect_timeout(&SocketAddr::V4(osladdr), PROBE) {
         Err(error) => error.kind() != io::ErrorKind::ConnectionRefused,

@@ -1,4 +1,4 @@
-//! Host name → OS address, across processes, and who of them is alive. A map of its modules;
+//! Host name → OS address, across processes, and which of them are alive. A map of its modules;
 //! start with `membership`.
 
 mod membership;

@@ -1,6 +1,6 @@
 //! A directory that is opened once, and through whose descriptor everything in it is reached.
 //!
-//! A sticky directory protects an entry from everybody but the directory's own owner, who may
+//! A sticky directory protects an entry from every user but the directory's owner, who may
 //! rename it, or put a symbolic link in its place, between any two uses of its path. So what is
 //! judged and what is used must be one and the same open directory. Judges nothing itself.
 
@@ -51,7 +51,7 @@ impl OpenDir {
         fs::set_permissions(self.path(), Permissions::from_mode(mode))
     }
 
-    /// A path to it that nobody can change.
+    /// A path to it that no other user can change.
     pub(super) fn path(&self) -> PathBuf {
         format!("/proc/self/fd/{}", self.file.as_raw_fd()).into()
     }

@@ -1,7 +1,7 @@
-//! Names that nobody else has: for fresh networks, and for what is put aside; and where a sweep
+//! Unique names: for new networks, and for what is put aside; and where a sweep
 //! begins.
 //!
-//! Unlikely to collide, not unguessable: whoever makes something of such a name makes it
+//! Unlikely to collide, not unguessable: code that makes something with such a name makes it
 //! exclusively, in a directory that others can't spoil.
 
 use std::collections::hash_map::RandomState;

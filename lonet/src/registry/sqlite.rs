@@ -1,8 +1,8 @@
 //! All SQL there is: the registry's file as a set of operations.
 //!
 //! Whoever changes something holds the network's writer lock, so our own processes never meet
-//! each other here; the originals, who know no such lock, are met with patience. Does not know
-//! which rows are stale: callers say who is alive.
+//! each other here; the originals don't know this lock, so conflicts with them are retried. Does not
+//! know which rows are stale: callers say which processes are alive.
 
 use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
@@ -33,7 +33,7 @@ const SCHEMA_VERSION: &str = "lonet.1";
 
 type Sql<T> = rusqlite::Result<T>;
 
-/// An open registry. What waits while it is busy is told until when.
+/// An open registry. A caller says until when to wait while it is busy.
 #[derive(Debug)]
 pub(super) struct Database {
     connection: Connection,
@@ -149,7 +149,7 @@ impl Database {
     /// Writes down that `host` is served at `ours`, unless `is_alive` says so of the address that
     /// has it now. The caller holds the writer lock. Says whose rows were removed as dead.
     ///
-    /// `is_alive` is asked while nobody can change the registry, the originals included.
+    /// `is_alive` is asked while no process can change the registry, the originals included.
     pub(super) fn announce(
         &mut self,
         host: &str,
@@ -276,10 +276,10 @@ impl From<Failure> for Cause {
 }
 
 /// SQLite makes the file as the umask has it, which may take rights from the owner. `true`: it did,
-/// and they are given back. A registry that holds something is as somebody wants it.
+/// and they are given back. A registry with content is left as it is.
 fn permit(path: &Path) -> bool {
     let mode = Permissions::from_mode(0o600);
-    // By its path, as only SQLite may open it; nobody else can put a link there.
+    // By its path, as only SQLite may open it; no other user can put a link there.
     fs::symlink_metadata(path).is_ok_and(|found| {
         found.is_file() && found.len() == 0 && found.mode() & mode.mode() != mode.mode()
     }) && fs::set_permissions(path, mode).is_ok()
@@ -433,7 +433,7 @@ fn forget(tx: &Transaction<'_>, osladdr: SocketAddrV4) -> Sql<()> {
     Ok(())
 }
 
-/// A value as text, whatever somebody has written there.
+/// A value as text, whatever is written there.
 fn text(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),

@@ -1,8 +1,8 @@
-//! Removing networks that nobody uses any more: by the last one out, and, for what a SIGKILL left
+//! Removing unused networks: by the last process that leaves, and, for what a SIGKILL left
 //! behind, by later joins.
 //!
 //! Only what carries the mark of a random network goes. What removes a directory holds its presence
-//! lock alone until that is done, and moves it out of the way first: who comes by name meanwhile
+//! lock alone until that is done, and moves it out of the way first: a process that joins by name meanwhile
 //! either finds nothing or finds it at another place, and starts afresh. The owner of the base
 //! directory may rename what lies in it at any moment, so a name says nothing: all is judged, locked
 //! and emptied through the directory that is open.
@@ -87,7 +87,7 @@ fn remove_if_dead(base: &OpenDir, name: &OsStr) -> bool {
     }
     let presence = match flock::open(&dir, PRESENCE) {
         // Its maker got no further than the mark, or its remover did not. Where there is more,
-        // somebody may have removed the lock of those who live.
+        // the lock of running processes may have been removed.
         Err(error) if error.kind() == io::ErrorKind::NotFound && has_mark_only(&dir) => {
             flock::open_or_create(&dir, PRESENCE)
         }
@@ -110,7 +110,7 @@ pub(super) fn is_marked(dir: &OpenDir) -> bool {
 }
 
 /// Removes a random network's directory, which is `dir`, and in the base directory has that name,
-/// if nobody else holds its presence lock, which is `presence`, open. In any case whatever lock
+/// if no other process holds its presence lock, which is `presence`, open. In any case whatever lock
 /// `presence` held is given up.
 pub(super) fn remove_if_alone(
     base: &OpenDir,
@@ -129,7 +129,7 @@ pub(super) fn remove_if_alone(
             rename_without_replacing(&base.at(&gone), &base.at(name))?;
             return Ok(false);
         }
-        // From here on nobody finds it. Who has found it before waits for the lock.
+        // From here on no process finds it. One that has found it before waits for the lock.
         empty(dir)?;
         fs::remove_dir(base.at(&gone))?;
         Ok::<_, io::Error>(true)
@@ -139,7 +139,7 @@ pub(super) fn remove_if_alone(
     removed.unwrap_or(false)
 }
 
-/// Removes what is in a directory that nobody else can change. What says that it may go goes last:
+/// Removes what is in a directory that no other user can change. What says that it may go goes last:
 /// if this is killed half way, others finish it.
 fn empty(dir: &OpenDir) -> io::Result<()> {
     for name in dir.names()? {

@@ -28,7 +28,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// The event that a record tells of, if it tells of one: links and notes do not.
+    /// The event that a record reports, if it reports one: links and notes do not.
     pub fn of_record(process: u32, record: &Record) -> Option<Event> {
         let Parts {
             verb,
@@ -57,17 +57,18 @@ impl Event {
         })
     }
 
-    /// The event's name in its scenario.
+    /// Identifies the event in its scenario.
     pub fn id(&self) -> EventId {
         self.id
     }
 
-    /// When it was reported: CLOCK_MONOTONIC in nanoseconds. For display; it orders nothing.
+    /// The time of the event: CLOCK_MONOTONIC in nanoseconds. For display only; it does not define
+    /// the order of events.
     pub fn time_ns(&self) -> u64 {
         self.t
     }
 
-    /// The host that it happened to, or that the scenario did it to.
+    /// The host of the event; for an interference, the host that the scenario acted on.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -77,24 +78,25 @@ impl Event {
         self.verb
     }
 
-    /// The subject's address: `β:1` of `β:1 dial α:10`. `None` for marks, life cycle and
+    /// The subject's address: `β:1` in `β:1 dial α:10`. `None` for marks, life-cycle events and
     /// interference.
     pub fn addr(&self) -> Option<&Addr> {
         self.addr.as_ref()
     }
 
-    /// The other side's address: `α:10` of `β:1 dial α:10`.
+    /// The other side's address: `α:10` in `β:1 dial α:10`.
     pub fn peer(&self) -> Option<&Addr> {
         self.peer.as_ref()
     }
 
-    /// What follows: a mark's text, a failed dial's cause, an exit's status, a number of bytes.
+    /// The rest of the line: a mark's text, a failed dial's cause, an exit status, or a number of
+    /// bytes.
     pub fn text(&self) -> &str {
         &self.text
     }
 
     /// The words of the event's line: subject, verb, object, text. A mark's words are quoted where
-    /// the grammar asks for it.
+    /// the grammar requires it.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::with_capacity(4);
         match &self.addr {

@@ -2,7 +2,7 @@
 //! orders that go the other way.
 //!
 //! Owns the format, which `docs/trace-protocol.md` describes for other languages, and nothing
-//! else: who writes a record when is the reporter's business, what follows from it causality's.
+//! else: the reporter decides when a record is written, causality what follows from it.
 //! What can happen stands in `verbs`.
 
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub enum Line {
     Waits(Waiting),
 }
 
-/// Who reports.
+/// The reporter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hello {
     /// [`PROTOCOL_VERSION`].
@@ -58,7 +58,7 @@ pub enum Order {
     Answer(Answer),
 }
 
-/// The answer to an [`Order::Waits`].
+/// The answer to [`Order::Waits`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
     /// The number of the order.

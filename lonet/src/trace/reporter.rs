@@ -379,7 +379,7 @@ impl Tap {
     }
 
     /// What to say of an attempt to send, if data is recorded: an attempt that wrote nothing and
-    /// is repeated has been told.
+    /// is repeated has been reported.
     fn send(&self, bytes: usize) -> Option<What> {
         let data = self.data.as_ref().filter(|_| bytes > 0)?;
         let attempt = (self.written(), bytes as u64);
@@ -487,7 +487,7 @@ impl Tap {
         self.ready(Direction::Write);
     }
 
-    /// The end is closed: nothing pends there any more, though nobody may have come back to see.
+    /// The end is closed: nothing pends there any more, even if no task has polled it since.
     pub(crate) fn ended(&self) {
         let mut state = self.reporter.lock();
         state.ends.remove(&self.s);
@@ -498,7 +498,7 @@ impl Tap {
     /// User code has taken the socket: from here on its bytes order nothing.
     pub fn opaque(&self) {
         if !self.opaque.swap(true, Ordering::Relaxed) {
-            // From here on nobody counts them.
+            // From here on they are not counted.
             self.reporter.lock().ends.remove(&self.s);
             self.reporter
                 .number(Some(TaskKey::current()), What::Opaque { socket: self.s })

@@ -39,7 +39,7 @@ pub const DATA_NAME: &str = "trace.data";
 /// there is room again in microseconds, unless its process is stopped.
 const PATIENCE: i64 = 2;
 
-/// How many of its operations a process tells of when it is asked what it waits for: a line has at
+/// How many of its operations a process reports when it is asked what it waits for: a line has at
 /// most 1 MiB.
 const MOST_WAITS: usize = 1000;
 
@@ -49,7 +49,7 @@ pub struct TraceSocket {
     writer: Mutex<Writer>,
     asked: AtomicU64,
     waiting: Arc<Waiting>,
-    /// Who knows what this process waits for, if that is answered here.
+    /// What reports the operations that this process waits for, if that is answered here.
     asked_of: Mutex<Weak<Reporter>>,
 }
 
@@ -85,7 +85,7 @@ impl Tracing {
     /// # Errors
     ///
     /// The system's, when there is a socket that can't be reached for another reason than that
-    /// nobody listens there any more.
+    /// nothing listens there any more.
     pub fn of(dir: &Path) -> io::Result<Option<Tracing>> {
         Tracing::open(dir, true)
     }
@@ -101,8 +101,8 @@ impl Tracing {
 
     fn open(dir: &Path, answers: bool) -> io::Result<Option<Tracing>> {
         let open = opened(dir);
-        // Held while connecting, which may take a while: who joins the same network meanwhile gets
-        // the same reporter, who joins another one does not wait.
+        // Held while connecting, which may take a while: a concurrent join of the same network gets
+        // the same reporter, and a join of another network does not wait.
         let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(reporter), Some(socket)) = (open.0.upgrade(), open.1.upgrade()) {
             return Ok(Some(Tracing { reporter, socket }));
@@ -170,7 +170,7 @@ impl TraceSocket {
     ///
     /// # Cancel safety
     ///
-    /// Safe: an answer that nobody waits for is dropped.
+    /// Safe: an answer without a receiver is dropped.
     pub async fn ask(
         self: &Arc<Self>,
         pattern: &str,
@@ -317,7 +317,7 @@ impl Waiting {
     }
 }
 
-/// Connects to the directory's socket. `None`: there is none, or nobody listens there.
+/// Connects to the directory's socket. `None`: there is none, or nothing listens on it.
 fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
     let absent = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Ok(None),
@@ -332,7 +332,7 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
     };
     // Its path may lead elsewhere by now, if the directory that it lies in is another user's.
     if directory.metadata()?.uid() != geteuid().as_raw() {
-        let what = format!("{} is another user's directory by now", dir.display());
+        let what = format!("{} now belongs to another user", dir.display());
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     }
     let path = format!("/proc/self/fd/{}/{SOCKET_NAME}", directory.as_raw_fd());
@@ -351,7 +351,7 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
             Err(Errno::EINTR) => {}
             Err(Errno::EAGAIN) => {
                 let what = format!(
-                    "{} has taken nobody for {PATIENCE} s; the process that collects the trace is stopped, or hangs",
+                    "{} has accepted no connection for {PATIENCE} s; the process that collects the trace is stopped or hangs",
                     dir.join(SOCKET_NAME).display()
                 );
                 return Err(io::Error::other(what));

@@ -83,7 +83,7 @@ fn a_note_is_written_when_the_writer_knows_something_new() {
     assert_eq!(said(&memory), ["a[]", "note 7@0[]"]);
     act(&reporter, "b");
     tap.before_write(1);
-    // The note itself is no news: another write says nothing.
+    // The note itself is not new: another write records nothing.
     tap.before_write(1);
     assert_eq!(said(&memory), ["b[]", "note 7@6[]"]);
 }
@@ -122,7 +122,7 @@ fn another_task_notes_for_itself() {
 }
 
 #[test]
-fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
+fn only_the_first_byte_of_a_read_counts_until_polled() {
     let (memory, reporter) = reporter();
     let tap = tap(&reporter, 3);
     tap.before_read();
@@ -154,7 +154,7 @@ fn a_read_is_news_to_the_writer() {
 }
 
 #[test]
-fn an_opaque_socket_says_no_more() {
+fn an_opaque_socket_is_recorded_once() {
     let (memory, reporter) = reporter();
     let tap = tap(&reporter, 1);
     tap.opaque();
@@ -224,7 +224,7 @@ fn a_read_beside_another_orders_nothing_that_follows() {
     );
 }
 
-/// What was read alone still orders what is done alone, though a branch has told of it meanwhile.
+/// What was read alone still orders what is done alone, though a branch has reported it meanwhile.
 #[test]
 fn a_branch_does_not_use_up_what_was_read_alone() {
     let (memory, reporter) = reporter();
@@ -283,7 +283,7 @@ fn an_accept_beside_a_read_leaves_behind_what_was_read() {
 }
 
 #[test]
-fn a_read_that_was_given_up_pends_until_the_next_one_or_the_close() {
+fn a_dropped_read_pends_until_the_next_read_or_close() {
     let (memory, reporter) = reporter();
     let (one, two) = (tap(&reporter, 1), tap(&reporter, 2));
     one.pending(Direction::Read);
@@ -332,7 +332,7 @@ fn an_operation_is_not_beside_itself() {
 }
 
 #[tokio::test]
-async fn a_dial_that_is_given_up_says_so_beside_nothing() {
+async fn a_dropped_dial_records_its_end_alone() {
     struct Says(Arc<Reporter>);
     impl Drop for Says {
         fn drop(&mut self) {
@@ -354,7 +354,7 @@ async fn a_dial_that_is_given_up_says_so_beside_nothing() {
 }
 
 #[test]
-fn a_drop_belongs_to_the_only_task_that_used_the_stream() {
+fn a_drop_belongs_to_the_streams_only_task() {
     let (memory, reporter) = reporter();
     reporter.number_drop(true, mark("ours")).write();
     reporter.number_drop(false, mark("shared")).write();
@@ -385,7 +385,7 @@ fn a_drop_belongs_to_the_only_task_that_used_the_stream() {
 }
 
 #[tokio::test]
-async fn what_happens_beside_a_pending_operation_is_no_effect_of_it() {
+async fn events_beside_a_pending_operation_are_not_its_effects() {
     let (memory, reporter) = reporter();
     let dial = |text: &'static str| {
         let inner = reporter.clone();
@@ -437,7 +437,7 @@ fn a_record_is_one_json_line() {
 }
 
 #[tokio::test]
-async fn tasks_are_told_apart() {
+async fn tasks_are_distinguished() {
     let here = TaskKey::current();
     assert_eq!(here, TaskKey::current());
     let task = tokio::spawn(async { TaskKey::current() }).await.unwrap();
@@ -447,7 +447,7 @@ async fn tasks_are_told_apart() {
 }
 
 #[test]
-fn data_is_said_before_it_is_written_and_after_it_is_read() {
+fn data_is_recorded_before_writes_and_after_reads() {
     let (memory, reporter) = reporter();
     let silent = tap(&reporter, 1);
     reporter.record_data();
@@ -487,7 +487,7 @@ fn data_is_said_before_it_is_written_and_after_it_is_read() {
 
 /// The lines of `docs/trace-protocol.md`, *Being asked*.
 #[test]
-fn what_is_waited_for_is_said_as_the_protocol_has_it() {
+fn pending_operations_are_reported_as_the_protocol_says() {
     let ops = vec![
         Pending {
             t: 81_230_000,
@@ -562,10 +562,10 @@ fn open_ends_say_how_many_bytes_they_carried() {
     one.wrote(3);
     one.wrote(4);
     two.read(5);
-    // The end of the stream is no byte.
+    // The end of the stream is not a byte.
     two.read(0);
     assert_eq!(ends(), [(1, 7, 0), (2, 0, 5)]);
-    // From here on the bytes are counted by nobody.
+    // From here on the bytes are not counted.
     two.opaque();
     assert_eq!(ends(), [(1, 7, 0)]);
     drop(one);

@@ -4,7 +4,7 @@
 //! write it; the fields of its record; and how the record becomes the parts of a line. A new verb
 //! is a row of [`verbs!`], a variant of [`What`] and an arm of [`What::parts`], all in this file:
 //! the grammar of expected traces, events, labels and the check of reporters follow from them.
-//! Knows neither who writes a record when, nor what follows from it.
+//! Does not know when a record is written, nor what follows from it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -167,7 +167,7 @@ impl Verb {
         self.rules().word
     }
 
-    /// Whether the scenario did it: its line begins with `!`.
+    /// Whether the scenario itself causes events with this verb: their lines begin with `!`.
     pub fn is_interference(self) -> bool {
         self.rules().begins == Begins::Bang
     }
@@ -190,7 +190,7 @@ impl fmt::Display for Verb {
     }
 }
 
-/// A text is not a verb. Says which verbs there are.
+/// The error of parsing a [`Verb`]. The message lists the verbs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseVerbError(String);
 
@@ -219,7 +219,7 @@ impl std::error::Error for ParseVerbError {}
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the fields' meaning is said once, above")]
 pub enum What {
-    /// A listener is open. `auto`: nobody asked for that port, it was the lowest free one.
+    /// A listener is open. `auto`: the port was not requested; it was the lowest free one.
     Listen {
         #[serde(rename = "a")]
         addr: Addr,

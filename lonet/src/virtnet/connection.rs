@@ -32,7 +32,7 @@ impl End {
         &self.conn
     }
 
-    /// Closes the end, if nobody has, which the calling task does.
+    /// Closes the end, if it is open, on behalf of the calling task.
     pub(super) fn close(&self) -> bool {
         self.close_as(By::Task)
     }
@@ -264,14 +264,14 @@ impl End {
             .await
     }
 
-    /// Ends the direction away from here: the peer reads EOF. Twice is no error.
+    /// Ends the direction away from here: the peer reads EOF. Repeating it does nothing.
     pub(super) fn shutdown_write(&self) -> io::Result<()> {
         self.check("write")?;
         if self.conn.write_shut.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
         if self.host.net.is_traced() {
-            // Under the host's lock, so that it is not told after the close.
+            // Under the host's lock, so that it is not recorded after the close.
             let state = self.host.core.lock();
             if !state.has_conn(self.conn.local.port(), &self.conn) {
                 drop(state);
@@ -292,7 +292,7 @@ impl End {
             shutdown.tell();
         }
         match self.conn.io.shutdown_write() {
-            // The peer has torn it down: there is no direction left to end.
+            // The peer has torn it down: neither direction is open.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => self.check("write"),
             Err(error) => self.was_written(Err(error)).map(drop),
             Ok(()) => Ok(()),

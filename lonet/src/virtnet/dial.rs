@@ -1,7 +1,7 @@
 //! One dial: its port, its events, and how it ends.
 //!
-//! Owns that a dial which ends in an error, or is given up at any await, frees its port and says
-//! so. How the call reaches the other side is the engine's business.
+//! Owns the rule that a dial which fails, or is dropped at any await, frees its port and reports
+//! that. The engine carries the dial to the other side.
 
 use std::task::Poll;
 
@@ -32,28 +32,29 @@ struct Dialing<'a> {
 }
 
 impl Host {
-    /// Dials an address: `"α:10"` or `("α", 10)`, or `":10"` for a port of this host itself.
-    /// [`ToAddr`] has all that stands for an address.
+    /// Connects to an address: `"α:10"` or `("α", 10)`, or `":10"` for a port of this host itself.
+    /// See [`ToAddr`] for all forms of an address.
     ///
-    /// The connection's local end gets the lowest free port of this host. Returns once the other
-    /// side's `accept` has taken it, and waits for that as long as the other host lives; wrap it
-    /// in a timeout if that is too long.
+    /// The connection's local end gets the lowest free port of this host. The call returns when
+    /// `accept` on the other side has taken the connection. It waits for that as long as the other
+    /// host is open; use a timeout to limit it.
     ///
     /// # Errors
     ///
-    /// [`Cause::ConnectionRefused`] if nothing listens there, or the host is closed or dead;
-    /// [`Cause::NoSuchHost`] if the name was never seen on this network; [`Cause::HostDown`],
-    /// [`Cause::NetworkDown`], [`Cause::PortsExhausted`], [`Cause::InvalidAddr`],
-    /// [`Cause::Protocol`], [`Cause::Registry`]. [`Cause::TimedOut`] after a minute, if the host is
-    /// one of the originals' that does not answer.
+    /// [`Cause::ConnectionRefused`] if nothing listens there, or the host is closed or its process
+    /// is dead; [`Cause::NoSuchHost`] if no host of that name has ever been on this network;
+    /// [`Cause::HostDown`], [`Cause::NetworkDown`], [`Cause::PortsExhausted`],
+    /// [`Cause::InvalidAddr`], [`Cause::Protocol`], [`Cause::Registry`]. [`Cause::TimedOut`] after
+    /// one minute if the host belongs to the Go or Python lonet and does not answer.
     ///
     /// # Panics
     ///
-    /// On a network that [`join`](crate::join) made, outside of a tokio runtime with I/O and time.
+    /// On a network that [`join`](crate::join) returned, if called outside of a tokio runtime with
+    /// I/O and time enabled.
     ///
     /// # Cancel safety
     ///
-    /// Safe: a dropped dial frees its port and hangs up.
+    /// Safe: a dropped dial frees its port and closes the connection.
     ///
     /// # Examples
     ///
@@ -67,7 +68,7 @@ impl Host {
     /// let error = beta.dial("α:10").await.unwrap_err();
     /// assert_eq!(error.to_string(), "dial pipex β:1->α:10: connection refused");
     ///
-    /// // Somebody listens, but nobody accepts.
+    /// // α listens, but does not accept.
     /// let _listener = alpha.listen(":10").await?;
     /// let dialing = tokio::time::timeout(Duration::from_millis(10), beta.dial("α:10"));
     /// assert!(dialing.await.is_err());

@@ -47,7 +47,7 @@ impl Engine {
         match self {
             Engine::Loopback(loopback) => {
                 let loopback = loopback.clone();
-                // The guard is made where the name is: if nobody waits any more, it is withdrawn.
+                // The guard is made where the name is: if the caller is gone, it is withdrawn.
                 blocking(move || {
                     loopback.announce(&name)?;
                     Ok(Announced {
@@ -75,7 +75,7 @@ impl Engine {
         }
     }
 
-    /// Makes a name free for others. Happens even if nobody waits for it.
+    /// Makes a name free for others. Happens even if the future is dropped.
     pub(crate) async fn withdraw(&self, name: &str) -> Result<(), Cause> {
         match self {
             Engine::Loopback(loopback) => {
@@ -108,7 +108,7 @@ impl Engine {
         }
     }
 
-    /// The same, and waits until it is done. Happens even if nobody waits for it.
+    /// The same, and waits until it is done. Happens even if the future is dropped.
     pub(crate) async fn leave(&self) -> Result<(), Cause> {
         match self {
             Engine::Loopback(loopback) => {

@@ -1,6 +1,6 @@
 //! The two directions of a stream, borrowed and owned, as tokio has them.
 //!
-//! Owns who may read and who may write, and what dropping a half does.
+//! Owns which half reads and which writes, and what dropping a half does.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -29,7 +29,7 @@ pub struct OwnedReadHalf {
     end: Arc<End>,
 }
 
-/// The writing direction of a [`Stream`], owned, from [`Stream::into_split`]. Dropping it ends
+/// The writing direction of a [`Stream`], owned, from [`Stream::into_split`]. Dropping it shuts down
 /// writing: the peer reads EOF.
 #[must_use = "dropping this half ends writing: the peer reads EOF"]
 pub struct OwnedWriteHalf {
@@ -37,7 +37,7 @@ pub struct OwnedWriteHalf {
     shutdown_on_drop: bool,
 }
 
-/// The halves are not of one stream. Holds both.
+/// The two halves are not from the same stream. Contains both.
 #[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 
@@ -75,11 +75,11 @@ impl OwnedReadHalf {
         &self.end
     }
 
-    /// Makes one stream of both halves again.
+    /// Combines both halves into the stream again.
     ///
     /// # Errors
     ///
-    /// [`ReuniteError`], with the halves, if they are not of one stream.
+    /// [`ReuniteError`], with both halves, if they are not from the same stream.
     ///
     /// # Examples
     ///
@@ -111,16 +111,17 @@ impl OwnedWriteHalf {
         &self.end
     }
 
-    /// Makes one stream of both halves again.
+    /// Combines both halves into the stream again.
     ///
     /// # Errors
     ///
-    /// [`ReuniteError`], with the halves, if they are not of one stream.
+    /// [`ReuniteError`], with both halves, if they are not from the same stream.
     pub fn reunite(self, other: OwnedReadHalf) -> Result<Stream, ReuniteError> {
         other.reunite(self)
     }
 
-    /// Drops the half without ending writing: the peer reads no EOF while the other half lives.
+    /// Drops the half without shutting down writing: the peer reads no EOF while the other half
+    /// exists.
     ///
     /// # Examples
     ///
@@ -148,7 +149,7 @@ impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         // With the other half gone, the close that follows says it all.
         if self.shutdown_on_drop && Arc::strong_count(&self.end) > 1 {
-            // Nobody is left to hear that it was down already.
+            // No caller is left to learn that it was down already.
             let _ = self.end.shutdown_write();
         }
     }
@@ -171,7 +172,7 @@ macro_rules! addresses {
             ///
             /// # Errors
             ///
-            /// The runtime's, when it is shutting down.
+            /// The runtime is shutting down.
             ///
             /// # Cancel safety
             ///
@@ -188,11 +189,11 @@ addresses!(ReadHalf<'_>, WriteHalf<'_>, OwnedReadHalf, OwnedWriteHalf);
 macro_rules! reads {
     ($($half:ty),*) => {$(
         impl $half {
-            /// Receives data without taking it from the queue; the number of bytes, 0 at EOF.
+            /// Reads data without removing it from the queue. Returns the number of bytes, 0 at EOF.
             ///
             /// # Errors
             ///
-            /// As reading.
+            /// The same as for reading.
             ///
             /// # Cancel safety
             ///
@@ -202,11 +203,11 @@ macro_rules! reads {
                 std::future::poll_fn(|cx| self.poll_peek(cx, &mut buf)).await
             }
 
-            /// Polls for data without taking it from the queue.
+            /// Polls for data without removing it from the queue.
             ///
             /// # Errors
             ///
-            /// As reading.
+            /// The same as for reading.
             pub fn poll_peek(
                 &mut self,
                 cx: &mut Context<'_>,
@@ -215,11 +216,11 @@ macro_rules! reads {
                 self.end().poll_peek(cx, buf)
             }
 
-            /// Waits until there is something to read, EOF and errors included.
+            /// Waits until reading returns data, EOF or an error.
             ///
             /// # Errors
             ///
-            /// The runtime's, when it is shutting down.
+            /// The runtime is shutting down.
             ///
             /// # Cancel safety
             ///
@@ -232,7 +233,7 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// `WouldBlock` when there is nothing to read; else as reading.
+            /// `WouldBlock` if there is nothing to read; otherwise the same as for reading.
             pub fn try_read(&self, buf: &mut [u8]) -> io::Result<usize> {
                 self.end().try_read(&mut [IoSliceMut::new(buf)])
             }
@@ -241,16 +242,16 @@ macro_rules! reads {
             ///
             /// # Errors
             ///
-            /// `WouldBlock` when there is nothing to read; else as reading.
+            /// `WouldBlock` if there is nothing to read; otherwise the same as for reading.
             pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
                 self.end().try_read(bufs)
             }
 
-            /// Reads without waiting into what is free in a buffer, and advances it.
+            /// Reads without waiting into the free space of a buffer, and advances the buffer.
             ///
             /// # Errors
             ///
-            /// `WouldBlock` when there is nothing to read; else as reading.
+            /// `WouldBlock` if there is nothing to read; otherwise the same as for reading.
             pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
                 self.end().try_read_buf(buf)
             }
@@ -273,11 +274,11 @@ reads!(ReadHalf<'_>, OwnedReadHalf);
 macro_rules! writes {
     ($($half:ty),*) => {$(
         impl $half {
-            /// Waits until writing is possible, or fails at once.
+            /// Waits until a write succeeds or fails without waiting.
             ///
             /// # Errors
             ///
-            /// The runtime's, when it is shutting down.
+            /// The runtime is shutting down.
             ///
             /// # Cancel safety
             ///
@@ -290,7 +291,7 @@ macro_rules! writes {
             ///
             /// # Errors
             ///
-            /// `WouldBlock` when there is no room; else as writing.
+            /// `WouldBlock` if there is no room; otherwise the same as for writing.
             pub fn try_write(&self, buf: &[u8]) -> io::Result<usize> {
                 self.end().try_write(&[IoSlice::new(buf)])
             }
@@ -299,7 +300,7 @@ macro_rules! writes {
             ///
             /// # Errors
             ///
-            /// `WouldBlock` when there is no room; else as writing.
+            /// `WouldBlock` if there is no room; otherwise the same as for writing.
             pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
                 self.end().try_write(bufs)
             }

@@ -1,7 +1,7 @@
-//! What users hold of a host: [`Host`].
+//! A host: its ports, what uses them, and its end.
 //!
-//! Owns marks, and how a user closes a host. Its ports are in `host_core`; listening is in
-//! `listener`, dialing in `dial`.
+//! Owns the lock under which a port is taken or freed and its event gets its number. What a dial and
+//! an accept do with a port is in their own files.
 
 use std::fmt::{self, Display};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::error::{Cause, Result};
 use crate::happens::By;
 use crate::trace::What;
 
-/// A named access point of a network, with ports 1 to 65535.
+/// A host of a network: a name and the ports 1 to 65535.
 ///
-/// A cheap handle: clones are the same host. Dropping one closes nothing while another handle of
-/// its subnetwork lives.
+/// A cheap handle: clones refer to the same host. Dropping it closes nothing while another handle of
+/// its subnetwork exists.
 #[derive(Clone)]
 pub struct Host {
     pub(super) net: Arc<Net>,
@@ -63,9 +63,11 @@ impl Host {
         Addr::parse_on(self.core.name(), text)
     }
 
-    /// Emits an event of the user's: `α mark leader term=3` for `host.mark("leader term=3")`.
-    /// White space is folded. Without a trace, or once the host is closed, it does nothing. With one,
-    /// a text of more than 1 MiB fails the test.
+    /// Records a `mark` event with your own text: `host.mark("leader term=3")` on α records
+    /// `α mark leader term=3`.
+    ///
+    /// Each run of white space becomes one space. If the network is not traced, or the host is
+    /// closed, this does nothing. A text of more than 1 MiB fails the test.
     ///
     /// # Examples
     ///
@@ -98,11 +100,12 @@ impl Host {
         mark.tell();
     }
 
-    /// Closes the host and all its listeners and connections. Closing twice is no error.
+    /// Closes the host and all its listeners and connections. Closing it again does nothing.
     ///
-    /// Everything is closed when the future is first polled; what it waits for is that others can
-    /// have the name. Where that can't be brought about within 10 s, as there are no descriptors or
-    /// another program holds the registry, it is done as soon as it can be.
+    /// The first poll of the future closes everything. The future then waits until the name is free
+    /// for other processes. It waits for at most 10 s; if the name can't be freed by then, because
+    /// there are no file descriptors or another program holds the registry, lonet frees it as soon
+    /// as possible.
     ///
     /// # Errors
     ///
@@ -110,7 +113,7 @@ impl Host {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it happens, even if the future is dropped.
+    /// Once the future has been polled, the host closes even if the future is dropped.
     ///
     /// # Examples
     ///

@@ -1,7 +1,7 @@
-//! What users hold of a listener: [`Listener`], and accepting.
+//! A listener: its queue of dialers, the pending calls of `accept`, and accepting.
 //!
-//! Owns how a listener opens, and what an accepted dialer becomes. Who gets which dialer is
-//! `listener_core`'s; the port that the connection takes is the host's.
+//! Owns which call of `accept` gets which dialer. The host chooses the port of an accepted
+//! connection.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::error::{Cause, Result};
 use crate::happens::By;
 use crate::trace::{Waits, What};
 
-/// Waits for dials to one address of a host. Dropping it closes it.
+/// Accepts connections to one address of a host. Dropping it closes it.
 #[must_use = "a listener closes when it is dropped"]
 pub struct Listener {
     host: Host,
@@ -116,7 +116,7 @@ impl Listener {
         Listener { host, core, addr }
     }
 
-    /// The address it listens on. The same as [`addr`](Listener::addr), as tokio names it.
+    /// The address it listens on. The same as [`addr`](Listener::addr), under tokio's name.
     ///
     /// # Examples
     ///
@@ -148,18 +148,18 @@ impl Listener {
         &self.addr
     }
 
-    /// Takes the next dialer. The connection's local end gets the lowest free port of the host.
+    /// Accepts the next connection. Its local end gets the lowest free port of the host.
     ///
-    /// Several tasks may accept at once; they are served first come, first served.
+    /// Several tasks may call this at once; the call that has waited longest is served first.
     ///
     /// # Errors
     ///
-    /// [`Cause::SocketDown`] once the listener is closed, [`Cause::HostDown`],
-    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], for which one dialer is refused.
+    /// [`Cause::SocketDown`] if the listener is closed, [`Cause::HostDown`],
+    /// [`Cause::NetworkDown`]; [`Cause::PortsExhausted`], in which case that dialer is refused.
     ///
     /// # Cancel safety
     ///
-    /// Safe: a dialer is taken, and told, only in the moment in which this returns.
+    /// Safe: a connection is accepted only by the poll that returns it.
     ///
     /// # Examples
     ///
@@ -189,7 +189,7 @@ impl Listener {
         self.host.net.watch(waits, accepted).await
     }
 
-    /// Polls for the next dialer. Only the waker of the latest call is woken.
+    /// Polls for the next connection. Only the waker of the latest call is woken.
     ///
     /// # Errors
     ///
@@ -283,8 +283,8 @@ impl Listener {
         self.host.net.error("accept", cause).at(self.addr.clone())
     }
 
-    /// Closes the listener: who waits in `accept` is told, who dialed and was not accepted is
-    /// refused. Closing twice is no error.
+    /// Closes the listener. Pending calls of `accept` return an error, and dials that were not yet
+    /// accepted are refused. Closing it again does nothing.
     ///
     /// # Errors
     ///
@@ -292,7 +292,7 @@ impl Listener {
     ///
     /// # Cancel safety
     ///
-    /// Never pends.
+    /// The future completes when it is first polled.
     ///
     /// # Examples
     ///
@@ -333,7 +333,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // Who used it is kept only where it is told.
+        // The tasks that used it are kept only where they are recorded.
         let is_ours = self.host.net.is_traced() && self.core.lock().users.only_here();
         self.close_as(By::Drop { is_ours });
     }

@@ -1,25 +1,17 @@
 //! The virtual network, free of sockets: a map.
 //!
-//! What users hold, from the highest on; each makes what stands below it:
-//!
-//! - [`subnetwork`]: one process's part of a network, and its new hosts;
-//! - [`dial`]: one dial, from taking its port to the connection or the failure; [`carry`]: how it
-//!   reaches the other side;
-//! - [`listener`]: listening and accepting;
-//! - [`stream`], [`halves`]: a connection, with tokio's interfaces; [`connection`]: what operations
-//!   on one of its ends do, and how they fail;
-//! - [`host`]: a host; closing, marks.
-//!
-//! What their handles share:
-//!
-//! - [`net`]: which hosts there are in this process, and the end of all of it;
-//! - [`host_core`]: the ports of a host, and its end; [`port_table`]: the lowest free port;
-//! - [`listener_core`]: the queue of those who dialed, and those who wait to accept;
-//! - [`connection_core`]: what has closed a connection's end;
-//! - [`engine`], [`io`]: the choice of what carries a network, and of what carries a connection;
+//! - [`subnetwork`]: this process's part of a network, its hosts, its end;
+//! - [`host`]: what a host is; listening, closing, marks;
+//! - [`dial`]: one dial, from taking its port to the connection or the failure;
+//! - [`listener`]: the queue of dialers, and accepting them;
+//! - [`port_table`]: the lowest free port;
+//! - [`connection`]: one end of a connection, what closes it, what its errors say;
+//! - [`stream`], [`halves`]: what users hold of a connection, with tokio's interfaces;
+//! - [`happens`]: the one way from what happens to its record;
+//! - [`engine`]: what an implementation provides;
 //! - [`lock`]: the locks under which all that happens, and `model`: what races with a close.
 //!
-//! Whatever decides who may have a port, whose close wins, or which number an event gets, happens
+//! Every decision about who gets a port, whose close wins, or which number an event gets, happens
 //! here, under the lock of one host. No file here opens a socket or runs SQL.
 
 mod carry;

@@ -18,8 +18,8 @@ use crate::error::Result;
 
 /// A connection between two hosts, over kernel TCP or in memory. Dropping it closes it.
 ///
-/// Reads and writes go straight to the socket; errors that it returns downcast to
-/// [`Error`](crate::Error). The methods that tokio's `TcpStream` also has do the same.
+/// Reads and writes go directly to the socket. Its `io::Error`s downcast to
+/// [`Error`](crate::Error). Methods that tokio's `TcpStream` also has behave as they do there.
 #[must_use = "a connection closes when it is dropped"]
 pub struct Stream {
     end: End,
@@ -76,7 +76,7 @@ impl Stream {
         self.end.conn().peer()
     }
 
-    /// Closes this end in both directions and frees its port. Closing twice is no error.
+    /// Closes this end in both directions and frees its port. Closing it again does nothing.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Stream {
     ///
     /// # Cancel safety
     ///
-    /// Never pends.
+    /// The future completes when it is first polled.
     ///
     /// # Examples
     ///
@@ -108,7 +108,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Splits the stream into borrowed halves, to read and to write at once in one task.
+    /// Splits the stream into borrowed halves, so that one task can read and write at the same time.
     ///
     /// # Examples
     ///
@@ -133,8 +133,8 @@ impl Stream {
         (ReadHalf(self), WriteHalf(self))
     }
 
-    /// Splits the stream into owned halves, which may live in different tasks. Dropping the write
-    /// half ends writing; the stream closes when both are gone.
+    /// Splits the stream into owned halves, which may move to different tasks. Dropping the write
+    /// half shuts down writing; the stream closes when both halves are dropped.
     ///
     /// # Examples
     ///
@@ -163,11 +163,11 @@ impl Stream {
         OwnedReadHalf::of(self)
     }
 
-    /// Receives data without taking it from the queue; the number of bytes, 0 at EOF.
+    /// Reads data without removing it from the queue. Returns the number of bytes, 0 at EOF.
     ///
     /// # Errors
     ///
-    /// As reading.
+    /// The same as for reading.
     ///
     /// # Cancel safety
     ///
@@ -194,11 +194,11 @@ impl Stream {
         std::future::poll_fn(|cx| self.poll_peek(cx, &mut buf)).await
     }
 
-    /// Polls for data without taking it from the queue.
+    /// Polls for data without removing it from the queue.
     ///
     /// # Errors
     ///
-    /// As reading.
+    /// The same as for reading.
     pub fn poll_peek(
         &self,
         cx: &mut Context<'_>,
@@ -211,7 +211,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// The runtime's, when it is shutting down.
+    /// The runtime is shutting down.
     ///
     /// # Cancel safety
     ///
@@ -236,11 +236,11 @@ impl Stream {
         self.end.ready(interest).await
     }
 
-    /// Waits until there is something to read, EOF and errors included.
+    /// Waits until reading returns data, EOF or an error.
     ///
     /// # Errors
     ///
-    /// As [`ready`](Stream::ready).
+    /// The same as for [`ready`](Stream::ready).
     ///
     /// # Cancel safety
     ///
@@ -266,11 +266,11 @@ impl Stream {
         self.ready(Interest::READABLE).await.map(drop)
     }
 
-    /// Waits until writing is possible, or fails at once.
+    /// Waits until a write succeeds or fails without waiting.
     ///
     /// # Errors
     ///
-    /// As [`ready`](Stream::ready).
+    /// The same as for [`ready`](Stream::ready).
     ///
     /// # Cancel safety
     ///
@@ -297,7 +297,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`ready`](Stream::ready).
+    /// The same as for [`ready`](Stream::ready).
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.end.poll_ready(cx, Interest::READABLE)
     }
@@ -306,7 +306,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`ready`](Stream::ready).
+    /// The same as for [`ready`](Stream::ready).
     pub fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.end.poll_ready(cx, Interest::WRITABLE)
     }
@@ -315,7 +315,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when there is nothing to read; else as reading.
+    /// `WouldBlock` if there is nothing to read; otherwise the same as for reading.
     ///
     /// # Examples
     ///
@@ -338,16 +338,16 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`try_read`](Stream::try_read).
+    /// The same as for [`try_read`](Stream::try_read).
     pub fn try_read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.end.try_read(bufs)
     }
 
-    /// Reads without waiting into what is free in a buffer, and advances it.
+    /// Reads without waiting into the free space of a buffer, and advances the buffer.
     ///
     /// # Errors
     ///
-    /// As [`try_read`](Stream::try_read).
+    /// The same as for [`try_read`](Stream::try_read).
     pub fn try_read_buf<B: BufMut>(&self, buf: &mut B) -> io::Result<usize> {
         self.end.try_read_buf(buf)
     }
@@ -356,7 +356,7 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// `WouldBlock` when there is no room; else as writing.
+    /// `WouldBlock` if there is no room; otherwise the same as for writing.
     ///
     /// # Examples
     ///
@@ -378,14 +378,15 @@ impl Stream {
     ///
     /// # Errors
     ///
-    /// As [`try_write`](Stream::try_write).
+    /// The same as for [`try_write`](Stream::try_write).
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.end.try_write(bufs)
     }
 
-    /// The socket underneath, to set options on or to look at; `None` in memory.
+    /// The underlying socket, for example to set options; `None` on a network in memory.
     ///
-    /// From here on a trace no longer follows which bytes caused what on this connection.
+    /// From this call on, the trace no longer records causality through the bytes of this
+    /// connection.
     ///
     /// # Examples
     ///

@@ -1,6 +1,7 @@
 //! What users hold of one process's part of a network: [`SubNetwork`].
 //!
-//! Owns how a host comes up. Which hosts there are, and when all of it closes, is in `net`.
+//! Owns the hosts of this process and decides when all of them close. The engine knows the other
+//! processes of the network.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,9 +15,9 @@ use crate::trace::Tracing;
 
 /// This process's part of a network.
 ///
-/// A cheap handle: clones are the same subnetwork. It closes with [`close`](SubNetwork::close),
-/// when the last handle of it (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
-/// [`Stream`](crate::Stream)) is dropped, or with the runtime that [joined](crate::join).
+/// A cheap handle: clones refer to the same subnetwork. It closes on [`close`](SubNetwork::close),
+/// when its last handle (a `SubNetwork`, [`Host`], [`Listener`](crate::Listener) or
+/// [`Stream`](crate::Stream)) is dropped, or when the runtime that [joined](crate::join) ends.
 #[derive(Clone)]
 #[must_use = "a subnetwork closes when the last handle of it is dropped"]
 pub struct SubNetwork {
@@ -42,7 +43,7 @@ impl SubNetwork {
         self.net.network()
     }
 
-    /// The network's name, for instance `x`: what [`join`](crate::join) takes.
+    /// The network's name as [`join`](crate::join) takes it, for instance `x`.
     ///
     /// # Examples
     ///
@@ -58,16 +59,16 @@ impl SubNetwork {
         self.net.name.name()
     }
 
-    /// Brings up a host of that name, unique in the whole network, across processes.
+    /// Starts a host with this name. Names are unique in the whole network, across processes.
     ///
     /// # Errors
     ///
-    /// [`Cause::HostExists`] if a living host has the name, [`Cause::InvalidName`],
-    /// [`Cause::NetworkDown`] once the subnetwork is closed, [`Cause::Registry`].
+    /// [`Cause::HostExists`] if a running host has the name, [`Cause::InvalidName`],
+    /// [`Cause::NetworkDown`] if the subnetwork is closed, [`Cause::Registry`].
     ///
     /// # Cancel safety
     ///
-    /// A dropped future leaves no host behind; its name may stay taken for a moment.
+    /// If the future is dropped, no host is left; its name may stay taken for a moment.
     ///
     /// # Examples
     ///
@@ -112,8 +113,8 @@ impl SubNetwork {
         Ok(core)
     }
 
-    /// This subnetwork's own host of that name, if there is one. Hosts of other
-    /// processes are not found.
+    /// The host of this subnetwork with this name, if it is open. Does not find hosts of other
+    /// processes.
     ///
     /// # Examples
     ///
@@ -131,11 +132,11 @@ impl SubNetwork {
         Some(Host::of(self.net.clone(), core))
     }
 
-    /// Closes every host of this subnetwork, and leaves the network. Closing twice is no error.
+    /// Closes every host of this subnetwork and leaves the network. Closing it again does nothing.
     ///
-    /// Everything is closed when the future is first polled; what it waits for is that other
-    /// processes can have the names, and that the directory of a random network goes with the last
-    /// one out.
+    /// The first poll of the future closes everything. The future then waits until other processes
+    /// can use the names and, if this was the last process of a random network, until the network's
+    /// directory is removed.
     ///
     /// # Errors
     ///
@@ -143,7 +144,7 @@ impl SubNetwork {
     ///
     /// # Cancel safety
     ///
-    /// Once polled, it happens, even if the future is dropped.
+    /// Once the future has been polled, the subnetwork closes even if the future is dropped.
     ///
     /// # Examples
     ///
@@ -165,7 +166,7 @@ impl SubNetwork {
         Ok(())
     }
 
-    /// From now on the subnetwork closes when its last host does; at once if it has none.
+    /// Makes the subnetwork close when its last host closes; at once if it has no host.
     ///
     /// # Examples
     ///

@@ -33,14 +33,14 @@ async fn check(from: Host, to: &'static str, expected: Expect) {
 #[tokio::test]
 async fn uris_that_name_no_address() {
     let (_alpha, beta) = hosts().await;
-    check(beta.clone(), "http://db-1/", expect!["the URI http://db-1/ has no port, and there is no default one; legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
-    check(beta.clone(), "http://db-1:/", expect!["the URI http://db-1:/ has no port, and there is no default one; legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
-    check(beta.clone(), "http://[::1]/", expect!["the URI http://[::1]/ has no port, and there is no default one; legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
-    check(beta.clone(), "http://db-1:010/", expect!["the URI http://db-1:010/ has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero); legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
-    check(beta.clone(), "http://db-1:65536/", expect!["the URI http://db-1:65536/ has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero); legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
-    check(beta.clone(), "http://:10/", expect!["the URI http://:10/ has no host; legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
-    check(beta.clone(), "https://db-1:10/", expect!["the URI https://db-1:10/ asks for TLS, which this connector does not speak: legal is http, or Connector::any_scheme on a network that encrypts (lonet::Tls), or below a connector that does"]).await;
-    check(beta, "ftp://db-1:10/", expect!["the URI ftp://db-1:10/ has a scheme other than http; legal is http://host:port/path, which lonet::adapters::uri makes for any name of a host"]).await;
+    check(beta.clone(), "http://db-1/", expect!["the URI http://db-1/ has no port, and lonet has no default port; legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
+    check(beta.clone(), "http://db-1:/", expect!["the URI http://db-1:/ has no port, and lonet has no default port; legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
+    check(beta.clone(), "http://[::1]/", expect!["the URI http://[::1]/ has no port, and lonet has no default port; legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
+    check(beta.clone(), "http://db-1:010/", expect!["the URI http://db-1:010/ has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero); legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
+    check(beta.clone(), "http://db-1:65536/", expect!["the URI http://db-1:65536/ has an illegal port (ports are 0 to 65535, in decimal digits, no leading zero); legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
+    check(beta.clone(), "http://:10/", expect!["the URI http://:10/ has no host; legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
+    check(beta.clone(), "https://db-1:10/", expect!["the URI https://db-1:10/ asks for TLS, which this connector does not do: use http, or Connector::any_scheme on a network that encrypts (lonet::Tls) or below a connector that encrypts"]).await;
+    check(beta, "ftp://db-1:10/", expect!["the URI ftp://db-1:10/ has a scheme other than http; legal is http://host:port/path, which lonet::adapters::uri makes for any host name"]).await;
 }
 
 /// Addresses that are none of lonet's, or of nobody there.
@@ -104,7 +104,7 @@ async fn hosts_that_are_closed() {
 
 /// As connectors below one that encrypts are asked, whose concern the scheme is.
 #[tokio::test]
-async fn any_scheme_is_for_who_asks_for_it() {
+async fn any_scheme_must_be_requested() {
     let (_alpha, beta) = hosts().await;
     let error = Endpoint::from_static("https://xn--mxa:10/")
         .connect_with_connector(Connector::new(beta).any_scheme())
@@ -144,35 +144,35 @@ fn addresses_and_paths_that_no_uri_holds() {
         "a b:10",
         "/",
         expect![[
-            r#""a b:10" has a host that no URI holds; to make a URI of it, an address is host:port, as in α:10"#
+            r#""a b:10" has a host that can't stand in a URI; to make a URI of it, an address is host:port, as in α:10"#
         ]],
     );
     check(
         "::1:10",
         "/",
         expect![[
-            r#""::1:10" has a host that no URI holds; to make a URI of it, an address is host:port, as in α:10"#
+            r#""::1:10" has a host that can't stand in a URI; to make a URI of it, an address is host:port, as in α:10"#
         ]],
     );
     check(
         "a@b:10",
         "/",
         expect![[
-            r#""a@b:10" has a host that no URI holds; to make a URI of it, an address is host:port, as in α:10"#
+            r#""a@b:10" has a host that can't stand in a URI; to make a URI of it, an address is host:port, as in α:10"#
         ]],
     );
     check(
         "α:10",
         "keys",
         expect![[
-            r#""keys" is not the path of a URI (it does not begin with /); a path is as in /keys?limit=3, anything else percent-encoded"#
+            r#""keys" is not the path of a URI (it does not begin with /); a path is written as in /keys?limit=3, with other characters percent-encoded"#
         ]],
     );
     check(
         "α:10",
         "/a b",
         expect![[
-            r#""/a b" is not the path of a URI (invalid uri character); a path is as in /keys?limit=3, anything else percent-encoded"#
+            r#""/a b" is not the path of a URI (invalid uri character); a path is written as in /keys?limit=3, with other characters percent-encoded"#
         ]],
     );
 }

@@ -36,7 +36,7 @@ async fn axum_ends_with_its_host(network: SubNetwork) -> Result<()> {
     Ok(())
 }
 
-/// `closed` is no promise that a listener would be closed: it ends with what it belongs to.
+/// `closed` does not promise that a listener is closed: it ends with what it belongs to.
 #[lonet::test]
 async fn what_is_dropped_is_closed(network: SubNetwork) -> Result<()> {
     let (alpha, _beta) = hosts(&network).await?;
@@ -81,15 +81,15 @@ async fn forgets(host: Host, through_incoming: bool) -> Result<()> {
 
 /// It can only wait, but it says so.
 #[lonet::test]
-async fn axum_that_can_not_end_says_so(scenario: Scenario) -> Result<()> {
+async fn axum_without_shutdown_prints_an_error(scenario: Scenario) -> Result<()> {
     for through_incoming in [false, true] {
         let alpha = scenario.spawn("α", forgets(through_incoming)).await?;
         while !alpha.log().contains('\n') {
             tokio::task::yield_now().await;
         }
         let line = format!(
-            "lonet: axum serves α:10 no longer: accept {} α:10: host is down; axum::serve can't \
-             return this, and waits: let it end with lonet::adapters::Incoming::closed\n",
+            "lonet: axum no longer serves α:10: accept {} α:10: host is down; axum::serve can't \
+             return this error and waits forever: end it with lonet::adapters::Incoming::closed\n",
             scenario.network()
         );
         assert_eq!(alpha.log(), line);

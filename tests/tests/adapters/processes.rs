@@ -13,7 +13,7 @@ use tonic_health::server::HealthService;
 
 use super::{fetch, health, http_client};
 
-/// Greets whoever asks, and knows who that is. Serves on the listener itself.
+/// Greets every client by its address. Serves on the listener itself.
 #[lonet::host]
 async fn greeter(host: Host) -> Result<()> {
     let greeting = host.clone();

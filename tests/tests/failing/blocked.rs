@@ -91,14 +91,20 @@ fn a_body_whose_drop_blocks() {
         text.contains("the test waits in until `α:1 listen` for "),
         "{text}"
     );
-    assert!(text.contains("what it left blocks the thread"), "{text}");
+    assert!(
+        text.contains("that it left behind blocks the thread"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_task_whose_drop_blocks() {
     let (code, text) = run("leaves_a_task_with_what_is_stuck");
     assert_eq!(code, Some(101), "{text}");
-    assert!(text.contains("what it left blocks the thread"), "{text}");
+    assert!(
+        text.contains("that it left behind blocks the thread"),
+        "{text}"
+    );
 }
 
 #[test]

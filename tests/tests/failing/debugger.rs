@@ -43,7 +43,7 @@ fn debugged(victim: &str) -> (Victim, Lines<BufReader<ChildStderr>>) {
     (Victim(victim), told)
 }
 
-/// It has no deadline: whoever fails meanwhile ends it.
+/// It has no deadline: a failure of another node ends it.
 struct Victim(Child);
 
 impl Drop for Victim {
@@ -64,7 +64,7 @@ fn debugger_of(told: &mut Lines<BufReader<ChildStderr>>) -> (String, i32) {
 }
 
 /// The command that is printed, pasted into a shell as it is, leads to the role: breakpoints hold,
-/// and it goes on to its end. Where there is no gdb, or it may not attach, this shows nothing.
+/// and it goes on to its end. Without gdb, or if gdb may not attach, this shows nothing.
 #[test]
 fn a_debugger_is_led_to_the_role() {
     let (mut victim, mut told) = debugged("says_hello");

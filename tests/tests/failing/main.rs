@@ -265,7 +265,7 @@ fn command(victim: &str) -> Command {
     command
         .args([victim, "--exact", "--ignored"])
         .env("RUST_BACKTRACE", "0")
-        // What a debugger sees is no snapshot's.
+        // What a debugger sees is not part of a snapshot.
         .env("LONET_BACKTRACES", "0")
         .env_remove("LONET_TIMEOUT")
         .env_remove("LONET_DEBUG");
@@ -530,7 +530,7 @@ fn a_dial_to_a_host_that_is_not_there() {
 }
 
 #[test]
-fn an_exit_that_nobody_asked_for() {
+fn an_unexpected_exit() {
     check(
         "exits_unasked",
         expect![[r#"
@@ -583,5 +583,5 @@ fn a_body_that_blocks_its_thread() {
         text.contains("victims::blocks failed: it did not end within 2.0 s"),
         "{text}"
     );
-    assert!(text.contains("its body blocks its thread"), "{text}");
+    assert!(text.contains("the test body blocks its thread"), "{text}");
 }

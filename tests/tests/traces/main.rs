@@ -218,7 +218,7 @@ async fn accepts_of_one_listener_in_either_order(scenario: Scenario) -> Result<(
     let accepts = scenario.trace().only_verbs(&[Verb::Accept]);
     accepts.assert("α:$p accept β:1\nα:$q accept γ:1");
     accepts.assert("α:$q accept γ:1\nα:$p accept β:1");
-    // Every close of the server comes after both accepts, whoever came first.
+    // Every close of the server comes after both accepts, whichever came first.
     let page = refused(
         &scenario.trace().only_verbs(&[Verb::Accept, Verb::Close]),
         "α:$p accept β:1
@@ -314,7 +314,7 @@ async fn a_dial_that_is_cancelled_or_refused(scenario: Scenario) -> Result<()> {
          α:1 fail α:10 timed out",
     );
     names(&page, &["line 7", "connection refused"]);
-    // A dial whose address does not parse is no event.
+    // A dial whose address does not parse is not an event.
     alpha.dial("α:010").await.unwrap_err();
     scenario
         .trace()

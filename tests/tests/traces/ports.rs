@@ -78,11 +78,11 @@ async fn a_listener_beside_a_dial(scenario: Scenario, listens_first: bool) -> Re
 }
 
 #[lonet::test]
-async fn a_port_that_nobody_asked_for_may_be_taken_first(scenario: Scenario) -> Result<()> {
+async fn an_automatic_port_may_be_taken_first(scenario: Scenario) -> Result<()> {
     a_listener_beside_a_dial(scenario, true).await
 }
 
 #[lonet::test]
-async fn a_port_that_nobody_asked_for_may_be_taken_last(scenario: Scenario) -> Result<()> {
+async fn an_automatic_port_may_be_taken_last(scenario: Scenario) -> Result<()> {
     a_listener_beside_a_dial(scenario, false).await
 }

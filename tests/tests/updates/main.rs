@@ -362,7 +362,7 @@ fn nothing_is_made_outside_the_package() {
 
 /// Two binaries that were compiled with one source: what the first has written is not the second's.
 #[test]
-fn a_literal_shared_by_two_binaries_is_refused_to_the_second() {
+fn the_second_binary_cannot_rewrite_a_shared_literal() {
     let copy = Copy::new("shared");
     let other = copy.0.join("another");
     fs::copy(std::env::current_exe().unwrap(), &other).unwrap();
@@ -508,7 +508,7 @@ fn a_file_that_is_missing_is_written_when_asked_for() {
 }
 
 #[test]
-fn a_file_that_is_no_text_is_not_touched() {
+fn a_file_that_is_not_utf8_is_not_touched() {
     let copy = Copy::new("latin1");
     for victim in ["in_a_file", "of_the_attribute"] {
         let file = copy
@@ -521,7 +521,9 @@ fn a_file_that_is_no_text_is_not_touched() {
             assert!(!output.status.success());
             let page = String::from_utf8_lossy(&output.stdout);
             assert!(
-                page.contains(&format!("{victim}.trace is no text: byte 4 is not UTF-8")),
+                page.contains(&format!(
+                    "{victim}.trace is not a text file: byte 4 is not UTF-8"
+                )),
                 "{page}"
             );
             assert_eq!(fs::read(&file).unwrap(), b"# gr\xfc\xdfe\n");

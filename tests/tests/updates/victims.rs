@@ -106,7 +106,7 @@ async fn beside(scenario: Scenario) -> Result<()> {
 
 const MEMBERS: [&str; 4] = ["β", "γ", "δ", "ε"];
 
-/// Answers whoever asks, each in a task of its own.
+/// Answers every client in a task of its own.
 #[lonet::host(worker_threads = 2)]
 async fn answers(host: Host, requests: usize) -> Result<()> {
     let listener = host.listen(":10").await?;
@@ -236,7 +236,7 @@ async fn of_the_attribute(scenario: Scenario) -> Result<()> {
 /// How often this process has run a body.
 static TURNS: AtomicUsize = AtomicUsize::new(0);
 
-/// Which turn this is, from 0. Whoever runs it is told of each.
+/// The number of this turn, from 0. The test that runs it gets each.
 fn turn() -> usize {
     if let Some(counts) = std::env::var_os("LONET_TESTS_COUNT") {
         let mut counts = File::options()

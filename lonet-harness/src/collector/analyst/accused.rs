@@ -1,12 +1,13 @@
 //! Which reporters broke the trace protocol.
 //!
-//! Owns who is to blame, and who is excused: a process that the scenario ended, or whose death
-//! already is a failure, may leave half a line, and may have lost what it was about to say. The
-//! reporter of roles is our own; it is held to the protocol by our tests, not by those of users.
+//! Owns which process broke the protocol and which did not. A process that the scenario ended, or
+//! whose death already is a failure, may leave half a line, and may have lost further lines. The
+//! reporter of roles is our own; our tests hold it to the protocol, not those of users.
 //!
-//! Half a line is excused by a death alone, on whichever of a process's connections: a process that
-//! hangs up in the middle of a line and lives on broke the protocol, be it a role, and whatever
-//! becomes of it later; unless the scenario had killed it, or asked it to finish, before it hung up.
+//! Only the death of the process excuses half a line, on any of its connections. A process that
+//! disconnects in the middle of a line and lives on broke the protocol, even if it is a role and
+//! whatever happens to it later; unless the scenario had killed it, or asked it to finish, before
+//! it disconnected.
 
 use lonet::trace::{By, Record, Subject, What};
 
@@ -17,14 +18,14 @@ use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process;
 
 impl Analyst {
-    /// What came of a line whose end never will.
+    /// The beginning of a line whose end will never come.
     pub(super) fn hear_half(&mut self, process: usize, half: Vec<u8>) {
         let reported = &self.processes[process];
         if reported.refused {
             return;
         }
         if kernel_state::lives(reported.pid) && !self.is_caused(reported) {
-            let what = in_a_line("hung up", &half);
+            let what = in_a_line("disconnected", &half);
             return self.accuse(process, &what);
         }
         // Its death may yet turn out to be the scenario's doing, or a failure.
@@ -37,14 +38,15 @@ impl Analyst {
         if reported.refused {
             return;
         }
-        // As of any other line that is none.
+        // As for any other invalid line.
         reported.refused = !reported.greeted;
         let begin = String::from_utf8_lossy(begin);
         let what = format!("sent a line longer than 1 MiB to the trace socket: {begin}…");
         self.accuse(process, &what);
     }
 
-    /// What reporters said that is no trace, in words; with what only shows once all have spoken.
+    /// The problems with what reporters sent, in words, including those that only show once
+    /// everything has arrived.
     pub(super) fn all_problems(&self) -> Vec<String> {
         let mut problems = self.problems.clone();
         problems.extend(self.processes.iter().filter_map(|reported| {
@@ -65,7 +67,7 @@ impl Analyst {
             return None;
         }
         if record.n == 0 {
-            return Some("gave a record the number 0; they count from 1".to_owned());
+            return Some("sent a record with the number 0; numbers start at 1".to_owned());
         }
         let parts = record.what.parts();
         let only_test = match parts {
@@ -81,7 +83,7 @@ impl Analyst {
             return None;
         };
         let illegal = lonet::check_name(host).err()?;
-        Some(format!("told of a host that can't be: {illegal}"))
+        Some(format!("reported an illegal host: {illegal}"))
     }
 
     /// What can't be true of what they reported.
@@ -111,7 +113,7 @@ impl Analyst {
             let exited = matches!(node.ended, Some(Ended::Status(_)));
             return (exited && !node.is_role() && !node.is_caused()).then_some("exited");
         }
-        (!self.is_caused(reported)).then_some("hung up")
+        (!self.is_caused(reported)).then_some("disconnected")
     }
 
     /// Whether the scenario has ended it, or is about to.
@@ -146,6 +148,6 @@ impl Analyst {
 fn in_a_line(ended: &str, half: &[u8]) -> String {
     let shown = String::from_utf8_lossy(&half[..half.len().min(200)]);
     format!(
-        "{ended} in the middle of a line to the trace socket; what it said before is kept: {shown}"
+        "{ended} in the middle of a line to the trace socket; what it sent before is kept: {shown}"
     )
 }

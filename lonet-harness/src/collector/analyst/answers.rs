@@ -1,6 +1,6 @@
-//! What the analyst answers to whom.
+//! The answers of the analyst.
 //!
-//! Owns each question's answer; what must happen for it is in `nodes`, what there is to say of all
+//! Owns each question's answer; what must happen for it is in `nodes`, the report of all
 //! in `reports`, the rest in the analyst itself.
 
 use lonet::trace::Order;
@@ -135,7 +135,7 @@ impl Analyst {
         let there = match until {
             // Whoever wants to know waits for the end.
             Effect::Killed => true,
-            // The system tells of changes alone.
+            // The system reports changes alone.
             Effect::Stopped => node.stopped,
             Effect::Continued => !node.stopped,
         };
@@ -158,7 +158,7 @@ impl Analyst {
         let stopped = node.stopped;
         match node.control {
             Some(conn) => self.mailbox.write(conn, line(&ToNode::Terminate)),
-            // A role that has not shown its ticket is told when it does.
+            // A role that has not shown its ticket gets this when it does.
             None if node.ticket.is_some() => {}
             None => {
                 let signal = Signal::SIGTERM as i32;
@@ -171,7 +171,7 @@ impl Analyst {
         }
     }
 
-    /// Answers those who wait for what all wait for, once all have said it who can.
+    /// Answers the queries for what all processes wait for, once every process that can has said it.
     pub(super) fn have_waits(&mut self) {
         let silent = |reported: &Reported| {
             let node = reported.node.and_then(|node| self.nodes.get(&node));

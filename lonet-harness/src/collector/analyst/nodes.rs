@@ -1,6 +1,6 @@
-//! The analyst's side of nodes: starting them, hearing of them, and judging how they ended.
+//! The analyst's side of nodes: starting them, receiving their reports, and judging how they ended.
 //!
-//! Owns what is said to the supervisor and to roles. Who asked for it, is `answers`' business.
+//! Owns the messages to the supervisor and to roles. `answers` knows which query asked for them.
 
 use std::fs::OpenOptions;
 use std::os::fd::OwnedFd;
@@ -143,7 +143,7 @@ impl Analyst {
             let _ = child.kill();
             let _ = child.wait();
         }
-        // Nobody will say any more whether these were started.
+        // Whether these were started will never be known.
         let asked = self.nodes.values().filter(|node| node.on_start.is_some());
         for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
             self.not_started(process, DIED.into());
@@ -156,7 +156,7 @@ impl Analyst {
             groups.extend(node.pid.map(u32::cast_signed).zip(node.started));
         }
         if let Some(left) = orphans::end(&self.directory, &groups) {
-            let problem = format!("{DIED}; its processes can't all be ended: {left}");
+            let problem = format!("{DIED}; some of its processes could not be ended: {left}");
             self.problems.push(problem);
         }
         for process in lost {
@@ -172,7 +172,7 @@ impl Analyst {
             mut child, conn, ..
         } = std::mem::replace(&mut self.supervisor, failed)
         {
-            // Its end has been told.
+            // Its end has been reported.
             self.conns.remove(&conn);
             let _ = child.wait();
         }
@@ -182,10 +182,10 @@ impl Analyst {
         }
     }
 
-    /// The reader can't take in another connection: what connects now is never heard. A role that
-    /// has yet to be heard of would be waited for in vain.
+    /// The reader can't accept another connection: what connects now is never read. Waiting for a
+    /// role that has not connected yet would never end.
     pub(super) fn starve(&mut self, error: &str) {
-        let why = format!("what its process says can't be heard: {error}");
+        let why = format!("the events of its process can't be received: {error}");
         self.starved.get_or_insert_with(|| why.clone());
         let signal = Signal::SIGKILL as i32;
         for node in self.nodes.values_mut() {
@@ -198,7 +198,9 @@ impl Analyst {
         for process in unheard.map(|node| node.process).collect::<Vec<u64>>() {
             self.tell_supervisor(&ToSupervisor::Signal { process, signal });
         }
-        self.fail(format!("a process that connects can't be heard: {error}"));
+        self.fail(format!(
+            "a connection to the trace socket can't be accepted: {error}"
+        ));
     }
 
     pub(super) fn not_started(&mut self, process: u64, error: String) {
@@ -249,7 +251,7 @@ impl Analyst {
         }
     }
 
-    /// It has ended; what it said before that is heard first.
+    /// It has ended; what it sent before is processed first.
     pub(super) fn ended(&mut self, process: u64, status: Ended) {
         if let Some(node) = self.nodes.get_mut(&process)
             && node.ended.is_none()
@@ -357,7 +359,7 @@ impl Analyst {
             Ok(FromNode::Panicked(what)) => Said::Panicked(what),
             Ok(FromNode::Terminated) => Said::Terminated,
             Ok(FromNode::Ticket(_)) => return,
-            Err(error) => Said::Failed(format!("what it returned is not understood: {error}")),
+            Err(error) => Said::Failed(format!("its process sent an invalid result: {error}")),
         };
         node.hear(said);
     }
@@ -386,7 +388,7 @@ impl Analyst {
     }
 }
 
-/// Shows what a node printed, where libtest keeps it until the test fails, unless it is told not
+/// Shows what a node printed, where libtest keeps it until the test fails, unless libtest is asked not
 /// to.
 fn print(host: &str, lines: &[u8]) {
     if lines.is_empty() {

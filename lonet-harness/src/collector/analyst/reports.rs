@@ -1,4 +1,4 @@
-//! What there is to say of a scenario, for a page.
+//! The report of a scenario, for a page.
 //!
 //! Owns putting it together; wording it is `report`'s business.
 
@@ -70,7 +70,7 @@ impl Analyst {
         report
     }
 
-    /// Who they are is of interest only once all have been asked.
+    /// Their identity matters only once all have been asked.
     fn report_others(&self) -> Vec<OtherReport> {
         let others = self.processes.iter().enumerate().skip(1);
         others
@@ -92,7 +92,7 @@ impl Analyst {
             .collect()
     }
 
-    /// What those who wait would have found, had its process not ended.
+    /// What pending `until`s would have found, had its process not ended.
     fn missed(&self) -> Vec<(String, String)> {
         let asked = self
             .waiting

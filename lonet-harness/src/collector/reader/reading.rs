@@ -15,7 +15,7 @@ use crate::process::output::{KEPT, Output};
 
 /// How many bytes a line of a reporter may have, its end included.
 pub(super) const LINE: usize = 1 << 20;
-/// How much is told of a longer one.
+/// How much of a longer line is passed on.
 const BEGIN: usize = 200;
 
 /// Ends what is shown of a node that prints more.
@@ -148,7 +148,7 @@ mod tests {
         }
     }
 
-    /// What a reading told of these bytes, however they were cut.
+    /// What a reading passed on of these bytes, however they were cut.
     fn told(reading: &mut Reading, chunks: &[&[u8]]) -> Vec<String> {
         let (tell, heard) = channel();
         for chunk in chunks {

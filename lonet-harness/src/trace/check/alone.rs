@@ -1,8 +1,8 @@
-//! What each variable tells of an expectation by itself, where the search for all of them together
+//! What each variable alone shows about an expectation, where the search for all of them together
 //! is too long.
 //!
 //! Pure. A line that stands above its cause can't be helped by what other variables stand for: if
-//! there is no host for which the lines with one variable hold, the expectation does not hold.
+//! the lines with one variable hold for none of the hosts, the expectation does not hold.
 
 use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;

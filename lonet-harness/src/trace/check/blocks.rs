@@ -1,4 +1,4 @@
-//! What a block of an expected trace does not forgive.
+//! The orders that a block of an expected trace still demands.
 //!
 //! Pure. The lines of a block stand in no order among themselves, whatever happens before what,
 //! except: a `listen` stands above its accepts, and the events of one connection, of both its ends,
@@ -36,7 +36,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Nothing if there is no block.
+    /// Nothing without a block.
     pub(crate) fn for_blocks(graph: &Graph, of: &Expectation) -> Option<Kept> {
         let has_blocks = of.lines.iter().any(|line| line.block.is_some());
         has_blocks.then(|| Kept::find(graph))

@@ -1,4 +1,4 @@
-//! What counting tells of an expectation before anything is searched.
+//! What counting shows about an expectation before anything is searched.
 //!
 //! Pure. Owns how many lines could have an event each at most; which event a line has is
 //! `search`'s business.

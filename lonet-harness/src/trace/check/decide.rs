@@ -1,4 +1,4 @@
-//! Does an expectation hold?
+//! Whether an expectation holds.
 //!
 //! Pure. Owns the linear check for lines that leave nothing open, and the choice between it and
 //! `search`. What the failure means is `diagnosis`' business, its words are `report`'s.

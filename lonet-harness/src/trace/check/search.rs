@@ -6,6 +6,17 @@
 //! interchangeable events are tried once. Complete within the bounds on states and on work. Where
 //! `counting` says that it can't hold, all that is searched is how far it goes.
 //!
+//! An example: α and β each mark `x`, and then β marks `y`. The expectation is
+//!
+//! ```text
+//! $a mark x
+//! $b mark x
+//! $b mark y
+//! ```
+//!
+//! If the search first gives β's `x` to line 1, `$a` is β and `$b` is α, and line 3 matches nothing:
+//! the search undoes both steps, gives α's `x` to line 1 and β's to line 2, and then line 3 matches.
+//!
 //! A line of a block may take an event before its causes have their lines, if those can still have
 //! lines of the same block; at the block's end none may be left. What a block does not forgive is
 //! `blocks`' business.
@@ -36,7 +47,7 @@ type State = (u64, u64);
 /// One line's choice.
 struct Choice {
     node: u32,
-    /// The other candidates, the next to try last, once somebody asked for them: to find them all
+    /// The other candidates, the next to try last, once they are needed: to find them all
     /// at each line would take the square of the lines where many events are concurrent, and a
     /// first descent that succeeds needs none.
     rest: Option<Vec<u32>>,

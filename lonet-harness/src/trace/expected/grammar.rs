@@ -12,7 +12,7 @@ use lonet::{check_name, parse_port};
 
 use crate::trace::intern::symbols::{Symbol, Symbols};
 
-/// What is wrong with an expected trace, where, and what is legal there.
+/// A syntax error in an expected trace: its position, what is wrong, and what is legal there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SyntaxError {
@@ -38,9 +38,9 @@ impl fmt::Display for SyntaxError {
 impl std::error::Error for SyntaxError {}
 
 impl SyntaxError {
-    /// What is said to whoever asked to wait for this.
+    /// The message for a call that waits for this pattern.
     pub(crate) fn of_pattern(&self, pattern: &str) -> String {
-        format!("`{pattern}` is no line of a trace: {self}")
+        format!("invalid pattern `{pattern}`: {self}")
     }
 }
 
@@ -85,7 +85,7 @@ pub(crate) struct Line {
     /// bytes.
     pub(crate) start: u32,
     pub(crate) end: u32,
-    /// The block that it belongs to, if any: its lines stand in no order among themselves.
+    /// The block that it belongs to, if any: the lines of a block have no order among themselves.
     pub(crate) block: Option<u32>,
     pub(crate) shape: Shape,
 }
@@ -101,7 +101,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    /// Whether it leaves nothing open, so that exactly one label matches.
+    /// Whether it has no `_` and no variable, so that exactly one label matches.
     pub(crate) fn is_concrete(&self) -> bool {
         matches!(self.host, Term::Is(_))
             && matches!(self.port, None | Some(Port::Is(_)))
@@ -132,7 +132,7 @@ pub struct Expectation {
 ///
 /// # Errors
 ///
-/// The first line that is none, with its place and what is legal there.
+/// The first syntax error, with its position and what is legal there.
 pub(crate) fn check_syntax(text: &str) -> Result<(), SyntaxError> {
     Expectation::parse(text).map(drop)
 }
@@ -150,7 +150,7 @@ impl Expectation {
     ///
     /// # Errors
     ///
-    /// The first line that is none, with its place and what is legal there.
+    /// The first syntax error, with its position and what is legal there.
     pub fn parse(text: &str) -> Result<Expectation, SyntaxError> {
         let mut parsed = Expectation {
             source: text.to_owned(),
@@ -229,12 +229,12 @@ impl Expectation {
         }
     }
 
-    /// How many events the text tells of.
+    /// How many events the text has.
     pub fn len(&self) -> usize {
         self.lines.len()
     }
 
-    /// Whether it tells of none.
+    /// Whether it has none.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
@@ -289,7 +289,7 @@ impl<'a> LineParser<'a> {
         let (host, port) = match rules.begins {
             Begins::Bang => {
                 let what = format!(
-                    "`! {verb}` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
+                    "`! {verb}` needs the host that it acts on: its name, `_` (any) or a variable, as in $leader"
                 );
                 let host = self.token().ok_or((self.line.len(), what))?;
                 (self.host(host)?, None)
@@ -377,7 +377,11 @@ impl<'a> LineParser<'a> {
             Ok(_) => Err((token.at, not_legal(token.text, &after, legal))),
             Err(_) => Err((
                 token.at,
-                format!("`{}` is no verb; {}", token.text, legal_list(&after, legal)),
+                format!(
+                    "`{}` is not a verb; {}",
+                    token.text,
+                    legal_list(&after, legal)
+                ),
             )),
         }
     }
@@ -388,7 +392,10 @@ impl<'a> LineParser<'a> {
             return Ok((Term::Any, Port::Any));
         }
         let Some((host, port)) = token.text.rsplit_once(':') else {
-            return Err((token.at, format!("`{}` is no address; {LEGAL}", token.text)));
+            return Err((
+                token.at,
+                format!("`{}` is not an address; {LEGAL}", token.text),
+            ));
         };
         let at_port = token.at + host.len() + 1;
         if host.is_empty() {
@@ -404,7 +411,7 @@ impl<'a> LineParser<'a> {
             _ if port.starts_with('$') => Port::Variable(self.named(port, at_port, false)?),
             _ => Port::Is(parse_port(port).ok_or_else(|| {
                 let message = format!(
-                    "`{port}` is no port; legal is a number to 65535, `_` (any) or a variable, as in $p"
+                    "`{port}` is not a port; legal is a number to 65535, `_` (any) or a variable, as in $p"
                 );
                 (at_port, message)
             })?),
@@ -437,7 +444,7 @@ impl<'a> LineParser<'a> {
         let name = &text[1..];
         if !is_name(name) {
             let message = format!(
-                "`{text}` is no variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
+                "`{text}` is not a variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
             );
             return Err((at, message));
         }
@@ -466,7 +473,7 @@ fn not_legal(verb: &str, after: &str, legal: &[Begins]) -> String {
 
 fn surplus_text(text: &str, verb: Verb) -> String {
     if text.starts_with('#') {
-        return "a comment has a line of its own".to_owned();
+        return "a comment must stand on a line of its own".to_owned();
     }
-    format!("`{text}` is too much: nothing more follows `{verb}` here")
+    format!("unexpected `{text}`: nothing may follow `{verb}` here")
 }

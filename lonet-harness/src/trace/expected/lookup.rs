@@ -1,4 +1,4 @@
-//! Which label of a trace does a line of an expectation ask for?
+//! The label of a trace that a line of an expectation asks for.
 //!
 //! Pure. Owns the translation of an expectation's numbers for hosts and texts into the trace's.
 

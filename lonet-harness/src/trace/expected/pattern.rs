@@ -1,4 +1,4 @@
-//! Does a line match an event? With what its variables stand for.
+//! Whether a line matches an event, given the bindings of its variables.
 //!
 //! Pure. Owns matching of one line; a whole expectation is `matching`'s and `search`'s business.
 
@@ -172,8 +172,8 @@ pub(crate) fn unify(
     }
 }
 
-/// One line of an expected trace, for `until`. `_` and a variable both match anything; the same
-/// variable twice must stand for the same.
+/// One line of an expected trace, for `until`. `_` and a variable match anything; a variable that
+/// occurs twice must match the same text both times.
 #[derive(Clone, Debug)]
 pub struct Pattern(Expectation);
 
@@ -182,7 +182,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// What is wrong, where, and what is legal there.
+    /// The position of the error, what is wrong, and what is legal there.
     ///
     /// # Examples
     ///
@@ -205,18 +205,19 @@ impl Pattern {
             [] => Err(SyntaxError {
                 line: 1,
                 column: 1,
-                message: "a pattern is one line of a trace, as in `α:10 listen`; here is none"
-                    .to_owned(),
+                message:
+                    "the pattern is empty; a pattern is one line of a trace, as in `α:10 listen`"
+                        .to_owned(),
             }),
             [_, second, ..] => Err(SyntaxError {
                 line: second.number as usize,
                 column: 1,
-                message: "a pattern is one line of a trace; here is a second".to_owned(),
+                message: "a pattern is only one line of a trace; this is a second".to_owned(),
             }),
         }
     }
 
-    /// Whether the event is one that the line tells of.
+    /// Whether the line matches the event.
     ///
     /// # Examples
     ///

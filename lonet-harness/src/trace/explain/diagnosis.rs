@@ -19,16 +19,16 @@ use crate::trace::explain::nearest::{self, Difference};
 use crate::trace::write::columns::aligned;
 use crate::trace::write::text;
 
-/// Why an expected trace does not hold. Its `Display` is the page that a failing test shows.
+/// Why an expected trace does not match. `Display` writes the message that a failing test shows.
 pub struct Mismatch(Box<Found>);
 
-/// What was found when the expectation was checked. The page's parts are worked out when somebody
-/// asks for them: a test that checks until something holds never does.
+/// The result of checking the expectation. The parts of the page are computed on demand: a test that
+/// checks in a loop until something matches never needs them.
 struct Found {
     cut: Cut,
     mode: Mode,
     what: What,
-    /// What to do to have it rewritten, if that is known.
+    /// How to have it rewritten, if that is known.
     advice: Option<Advice>,
     parts: OnceLock<Parts>,
 }
@@ -36,7 +36,7 @@ struct Found {
 enum What {
     Syntax(SyntaxError),
     Unusable(String),
-    /// An order that was demanded is not the one that was.
+    /// The events did not happen in the demanded order.
     Demanded {
         problem: Problem,
         hints: Vec<Hint>,
@@ -56,7 +56,7 @@ pub(crate) struct Parts {
     pub(crate) problem: Problem,
     /// Old and new lines, in the order in which a reader wants them.
     pub(crate) diff: Vec<Difference>,
-    /// So many lines and events were not compared: it would have taken too long.
+    /// The number of lines and events that were not compared: it would have taken too long.
     pub(crate) not_compared: usize,
     pub(crate) hints: Vec<Hint>,
 }
@@ -80,7 +80,7 @@ impl Mismatch {
         self.0.parts.get_or_init(|| self.0.explain())
     }
 
-    /// What to do to have the expectation rewritten, if that is known.
+    /// How to have the expectation rewritten, if that is known.
     pub(crate) fn advice(&self) -> Option<&Advice> {
         self.0.advice.as_ref()
     }
@@ -95,8 +95,8 @@ impl Mismatch {
         Mismatch::found(cut, Mode::All, What::Unusable(why))
     }
 
-    /// It does not hold. `deepest` is the longest beginning that could happen, by line; `complete`,
-    /// whether that is certain.
+    /// It does not match. `deepest` is the longest beginning that could happen, by line; `complete`
+    /// says whether that is certain.
     pub(crate) fn diagnose(
         cut: &Cut,
         of: &Expectation,
@@ -133,7 +133,7 @@ impl Mismatch {
         self
     }
 
-    /// The event at which what happened first differs from what was expected.
+    /// The first event that differs from the expectation.
     pub(crate) fn diverged(&self) -> Option<EventId> {
         let graph = &self.0.cut.graph;
         let node = match &self.parts().problem {
@@ -157,8 +157,8 @@ impl Mismatch {
         aligned(&lines.collect::<Vec<_>>())
     }
 
-    /// The line, counted from 1 in the expectation's text, that could not happen; none when every
-    /// line has its event, but there are more events.
+    /// The number of the line that did not match, counted from 1 in the expected trace. `None` if
+    /// every line has its event, but more events happened.
     ///
     /// # Examples
     ///

@@ -63,7 +63,7 @@ pub(crate) enum Hint {
 /// The orders that a block would forgive, and nothing else is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Forgivable {
-    /// What this run did first, and what the expectation tells of first.
+    /// What this run did first, and what the expectation has first.
     pub(crate) first: String,
     pub(crate) then: String,
     /// By number, the first and the last line of the block.
@@ -208,7 +208,7 @@ impl Finder<'_> {
         let graph = self.look.graph;
         let mut candidates = match problem {
             Problem::NotHappened { instead, .. } => {
-                // What a later line tells of was expected.
+                // What a later line matches was expected.
                 let instead = instead.iter().copied();
                 instead.filter(|&node| self.told_nowhere(node)).collect()
             }
@@ -220,7 +220,7 @@ impl Finder<'_> {
             _ => return,
         };
         // A listener that is not in the trace makes the first line fail, long before the dial does:
-        // then the refusal that no line tells of is what matters.
+        // then the refusal that no line matches is what matters.
         if let Problem::NotHappened { .. } = problem {
             let scope = self.look.cut.scope();
             let untold =
@@ -229,7 +229,7 @@ impl Finder<'_> {
         }
         let refused = candidates.into_iter().find(|&node| {
             let fields = fields(graph, node);
-            // A host that nobody has heard of may come later, too.
+            // A host that is unknown so far may come later, too.
             let early = matches!(fields.text, "connection refused" | "no such host");
             fields.verb == Verb::Fail && early
         });
@@ -348,7 +348,7 @@ impl Finder<'_> {
         if !self.same_but_for_ports() {
             return;
         }
-        // Where somebody listens who asked for that port, it has no other.
+        // A listener that asked for that port has no other.
         let mut listeners: BTreeSet<(String, u16)> = BTreeSet::new();
         for &node in &scope.events {
             let record = graph.record(node);

@@ -1,4 +1,4 @@
-//! Did these events happen in this order? What an expected trace never asks.
+//! Whether events happened in a given order, which an expected trace never asks.
 //!
 //! Pure. Owns which event each line means, and which of two was first: by this run's causes or, where
 //! there are none, by the clock that all processes share.

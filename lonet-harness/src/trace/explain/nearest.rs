@@ -1,6 +1,6 @@
 //! The order that could happen and is nearest to an expectation that does not hold, as a difference.
 //!
-//! Pure. Owns which line tells of which event where not all can be told as they stand, and where
+//! Pure. Owns which line matches which event where not all lines can stay as they are, and where
 //! the events without a line stand: as low as what comes of them allows. A line that could happen
 //! where it stands is never shown as another's fault.
 
@@ -97,7 +97,7 @@ impl Repair {
         of.lines.len() - self.lines.len() + written
     }
 
-    /// What may be wrong at the line that could not happen: the line; that no line tells of what
+    /// What may be wrong at the line that could not happen: the line; that no line matches what
     /// comes before its event; or where it stands.
     fn tries(&self, cut: &Cut, of: &Expectation, looks: &mut usize) -> Vec<Repair> {
         let part = self.part(of);
@@ -108,7 +108,7 @@ impl Repair {
         let line = self.told.len();
         let mut blocked = look.untold_matches(line);
         if blocked.is_empty() {
-            // Variables may stand for something else once more is told.
+            // Variables may stand for something else once more lines are matched.
             look.bindings = Bindings::new(part.variables.len());
             blocked = look.untold_matches(line);
         }
@@ -232,7 +232,7 @@ impl<'a> Weaver<'a> {
     }
 
     /// The difference, and how many lines and events it leaves out. From that line on, which line
-    /// tells of which event is a guess.
+    /// matches which event is a guess.
     fn weave(mut self, guessed: usize) -> (Vec<Difference>, usize) {
         for line in 0..self.of.lines.len() {
             if self.work == 0 {
@@ -242,7 +242,7 @@ impl<'a> Weaver<'a> {
             }
             let words = text::split_words(self.of.text(line));
             let event = self.event[line].filter(|&node| !self.told[node as usize]);
-            // A guess that has much of what is told below stand above is none.
+            // A guess that would move many matched lines is not used.
             let most = if line < guessed { usize::MAX } else { 1 };
             let causes = event.and_then(|node| {
                 let counts = |&cause: &u32, weaver: &Self| {
@@ -263,7 +263,7 @@ impl<'a> Weaver<'a> {
                         .push(Difference::Same(self.barred(line, words)));
                 }
                 None => match self.instead(line) {
-                    // It was struck when what it comes after was not told yet.
+                    // It was struck when its causes were not matched yet.
                     Some(node) if self.words(node) == words => {
                         self.told[node as usize] = true;
                         self.difference
@@ -346,7 +346,7 @@ impl<'a> Weaver<'a> {
         Some(causes)
     }
 
-    /// Whether an edge counts. Which port an event took that no line tells of is written only
+    /// Whether an edge counts. Which port an event took that no line matches is written only
     /// where it did not race.
     fn orders(&self, effect: u32, why: Why) -> bool {
         let names = || match self.line.get(&effect) {

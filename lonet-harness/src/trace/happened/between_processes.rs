@@ -1,7 +1,7 @@
 //! Edges between processes: connections, payload, starting and ending, awaiting, and what processes
 //! claim of one another.
 //!
-//! Pure. Owns how the ends of connections find each other. What one process tells by itself is
+//! Pure. Owns how the ends of connections find each other. What one process reports by itself is
 //! `within_process`' business.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,7 +83,7 @@ impl<'a> Across<'a> {
         for (&process, &causes) in &self.dropped {
             let name = process::name(&self.processes[process]);
             let text =
-                format!("{name} tells of {causes} causes after their effects; they order nothing");
+                format!("{name} reported {causes} causes after their effects; lonet ignores them");
             self.gathered.problems.blame(vec![process], text);
         }
     }
@@ -151,7 +151,7 @@ impl<'a> Across<'a> {
         self.gathered.ends = ends;
     }
 
-    /// The addresses of a record that tells of an event.
+    /// The addresses of a record that reports an event.
     fn head(&self, node: u32) -> &Head {
         self.gathered
             .labels
@@ -210,7 +210,7 @@ impl<'a> Across<'a> {
                 }
             }
         }
-        // Who had ended before was not killed: its peers read the end of the stream before.
+        // A process that had ended before was not killed: its peers read the end of the stream before.
         let processes = self.processes;
         self.kills.retain(|&process, _| {
             let number = processes[process as usize].node;
@@ -445,7 +445,7 @@ impl<'a> Across<'a> {
                     let process = self.process_of(to) as usize;
                     let name = process::name(&self.processes[process]);
                     let text = format!(
-                        "{name} learned of event [{},{}], which nobody has reported",
+                        "{name} names event [{},{}] as a cause, but no process has reported it",
                         event.process, event.n
                     );
                     self.gathered.problems.blame(vec![process], text);

@@ -1,4 +1,4 @@
-//! What processes reported that makes no sense, in words, and who is to blame for it.
+//! Contradictions in what processes reported, in words, with the process that caused each.
 //!
 //! Pure. Owns the list alone. What is found wrong where, is the business of `within_process`,
 //! `between_processes` and `graph`; whether a test fails of it, the collector's.

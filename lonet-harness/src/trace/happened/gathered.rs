@@ -23,13 +23,13 @@ pub(crate) struct Gathered {
     /// What connections are known by.
     pub(crate) keys: Symbols,
     pub(crate) labels: Labels,
-    /// The label of each node, `NONE` for those that are no event.
+    /// The label of each node, `NONE` for those that are not events.
     pub(crate) label_of: Vec<u32>,
     pub(crate) ends: Vec<End>,
     pub(crate) writes: Vec<Write>,
     /// The records that tell of a host or a process coming or going.
     pub(crate) lives: Vec<u32>,
-    /// By process: the latest time it told.
+    /// By process: the latest time it reported.
     pub(crate) latest: Vec<u64>,
     pub(crate) credits: Vec<Credit>,
     /// Which record learned of which event, and whether for certain.

@@ -3,7 +3,8 @@
 //! Pure. Owns the graph and the questions one can ask of it. Edges within a process are
 //! `within_process`' business, those between processes `between_processes`'.
 //! Takes records in any order, with gaps, twice, or nonsense from a foreign process: what can't be
-//! understood becomes a problem in words, orders nothing, and costs nobody else's trace.
+//! understood becomes a problem in words, orders nothing, and leaves the traces of other processes
+//! intact.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,7 @@ pub struct Graph {
     /// The names of all hosts.
     pub(crate) hosts: Symbols,
     pub(crate) labels: Labels,
-    /// The label of each node, `NONE` for those that are no event.
+    /// The label of each node, `NONE` for those that are not events.
     pub(crate) label_of: Vec<u32>,
     relation: Relation,
     /// All nodes, causes before effects, as this run had them: by the clock.
@@ -39,7 +40,7 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// Works out which record happens before which. Never fails: what makes no sense is told by
+    /// Works out which record happens before which. Never fails: contradictions are returned by
     /// [`problems`](Graph::problems).
     pub fn build(mut processes: Vec<Process>) -> Graph {
         let mut problems = Problems::default();

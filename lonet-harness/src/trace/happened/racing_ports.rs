@@ -95,7 +95,7 @@ impl Races {
                 }
                 What::Close { addr: a, .. } | What::Fail { addr: a, .. } => (a, Does::Frees),
                 What::Down { host: h } => {
-                    // What the host's own close freed, nobody could take any more; and a host of
+                    // What the host's own close freed could not be taken again; and a host of
                     // that name that comes later has all its ports.
                     let mut items = hosts.remove(&(process, h.as_str())).unwrap_or_default();
                     let by_host = |item: &Item| {
@@ -128,7 +128,7 @@ impl Races {
         let Some(highest) = automatic.map(|item| item.port).max() else {
             return;
         };
-        // Nobody's number depends on a port above all that were given.
+        // No number depends on a port above all that were given.
         items.retain(|item| item.does == Does::TakesAny || item.port <= highest);
         let mut compared = Compared::new(graph, &items);
         compared.run(most_steps);
@@ -215,7 +215,7 @@ impl Races {
         if let Some(listener) = accept {
             return self.sockets.get(&listener).copied();
         }
-        // Nobody accepted: the one that was there, or the last that it is known to come after.
+        // No accept: the one that was there, or the last that it is known to come after.
         let label = graph.label_of[dial as usize];
         let label = (label != NONE).then(|| graph.labels.label(label))?;
         match self.listens.get(&label.head.peer())?[..] {

@@ -1,4 +1,4 @@
-//! How much was sent: a `send` is told before the write, so it says what was tried; what a later
+//! How much was sent: a `send` is recorded before the write, so it says what was tried; what a later
 //! record of the socket begins with says how much of it was written.
 //!
 //! Pure. Owns that correction, and nothing of what follows from it.
@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use lonet::trace::{Record, What};
 
 /// Corrects the sends of one process, whose records are in order. One of which nothing was written
-/// is no event: it remains as the note that it also is.
+/// is not an event: it remains as a note.
 pub(crate) fn settle(records: &mut [Record]) {
     // The latest send of each socket.
     let mut latest: BTreeMap<u64, usize> = BTreeMap::new();
@@ -34,7 +34,7 @@ pub(crate) fn settle(records: &mut [Record]) {
                 written: w,
                 ..
             } => (s, w),
-            // From here on nobody counts.
+            // From here on bytes are not counted.
             What::Opaque { socket: s } => {
                 latest.remove(&s);
                 continue;

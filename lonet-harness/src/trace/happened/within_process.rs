@@ -1,4 +1,4 @@
-//! What one process tells: its records in sequence → edges among them, and what is left for the
+//! What one process reports: its records in sequence → edges among them, and what is left for the
 //! others to complete.
 //!
 //! Pure. Owns the task rule and the socket rule, the sockets of a process
@@ -131,7 +131,7 @@ struct Gathering<'a, 'b> {
     listeners: FastMap<u64, u32>,
     /// Which record freed a port.
     released: FastMap<(Symbol, u16), u32>,
-    /// What the process tells of that nobody knows, with the first record that does, counted.
+    /// Unknown things that the process refers to, with the first record that does, counted.
     unknown: BTreeMap<&'static str, (u64, usize)>,
     /// The connections' keys of the records that were looked up together.
     keys: [Symbol; TOGETHER],
@@ -164,7 +164,7 @@ impl Gathering<'_, '_> {
         self.into.latest.push(latest);
         for (what, (n, times)) in std::mem::take(&mut self.unknown) {
             self.blame(format!(
-                "tells of {what} that it never told before, {times} times, first in record {n}"
+                "refers to {what} that it has not reported, {times} times, first in record {n}"
             ));
         }
     }
@@ -585,7 +585,7 @@ impl Gathering<'_, '_> {
         }
     }
 
-    /// A port is given. Where nobody asked for it, another one would have done in another run.
+    /// A port is given. If it was not requested, another run may give another port.
     fn take_port(&mut self, addr: &lonet::Addr, node: u32, is_asked_for: bool) {
         let key = (self.host(node), addr.port());
         match self.released.remove(&key) {
@@ -613,7 +613,7 @@ impl Gathering<'_, '_> {
     }
 }
 
-/// What the connection that a record tells of is known by.
+/// The key of the connection that a record reports.
 fn key_of(record: &Record) -> Option<&str> {
     match &record.what {
         What::Link { key: c, .. } | What::Accept { key: c, .. } | What::Connect { key: c, .. } => {

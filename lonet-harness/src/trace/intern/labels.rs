@@ -25,7 +25,7 @@ pub(crate) struct Head {
     pub(crate) host: Symbol,
     /// `NONE` where the subject is a host.
     pub(crate) port: u32,
-    /// `NONE` where there is no other side.
+    /// `NONE` without another side.
     pub(crate) peer_host: Symbol,
     pub(crate) peer_port: u32,
 }
@@ -40,7 +40,7 @@ impl Head {
     }
 }
 
-/// The two parts of the label of the event that a record tells of, if it tells of one.
+/// The two parts of the label of the event that a record reports, if it reports one.
 pub(crate) fn of_record<'a>(
     record: &'a Record,
     hosts: &mut Symbols,

@@ -288,7 +288,7 @@ fn the_grammar_of_blocks() {
     wrong(
         "| α:10 lisen",
         expect![
-            "line 1, column 8: `lisen` is no verb; legal after the address `α:10`: listen, dial, accept, connect, fail, close, shutdown, send, recv"
+            "line 1, column 8: `lisen` is not a verb; legal after the address `α:10`: listen, dial, accept, connect, fail, close, shutdown, send, recv"
         ],
     );
     let error = Pattern::parse("| α mark x").unwrap_err();

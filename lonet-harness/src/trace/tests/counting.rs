@@ -58,7 +58,7 @@ fn a_wrong_word_among_many_that_are_alike() {
 }
 
 #[test]
-fn a_line_too_few_or_too_many_among_many_that_are_alike() {
+fn one_missing_or_extra_line_among_equal_lines() {
     let trace = alike(1, 200, &["x", "x"]);
     let mut lines = vec!["h0 mark x".to_owned(); 400];
     trace.assert(lines.join("\n"));

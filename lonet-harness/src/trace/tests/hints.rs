@@ -12,7 +12,7 @@ fn hints(trace: &Trace, expected: &str) -> Vec<String> {
 
 /// One connection: nothing that its port could have raced with.
 #[test]
-fn another_port_is_no_race() {
+fn another_port_is_not_a_race() {
     let mut w = World::new();
     let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
     let listener = w.listen(alpha, 10);

@@ -202,7 +202,7 @@ fn a_trace_is_saved_and_loaded() {
 }
 
 #[test]
-fn what_was_cut_off_is_no_saved_trace() {
+fn a_truncated_saved_trace_is_refused() {
     let saved = ping_pong().to_jsonl();
     let lines: Vec<&str> = saved.lines().collect();
     for kept in 0..lines.len() {
@@ -255,10 +255,13 @@ fn an_event_reported_later_is_not_concurrent() {
 }
 
 #[test]
-fn a_file_that_is_missing_says_nothing() {
+fn a_missing_file_makes_the_expectation_unusable() {
     let missing = expect_test::expect_file!["no/such.trace"];
     let mismatch = ping_pong().check_contains(&missing).unwrap_err();
     let page = mismatch.to_string();
     assert!(page.ends_with("no/such.trace does not exist\n"), "{page}");
-    assert!(page.starts_with("no expected trace: /"), "{page}");
+    assert!(
+        page.starts_with("the expected trace can't be used: /"),
+        "{page}"
+    );
 }

@@ -106,5 +106,9 @@ fn each_line_means_one_event() {
         "| α mark entry 1\n| α mark entry 2",
         &["an order has no blocks"],
     );
-    says(&trace, "α marks", &["line 1, column 3: `marks` is no verb"]);
+    says(
+        &trace,
+        "α marks",
+        &["line 1, column 3: `marks` is not a verb"],
+    );
 }

@@ -50,7 +50,7 @@ fn verbs() {
     wrong(
         "\nα:10 lisen",
         expect![
-            "line 2, column 6: `lisen` is no verb; legal after the address `α:10`: listen, dial, accept, connect, fail, close, shutdown, send, recv"
+            "line 2, column 6: `lisen` is not a verb; legal after the address `α:10`: listen, dial, accept, connect, fail, close, shutdown, send, recv"
         ],
     );
     wrong(
@@ -68,13 +68,13 @@ fn verbs() {
     wrong(
         "! murder α",
         expect![
-            "line 1, column 3: `murder` is no verb; legal after `!`: kill, pause, resume, terminate, restart, spawn"
+            "line 1, column 3: `murder` is not a verb; legal after `!`: kill, pause, resume, terminate, restart, spawn"
         ],
     );
     wrong(
         "! kill",
         expect![
-            "line 1, column 7: `! kill` needs the host that it is done to: its name, `_` (any) or a variable, as in $leader"
+            "line 1, column 7: `! kill` needs the host that it acts on: its name, `_` (any) or a variable, as in $leader"
         ],
     );
 }
@@ -90,13 +90,13 @@ fn addresses() {
     wrong(
         "α:1 dial β",
         expect![
-            "line 1, column 10: `β` is no address; legal is host:port, as in α:10, where host or port may be `_` (any) or a variable, as in α:$p; or `_` for any address"
+            "line 1, column 10: `β` is not an address; legal is host:port, as in α:10, where host or port may be `_` (any) or a variable, as in α:$p; or `_` for any address"
         ],
     );
     wrong(
         "α:1 dial β:65536",
         expect![
-            "line 1, column 12: `65536` is no port; legal is a number to 65535, `_` (any) or a variable, as in $p"
+            "line 1, column 12: `65536` is not a port; legal is a number to 65535, `_` (any) or a variable, as in $p"
         ],
     );
     wrong(
@@ -114,7 +114,7 @@ fn addresses() {
     wrong(
         "α:$ listen",
         expect![
-            "line 1, column 3: `$` is no variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
+            "line 1, column 3: `$` is not a variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
         ],
     );
 }
@@ -123,16 +123,16 @@ fn addresses() {
 fn texts() {
     wrong(
         "α:10 listen # here",
-        expect!["line 1, column 13: a comment has a line of its own"],
+        expect!["line 1, column 13: a comment must stand on a line of its own"],
     );
     wrong(
         "α:10 listen β:1",
-        expect!["line 1, column 13: `β:1` is too much: nothing more follows `listen` here"],
+        expect!["line 1, column 13: unexpected `β:1`: nothing may follow `listen` here"],
     );
     wrong(
         "α mark a #1",
         expect![[
-            r##"line 1, column 10: a comment has a line of its own; a word that begins with `#` is written quoted: "#1""##
+            r##"line 1, column 10: a comment must stand on a line of its own; a word that begins with `#` is written quoted: "#1""##
         ]],
     );
     wrong(
@@ -147,7 +147,7 @@ fn texts() {
     );
     wrong(
         r#"α mark "a\xff""#,
-        expect!["line 1, column 8: the bytes that \\x or \\ooo give are no UTF-8"],
+        expect![[r#"line 1, column 8: the bytes that \x or \ooo give are not UTF-8"#]],
     );
     wrong(
         "α mark \"a\"b",
@@ -166,7 +166,7 @@ fn texts() {
     for number in ["+4", "04", "4.", "٤"] {
         let wrong = check_syntax(&format!("β:1 send α:10 {number}")).unwrap_err();
         assert!(wrong.to_string().starts_with(&format!(
-            "line 1, column 15: `{number}` is no number of bytes; legal is"
+            "line 1, column 15: `{number}` is not a number of bytes; legal is"
         )));
     }
     assert!(Pattern::parse("").is_err());
@@ -282,13 +282,13 @@ fn numbers() {
     wrong(
         "β:1 send α:1 x",
         expect![
-            "line 1, column 14: `x` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+            "line 1, column 14: `x` is not a number of bytes; legal is a number, `_` (any) or a variable, as in $n"
         ],
     );
     wrong(
         "β:1 recv α:1 n=$x",
         expect![
-            "line 1, column 14: `n=$x` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+            "line 1, column 14: `n=$x` is not a number of bytes; legal is a number, `_` (any) or a variable, as in $n"
         ],
     );
     // To dial it is possible, and fails.

@@ -126,7 +126,7 @@ fn an_extra_event() {
 }
 
 #[test]
-fn more_happened_than_told() {
+fn extra_events_are_reported() {
     check(
         &ping_pong(),
         "
@@ -194,7 +194,7 @@ fn a_dial_refused_because_nothing_ordered_it() {
 
 /// A port that was used twice is not two ports that raced.
 #[test]
-fn one_port_twice_is_no_race() {
+fn one_port_twice_is_not_a_race() {
     let mut w = World::new();
     let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
     let listener = w.listen(alpha, 10);
@@ -392,7 +392,7 @@ fn a_variable_that_stands_for_something_else() {
 }
 
 #[test]
-fn contains_names_the_line_above_that_tells_of_the_effect() {
+fn contains_names_the_line_of_the_effect() {
     let expected = "α:10 listen\nα:1 close β:1\nα:1 accept β:1";
     let mismatch = ping_pong().check_contains(expected).unwrap_err();
     let page = mismatch.to_string();
@@ -432,7 +432,7 @@ fn a_page_is_bounded_however_much_happened() {
 }
 
 #[test]
-fn a_line_is_cut_and_says_how_much_is_left_out() {
+fn a_cut_line_says_how_much_is_missing() {
     let mut w = World::new();
     let alpha = w.spawn("α");
     w.mark(alpha, &"x".repeat(50_000));

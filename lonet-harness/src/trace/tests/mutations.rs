@@ -106,7 +106,7 @@ fn served(parts: [&[&str]; 2], bar: &str) -> String {
 }
 
 #[test]
-fn clients_of_one_task_in_either_order_each_with_its_chain() {
+fn clients_of_one_task_keep_their_chains_in_either_order() {
     let trace = two_served();
     for bar in ["", "| "] {
         trace.assert(served([&ONE, &TWO], bar));

@@ -91,7 +91,7 @@ fn answers(clients: usize) -> Trace {
     w.trace()
 }
 
-/// That a port was used again is no reason to move a line that leaves it open.
+/// The reuse of a port does not move a line that leaves the port open.
 #[test]
 fn reused_ports_move_no_line() {
     let trace = answers(6);

@@ -128,7 +128,7 @@ fn no_text_of_one_run_fails_in_another() {
                     if trace.cut.graph.reaches(a, b) {
                         assert!(
                             known,
-                            "network {seed}: m{cause} is no cause of m{effect}\n{trace}"
+                            "network {seed}: m{cause} is not a cause of m{effect}\n{trace}"
                         );
                         certain += 1;
                     }

@@ -315,7 +315,7 @@ fn the_port_of_a_listener_may_race() {
 
 /// A port that was asked for never is another, but what another one gets depends on it.
 #[test]
-fn who_asks_for_a_low_port_races_with_who_does_not() {
+fn a_requested_low_port_races_with_automatic_ports() {
     let mut w = World::new();
     let alpha = w.spawn("α");
     let (one, two) = (w.task(alpha), w.task(alpha));

@@ -151,7 +151,7 @@ fn what_is_received_was_sent() {
 
 /// That a port was free again orders who asked for it; who takes any gets another in another run.
 #[test]
-fn a_port_that_is_free_again_orders_who_asked_for_it() {
+fn a_freed_port_orders_the_request_for_it() {
     let trace = |takes: &str| {
         trace(&[&[
             ("1", DIAL, ""),

@@ -35,7 +35,7 @@ proptest! {
         for (id, truth) in &world.truth {
             let computed = computed(&graph, *id);
             if let Some(invented) = computed.difference(truth).next() {
-                prop_assert!(false, "{}\n is no cause of\n{}", told(&world, *invented), told(&world, *id));
+                prop_assert!(false, "{}\n is not a cause of\n{}", told(&world, *invented), told(&world, *id));
             }
         }
     }
@@ -47,7 +47,7 @@ proptest! {
         for (id, truth) in &world.truth {
             let computed = computed(&graph, *id);
             if let Some(invented) = computed.difference(truth).next() {
-                prop_assert!(false, "{}\n is no cause of\n{}", told(&world, *invented), told(&world, *id));
+                prop_assert!(false, "{}\n is not a cause of\n{}", told(&world, *invented), told(&world, *id));
             }
             if let Some(missed) = truth.difference(&computed).next() {
                 prop_assert!(false, "{}\n is a cause of\n{}", told(&world, *missed), told(&world, *id));
@@ -115,7 +115,7 @@ proptest! {
 }
 
 #[test]
-fn a_cycle_is_told_and_orders_nothing() {
+fn a_cycle_is_reported_and_orders_nothing() {
     let mut w = World::new();
     let (a, b) = (w.foreign("α"), w.foreign("β"));
     w.mark(a, "one");
@@ -147,7 +147,7 @@ fn two_processes_that_claim_one_host_are_named() {
 }
 
 #[test]
-fn of_one_read_only_the_first_byte_counts_until_the_task_comes_back() {
+fn only_the_first_byte_of_a_read_counts_until_polled() {
     let mut w = World::new();
     let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
     let listener = w.listen(alpha, 10);
@@ -393,7 +393,7 @@ fn a_stream_does_not_order_the_tasks_that_use_it() {
 
 /// Everything of a host, of whichever task, comes after it is up, and is over when it is down.
 #[test]
-fn a_host_is_up_before_and_down_after_all_it_did() {
+fn all_events_of_a_host_lie_between_up_and_down() {
     let mut w = World::new();
     let alpha = w.spawn("α");
     let up = w.latest(alpha);
@@ -409,7 +409,7 @@ fn a_host_is_up_before_and_down_after_all_it_did() {
 
 /// What its peers read was the end that its own death made.
 #[test]
-fn a_kill_of_who_has_died_before_is_no_cause() {
+fn killing_a_dead_process_causes_nothing() {
     let caused = |status: &str| {
         let mut w = World::new();
         let (alpha, beta) = (w.spawn("α"), w.spawn("β"));

@@ -257,7 +257,7 @@ fn what_a_view_hides_orders_all_the_same() {
 }
 
 #[test]
-fn of_equal_lines_the_first_is_the_first_by_the_clock() {
+fn equal_lines_match_events_by_the_clock() {
     let runs = [
         in_sequence(&["same", "x", "same"]),
         in_sequence(&["same", "same", "x"]),

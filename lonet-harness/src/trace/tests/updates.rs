@@ -253,7 +253,7 @@ fn a_new_line_waits_for_its_causes() {
 
 /// The last dial comes after all that could race with it, but its port is one that raced.
 #[test]
-fn a_port_that_is_a_raced_ones_again_becomes_a_variable() {
+fn a_reused_raced_port_becomes_a_variable() {
     let run = |first: usize| {
         let mut w = World::new();
         let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
@@ -320,7 +320,7 @@ fn raced_literals_that_hold_by_luck_are_left_alone() {
 }
 
 #[test]
-fn a_new_first_event_is_not_parted_from_the_old_one() {
+fn a_new_first_event_stays_next_to_the_old_one() {
     update(
         &ping_pong(),
         "

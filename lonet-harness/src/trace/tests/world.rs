@@ -39,7 +39,7 @@ struct Proc {
     sockets: u64,
     ports: BTreeSet<u16>,
     born: Known,
-    /// What whoever takes a port next knows of the one who freed it.
+    /// What the next user of a port knows of the one that freed it.
     freed: BTreeMap<u16, Known>,
     pub(super) dead: bool,
 }
@@ -529,7 +529,7 @@ impl World {
         id
     }
 
-    /// A process ends, which nobody's task records.
+    /// A process ends, which no task records.
     pub(super) fn exit(&mut self, of: T, status: &str) -> EventId {
         let (h, i) = self.node(of);
         let everything = self.everything(of.0);

@@ -1,7 +1,7 @@
 //! Expected traces on disk: reading a file of one, and writing another in its place or in that of
 //! a literal, so that nothing else of the user's is ever touched.
 //!
-//! Owns the files, their locks, and the journal by which one process of a test run hears what
+//! Owns the files, their locks, and the journal by which one process of a test run learns what
 //! another has written to a source file: nextest gives each test a process of its own, and a
 //! literal that grows moves those below it from where they were compiled. What the new text of a
 //! source is, is `literal`'s business.
@@ -32,7 +32,7 @@ pub(crate) struct Settled {
     told: BTreeSet<PathBuf>,
 }
 
-/// Held while something is rewritten: who comes next finds it settled.
+/// Held while something is rewritten: the next process finds it settled.
 pub(crate) fn settled() -> MutexGuard<'static, Settled> {
     static SETTLED: Mutex<Settled> = Mutex::new(Settled {
         texts: BTreeMap::new(),
@@ -46,14 +46,14 @@ pub(crate) fn settled() -> MutexGuard<'static, Settled> {
 ///
 /// # Errors
 ///
-/// It can't be read, or is no text.
+/// It can't be read, or is not UTF-8.
 pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot("be read", path, &error)),
     };
-    // Whoever writes it holds the lock; where there are no locks, there is no such moment to spare.
+    // The process that writes it holds the lock; where there are no locks, readers don't wait.
     let _ = file.lock_shared();
     let text = text_of(&mut file, path)?;
     Ok(Some(text.replace("\r\n", "\n")))
@@ -63,7 +63,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<String>, String> {
 ///
 /// # Errors
 ///
-/// It can't be written, or what is there is no text: then it stays.
+/// It can't be written, or its present content is not UTF-8: then it stays.
 pub(crate) fn rewrite_file(path: &Path, text: &str) -> Result<(), String> {
     check_is_in_package(path)?;
     let failed = |error: io::Error| cannot("be written", path, &error);
@@ -109,7 +109,7 @@ pub(crate) fn rewrite_literal(
         .map_err(|_| not_there(expect))?;
     if taken == Taken::Written {
         // Literals that are `expect_test`'s own to rewrite may stand in the same file: it patches
-        // the text that it has read first, so it has to hear of everything. It writes the file,
+        // the text that it has read first, so it needs every change. It writes the file,
         // too, but knows neither `\r\n` nor tabs.
         let same = expect_tests_root().is_some_and(|root| root.join(expect.position.file) == path);
         let told = untouched || settled.told.contains(&path);
@@ -207,7 +207,7 @@ pub(crate) fn beside(source: &str, path: &Path) -> PathBuf {
 
 /// Where a file is that is named as rustc names sources: relative to the workspace, which is not
 /// where cargo runs tests. A file that is not there yet is looked for where its source is; if that is
-/// nowhere, it stays without a root: nobody knows where it is.
+/// nowhere, it stays without a root: its place is unknown.
 fn found(source: &str, wanted: &Path) -> PathBuf {
     let roots: Vec<PathBuf> = match std::env::var_os("CARGO_WORKSPACE_DIR") {
         Some(root) => vec![root.into()],
@@ -231,7 +231,7 @@ fn found(source: &str, wanted: &Path) -> PathBuf {
 ///
 /// # Errors
 ///
-/// The path is outside, or nobody knows where it is.
+/// The path is outside, or its place is unknown.
 pub(crate) fn check_is_in_package(path: &Path) -> Result<(), String> {
     let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let here = || std::env::current_dir().ok();
@@ -244,8 +244,8 @@ pub(crate) fn check_is_in_package(path: &Path) -> Result<(), String> {
     }
     let root = root.unwrap_or_default();
     Err(format!(
-        "{} was not written: it is not in {}; the compiler names a source otherwise in a documentation test, \
-         and with --remap-path-prefix: use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
+        "{} was not written: it is not in {}; in a documentation test, and with --remap-path-prefix, the \
+         compiler gives sources another path: use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
         path.display(),
         root.display()
     ))
@@ -367,7 +367,10 @@ fn text_of(file: &mut impl Read, path: &Path) -> Result<String, String> {
         .map_err(|error| cannot("be read", path, &error))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        format!("{} is no text: byte {at} is not UTF-8", path.display())
+        format!(
+            "{} is not a text file: byte {at} is not UTF-8",
+            path.display()
+        )
     })
 }
 
@@ -383,7 +386,7 @@ fn cannot(what: &str, path: &Path, error: &io::Error) -> String {
 
 fn changed(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: it does not stand here as it was compiled, the file has changed since, by hand or by another test binary that shares it; run the test again",
+        "{}: the literal was not rewritten: this file has changed since it was compiled, by hand or by another test binary that shares it; run the test again",
         expect.position
     )
 }
@@ -391,7 +394,7 @@ fn changed(expect: &Expect) -> String {
 /// As far as one can tell the file is as it was compiled, but something else stands at that place.
 fn not_there(expect: &Expect) -> String {
     format!(
-        "{}: the literal was not rewritten: no `expect![[…]]` that says it stands here; if the file has changed since it was compiled, run the test again; if a macro writes it, put it into the code that calls the macro, and if it stands in a documentation test, use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
+        "{}: the literal was not rewritten: there is no `expect![[…]]` with its text here; if the file has changed since it was compiled, run the test again; if a macro writes the literal, move it into the code that calls the macro; in a documentation test, use expect_file![concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/….trace\")]",
         expect.position
     )
 }

@@ -52,7 +52,7 @@ pub(crate) enum Unlearned {
         lines: (String, String),
         turns: (usize, usize),
     },
-    /// This source is no longer as it was compiled.
+    /// This source has changed since it was compiled.
     Rewritten(String),
     /// What another run of the same place has settled does not hold here.
     Settled(Box<Mismatch>),

@@ -3,7 +3,7 @@
 //!
 //! Pure. A literal is known by its place in the text that was compiled. Several may be replaced, in
 //! any order: each by its place in that same text, whatever the others have grown to. Files,
-//! locks, and how one process hears of what another has written are `files`' business.
+//! locks, and how one process learns what another has written are `rewriting`'s business.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -69,7 +69,7 @@ impl Known {
     ///
     /// # Errors
     ///
-    /// There is no such literal, or none that could say that: nothing has changed.
+    /// No such literal exists, or it can't hold that text: nothing has changed.
     pub(crate) fn rewrite(
         &mut self,
         (line, column): (u32, u32),

@@ -13,7 +13,7 @@ use crate::trace::explain::diagnosis::Advice;
 use crate::trace::update::files;
 use crate::trace::update::literal::Taken;
 
-/// An expected trace: `&str`, `String`, `expect![[…]]` or `expect_file![…]`. Sealed.
+/// An expected trace: `&str`, `String`, `expect![[…]]` or `expect_file![…]`. This trait is sealed.
 pub trait Expected: sealed::Sealed {
     /// Where it is written.
     #[doc(hidden)]

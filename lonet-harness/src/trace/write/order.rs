@@ -6,7 +6,7 @@
 //! causes in this run stand above. An example: the old text has `x` above `c`, and now `n` is new,
 //! which `c` leads to, with the times c=1, n=3, x=5. `n` waits for `c`, so that the order is x, c, n.
 //!
-//! Pure. Owns that order, and which old line tells of which event; what is written for them is
+//! Pure. Owns that order, and which old line matches which event; what is written for them is
 //! `text`'s business.
 
 use std::cmp::Reverse;
@@ -27,7 +27,7 @@ use crate::trace::write::variables::Meanings;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Placed {
     pub(crate) node: u32,
-    /// The old line that told of it.
+    /// The old line that matched it.
     pub(crate) line: Option<u32>,
 }
 
@@ -49,8 +49,8 @@ pub(crate) fn order(graph: &Graph, scope: &Scope, races: &Races, old: &Expectati
     sorting.placed
 }
 
-/// Which old line tells of which event. Of equal ones the first tells of the first; what lines that
-/// leave nothing open tell of, no other tells of.
+/// Which old line matches which event. Of equal ones the first matches the first; what lines that
+/// leave nothing open match, no other line matches.
 fn kept(graph: &Graph, scope: &Scope, races: &Races, old: &Expectation) -> Vec<(u32, u32)> {
     let mut of_label: FastMap<u32, Vec<u32>> = FastMap::default();
     for &node in scope.events.iter().rev() {

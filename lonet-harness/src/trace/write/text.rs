@@ -29,7 +29,7 @@ pub(crate) fn updated(graph: &Graph, scope: &Scope, old: &Expectation) -> Option
         return None;
     }
     let new = rewritten(graph, scope, old);
-    // Where nobody can tell whether it holds, it may be all there is to say.
+    // If it is undecided whether it holds, this may be all there is to say.
     (!same_words(&old.source, &new)).then_some(new)
 }
 

@@ -19,7 +19,7 @@
 //! update would write the order that it happens to see. A text that no run can have taught, since it
 //! has a connection's events in an order that no block forgives, teaches nothing.
 //!
-//! Which event a line tells of is found by what it says: of equal lines, the first one tells of the
+//! Which event a line matches is found by what it says: of equal lines, the first one matches the
 //! first event by the clock. Does not know how many runs there have to be, nor where texts stand.
 
 use std::cmp::Reverse;
@@ -60,7 +60,7 @@ impl<'a> Seen<'a> {
 /// Why no text holds of all runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Differ {
-    /// In this run, by its place, something else happened than this text tells of.
+    /// In this run, by its place, something else happened than this text says.
     Events { run: usize, text: String },
     /// Lines of one connection stood in one order in this run, and in the other in that one.
     Connection {
@@ -324,7 +324,7 @@ impl Orders {
         }
     }
 
-    /// The old text as one more run, of whose lines each tells of one of these events. Which of its
+    /// The old text as one more run, of whose lines each match one of these events. Which of its
     /// orders were certain is not known: those count that the runs contradict.
     fn add_old(&mut self, old: &Expectation, told: &[u32], events: &[u32]) {
         let index: FastMap<u32, usize> = told.iter().copied().zip(0..).collect();

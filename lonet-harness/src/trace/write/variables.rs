@@ -6,7 +6,7 @@
 use crate::trace::expected::grammar::{Port, Shape};
 use crate::trace::happened::racing_ports::Raced;
 
-/// By variable: the raced allocation that it stands for, or that it is no raced one's number. `None`
+/// By variable: the raced allocation that it stands for, or that its port did not race. `None`
 /// where it has stood for no port yet.
 pub(crate) struct Meanings(Vec<Option<Option<u32>>>);
 

@@ -32,7 +32,7 @@ class Connection(socket.socket):
     manager all work. ``getsockname`` and ``getpeername`` are those of the OS.
 
     Raises :class:`lonet.Error` where a socket raises ``OSError``; ``socket.timeout`` and
-    ``BlockingIOError`` are the standard ones. ``close`` wakes whoever is blocked here.
+    ``BlockingIOError`` are the standard ones. ``close`` wakes blocked calls.
 
     ``fileno()`` is meant for waiting. What is read or written through the bare descriptor is
     missing from the trace's order; ``detach()``, ``dup()`` and wrapping in TLS are noticed, and the

@@ -97,7 +97,7 @@ def reply_error(network: str, text: str) -> bytes:
 
 def parse_reply(line: bytes, network: str) -> Union[Addr, str]:
     """Reads a reply line: the accepting end's address, or the peer's words for why there is none.
-    Raises :class:`ProtocolError` when it is no reply, or one of another network."""
+    Raises :class:`ProtocolError` if it is not a reply, or a reply of another network."""
     try:
         words = _Words(line, _REPLY)
         words.literal(b"lonet")

@@ -145,8 +145,8 @@ class Host:
         reporter.write(record)
 
     def close(self) -> None:
-        """Closes the host and all its listeners and connections, and frees its name. Closing twice
-        is no error."""
+        """Closes the host and all its listeners and connections, and frees its name. Closing it
+        again does nothing."""
         self._net.close_host(self._state)
 
     def __enter__(self) -> Host:

@@ -18,7 +18,7 @@ _UNPRINTED = {"Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"}
 
 
 class QuoteError(ValueError):
-    """A text is no quoted string; says why."""
+    """A text is not a quoted string; says why."""
 
 
 def quote(text: Union[str, bytes]) -> str:

@@ -314,12 +314,12 @@ class End:
         self.shut = False
         #: The event loop closed it, because the connection broke: what was received stays readable.
         self.lost = False
-        #: How to end it from outside: wakes whoever is blocked. Called under the lock.
+        #: How to end it from outside: wakes blocked calls. Called under the lock.
         self.cutter: Callable[[], None] = lambda: None
         host.ends[local.port] = self
 
     def cut(self) -> None:
-        """Shuts the socket down, both ways, whoever has it. Call it under the lock."""
+        """Shuts the socket down, both ways, whatever uses it. Call it under the lock."""
         self.cutter()
 
     def end(self, why: type[Error], by_task: bool, dropped: bool = False) -> Optional[Record]:

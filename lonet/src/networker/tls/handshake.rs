@@ -1,8 +1,8 @@
 //! The handshake of TLS on a connection that was accepted.
 //!
-//! Owns who makes it, and who is woken by it: a task of its own makes it, so that the peer's dial
-//! does not wait for the first read or write here; if that task's runtime ends, whoever reads or
-//! writes does.
+//! Owns which task makes it, and which it wakes: a task of its own makes it, so that the peer's dial
+//! does not wait for the first read or write here. If that task's runtime ends, the next read or
+//! write continues it.
 
 use std::future::Future;
 use std::io;
@@ -40,7 +40,7 @@ enum Progress<S> {
     Taken,
 }
 
-/// Who waits for it. Each has a place, as the halves of a connection may be in different tasks.
+/// What waits for it. Each has a place, as the halves of a connection may be in different tasks.
 #[derive(Clone, Copy)]
 pub(super) enum Who {
     Task,
@@ -48,7 +48,7 @@ pub(super) enum Who {
     Writer,
 }
 
-/// Wakes all who wait.
+/// Wakes everything that waits.
 #[derive(Default)]
 struct Wakers(Mutex<[Option<Waker>; 3]>);
 

@@ -83,8 +83,10 @@ const NETWORKS: [Layout; 10] = [
         symlink("/nowhere/at/all", path).unwrap();
     }),
     ("symbolic link", |path| symlink(path, path).unwrap()),
-    ("no directory", |path| fs::write(path, "").unwrap()),
-    ("no directory", |path| mkfifo(path, Mode::S_IRWXU).unwrap()),
+    ("not a directory", |path| fs::write(path, "").unwrap()),
+    ("not a directory", |path| {
+        mkfifo(path, Mode::S_IRWXU).unwrap()
+    }),
     ("mode 0777", |path| open_to_others(path, 0o777)),
     ("mode 0750", |path| open_to_others(path, 0o750)),
     ("mode 0701", |path| open_to_others(path, 0o701)),
@@ -116,8 +118,10 @@ fn hostile_base_directories_are_refused() {
             symlink(path.with_file_name("mine"), path).unwrap();
         }),
         ("symbolic link", |path| symlink("/nowhere", path).unwrap()),
-        ("no directory", |path| fs::write(path, "").unwrap()),
-        ("no directory", |path| mkfifo(path, Mode::S_IRWXU).unwrap()),
+        ("not a directory", |path| fs::write(path, "").unwrap()),
+        ("not a directory", |path| {
+            mkfifo(path, Mode::S_IRWXU).unwrap()
+        }),
     ];
     for (told, make) in layouts {
         let tmp = Tmp::new();
@@ -200,7 +204,7 @@ fn hostile_names_make_no_file() {
 }
 
 #[test]
-fn a_missing_directory_for_temporary_files_is_told() {
+fn a_missing_temporary_directory_is_reported() {
     let tmp = Tmp::new();
     let nowhere = tmp.0.join("no/where");
     let error = NetworkDir::open_in(&nowhere, "x").unwrap_err();
@@ -321,7 +325,7 @@ fn what_is_kept_is_not_swept() {
 }
 
 #[test]
-fn a_sweep_removes_a_few_at_a_time_and_in_the_end_all() {
+fn repeated_sweeps_remove_all_dead_networks() {
     let tmp = Tmp::new();
     drop(tmp.dir("named"));
     for i in 10..40 {
@@ -386,7 +390,7 @@ fn times_open(path: &Path) -> usize {
 }
 
 #[test]
-fn who_waits_while_a_network_is_removed_makes_it_anew() {
+fn a_join_during_removal_creates_the_network_again() {
     let tmp = Tmp::new();
     drop(tmp.dir("other"));
     leftover(&tmp, "r-abcdefabcdef");

@@ -118,7 +118,7 @@ fn rename(tmp: &Tmp, done: &AtomicBool) {
 
 /// A join may fail there. It does no harm.
 #[test]
-fn the_owner_of_the_base_directory_can_turn_nothing_against_us() {
+fn the_owner_of_the_base_directory_cannot_harm_us() {
     if !geteuid().is_root() {
         return;
     }

@@ -160,7 +160,7 @@ fn a_dead_process_gives_its_names_away() {
 }
 
 #[test]
-fn later_joins_remove_the_leases_of_who_was_killed_without_a_host() {
+fn joins_remove_leases_of_killed_processes_without_a_host() {
     let tmp = Tmp::new();
     let living = tmp.join("x");
     let with_host = killed(&tmp, &["α"]);
@@ -176,14 +176,14 @@ fn later_joins_remove_the_leases_of_who_was_killed_without_a_host() {
         drop(tmp.join("x"));
         left() == 0
     }));
-    // The other dead process's is what tells that its host is no original.
+    // The lease of the other dead process shows that its host is not an original.
     assert_eq!(living.registry.alive(with_host), Liveness::Dead);
     assert_eq!(living.registry.lookup("α"), Ok(Lookup::At(with_host)));
     assert_eq!(living.registry.alive(living.osladdr), Liveness::Alive);
 }
 
 #[test]
-fn an_address_that_is_used_again_does_not_revive_the_dead() {
+fn a_reused_address_does_not_revive_dead_hosts() {
     let tmp = Tmp::new();
     let dead = killed(&tmp, &["α"]);
     let again = Registry::open(tmp.dir("x"), dead).unwrap();
@@ -241,7 +241,7 @@ fn a_look_up_never_waits_for_a_writer() {
     other.execute_batch("COMMIT").unwrap();
     assert_eq!(a.registry.try_lookup("α"), Some(Ok(Lookup::At(a.osladdr))));
 
-    // Another of our own that is about to change something is no reason to wait at all.
+    // A change that another of our own is about to make must not delay this at all.
     let writer =
         flock::open_or_create(&OpenDir::open(&tmp.base().join("x")).unwrap(), "writer").unwrap();
     assert!(flock::try_lock(&writer, Kind::Exclusive).unwrap());
@@ -277,7 +277,7 @@ fn first_joins_at_once_all_succeed() {
 }
 
 #[test]
-fn of_those_who_race_for_a_name_one_wins() {
+fn one_racer_for_a_name_wins() {
     let tmp = Tmp::new();
     let members: Vec<Member> = (0..8).map(|_| tmp.join("x")).collect();
     let start = Barrier::new(8);

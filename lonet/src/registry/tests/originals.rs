@@ -78,7 +78,7 @@ fn registries_of_originals_are_joined() {
         for gone in ["α", "γ"] {
             assert_eq!(a.registry.lookup(gone), Ok(Lookup::Gone));
         }
-        // A name that is remembered is no obstacle to them, whichever way they write it.
+        // A remembered name does not hinder them, whichever way they write it.
         for (host, or) in [
             ("α", "FAIL"),
             ("γ", "ABORT"),
@@ -120,7 +120,7 @@ fn a_registry_of_ours_reads_as_theirs() {
 }
 
 #[test]
-fn an_original_that_turns_the_registry_to_wal_is_lived_with() {
+fn an_original_may_switch_the_registry_to_wal() {
     let tmp = Tmp::new();
     let a = tmp.join("x");
     a.announce("α").unwrap();
@@ -205,7 +205,7 @@ fn addresses_beyond_loopback_are_refused() {
 
 /// Both constraint codes mean that the name is taken: who wrote the schema decides which it is.
 #[test]
-fn a_name_that_is_taken_is_told_the_same_way_by_every_constraint() {
+fn every_constraint_reports_a_taken_name() {
     for hosts in [
         "CREATE TABLE hosts (hostname TEXT PRIMARY KEY, osladdr TEXT)",
         "CREATE TABLE hosts (hostname TEXT UNIQUE, osladdr TEXT)",
@@ -227,7 +227,7 @@ fn a_name_that_is_taken_is_told_the_same_way_by_every_constraint() {
 }
 
 #[test]
-fn damage_is_told_with_the_file_and_what_to_do() {
+fn damage_errors_name_the_file_and_the_remedy() {
     type Harm = fn(&PathBuf);
     let harms: [(&str, Harm); 5] = [
         ("garbage", |path| fs::write(path, vec![7; 9000]).unwrap()),
@@ -264,7 +264,7 @@ fn damage_is_told_with_the_file_and_what_to_do() {
 }
 
 #[test]
-fn a_registry_that_vanishes_under_us_is_told() {
+fn a_vanished_registry_is_an_error() {
     let tmp = Tmp::new();
     let a = tmp.join("x");
     let path = tmp.base().join("x/registry.db");

@@ -67,7 +67,7 @@ fn whats() -> impl Iterator<Item = What> {
 }
 
 #[test]
-fn what_happened_is_the_same_on_the_wire_byte_for_byte() {
+fn events_have_exact_bytes_on_the_wire() {
     for (what, (wire, _)) in whats().zip(VECTORS) {
         assert_eq!(serde_json::to_string(&what).unwrap(), *wire);
     }
@@ -86,7 +86,7 @@ fn what_happened_reads_as_its_line() {
 }
 
 #[test]
-fn every_verb_has_a_vector_and_is_what_its_row_says() {
+fn every_verb_has_a_vector_and_follows_its_row() {
     let mut missing: Vec<Verb> = Verb::ALL.to_vec();
     for what in whats() {
         let Some(parts) = what.parts() else { continue };

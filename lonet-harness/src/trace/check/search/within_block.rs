@@ -1,4 +1,4 @@
-//! The part of the search that blocks need: which events a line of a block could tell of, and whether
+//! The part of the search that blocks need: which events a line of a block could match, and whether
 //! a block leaves anything open at its end.
 //!
 //! Pure. Owns nothing but questions; what is taken and undone is the search's business.
@@ -77,7 +77,7 @@ impl Search<'_> {
         blocks.unmet == 0 && lines.all(port_is_free)
     }
 
-    /// The events that a line of a block could tell of.
+    /// The events that a line of a block could match.
     pub(super) fn block_candidates(&mut self, line: usize) -> Vec<u32> {
         let shape = &self.of.lines[line].shape;
         let blocks = self.blocks.as_ref().expect("the line is one of a block");

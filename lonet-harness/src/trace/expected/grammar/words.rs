@@ -1,6 +1,6 @@
 //! The words that follow subject, verb and object: a mark's text, a cause, a number of bytes.
 //!
-//! Pure. Owns which words are wildcards, variables or text, and what is said of the rest.
+//! Pure. Owns which words are wildcards, variables or text, and the messages about the rest.
 
 use lonet::__private::unquote_text;
 use lonet::trace::Verb;
@@ -31,7 +31,7 @@ impl LineParser<'_> {
         };
         if !legal {
             let message = format!(
-                "`{word}` is no number of bytes; legal is a number, `_` (any) or a variable, as in $n"
+                "`{word}` is not a number of bytes; legal is a number, `_` (any) or a variable, as in $n"
             );
             return Err((from, message));
         }
@@ -117,7 +117,7 @@ impl LineParser<'_> {
         let Token { at, text } = token;
         if text.starts_with('#') {
             let message = format!(
-                "a comment has a line of its own; a word that begins with `#` is written quoted: \"{text}\""
+                "a comment must stand on a line of its own; a word that begins with `#` is written quoted: \"{text}\""
             );
             return Err((at, message));
         }
@@ -136,7 +136,7 @@ impl LineParser<'_> {
         if let Some((before, value)) = text.rsplit_once('=') {
             let term = match value {
                 "_" => Some(Term::Any),
-                // What is no variable there is text: only words that begin with `$` are quoted.
+                // A word that is not a variable there is text: only words that begin with `$` are quoted.
                 _ if value.strip_prefix('$').is_some_and(is_name) => {
                     Some(Term::Variable(self.into.variable(&value[1..], false)))
                 }

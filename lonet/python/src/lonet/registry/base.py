@@ -58,7 +58,7 @@ def not_opened(path: str, shown: str, rule: str, error: OSError) -> Error:
     if stat.S_ISLNK(mode):
         return DirectoryError(f"{shown} is a symbolic link; {rule}")
     if not stat.S_ISDIR(mode):
-        return DirectoryError(f"{shown} is no directory")
+        return DirectoryError(f"{shown} is not a directory")
     return failed("open", shown, error)
 
 

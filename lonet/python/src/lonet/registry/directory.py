@@ -17,7 +17,7 @@ from ..errors import DirectoryError, RegistryError
 from . import base, flock, names, sweep
 from .opened import OpenDir
 
-#: The file that whoever changes the registry holds an exclusive lock of.
+#: The file whose exclusive lock a process holds while it changes the registry.
 WRITER = "writer"
 
 #: How long a lock is waited for, in seconds. They are held for microseconds, unless the holder is

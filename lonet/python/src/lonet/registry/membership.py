@@ -20,7 +20,7 @@ from .lease import Lease, Liveness
 from .sqlite import Database, Lookup, parse_osladdr
 
 #: How long an address without a lease is given to refuse a connection, in seconds. Over loopback
-#: that takes microseconds; whoever lets us wait is there.
+#: that takes microseconds.
 _PROBE = 0.25
 
 #: How long it takes at most until what could not be withdrawn is tried again, in seconds.

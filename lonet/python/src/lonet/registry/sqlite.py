@@ -228,7 +228,7 @@ def _check_file(file: str, path: str) -> None:
     except OSError:
         return  # What is wrong with it, SQLite finds out.
     if not stat.S_ISREG(found.st_mode):
-        raise RegistryError(f"registry {path} is no regular file; remove it")
+        raise RegistryError(f"registry {path} is not a regular file; remove it")
 
 
 def _connect(path: str, uri: bool = False) -> sqlite3.Connection:
