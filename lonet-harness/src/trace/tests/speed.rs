@@ -11,21 +11,22 @@ use crate::trace::explain::diagnosis::LOOKS;
 use crate::trace::happened::graph::{Graph, Process};
 use crate::trace::intern::steps;
 
-/// Twice what the worst of them takes.
-const MOST_STEPS: u64 = 3_200_000;
+/// Half as much again as the worst of them takes, 8.1 million; of the others none takes 1.6 million.
+const MOST_STEPS: u64 = 12_000_000;
 
 /// Whatever is wrong with it: what a reader waits for is bounded.
 #[test]
 fn the_work_for_a_mismatch_of_5000_events_is_bounded() {
     let mut all = Vec::new();
     for (what, trace) in made::traces(5000) {
-        // Of many hosts, those that took the cube of the lines; of few, all without variables.
+        // Of many hosts, those that took the cube of the lines; of few, all without variables; of
+        // servers, the one for which each variable is tried with each host.
         let kinds = made::wrong(&trace).into_iter();
         let told = |how: &str| match what {
             "n/2 hosts' marks" => {
                 ["halves, host variables", "swapped, host variables"].contains(&how)
             }
-            "n/7 servers and clients" => false,
+            "n/7 servers and clients" => how == "swapped, host variables",
             _ => !how.contains("variables"),
         };
         for (how, text) in kinds.filter(|(how, _)| told(how.as_str())) {
