@@ -463,4 +463,31 @@ mod tests {
             .collect();
         assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
     }
+
+    /// A connection that ends gives a descriptor back: who could not be taken in for want of one is
+    /// taken in now, though nothing new comes to the door.
+    #[test]
+    fn a_closed_connection_lets_in_who_waits() {
+        let path = std::env::temp_dir().join(format!("lonet-waits-{}", std::process::id()));
+        let doors = vec![(Door::Trace, UnixListener::bind(&path).unwrap())];
+        let (mut reader, mailbox, heard) = Reader::new(doors).unwrap();
+        let (mine, _other) = UnixStream::pair().unwrap();
+        let leaves = mailbox.attach(mine);
+        assert!(reader.obey());
+        let door = *reader.sources.keys().next().unwrap();
+        let _process = UnixStream::connect(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        reader.starved.push(door);
+        reader.close(leaves);
+        let heard: Vec<_> = heard.try_iter().collect();
+        assert!(
+            matches!(
+                heard[..],
+                [Heard::Closed { conn, .. }, Heard::Opened { door: Door::Trace, .. }] if conn == leaves
+            ),
+            "{}",
+            heard.len()
+        );
+        assert!(reader.starved.is_empty());
+    }
 }

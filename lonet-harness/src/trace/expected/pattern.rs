@@ -114,6 +114,8 @@ pub(crate) fn unify(
     fields: &Fields<'_>,
     bindings: &mut Bindings,
 ) -> bool {
+    #[cfg(test)]
+    crate::trace::intern::steps::step();
     let term = |term: Term, value: &str, bindings: &mut Bindings| match term {
         Term::Any => true,
         Term::Is(symbol) => of.symbols.text(symbol) == value,

@@ -192,12 +192,16 @@ impl Graph {
     /// The direct causes of a node, and why.
     #[inline]
     pub(crate) fn before(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
+        #[cfg(test)]
+        crate::trace::intern::steps::step();
         self.relation.before(node)
     }
 
     /// The direct effects of a node, and why.
     #[inline]
     pub(crate) fn after(&self, node: u32) -> impl Iterator<Item = (u32, Why)> + Clone + '_ {
+        #[cfg(test)]
+        crate::trace::intern::steps::step();
         self.relation.after(node)
     }
 

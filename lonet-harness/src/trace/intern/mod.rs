@@ -2,4 +2,6 @@
 
 pub(crate) mod hash_index;
 pub(crate) mod labels;
+#[cfg(test)]
+pub(crate) mod steps;
 pub(crate) mod symbols;

@@ -2,7 +2,9 @@
 //! be searched, and the line that is wrong must be the one that is named.
 
 use super::World;
-use crate::trace::{Mismatch, Trace};
+use crate::trace::check::decide::Outcome;
+use crate::trace::check::search;
+use crate::trace::{Expectation, Mismatch, Trace};
 
 /// So many hosts, each of which makes the same marks, and all of which are awaited.
 fn alike(hosts: usize, tasks: usize, marks: &[&str]) -> Trace {
@@ -91,4 +93,33 @@ fn an_effect_above_its_cause_among_many_that_are_alike() {
         Some(24),
         "`$c3 mark c` (h3 mark c) stands above `h3 mark b`",
     );
+}
+
+/// The first line takes the wrong event, and the second finds that out. Where the looks are used up
+/// by then, nothing is known: the other event was not tried.
+#[test]
+fn a_search_without_looks_left_is_undecided() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    let other = w.task(alpha);
+    for (task, text) in [(alpha, "a"), (alpha, "b"), (other, "c")] {
+        w.mark(task, text);
+    }
+    w.join(alpha);
+    let trace = w.trace();
+    let found = |text: &str, looks: usize| {
+        let of = Expectation::parse(text).unwrap();
+        let mut looks = looks;
+        search::within(&trace.graph, trace.scope(), &of, 1000, &mut looks)
+    };
+    let all = "α mark _\nα mark a …\nα mark b";
+    assert!(matches!(found(all, 1000), Outcome::Holds(_)));
+    // One for the first line, two more for the second.
+    for looks in [1, 2] {
+        assert!(matches!(found(all, looks), Outcome::Undecided(told) if told.len() == 1));
+    }
+    // A line too few: that it does not hold is certain, how far it goes is not.
+    let few = "α mark _\nα mark a …";
+    assert!(matches!(found(few, 1000), Outcome::Fails(told) if told.len() == 2));
+    assert!(matches!(found(few, 1), Outcome::Fails(told) if told.len() == 1));
 }

@@ -1,12 +1,8 @@
-//! What a rejected expectation costs: finding out that it does not hold, and the page. Time is this
-//! thread's own, so that other programs' work is not in it.
+//! What a rejected expectation costs: finding out that it does not hold, and the page. In steps,
+//! which are the same in every run; what they take in seconds is the bench's business.
 
 #[path = "../../../benches/matching/made.rs"]
 mod made;
-
-use std::time::Duration;
-
-use nix::time::{ClockId, clock_gettime};
 
 use super::ping_pong;
 use crate::__private::measured::whole;
@@ -14,47 +10,40 @@ use crate::trace::Trace;
 use crate::trace::explain::look::LOOKS;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
+use crate::trace::intern::steps;
 
-fn cpu_time() -> Duration {
-    let clock = ClockId::CLOCK_THREAD_CPUTIME_ID;
-    clock_gettime(clock)
-        .expect("every thread has this clock")
-        .into()
-}
-
-fn took(work: impl FnOnce()) -> Duration {
-    let start = cpu_time();
-    work();
-    cpu_time() - start
-}
+/// Half as much again as the worst of them takes, 8.1 million; of the others none takes 1.6 million.
+const MOST_STEPS: u64 = 12_000_000;
 
 /// Whatever is wrong with it: what a reader waits for is bounded.
 #[test]
-fn a_mismatch_of_5000_events_is_told_within_two_seconds() {
-    let mut slow = Vec::new();
+fn the_work_for_a_mismatch_of_5000_events_is_bounded() {
+    let mut all = Vec::new();
     for (what, trace) in made::traces(5000) {
-        // Of many hosts, those that took the cube of the lines; of few, all without variables.
+        // Of many hosts, those that took the cube of the lines; of few, all without variables; of
+        // servers, the one for which each variable is tried with each host.
         let kinds = made::wrong(&trace).into_iter();
         let told = |how: &str| match what {
             "n/2 hosts' marks" => {
                 ["halves, host variables", "swapped, host variables"].contains(&how)
             }
-            "n/7 servers and clients" => false,
+            "n/7 servers and clients" => how == "swapped, host variables",
             _ => !how.contains("variables"),
         };
         for (how, text) in kinds.filter(|(how, _)| told(how.as_str())) {
             // Some of it holds: where processes know nothing of each other.
-            let whole = took(|| {
+            let steps = steps::taken(|| {
                 if let Err(mismatch) = trace.check(text.as_str()) {
                     assert!(!mismatch.to_string().is_empty());
                 }
             });
-            if whole > Duration::from_secs(2) {
-                slow.push(format!("{what}, {how}: {whole:?}"));
-            }
+            all.push((steps, format!("{what}, {how}")));
         }
     }
-    assert!(slow.is_empty(), "{slow:#?}");
+    all.sort();
+    println!("the most work: {:#?}", &all[all.len() - 3..]);
+    all.retain(|(steps, _)| *steps > MOST_STEPS);
+    assert!(all.is_empty(), "{all:#?}");
 }
 
 /// A test may check a thousand times until it holds: nothing of the page is worked out before
