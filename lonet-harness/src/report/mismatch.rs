@@ -137,7 +137,7 @@ impl Page<'_> {
                 self.line(&format!("invalid expected trace: {error}"));
             }
             Problem::Unusable(why) => {
-                self.line(&format!("the expected trace can't be used: {why}"))
+                self.line(&format!("the expected trace can't be used: {why}"));
             }
             Problem::AboveCause {
                 line,

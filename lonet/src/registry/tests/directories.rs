@@ -85,7 +85,7 @@ const NETWORKS: [Layout; 10] = [
     ("symbolic link", |path| symlink(path, path).unwrap()),
     ("not a directory", |path| fs::write(path, "").unwrap()),
     ("not a directory", |path| {
-        mkfifo(path, Mode::S_IRWXU).unwrap()
+        mkfifo(path, Mode::S_IRWXU).unwrap();
     }),
     ("mode 0777", |path| open_to_others(path, 0o777)),
     ("mode 0750", |path| open_to_others(path, 0o750)),
@@ -120,7 +120,7 @@ fn hostile_base_directories_are_refused() {
         ("symbolic link", |path| symlink("/nowhere", path).unwrap()),
         ("not a directory", |path| fs::write(path, "").unwrap()),
         ("not a directory", |path| {
-            mkfifo(path, Mode::S_IRWXU).unwrap()
+            mkfifo(path, Mode::S_IRWXU).unwrap();
         }),
     ];
     for (told, make) in layouts {
