@@ -4,6 +4,7 @@
 //! Owns the copying of bytes. Only the lonet side of a connection appears in the trace.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use lonet::{Host, Listener, Stream, ToAddr};
 use tokio::io::copy_bidirectional;
@@ -139,18 +140,17 @@ async fn outward(listener: TcpListener, host: Host, to: String) {
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((real, _)) => {
+                Ok((real, _)) if lonet::__private::is_of_this_user(&real) => {
                     let (host, to) = (host.clone(), to.clone());
                     connections.spawn(async move {
-                        if lonet::__private::is_of_this_user(&real)
-                            && let Ok(conn) = host.dial(&to).await
-                        {
+                        if let Ok(conn) = host.dial(&to).await {
                             carry(conn, real).await;
                         }
                     });
                 }
-                // No descriptor is left: until a connection ends, the next would fail, too.
-                Err(_) => drop(connections.join_next().await),
+                Ok(_) => {}
+                // No descriptor is left. Nothing tells when there is one.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             },
             Some(_) = connections.join_next() => {}
         }

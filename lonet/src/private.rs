@@ -24,7 +24,7 @@ pub fn subnetwork_of(host: &Host) -> SubNetwork {
 pub fn is_of_this_user(conn: &tokio::net::TcpStream) -> bool {
     match (conn.local_addr(), conn.peer_addr()) {
         (Ok(SocketAddr::V4(local)), Ok(SocketAddr::V4(peer))) => {
-            PeerCheck::probe().allows(local, peer)
+            PeerCheck::probe().allows_half_closed(local, peer)
         }
         _ => false,
     }

@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use lonet::Host;
@@ -226,9 +227,12 @@ fn played(part: &str, soft: u64, hard: u64, user: Option<(u32, &Tmp)>) -> (bool,
     (output.status.success(), said)
 }
 
-/// An ordinary user without other processes.
+/// An ordinary user without other processes, another at each call: the tests of this process run at
+/// once.
 fn nobody_else() -> u32 {
-    3_000_000 + std::process::id() % 1_000_000
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let call = CALLS.fetch_add(1, Ordering::Relaxed);
+    3_000_000 + std::process::id() % 100_000 * 10 + call % 10
 }
 
 /// Plays it within each of these limits: it succeeds, or names the limit, at once.

@@ -52,8 +52,10 @@ async fn victim(scenario: Scenario) -> Result<()> {
         .await?;
     scenario.until("α mark grown").await?;
     scenario.until("β mark grown").await?;
-    while !gamma.log().contains("grown") {
-        tokio::task::yield_now().await;
+    tokio::select! {
+        () = async { while !gamma.log().contains("grown") { tokio::task::yield_now().await } } => {}
+        // The supervisor may be killed at any moment.
+        _ = gamma.until("γ exit _") => {}
     }
     println!("ready");
     Ok(alpha.join().await?)

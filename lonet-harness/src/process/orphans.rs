@@ -23,6 +23,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -47,6 +48,8 @@ pub(crate) fn started(pid: u32) -> Option<u64> {
 pub(crate) fn end(directory: &Path, groups: &Groups) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     let network = directory.file_name().unwrap_or_default();
+    // As links in `/proc` have it.
+    let directory = &fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     let scenario = Scenario {
         environment: [b"LONET_NETWORK=", network.as_bytes()].concat(),
         directory,
@@ -140,12 +143,15 @@ impl Scenario<'_> {
             };
         }
         match fs::read(format!("/proc/{pid}/environ")) {
-            Ok(environment) if environment.is_empty() => Seen::Unknown,
-            Ok(environment)
-                if (self.is_in(&environment) || self.is_printed_to(pid)) && !is_below(&stat) =>
-            {
-                Seen::Ours(stat)
+            Ok(environment) if self.is_in(&environment) || self.is_printed_to(pid) => {
+                match is_below(&stat) {
+                    true => Seen::Anothers,
+                    false => Seen::Ours(stat),
+                }
             }
+            Ok(environment) if environment.is_empty() => Seen::Unknown,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Seen::Ended,
+            Err(error) if error.raw_os_error() == Some(Errno::ESRCH as i32) => Seen::Ended,
             // One that hides its environment has changed its user, or never was ours.
             _ => Seen::Anothers,
         }

@@ -40,7 +40,10 @@ const LONGEST_NAME: usize = 255;
 
 /// The test's name as a directory's: one that is too long ends in a hash of the whole.
 fn directory(test: &str) -> String {
-    let name = test.replace("::", "__");
+    let mut name = test.replace("::", "__").replace('/', "_");
+    if ["", ".", ".."].contains(&&*name) {
+        name.insert(0, '_');
+    }
     if name.len() <= LONGEST_NAME {
         return name;
     }

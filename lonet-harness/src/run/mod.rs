@@ -14,6 +14,7 @@ mod update;
 mod watchdog;
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
@@ -135,7 +136,7 @@ where
 /// }
 /// ```
 #[track_caller]
-pub fn run<A, F, Fut, R>(name: &'static str, body: F) -> Result<(), Error>
+pub fn run<A, F, Fut, R>(name: impl Into<Cow<'static, str>>, body: F) -> Result<(), Error>
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -144,7 +145,11 @@ where
 {
     let caller = std::panic::Location::caller();
     let spec = Spec {
-        name,
+        name: match name.into() {
+            Cow::Borrowed(name) => name,
+            // As long as its process: there are as many as cases in tables.
+            Cow::Owned(name) => name.leak(),
+        },
         place: Place {
             file: caller.file(),
             line: caller.line(),

@@ -61,6 +61,18 @@ impl PeerCheck {
         self.owner(local, peer) == Owner::Trusted
     }
 
+    /// The same, also if that side has shut down writing.
+    pub(crate) fn allows_half_closed(&self, local: SocketAddrV4, peer: SocketAddrV4) -> bool {
+        [ESTABLISHED, FIN_WAIT1, FIN_WAIT2].iter().any(|&state| {
+            let pair = Pair {
+                local: peer,
+                remote: local,
+                state,
+            };
+            self.owner_of(pair) == Owner::Trusted
+        })
+    }
+
     /// Whose the socket at `peer` is that is connected to `local`.
     pub(crate) fn owner(&self, local: SocketAddrV4, peer: SocketAddrV4) -> Owner {
         self.owner_of(Pair {
@@ -126,6 +138,8 @@ const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// States of TCP, as the kernel numbers them.
 const ESTABLISHED: u8 = 1;
+const FIN_WAIT1: u8 = 4;
+const FIN_WAIT2: u8 = 5;
 const LISTEN: u8 = 10;
 
 /// What the kernel says of a socket.

@@ -123,14 +123,14 @@ impl Repair {
         if let Some((event, causes)) = blocked {
             // Where a line above tells of an equal event, it may be that line which tells of the
             // cause: a line is missing for the other causes alone.
-            let labels = &trace.graph.label_of;
+            let labels = &cut.graph.label_of;
             let told: BTreeSet<u32> = self.told.iter().map(|&n| labels[n as usize]).collect();
             let others = causes.iter().copied();
             let others: Vec<u32> = others
                 .filter(|&cause| !told.contains(&labels[cause as usize]))
                 .collect();
             if !others.is_empty() && others.len() < causes.len() {
-                tries.push(self.tried(trace, of, self.lines.clone(), &others, looks));
+                tries.push(self.tried(cut, of, self.lines.clone(), &others, looks));
             }
             if !causes.is_empty() {
                 tries.push(self.tried(cut, of, self.lines.clone(), &causes, looks));

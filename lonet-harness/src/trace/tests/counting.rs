@@ -2,7 +2,7 @@
 //! be searched, and the line that is wrong must be the one that is named.
 
 use super::World;
-use crate::trace::check::decide::Outcome;
+use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;
 use crate::trace::{Expectation, Mismatch, Trace};
 
@@ -110,7 +110,7 @@ fn a_search_without_looks_left_is_undecided() {
     let found = |text: &str, looks: usize| {
         let of = Expectation::parse(text).unwrap();
         let mut looks = looks;
-        search::within(&trace.graph, trace.scope(), &of, 1000, &mut looks)
+        search::within(&trace.cut.graph, trace.cut.scope(), &of, 1000, &mut looks)
     };
     let all = "α mark _\nα mark a …\nα mark b";
     assert!(matches!(found(all, 1000), Outcome::Holds(_)));
