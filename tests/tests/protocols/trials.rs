@@ -241,7 +241,7 @@ fn places(text: &str) -> usize {
     let (mut places, mut is_inside) = (0, false);
     for line in text.lines() {
         let is_barred = line.starts_with("| ");
-        places += usize::from(!line.is_empty() && !(is_barred && is_inside));
+        places += usize::from(!(line.is_empty() || is_barred && is_inside));
         is_inside = is_barred;
     }
     places

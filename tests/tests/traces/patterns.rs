@@ -172,7 +172,11 @@ async fn views(scenario: Scenario) -> Result<()> {
 async fn syntax_errors_say_where(scenario: Scenario) -> Result<()> {
     for (text, place, legal) in [
         ("α:10 listens", "line 1, column 6", "listen, dial"),
-        ("\n  α:10 listen now", "line 2, column 15", "nothing more"),
+        (
+            "\n  α:10 listen now",
+            "line 2, column 15",
+            "nothing may follow",
+        ),
         ("α listen", "line 1, column 3", "mark, up"),
         ("β:1 dial α", "line 1, column 10", "host:port"),
         ("β:99999 listen", "line 1, column 3", "65535"),

@@ -443,7 +443,7 @@ fn a_source_that_has_changed_is_not_touched() {
     let page = copy.fails("thrice");
     assert!(page.contains("updates/victims.rs:"), "{page}");
     assert!(page.contains("run the test again"), "{page}");
-    assert!(page.contains("if a macro writes it"), "{page}");
+    assert!(page.contains("if a macro writes the literal"), "{page}");
     assert_eq!(copy.read(SOURCE), newer);
 
     // The same literal, but nobody knows whether it is the one that was compiled.
