@@ -99,25 +99,33 @@ impl PeerCheck {
     }
 
     fn owner_of(&self, pair: Pair) -> Owner {
+        let Some(found) = self.find(pair) else {
+            return Owner::Unknown;
+        };
+        if found.state != pair.state || found.inode == 0 {
+            return Owner::Unknown;
+        }
+        if self.trust.includes(found.uid) {
+            return Owner::Trusted;
+        }
+        if self.trust.is_blind() {
+            if is_of_our_processes(found.inode) {
+                return Owner::Trusted;
+            }
+            // It may have been closed while the processes were looked through.
+            if self.find(pair).as_ref() != Some(&found) {
+                return Owner::Unknown;
+            }
+        }
+        Owner::Stranger
+    }
+
+    fn find(&self, pair: Pair) -> Option<Found> {
         let found = match &self.netlink {
-            Some(netlink) => match &mut *lock(netlink) {
-                Some(netlink) => netlink.look_up(pair),
-                None => Ok(None),
-            },
+            Some(netlink) => lock(netlink).as_mut()?.look_up(pair),
             None => fs::read_to_string("/proc/self/net/tcp").map(|list| find_in_list(&list, pair)),
         };
-        match found {
-            Ok(Some(found)) if found.state == pair.state && found.inode != 0 => {
-                let ours = self.trust.includes(found.uid)
-                    || self.trust.is_blind() && is_of_our_processes(found.inode);
-                if ours {
-                    Owner::Trusted
-                } else {
-                    Owner::Stranger
-                }
-            }
-            _ => Owner::Unknown,
-        }
+        found.ok().flatten()
     }
 }
 

@@ -119,20 +119,27 @@ class PeerCheck:
         self.close()
 
     def _owner_of(self, local: SocketAddr, remote: SocketAddr, state: int) -> Owner:
+        found = self._find(local, remote)
+        if found is None or found.state != state or found.inode == 0:
+            return Owner.UNKNOWN
+        if self._trust.includes(found.uid):
+            return Owner.TRUSTED
+        if self._trust.is_blind:
+            if is_of_our_processes(found.inode):
+                return Owner.TRUSTED
+            # It may have been closed while the processes were looked through.
+            if self._find(local, remote) != found:
+                return Owner.UNKNOWN
+        return Owner.STRANGER
+
+    def _find(self, local: SocketAddr, remote: SocketAddr) -> Optional[Found]:
         try:
             with self._lock:
                 if self._netlink is not None:
-                    found = self._ask(self._netlink, local, remote)
-                else:
-                    found = from_proc(local, remote)
+                    return self._ask(self._netlink, local, remote)
+                return from_proc(local, remote)
         except OSError:
-            return Owner.UNKNOWN
-        if found is None or found.state != state or found.inode == 0:
-            return Owner.UNKNOWN
-        ours = self._trust.includes(found.uid) or (
-            self._trust.is_blind and is_of_our_processes(found.inode)
-        )
-        return Owner.TRUSTED if ours else Owner.STRANGER
+            return None
 
     def _probe(self) -> None:
         """Looks a listener of our own up: where the kernel lacks the part that answers, it says
