@@ -64,29 +64,16 @@
 //! | `LONET_DEBUG=α` | α's process waits for a debugger at its start; deadlines are off |
 //! | `LONET_BACKTRACES=10` | the time in seconds for taking backtraces with gdb when a test hangs (default 5); `0` takes none |
 //! | `LONET_NAMESPACE=0` | uses no PID namespace; set-uid programs need this |
+//! | `LONET_IN_MAIN=1` | roles start inside `main` or their test instead of before `main` |
 //! | `UPDATE_EXPECT=1` | rewrites `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` with what happened |
+//! | `LONET_UPDATE_TURNS=50` | an update ends after this number of runs in a row without a new order (default 20) |
+//! | `NO_COLOR=1` | prints no colours |
 //!
 //! # Features
 //!
 //! There are no features. The crate runs on Linux only.
-//!
-//! # To read the code
-//!
-//! A map of, starting at `scenario`:
-//!
-//! - `scenario`: the handles of a test;
-//! - `bridge`: forwarding between a lonet address and a real one;
-//! - `program`: a program, as a test describes it;
-//! - `travels`: checks that JSON loses nothing of a value;
-//! - `role`: typed roles, their registration, and how arguments and results are sent;
-//! - `outcome`: the return types of roles, tests and `main`, and how they become a result;
-//! - `error`: the error type of the harness;
-//! - `run`: one test from its start to its verdict; `session`: its network and its collector;
-//!   `deadline`: the time limits;
-//! - `process`: the processes: supervisor, its init, the re-executed child, output;
-//! - `collector`: receives the events of all processes and answers queries about them;
-//! - `trace`: causality, the grammar of expected traces, matching;
-//! - `report`: the text of a failing test.
+
+// Which module owns what, and what it does not, stands in ARCHITECTURE.md. Start at `scenario`.
 
 mod bridge;
 mod collector;
