@@ -13,7 +13,7 @@ use crate::trace::scope::Scope;
 /// The most states for one variable and one host.
 const MOST_STATES: usize = 200;
 /// So much is looked at in all, in nodes: each is compared with all lines of the variable.
-const MOST_NODES: usize = 2_000_000;
+const MOST_NODES: usize = 500_000;
 
 /// How many lines, from the first on, could hold together, for all that one variable at a time
 /// tells.
