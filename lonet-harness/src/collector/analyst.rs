@@ -24,7 +24,7 @@ use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox, next_line};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::limits;
-use crate::process::wire::{Means, line};
+use crate::process::wire::{self, Means, line};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
@@ -269,6 +269,10 @@ impl Analyst {
                 reported.greeted = true;
                 reported.host = hello.host;
                 reported.orders_at = hello.waits.then_some(conn);
+                if hello.gates {
+                    let orders = Order::Network(Arc::default());
+                    self.mailbox.write(conn, wire::line(&orders));
+                }
             }
             Line::Hello(hello) => {
                 reported.refused = true;
@@ -284,6 +288,7 @@ impl Analyst {
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
+            Line::Obeyed(_) | Line::Acted(_) => {}
             Line::Waits(waits) => {
                 // The answer to an earlier question is out of date.
                 if waits.id == self.asked {

@@ -143,6 +143,7 @@ mod tests {
                 unordered: false,
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
+                fires: Vec::new(),
                 reads: Vec::new(),
                 learned: Vec::new(),
                 what: e,

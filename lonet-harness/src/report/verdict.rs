@@ -263,6 +263,7 @@ mod tests {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            fires: Vec::new(),
             what: What::Mark {
                 host: "α".into(),
                 text: format!("t={t}"),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::EventId;
 use super::record::Record;
-use super::verbs::{Parts, Subject, Text, Verb};
+use super::verbs::{Follows, Parts, Subject, Text, Verb};
 use crate::addr::Addr;
 use crate::quote::word;
 
@@ -99,17 +99,23 @@ impl Event {
     /// the grammar requires it.
     pub fn words(&self) -> Vec<String> {
         let mut words = Vec::with_capacity(4);
-        match &self.addr {
-            Some(addr) => words.push(addr.to_string()),
-            None if self.verb.is_interference() => words.push("!".to_owned()),
-            None => words.push(self.host.clone()),
-        }
-        words.push(self.verb.to_string());
-        if self.verb.is_interference() {
-            words.push(self.host.clone());
+        let subject = match &self.addr {
+            Some(addr) => addr.to_string(),
+            None => self.host.clone(),
+        };
+        let verb = self.verb.to_string();
+        match self.verb.is_interference() {
+            true => words.extend(["!".to_owned(), verb, subject]),
+            false => words.extend([subject, verb]),
         }
         words.extend(self.peer.as_ref().map(Addr::to_string));
-        words.extend(self.text.split_whitespace().map(|w| word(w).into_owned()));
+        // A fault's `_` stands for all other ends, as it does in a pattern.
+        let is_plain = matches!(self.verb.rules().text, Follows::Ends(_));
+        let text = self.text.split_whitespace();
+        words.extend(text.map(|text| match is_plain {
+            true => text.to_owned(),
+            false => word(text).into_owned(),
+        }));
         words
     }
 }
@@ -135,8 +141,9 @@ mod tests {
                 error.to_string(),
                 format!(
                     "{bad:?} is not a verb; verbs are listen, dial, accept, connect, fail, close, \
-                     mark, kill, pause, resume, terminate, restart, spawn, up, down, exit, \
-                     shutdown, send, recv"
+                     mark, kill, pause, resume, terminate, restart, vanish, partition, cut, \
+                     delay, slice, limit, refuse, reset, heal, spawn, up, down, exit, shutdown, \
+                     send, recv"
                 )
             );
         }

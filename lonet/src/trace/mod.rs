@@ -5,6 +5,8 @@
 //! - `ids`: what names an event, a task, an operation, a position in a socket's bytes;
 //! - `verbs`: the table of verbs, and what is recorded of each;
 //! - `event`: one event as a user sees it, and its line (`β:1 dial α:10`);
+//! - `orders`: the faults that the test orders, and what each names;
+//! - `gate`: what this process knows of them, and the one place that obeys;
 //! - `record`: one line of the trace socket, exactly as `docs/trace-protocol.md` says;
 //! - `task`: which task acts, what it has learned, and which of that orders its events;
 //! - `reporter`: numbers records under the network's lock, hands them to a [`Sink`];
@@ -14,7 +16,9 @@
 
 mod clock;
 mod event;
+mod gate;
 mod ids;
+mod orders;
 mod record;
 mod reporter;
 mod socket;
@@ -27,6 +31,10 @@ pub use crate::quote::word;
 pub use clock::now;
 pub use event::Event;
 pub use ids::{EventId, OpId, ReadCredit, TaskKey};
+pub use gate::{Gate, Gated};
+pub use orders::{
+    Does, Ends, EventShape, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape,
+};
 pub use record::{
     Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting,
 };

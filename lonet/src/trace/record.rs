@@ -5,10 +5,13 @@
 //! else: the reporter decides when a record is written, causality what follows from it.
 //! What can happen stands in `verbs`.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::ids::{EventId, ReadCredit};
+use super::orders::{Obeyed, Standing};
 use super::task::Pending;
 use super::verbs::{What, is_false};
 
@@ -27,6 +30,10 @@ pub enum Line {
     Ask(Ask),
     /// What [`Order::Waits`] asked for.
     Waits(Waiting),
+    /// [`Order::Network`] is in force.
+    Obeyed(Obeyed),
+    /// A fault has acted here for the first time: it withheld, refused or cut short something.
+    Acted(u32),
 }
 
 /// The reporter.
@@ -42,6 +49,9 @@ pub struct Hello {
     /// Whether it obeys [`Order::Waits`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub waits: bool,
+    /// Whether it obeys [`Order::Network`].
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub gates: bool,
 }
 
 /// A line that a reporter reads: all that goes down to a process about the network goes this way.
@@ -53,6 +63,9 @@ pub enum Order {
     /// Say what the process's operations wait for. The number names the question, and the answer
     /// carries it back. Only for a reporter whose `hello` says that it obeys.
     Waits(u64),
+    /// What the network is to do from now on. Only for a reporter whose `hello` says that it
+    /// obeys; the first one answers that `hello`.
+    Network(Arc<Standing>),
     /// The answer to an [`Ask`].
     #[serde(untagged)]
     Answer(Answer),
@@ -146,6 +159,9 @@ pub struct Record {
     /// The events that it learned of in the same way.
     #[serde(rename = "lu", default, skip_serializing_if = "Vec::is_empty")]
     pub learned_beside: Vec<EventId>,
+    /// The faults that this event has set off.
+    #[serde(rename = "f", default, skip_serializing_if = "Vec::is_empty")]
+    pub fires: Vec<u32>,
     /// What happened.
     #[serde(rename = "e")]
     pub what: What,

@@ -10,11 +10,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::clock::now;
+use super::gate::Gate;
 use super::ids::{EventId, OpId, ReadCredit, TaskKey};
+use super::orders::{Obeyed, Standing, Then, Trigger};
 use super::record::{Doing, Moved, Record};
 use super::task::{Kind, Tasks, Waits};
-use super::verbs::What;
+use super::verbs::{InView, What};
 use crate::addr::Addr;
 
 /// Where records go. All events pass through one sink.
@@ -28,11 +33,16 @@ pub trait Sink: Send + Sync + UnwindSafe + RefUnwindSafe + 'static {
 pub struct Reporter {
     sink: Arc<dyn Sink>,
     state: Mutex<State>,
-    /// Whether connections that open from now on record what they send and receive.
+    /// Whether connections record what they send and receive.
     data: AtomicBool,
+    gate: Arc<Gate>,
 }
 
 struct State {
+    /// The events that set a fault off, and how many of each there were.
+    triggers: Vec<(Trigger, u64)>,
+    /// The process ends: nothing more happens in it.
+    ending: bool,
     last: u64,
     sockets: u64,
     tasks: Tasks,
@@ -52,12 +62,24 @@ struct Counts {
 pub struct Numbered {
     record: Record,
     sink: Arc<dyn Sink>,
+    /// What the process does at this event.
+    then: Option<Then>,
 }
 
 impl Numbered {
     /// Hands the record to the sink. Call it with no lock held.
     pub fn write(self) {
         self.sink.record(self.record);
+        match self.then {
+            None | Some(Then::Tell) => {}
+            Some(Then::Kill) => end_here(),
+            // The thread that did it goes no further; the others can't do anything either.
+            Some(Then::Vanish) => park(),
+            Some(Then::Pause) => {
+                // It comes back when the process is resumed.
+                let _ = kill(Pid::this(), Signal::SIGSTOP);
+            }
+        }
     }
 
     /// The record's number.
@@ -66,10 +88,30 @@ impl Numbered {
     }
 }
 
+/// Ends this process, at once and for good.
+pub(super) fn end_here() -> ! {
+    let _ = kill(Pid::this(), Signal::SIGKILL);
+    park()
+}
+
+/// Goes no further.
+fn park() -> ! {
+    loop {
+        std::thread::park();
+    }
+}
+
 impl Reporter {
     /// A reporter that writes to this sink, from number 1.
     pub fn new(sink: Arc<dyn Sink>) -> Arc<Reporter> {
+        Reporter::behind(Gate::new(), sink)
+    }
+
+    /// The same, whose events set off faults at this gate.
+    pub(crate) fn behind(gate: Arc<Gate>, sink: Arc<dyn Sink>) -> Arc<Reporter> {
         let state = State {
+            triggers: Vec::new(),
+            ending: false,
             last: 0,
             sockets: 0,
             tasks: Tasks::default(),
@@ -79,10 +121,34 @@ impl Reporter {
             sink,
             state: Mutex::new(state),
             data: AtomicBool::new(false),
+            gate,
         })
     }
 
-    /// Records `send` and `recv`, too, of connections that open from now on.
+    /// The gate of this process.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
+    /// Obeys these orders: the events that set faults off, and what the network is to do.
+    pub fn obey(&self, orders: Arc<Standing>) -> Obeyed {
+        let verbs = orders.triggers.iter().map(|trigger| trigger.event.verb);
+        if verbs.into_iter().any(|verb| verb.rules().view == InView::Data) {
+            self.record_data();
+        }
+        {
+            let mut state = self.lock();
+            let before = std::mem::take(&mut state.triggers);
+            let counted = orders.triggers.iter().map(|trigger| {
+                let known = before.iter().find(|(old, _)| old.fault == trigger.fault);
+                (trigger.clone(), known.map_or(0, |(_, count)| *count))
+            });
+            state.triggers = counted.collect();
+        }
+        self.gate.obey(orders)
+    }
+
+    /// Records `send` and `recv`, too, from now on.
     pub fn record_data(&self) {
         self.data.store(true, Ordering::Relaxed);
     }
@@ -114,6 +180,11 @@ impl Reporter {
             _ => Kind::News,
         };
         let mut state = self.lock();
+        if state.ending {
+            drop(state);
+            park();
+        }
+        let (fires, then) = state.fires(&what, &self.gate);
         state.last += 1;
         let said = task.map(|task| state.tasks.record(task, own, has_place, kind));
         let mut record = Record {
@@ -126,6 +197,7 @@ impl Reporter {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            fires,
             what,
         };
         drop(state);
@@ -137,6 +209,7 @@ impl Reporter {
         Numbered {
             record,
             sink: self.sink.clone(),
+            then,
         }
     }
 
@@ -178,11 +251,11 @@ impl Reporter {
 
     /// An end of a connection, here and there, that is now open.
     pub fn tap(self: &Arc<Self>, s: u64, local: &Addr, peer: &Addr) -> Tap {
-        let data = self.data.load(Ordering::Relaxed).then(|| Data {
+        let data = Data {
             local: local.clone(),
             peer: peer.clone(),
             told: Mutex::new(None),
-        });
+        };
         let counts = Arc::<Counts>::default();
         self.lock().ends.insert(s, counts.clone());
         Tap {
@@ -202,6 +275,34 @@ impl Reporter {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing under this lock can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The faults that an event sets off, and what the process does then. It is closed from here on.
+    fn fires(&mut self, what: &What, gate: &Gate) -> (Vec<u32>, Option<Then>) {
+        let mut fires = Vec::new();
+        let mut then = None;
+        if self.triggers.is_empty() {
+            return (fires, then);
+        }
+        let Some(event) = what.parts() else {
+            return (fires, then);
+        };
+        for (trigger, count) in &mut self.triggers {
+            if !trigger.event.is(&event) {
+                continue;
+            }
+            // An order that was given before the fault was set off may come after: it stays.
+            *count += 1;
+            if *count == trigger.nth {
+                gate.fire(trigger.fault, trigger.then);
+                fires.push(trigger.fault);
+                then = then.max(Some(trigger.then));
+            }
+        }
+        self.ending |= matches!(then, Some(Then::Kill | Then::Vanish));
+        (fires, then)
     }
 }
 
@@ -276,10 +377,10 @@ pub struct Tap {
     reading: OpId,
     writing: OpId,
     opaque: AtomicBool,
-    /// Present when sent and received data is recorded.
-    data: Option<Data>,
+    data: Data,
 }
 
+/// What is recorded of sent and received data, where it is.
 struct Data {
     local: Addr,
     peer: Addr,
@@ -381,7 +482,10 @@ impl Tap {
     /// What to say of an attempt to send, if data is recorded: an attempt that wrote nothing and
     /// is repeated has been reported.
     fn send(&self, bytes: usize) -> Option<What> {
-        let data = self.data.as_ref().filter(|_| bytes > 0)?;
+        if bytes == 0 || !self.reporter.data.load(Ordering::Relaxed) {
+            return None;
+        }
+        let data = &self.data;
         let attempt = (self.written(), bytes as u64);
         let mut told = data.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.replace(attempt) == Some(attempt) {
@@ -442,7 +546,8 @@ impl Tap {
             .lock()
             .tasks
             .read(task, self.reading, self.credit(certain, all));
-        if let Some(data) = self.data.as_ref().filter(|_| bytes > 0) {
+        if bytes > 0 && self.reporter.data.load(Ordering::Relaxed) {
+            let data = &self.data;
             let recv = What::Recv {
                 addr: data.local.clone(),
                 peer: data.peer.clone(),

@@ -12,8 +12,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc::{O_DIRECTORY, O_NOFOLLOW};
@@ -25,7 +26,9 @@ use nix::sys::time::{TimeVal, TimeValLike};
 use nix::unistd::geteuid;
 use tokio::sync::oneshot;
 
+use super::gate::Gate;
 use super::ids::EventId;
+use super::orders::Standing;
 use super::record::{Answer, Ask, Hello, Line, Order, PROTOCOL_VERSION, Record, Waiting as Waits};
 use super::reporter::{Reporter, Sink};
 
@@ -39,6 +42,10 @@ pub const DATA_NAME: &str = "trace.data";
 /// there is room again in microseconds, unless its process is stopped.
 const PATIENCE: i64 = 2;
 
+/// How long a join waits for its orders, in seconds: those of a test's process come at once, unless it
+/// is stopped.
+const ORDERS_WITHIN: u64 = 10;
+
 /// How many of its operations a process reports when it is asked what it waits for: a line has at
 /// most 1 MiB.
 const MOST_WAITS: usize = 1000;
@@ -51,6 +58,7 @@ pub struct TraceSocket {
     waiting: Arc<Waiting>,
     /// What reports the operations that this process waits for, if that is answered here.
     asked_of: Mutex<Weak<Reporter>>,
+    first_orders: Mutex<Option<mpsc::Sender<()>>>,
 }
 
 struct Writer {
@@ -107,18 +115,37 @@ impl Tracing {
         if let (Some(reporter), Some(socket)) = (open.0.upgrade(), open.1.upgrade()) {
             return Ok(Some(Tracing { reporter, socket }));
         }
-        let Some(socket) = TraceSocket::connect(dir, answers)? else {
+        let Some(socket) = TraceSocket::connect(dir)? else {
             return Ok(None);
         };
         let socket = Arc::new(socket);
-        let reporter = Reporter::new(socket.clone());
-        if answers {
-            *socket.asked_of() = Arc::downgrade(&reporter);
-            // Whoever can't have a thread is as one that is too busy to answer.
-            let _ = socket.read_orders(&mut socket.lock());
-        }
+        let reporter = Reporter::behind(Gate::new(), socket.clone());
+        let teller = Arc::downgrade(&socket);
+        reporter.gate().tell_by(move |fault| {
+            if let Some(socket) = teller.upgrade() {
+                socket.write(&mut socket.lock(), &Line::Acted(fault));
+            }
+        });
         if dir.join(DATA_NAME).exists() {
             reporter.record_data();
+        }
+        if answers {
+            *socket.asked_of() = Arc::downgrade(&reporter);
+            let first = socket.first_orders();
+            // A process that can't have a thread says that it obeys nothing.
+            let obeys = socket.read_orders(&mut socket.lock()).is_ok();
+            socket.write(&mut socket.lock(), &hello(obeys));
+            if obeys {
+                // What this process does from here on is under the faults that stand.
+                first.recv_timeout(Duration::from_secs(ORDERS_WITHIN)).map_err(|_| {
+                    io::Error::other(format!(
+                        "the process that collects the trace at {} has sent no orders for {ORDERS_WITHIN} s",
+                        dir.join(SOCKET_NAME).display()
+                    ))
+                })?;
+            }
+        } else {
+            socket.write(&mut socket.lock(), &hello(false));
         }
         *open = (Arc::downgrade(&reporter), Arc::downgrade(&socket));
         Ok(Some(Tracing { reporter, socket }))
@@ -142,7 +169,7 @@ fn opened(dir: &Path) -> Opened {
 }
 
 impl TraceSocket {
-    fn connect(dir: &Path, answers: bool) -> io::Result<Option<TraceSocket>> {
+    fn connect(dir: &Path) -> io::Result<Option<TraceSocket>> {
         let Some(stream) = dial(dir)? else {
             return Ok(None);
         };
@@ -157,9 +184,17 @@ impl TraceSocket {
             asked: AtomicU64::new(0),
             waiting: Arc::default(),
             asked_of: Mutex::default(),
+            first_orders: Mutex::default(),
         };
-        socket.write(&mut socket.lock(), &hello(answers));
         Ok(Some(socket))
+    }
+
+    /// Where it is said that the first orders are in force.
+    fn first_orders(&self) -> mpsc::Receiver<()> {
+        let (sender, receiver) = mpsc::channel();
+        let first = self.first_orders.lock();
+        *first.unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
     }
 
     /// Asks the collector for the first event that matches `pattern`, and waits for its answer.
@@ -224,6 +259,11 @@ impl TraceSocket {
                                 socket.say_waits(id);
                             }
                         }
+                        Ok(Order::Network(orders)) => {
+                            if let Some(socket) = socket.upgrade() {
+                                socket.obey(orders);
+                            }
+                        }
                         Ok(Order::Answer(answer)) => {
                             if let Some(sender) = waiting.lock().waiting.remove(&answer.id) {
                                 // The task that asked may have given up.
@@ -233,6 +273,10 @@ impl TraceSocket {
                         // Of a collector that can more than this reporter.
                         Err(_) => {}
                     }
+                }
+                // Nobody gives orders any more.
+                if let Some(reporter) = socket.upgrade().and_then(|socket| socket.asked_of().upgrade()) {
+                    reporter.gate().open();
                 }
                 let mut answers = waiting.lock();
                 answers.gone = true;
@@ -251,6 +295,20 @@ impl TraceSocket {
         doing.ops.truncate(MOST_WAITS);
         doing.ends.truncate(MOST_WAITS);
         self.write(&mut self.lock(), &Line::Waits(Waits { id, doing }));
+    }
+
+    /// Obeys, and says so.
+    fn obey(&self, orders: Arc<Standing>) {
+        let Some(reporter) = self.asked_of().upgrade() else {
+            return;
+        };
+        let obeyed = reporter.obey(orders);
+        self.write(&mut self.lock(), &Line::Obeyed(obeyed));
+        let first = self.first_orders.lock();
+        if let Some(first) = first.unwrap_or_else(PoisonError::into_inner).take() {
+            // A join that waits no more has failed.
+            let _ = first.send(());
+        }
     }
 
     fn asked_of(&self) -> MutexGuard<'_, Weak<Reporter>> {
@@ -364,7 +422,7 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
     Ok(Some(UnixStream::from(fd)))
 }
 
-fn hello(waits: bool) -> Line {
+fn hello(obeys: bool) -> Line {
     use std::hash::{BuildHasher, RandomState};
     Line::Hello(Hello {
         version: PROTOCOL_VERSION,
@@ -373,6 +431,7 @@ fn hello(waits: bool) -> Line {
         host: std::env::var("LONET_HOST")
             .ok()
             .filter(|host| !host.is_empty()),
-        waits,
+        waits: obeys,
+        gates: obeys,
     })
 }

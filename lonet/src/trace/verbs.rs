@@ -37,8 +37,10 @@ pub enum Begins {
     Address,
     /// `α mark ready`
     Host,
-    /// `! kill α`: the scenario interferes with a host.
+    /// `! kill α`: the scenario interferes with a host, or, of a fault, with several ends.
     Bang,
+    /// `! reset α:1 β:1`: the scenario interferes with a connection.
+    BangAddress,
 }
 
 /// Whether the other side's address follows the verb.
@@ -61,6 +63,8 @@ pub enum Follows {
     Mark,
     /// Words; how a message explains which.
     Words(&'static str),
+    /// The other ends of a fault, and its number where it has one; how a message explains that.
+    Ends(&'static str),
     /// A number of bytes.
     Bytes,
 }
@@ -144,6 +148,27 @@ verbs! {
     Terminate "terminate" Bang    Never  Nothing Default   Test;
     /// `! restart α`
     Restart   "restart"   Bang    Never  Nothing Default   Test;
+    /// `! vanish α`
+    Vanish    "vanish"    Bang    Never  Nothing Default   Test;
+    /// `! partition α β`
+    Partition "partition" Bang    Never  Ends("the hosts on the other side, or `_`") Default Test;
+    /// `! cut α β`
+    Cut       "cut"       Bang    Never  Ends("the hosts that hear nothing, or `_`") Default Test;
+    /// `! delay α β 5000us`
+    Delay     "delay"     Bang    Never
+              Ends("the receiving hosts, or `_`, and the delay, as in `5000us`") Default Test;
+    /// `! slice α β 3`
+    Slice     "slice"     Bang    Never
+              Ends("the receiving hosts, or `_`, and a number of bytes") Default Test;
+    /// `! limit α β 100`
+    Limit     "limit"     Bang    Never
+              Ends("the receiving hosts, or `_`, and a number of bytes") Default Test;
+    /// `! refuse α β`
+    Refuse    "refuse"    Bang    Never  Ends("the hosts that refuse, or `_`") Default Test;
+    /// `! reset α:1 β:1`
+    Reset     "reset"     BangAddress Always Nothing Default Test;
+    /// `! heal α β`
+    Heal      "heal"      Bang    Never  Ends("the other ends of the fault, or `_`") Default Test;
     /// `! spawn α`
     Spawn     "spawn"     Bang    Never  Nothing Lifecycle Test;
     /// `α up`
@@ -169,7 +194,7 @@ impl Verb {
 
     /// Whether the scenario itself causes events with this verb: their lines begin with `!`.
     pub fn is_interference(self) -> bool {
-        self.rules().begins == Begins::Bang
+        matches!(self.rules().begins, Begins::Bang | Begins::BangAddress)
     }
 }
 
@@ -401,6 +426,30 @@ pub enum What {
         #[serde(rename = "i")]
         process: u64,
     },
+    /// The scenario cut a host's power: it is killed, and nobody hears of that.
+    Vanish {
+        #[serde(rename = "h")]
+        host: String,
+        #[serde(rename = "i")]
+        process: u64,
+    },
+    /// A fault between hosts begins to act, or, with [`Verb::Heal`], ends. `from` and `text` are what
+    /// follows the verb in its line: its ends as they were given, and its number.
+    Fault {
+        #[serde(rename = "v")]
+        verb: Verb,
+        #[serde(rename = "h")]
+        from: String,
+        #[serde(rename = "x")]
+        text: String,
+    },
+    /// The scenario resets a connection.
+    Reset {
+        #[serde(rename = "a")]
+        addr: Addr,
+        #[serde(rename = "p")]
+        peer: Addr,
+    },
     /// The scenario starts a process as a new incarnation of a host.
     Restart {
         #[serde(rename = "h")]
@@ -495,6 +544,9 @@ impl What {
             What::Pause { host, process } => of(Verb::Pause, run(host, process), Nothing),
             What::Resume { host, process } => of(Verb::Resume, run(host, process), Nothing),
             What::Terminate { host, process } => of(Verb::Terminate, run(host, process), Nothing),
+            What::Vanish { host, process } => of(Verb::Vanish, run(host, process), Nothing),
+            What::Fault { verb, from, text } => of(*verb, one(from), Words(text)),
+            What::Reset { addr, peer } => at(Verb::Reset, addr, Some(peer), Nothing),
             What::Restart { host, process } => of(Verb::Restart, run(host, process), Nothing),
             What::Link { .. } | What::Note { .. } | What::Opaque { .. } | What::Here {} => {
                 return None;

@@ -287,6 +287,12 @@ impl<'a> LineParser<'a> {
         let verb = self.verb(subject)?;
         let rules = verb.rules();
         let (host, port) = match rules.begins {
+            Begins::BangAddress => {
+                let what = format!("`! {verb}` needs the address of an end, as in α:1");
+                let end = self.token().ok_or((self.line.len(), what))?;
+                let (host, port) = self.address(end)?;
+                (host, Some(port))
+            }
             Begins::Bang => {
                 let what = format!(
                     "`! {verb}` needs the host that it acts on: its name, `_` (any) or a variable, as in $leader"
@@ -320,7 +326,7 @@ impl<'a> LineParser<'a> {
         };
         let text = match rules.text {
             Follows::Mark => self.mark()?,
-            Follows::Words(which) => self.some_text(which)?,
+            Follows::Words(which) | Follows::Ends(which) => self.some_text(which)?,
             Follows::Bytes => self.bytes(verb)?,
             Follows::Nothing => {
                 if let Some(surplus) = self.token() {
@@ -357,7 +363,10 @@ impl<'a> LineParser<'a> {
     /// The verb, if it is legal after this subject.
     fn verb(&mut self, subject: Token<'_>) -> Result<Verb, Wrong> {
         let (legal, after): (&[Begins], _) = match subject.text {
-            "!" => (&[Begins::Bang], "after `!`".to_owned()),
+            "!" => (
+                &[Begins::Bang, Begins::BangAddress],
+                "after `!`".to_owned(),
+            ),
             "_" => (&[Begins::Address, Begins::Host], "after `_`".to_owned()),
             text if text.contains(':') => {
                 self.address(subject)?;

@@ -90,6 +90,7 @@ mod tests {
                 learned: Vec::new(),
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
+                fires: Vec::new(),
                 what: serde_json::from_str(line).unwrap(),
             })
             .collect();

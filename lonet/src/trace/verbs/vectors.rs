@@ -58,6 +58,27 @@ const VECTORS: &[(&str, &str)] = &[
     (r#"{"resume":{"h":"α","i":1}}"#, "! resume α"),
     (r#"{"terminate":{"h":"α","i":1}}"#, "! terminate α"),
     (r#"{"restart":{"h":"α","i":2}}"#, "! restart α"),
+    (r#"{"vanish":{"h":"α","i":2}}"#, "! vanish α"),
+    (
+        r#"{"fault":{"v":"partition","h":"α,β","x":"_"}}"#,
+        "! partition α,β _",
+    ),
+    (r#"{"fault":{"v":"cut","h":"α","x":"β"}}"#, "! cut α β"),
+    (
+        r#"{"fault":{"v":"delay","h":"α","x":"β 5000us"}}"#,
+        "! delay α β 5000us",
+    ),
+    (
+        r#"{"fault":{"v":"slice","h":"α:1","x":"β 3"}}"#,
+        "! slice α:1 β 3",
+    ),
+    (
+        r#"{"fault":{"v":"limit","h":"_","x":"β 100"}}"#,
+        "! limit _ β 100",
+    ),
+    (r#"{"fault":{"v":"refuse","h":"α","x":"β"}}"#, "! refuse α β"),
+    (r#"{"reset":{"a":"α:1","p":"β:1"}}"#, "! reset α:1 β:1"),
+    (r#"{"fault":{"v":"heal","h":"α,β","x":"_"}}"#, "! heal α,β _"),
 ];
 
 fn whats() -> impl Iterator<Item = What> {
@@ -93,12 +114,15 @@ fn every_verb_has_a_vector_and_follows_its_row() {
         let rules = parts.verb.rules();
         missing.retain(|verb| *verb != parts.verb);
         let begins = match parts.subject {
+            Subject::Address(_) if parts.verb == Verb::Reset => Begins::BangAddress,
             Subject::Address(_) => Begins::Address,
+            Subject::Host(_) if matches!(rules.text, Follows::Ends(_)) => Begins::Bang,
             Subject::Process(..) if parts.verb != Verb::Exit => Begins::Bang,
             Subject::Host(_) | Subject::Process(..) => Begins::Host,
         };
         assert_eq!(rules.begins, begins, "{what:?}");
-        let of_test = matches!(parts.subject, Subject::Process(..));
+        let of_test = matches!(parts.subject, Subject::Process(..))
+            || matches!(begins, Begins::Bang | Begins::BangAddress);
         assert_eq!(rules.by == By::Test, of_test, "{what:?}");
         match rules.peer {
             Peer::Never => assert_eq!(parts.peer, None, "{what:?}"),
@@ -107,7 +131,10 @@ fn every_verb_has_a_vector_and_follows_its_row() {
         }
         let ends = match parts.text {
             Text::Nothing => rules.text == Follows::Nothing,
-            Text::Words(_) => matches!(rules.text, Follows::Mark | Follows::Words(_)),
+            Text::Words(_) => matches!(
+                rules.text,
+                Follows::Mark | Follows::Words(_) | Follows::Ends(_)
+            ),
             Text::Bytes(_) => rules.text == Follows::Bytes,
         };
         assert!(ends, "{what:?}");
