@@ -24,6 +24,9 @@ pub trait Gated: Send + Sync {
     /// later ones.
     fn ordered(&self, now: &Standing, found: &mut Obeyed);
 
+    /// Orders have changed, and something may pass: what waits looks again.
+    fn wake(&self);
+
     /// Whether its descriptor must stay though it is closed.
     fn is_withheld(&self) -> bool {
         false
@@ -176,6 +179,9 @@ impl Gate {
         self.lock().kept.extend(keep);
         drop(done);
         self.settle(&orders);
+        for gated in gated.iter().filter_map(Weak::upgrade) {
+            gated.wake();
+        }
         self.changed.notify_waiters();
         let state = self.lock();
         found.acted = state.acted.iter().copied().collect();

@@ -87,6 +87,11 @@ impl Net {
         self.events.happens(by, what)
     }
 
+    /// Does what others can see, see [`Events::effect`].
+    pub(crate) fn effect(&self, effect: impl FnOnce() + Send + 'static) {
+        self.events.effect(effect);
+    }
+
     /// Awaits an operation, see [`Events::watch`].
     pub(super) fn watch<F: Future>(
         &self,

@@ -103,7 +103,7 @@ impl Stream {
     /// ```
     pub async fn close(&mut self) -> Result<()> {
         if self.end.close() {
-            self.end.conn().io.shutdown();
+            self.end.conn().shut();
         }
         Ok(())
     }
