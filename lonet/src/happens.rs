@@ -36,7 +36,9 @@ pub(crate) struct Happened(Option<Numbered>);
 
 impl Events {
     pub(crate) fn new(tracing: Option<Tracing>) -> Events {
-        let gate = tracing.as_ref().map(|tracing| tracing.reporter.gate().clone());
+        let gate = tracing
+            .as_ref()
+            .map(|tracing| tracing.reporter.gate().clone());
         Events { tracing, gate }
     }
 
@@ -71,7 +73,10 @@ impl Events {
         let orders = self.gate.as_ref().map(|gate| gate.standing());
         for &(fault, event) in faults {
             let end = orders.as_ref().and_then(|orders| orders.end_of(fault));
-            event.into_iter().chain(end).for_each(|event| self.learn(event));
+            event
+                .into_iter()
+                .chain(end)
+                .for_each(|event| self.learn(event));
         }
     }
 

@@ -193,9 +193,11 @@ impl Gate {
         loop {
             let later = {
                 let mut state = self.lock();
-                if orders.settled.iter().any(|fault| {
-                    state.fired.get(fault) == Some(&Then::Vanish)
-                }) {
+                if orders
+                    .settled
+                    .iter()
+                    .any(|fault| state.fired.get(fault) == Some(&Then::Vanish))
+                {
                     super::reporter::end_here();
                 }
                 let waits = |fault: &u32| !orders.settled.contains(fault);
@@ -244,10 +246,7 @@ impl Gate {
 
     /// Waits until a dial may go its way, or its answer come back; `decide` says so of the orders in
     /// force, each time they change.
-    pub(crate) async fn pass<T>(
-        &self,
-        mut decide: impl FnMut(&Standing) -> Option<T>,
-    ) -> T {
+    pub(crate) async fn pass<T>(&self, mut decide: impl FnMut(&Standing) -> Option<T>) -> T {
         let mut changed = std::pin::pin!(self.changed.notified());
         loop {
             // Before it looks, so that no change is missed.

@@ -133,7 +133,10 @@ impl Reporter {
     /// Obeys these orders: the events that set faults off, and what the network is to do.
     pub fn obey(&self, orders: Arc<Standing>) -> Obeyed {
         let verbs = orders.triggers.iter().map(|trigger| trigger.event.verb);
-        if verbs.into_iter().any(|verb| verb.rules().view == InView::Data) {
+        if verbs
+            .into_iter()
+            .any(|verb| verb.rules().view == InView::Data)
+        {
             self.record_data();
         }
         {

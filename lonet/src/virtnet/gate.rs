@@ -6,6 +6,8 @@
 //! so that an order is in force once it says so: no read is under way then that began before.
 
 mod arrivals;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
@@ -25,8 +27,8 @@ use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::trace::{Does, EventId, Gate, Gated, Obeyed, Rule, Standing};
-use arrivals::{Admits, Arrivals, Random};
 pub(super) use arrivals::There;
+use arrivals::{Admits, Arrivals, Random};
 
 /// So much of a read into a growing buffer goes through a buffer of its own, where a fault limits it.
 const MOST_AT_ONCE: usize = 64 << 10;
@@ -231,7 +233,11 @@ impl EndGate {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let most = match ready!(self.poll_may(state, io, cx, Waiter::Reader)) {
-            May::Get(result) => return Poll::Ready(result),
+            May::Get(result) => {
+                // The other side is to see the end, too.
+                io.shutdown();
+                return Poll::Ready(result);
+            }
             May::Read(most) => within(most, buf.remaining()),
         };
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
@@ -256,7 +262,10 @@ impl EndGate {
         }
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
-            May::Get(result) => result.map(|()| 0),
+            May::Get(result) => {
+                io.shutdown();
+                result.map(|()| 0)
+            }
             May::Read(most) => {
                 let first = bufs.iter_mut().find(|buf| !buf.is_empty());
                 let first = first.map_or(&mut [][..], |buf| &mut **buf);
@@ -372,9 +381,9 @@ impl EndGate {
         let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) else {
             return Ok(None);
         };
-        let random = state
-            .slices
-            .get_or_insert(Random(u64::from(rule.fault) << 32 | u64::from(local.port())));
+        let random = state.slices.get_or_insert(Random(
+            u64::from(rule.fault) << 32 | u64::from(local.port()),
+        ));
         let part = within(random.up_to(most), first.len());
         drop(state);
         if bufs.iter().map(|buf| buf.len()).sum::<usize>() > part {
@@ -515,7 +524,11 @@ impl Gated for Conn {
         let covers = |rule: &&Rule| {
             rule.covers(&self.peer, &self.local) || rule.covers(&self.local, &self.peer)
         };
-        let windows = now.rules.iter().filter(covers).filter_map(|rule| rule.window);
+        let windows = now
+            .rules
+            .iter()
+            .filter(covers)
+            .filter_map(|rule| rule.window);
         if let Some(bytes) = windows.min() {
             self.io.set_buffers(bytes);
         }

@@ -200,7 +200,9 @@ impl Io {
     /// Polls for more than this.
     pub(super) fn poll_more(&self, cx: &mut Context<'_>, than: There) -> Poll<()> {
         match self {
-            Io::Tcp(stream) => loopback::socket::poll_more(stream, cx, |now| There::from(now) != than),
+            Io::Tcp(stream) => {
+                loopback::socket::poll_more(stream, cx, |now| There::from(now) != than)
+            }
             Io::Pipe(end) => end.poll_more(cx, |now| There::from(now) != than),
         }
     }

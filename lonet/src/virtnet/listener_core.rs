@@ -74,7 +74,9 @@ impl ListenerCore {
         }
         if state.queue.len() >= state.sweep_at {
             // Whether one that is withheld has hung up, is not known yet.
-            state.queue.retain(|queued| !queued.held.is_empty() || !queued.knock.gone());
+            state
+                .queue
+                .retain(|queued| !queued.held.is_empty() || !queued.knock.gone());
             state.sweep_at = (state.queue.len() * 2).max(SWEEP_FROM);
         }
         state.queue.push_back(Queued {

@@ -67,6 +67,17 @@ impl Net {
         })
     }
 
+    /// A network without a trace, on which faults act all the same.
+    #[cfg(test)]
+    pub(crate) fn behind(gate: Arc<crate::trace::Gate>, name: NetName, engine: Engine) -> Arc<Net> {
+        Arc::new(Net {
+            name,
+            engine,
+            events: Events::behind(gate),
+            state: Mutex::default(),
+        })
+    }
+
     /// The network's full name.
     pub(crate) fn network(&self) -> &Arc<str> {
         self.name.full()

@@ -30,7 +30,7 @@ impl Stream {
         Stream { end }
     }
 
-    pub(super) fn end(&self) -> &End {
+    pub(in crate::virtnet) fn end(&self) -> &End {
         &self.end
     }
 

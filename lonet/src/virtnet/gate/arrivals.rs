@@ -68,14 +68,29 @@ struct Fault {
 
 enum Kind {
     /// So many may still be read; `None`: all had arrived, the end, too.
-    Withhold { left: Option<u64> },
+    Withhold {
+        left: Option<u64>,
+    },
     /// The same, and a write fails.
-    Gone { left: Option<u64>, said: bool },
+    Gone {
+        left: Option<u64>,
+        said: bool,
+    },
     Delay(Queue),
-    Slice { bytes: u64, random: Random },
-    Limit { left: u64, reset: bool, said: bool },
+    Slice {
+        bytes: u64,
+        random: Random,
+    },
+    Limit {
+        left: u64,
+        reset: bool,
+        said: bool,
+    },
     /// As with `Withhold`, then a reset; without an event, it waits for that.
-    Reset { left: u64, said: bool },
+    Reset {
+        left: u64,
+        said: bool,
+    },
 }
 
 /// Bytes that have arrived and may not be read yet.
@@ -220,7 +235,8 @@ impl Arrivals {
                 }
                 continue;
             }
-            let random = |seed| Random(seed ^ u64::from(rule.fault) ^ u64::from(local.port()) << 16);
+            let random =
+                |seed| Random(seed ^ u64::from(rule.fault) ^ u64::from(local.port()) << 16);
             let does = match rule.does {
                 Does::Withhold => Kind::Withhold { left },
                 Does::Delay(us) => {
@@ -257,8 +273,9 @@ impl Arrivals {
             // What has cut a connection off is not undone.
             own.is_final() || rules.clone().any(|rule| rule.fault == own.number)
         };
-        let (stand, healed): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.faults).into_iter().partition(stands);
+        let (stand, healed): (Vec<_>, Vec<_>) = std::mem::take(&mut self.faults)
+            .into_iter()
+            .partition(stands);
         self.faults = stand;
         for mut fault in healed {
             if let Kind::Withhold { left: Some(left) } = fault.does
@@ -278,23 +295,28 @@ impl Arrivals {
         for fault in &mut self.faults {
             let one = match &mut fault.does {
                 Kind::Withhold { left: None } | Kind::Gone { left: None, .. } => continue,
-                Kind::Withhold { left: Some(left) } | Kind::Gone { left: Some(left), .. } => {
-                    match *left {
-                        0 => Admits::Withheld,
-                        left => Admits::UpTo(left),
-                    }
-                }
+                Kind::Withhold { left: Some(left) }
+                | Kind::Gone {
+                    left: Some(left), ..
+                } => match *left {
+                    0 => Admits::Withheld,
+                    left => Admits::UpTo(left),
+                },
                 Kind::Reset { left: 1.., .. } | Kind::Limit { left: 1.., .. }
                     if there.bytes == 0 && there.ended =>
                 {
                     // It has ended before that.
                     continue;
                 }
-                Kind::Reset { left: left @ 1.., .. } => Admits::UpTo(*left),
+                Kind::Reset {
+                    left: left @ 1.., ..
+                } => Admits::UpTo(*left),
                 Kind::Reset { .. } if fault.event.is_none() => Admits::Withheld,
                 Kind::Reset { said: false, .. } => Admits::Reset,
                 Kind::Reset { .. } => Admits::End,
-                Kind::Limit { left: left @ 1.., .. } => Admits::UpTo(*left),
+                Kind::Limit {
+                    left: left @ 1.., ..
+                } => Admits::UpTo(*left),
                 Kind::Limit {
                     reset: true,
                     said: false,
@@ -349,7 +371,9 @@ impl Arrivals {
         for fault in &mut self.faults {
             match &mut fault.does {
                 Kind::Withhold { left: Some(left) }
-                | Kind::Gone { left: Some(left), .. }
+                | Kind::Gone {
+                    left: Some(left), ..
+                }
                 | Kind::Reset { left, .. }
                 | Kind::Limit { left, .. } => *left = left.saturating_sub(bytes),
                 Kind::Delay(queue) => queue.take(bytes),
@@ -382,7 +406,11 @@ impl Arrivals {
             let said = match &mut fault.does {
                 Kind::Reset { said, .. } if fault.event.is_some() => said,
                 Kind::Gone { said, .. } => said,
-                Kind::Limit { left: 0, said, reset } => {
+                Kind::Limit {
+                    left: 0,
+                    said,
+                    reset,
+                } => {
                     *said |= !*reset;
                     said
                 }
