@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::ids::EventId;
 use super::orders::{Obeyed, Rule, Standing, Then};
+use super::record::Withheld;
 use crate::addr::Addr;
 
 /// What obeys orders: an end of a connection, or a listener.
@@ -26,6 +27,11 @@ pub trait Gated: Send + Sync {
 
     /// Orders have changed, and something may pass: what waits looks again.
     fn wake(&self);
+
+    /// What is withheld from an operation that waits here, and by which fault.
+    fn withheld(&self) -> Option<(Withheld, u32)> {
+        None
+    }
 
     /// Whether its descriptor must stay though it is closed.
     fn is_withheld(&self) -> bool {
@@ -66,6 +72,31 @@ struct State {
     /// Closed connections whose descriptors must live until what they withhold may end.
     kept: Vec<Arc<dyn Gated>>,
     acted: BTreeSet<u32>,
+    /// The dials that wait, each for the end of that fault.
+    dials: BTreeMap<u64, u32>,
+}
+
+/// A dial that waits here, for as long as it does.
+pub(crate) struct HeldDial<'a> {
+    gate: &'a Gate,
+    dial: Option<u64>,
+}
+
+impl HeldDial<'_> {
+    /// It waits for the end of that fault.
+    pub(crate) fn by(&self, fault: u32) {
+        if let Some(dial) = self.dial {
+            self.gate.lock().dials.insert(dial, fault);
+        }
+    }
+}
+
+impl Drop for HeldDial<'_> {
+    fn drop(&mut self) {
+        if let Some(dial) = self.dial {
+            self.gate.lock().dials.remove(&dial);
+        }
+    }
 }
 
 impl State {
@@ -121,6 +152,28 @@ impl Gate {
     /// connection asks again whenever they change.
     pub(crate) fn keep(&self, closed: Arc<dyn Gated>) {
         self.lock().kept.push(closed);
+    }
+
+    /// A dial begins to ask; its record's number, if there is one.
+    pub(crate) fn holds(&self, dial: Option<u64>) -> HeldDial<'_> {
+        HeldDial { gate: self, dial }
+    }
+
+    /// What faults withhold from operations that wait.
+    pub(crate) fn held(&self) -> Vec<(Withheld, u32)> {
+        if !self.is_busy() {
+            return Vec::new();
+        }
+        let (gated, dials) = {
+            let state = self.lock();
+            (state.gated.clone(), state.dials.clone())
+        };
+        let ends = gated.iter().filter_map(Weak::upgrade);
+        let ends = ends.filter_map(|gated| gated.withheld());
+        let dials = dials
+            .into_iter()
+            .map(|(dial, fault)| (Withheld::Dial(dial), fault));
+        ends.chain(dials).collect()
     }
 
     /// Does what others can see at once, or, if nothing may pass, as soon as something may.

@@ -240,6 +240,7 @@ impl Reporter {
     /// What this process does now: what its operations wait for, since when (CLOCK_MONOTONIC in
     /// nanoseconds), and how many bytes its connections have carried.
     pub fn doing(&self) -> Doing {
+        let held = self.gate.held();
         let state = self.lock();
         let ends = state.ends.iter().map(|(&socket, counts)| Moved {
             socket,
@@ -249,6 +250,7 @@ impl Reporter {
         Doing {
             ops: state.tasks.waits(),
             ends: ends.collect(),
+            held,
         }
     }
 

@@ -117,11 +117,9 @@ impl Host {
         let Some(gate) = self.net.events.gate() else {
             return self.net.carry(call).await;
         };
-        let way = (call.src, call.dst);
-        let learn = |event| self.net.events.learn(event);
-        dial_may_go(gate, way, learn).await?;
+        dial_may_go(call, gate).await?;
         let carried = self.net.carry(call).await;
-        answer_may_come(gate, way, learn).await;
+        answer_may_come(call, gate).await;
         carried
     }
 }

@@ -25,8 +25,9 @@ use super::io::Io;
 use super::listener_core::ListenerCore;
 use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
+use crate::call::Call;
 use crate::error::Cause;
-use crate::trace::{Does, EventId, Gate, Gated, Obeyed, Rule, Standing};
+use crate::trace::{Does, EventId, Gate, Gated, Obeyed, Rule, Standing, Withheld};
 pub(super) use arrivals::There;
 use arrivals::{Admits, Arrivals, Random};
 
@@ -540,6 +541,14 @@ impl Gated for Conn {
         }
     }
 
+    fn withheld(&self) -> Option<(Withheld, u32)> {
+        let end = self.gate.as_ref()?;
+        let state = end.lock();
+        let waits = state.reader.is_some() || !state.others.is_empty();
+        let fault = state.arrivals.withheld_by().filter(|_| waits)?;
+        Some((Withheld::End(self.socket()), fault))
+    }
+
     fn is_withheld(&self) -> bool {
         let end = self.gate.as_ref();
         end.is_some_and(|end| end.lock().arrivals.is_withheld())
@@ -633,93 +642,63 @@ impl<'a> Admission<'a> {
         let Some(rule) = self.orders.withholds_dial(src, self.at) else {
             return true;
         };
-        self.gate.acted(rule.fault);
-        if !held.iter().any(|(fault, _)| *fault == rule.fault) {
-            held.push((rule.fault, rule.event));
-        }
+        hold(self.gate, rule, held);
         false
     }
 }
 
-/// How a dial is kept, until it may go on.
-pub(super) async fn dial_may_go(
-    gate: &Arc<Gate>,
-    (src, dst): (&Addr, &Addr),
-    learn: impl Fn(EventId),
-) -> Result<(), Cause> {
+/// Waits until a dial may go its way; or it is refused.
+pub(super) async fn dial_may_go(call: &Call<'_>, gate: &Gate) -> Result<(), Cause> {
     if !gate.is_busy() {
         return Ok(());
     }
-    let mut held = Vec::new();
-    let refused = gate
-        .pass(|orders| pass(gate, orders, (src, dst), &mut held, &learn))
-        .await;
-    if let Some(refused) = refused {
-        learn(refused);
+    wait_for_heal(call, gate).await;
+    let orders = gate.standing();
+    let refuses = |rule: &&Rule| rule.does == Does::Refuse && rule.covers(call.src, call.dst);
+    if let Some(rule) = orders.rules.iter().find(refuses) {
+        gate.acted(rule.fault);
+        rule.event
+            .into_iter()
+            .for_each(|event| call.events.learn(event));
         return Err(Cause::ConnectionRefused);
     }
-    sleep_for(gate, (src, dst), &learn).await;
+    take_longer(call, gate, (call.src, call.dst)).await;
     Ok(())
 }
 
-/// The answer of a dial is there: it waits until it may come in.
-pub(super) async fn answer_may_come(
-    gate: &Arc<Gate>,
-    (src, dst): (&Addr, &Addr),
-    learn: impl Fn(EventId),
-) {
-    if !gate.is_busy() {
-        return;
+/// The answer of a dial is there: waits until it may come in.
+pub(super) async fn answer_may_come(call: &Call<'_>, gate: &Gate) {
+    if gate.is_busy() {
+        take_longer(call, gate, (call.dst, call.src)).await;
+        wait_for_heal(call, gate).await;
     }
-    sleep_for(gate, (dst, src), &learn).await;
+}
+
+/// Waits while no dial from there to there may complete.
+async fn wait_for_heal(call: &Call<'_>, gate: &Gate) {
     let mut held = Vec::new();
-    gate.pass(|orders| match orders.withholds_dial(src, dst) {
-        Some(_) => pass(gate, orders, (src, dst), &mut held, &learn).map(drop),
-        None => {
-            learn_of(&held, orders, &learn);
-            Some(())
-        }
+    let waits = gate.holds(call.dial);
+    gate.pass(|orders| {
+        let rule = orders.withholds_dial(call.src, call.dst);
+        let Some(rule) = rule else { return Some(()) };
+        hold(gate, rule, &mut held);
+        waits.by(rule.fault);
+        None
     })
     .await;
+    call.events.learn_faults(&held);
 }
 
-/// Whether a dial may go on: `Some(None)`, or is refused, after that event.
-#[expect(clippy::option_option, reason = "not yet, or yes, or refused")]
-fn pass(
-    gate: &Gate,
-    orders: &Standing,
-    (src, dst): (&Addr, &Addr),
-    held: &mut Vec<(u32, Option<EventId>)>,
-    learn: &impl Fn(EventId),
-) -> Option<Option<EventId>> {
-    if let Some(rule) = orders.withholds_dial(src, dst) {
-        gate.acted(rule.fault);
-        if !held.iter().any(|(fault, _)| *fault == rule.fault) {
-            held.push((rule.fault, rule.event));
-        }
-        return None;
-    }
-    learn_of(held, orders, learn);
-    let refuses = |rule: &&Rule| rule.does == Does::Refuse && rule.covers(src, dst);
-    match orders.rules.iter().find(refuses) {
-        None => Some(None),
-        Some(rule) => {
-            gate.acted(rule.fault);
-            Some(rule.event)
-        }
-    }
-}
-
-/// What was withheld comes after the faults that withheld it, and after their ends.
-fn learn_of(held: &[(u32, Option<EventId>)], orders: &Standing, learn: &impl Fn(EventId)) {
-    for &(fault, event) in held {
-        event.into_iter().for_each(learn);
-        orders.end_of(fault).into_iter().for_each(learn);
+/// A rule withholds something from who keeps that list.
+fn hold(gate: &Gate, rule: &Rule, held: &mut Vec<(u32, Option<EventId>)>) {
+    gate.acted(rule.fault);
+    if !held.iter().any(|(fault, _)| *fault == rule.fault) {
+        held.push((rule.fault, rule.event));
     }
 }
 
 /// What goes that way takes so much longer.
-async fn sleep_for(gate: &Gate, (from, to): (&Addr, &Addr), learn: &impl Fn(EventId)) {
+async fn take_longer(call: &Call<'_>, gate: &Gate, (from, to): (&Addr, &Addr)) {
     let standing = gate.standing();
     for rule in &standing.rules {
         let us = match rule.does {
@@ -741,6 +720,8 @@ async fn sleep_for(gate: &Gate, (from, to): (&Addr, &Addr), learn: &impl Fn(Even
             (!stands).then_some(())
         });
         let _ = tokio::time::timeout_at(until, healed).await;
-        rule.event.into_iter().for_each(learn);
+        rule.event
+            .into_iter()
+            .for_each(|event| call.events.learn(event));
     }
 }
