@@ -15,7 +15,8 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Doing, Event, EventId, Line, Order, PROTOCOL_VERSION, Record, Reporter, Verb,
+    Answer, Ask, Does, Doing, Ends, Event, EventId, Line, Order, PROTOCOL_VERSION, Record,
+    Reporter, Rule, Standing, Verb,
 };
 
 use super::failure::Failure;
@@ -28,6 +29,9 @@ use crate::process::wire::{self, Means, line};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
+
+/// How late an arrival is at most where arrivals are to be late, in microseconds.
+const MOST_LATE: u64 = 3000;
 
 /// See the module.
 pub(crate) struct Analyst {
@@ -54,6 +58,8 @@ pub(crate) struct Analyst {
     on_waits: Vec<std::sync::mpsc::Sender<()>>,
     /// How often all were asked what they wait for.
     asked: u64,
+    /// What makes arrivals late by random times.
+    perturbs: Option<Rule>,
 }
 
 /// What is at the other end of a connection.
@@ -120,6 +126,7 @@ impl Analyst {
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
             asked: 0,
+            perturbs: None,
         }
     }
 
@@ -270,7 +277,7 @@ impl Analyst {
                 reported.host = hello.host;
                 reported.orders_at = hello.waits.then_some(conn);
                 if hello.gates {
-                    let orders = Order::Network(Arc::default());
+                    let orders = Order::Network(self.orders());
                     self.mailbox.write(conn, wire::line(&orders));
                 }
             }
@@ -297,6 +304,28 @@ impl Analyst {
                 }
             }
         }
+    }
+
+    /// What a process that joins is ordered.
+    fn orders(&self) -> Arc<Standing> {
+        Arc::new(Standing {
+            rules: self.perturbs.iter().cloned().collect(),
+            ..Standing::default()
+        })
+    }
+
+    /// Makes arrivals late by random times. Asked before anything joins but the test's process.
+    pub(super) fn perturb(&mut self, seed: u64) {
+        self.perturbs = Some(Rule {
+            // No fault has this number.
+            fault: 0,
+            event: None,
+            from: Ends::Others,
+            to: Ends::Others,
+            does: Does::Jitter(MOST_LATE, seed),
+            window: None,
+        });
+        self.reporter.obey(self.orders());
     }
 
     fn accuse(&mut self, process: usize, what: &str) {
