@@ -363,10 +363,7 @@ impl<'a> LineParser<'a> {
     /// The verb, if it is legal after this subject.
     fn verb(&mut self, subject: Token<'_>) -> Result<Verb, Wrong> {
         let (legal, after): (&[Begins], _) = match subject.text {
-            "!" => (
-                &[Begins::Bang, Begins::BangAddress],
-                "after `!`".to_owned(),
-            ),
+            "!" => (&[Begins::Bang, Begins::BangAddress], "after `!`".to_owned()),
             "_" => (&[Begins::Address, Begins::Host], "after `_`".to_owned()),
             text if text.contains(':') => {
                 self.address(subject)?;
