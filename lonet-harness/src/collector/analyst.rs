@@ -5,6 +5,7 @@
 
 mod accused;
 mod answers;
+mod faults;
 mod nodes;
 mod reports;
 
@@ -15,23 +16,20 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Does, Doing, Ends, Event, EventId, Line, Order, PROTOCOL_VERSION, Record,
-    Reporter, Rule, Standing, Verb,
+    Answer, Ask, Doing, Event, EventId, Line, Order, PROTOCOL_VERSION, Record, Reporter, Verb, What,
 };
 
+use self::faults::{Faults, Gates, Held};
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox, next_line};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::limits;
-use crate::process::wire::{self, Means, line};
+use crate::process::wire::{Means, line};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
-
-/// How late an arrival is at most where arrivals are to be late, in microseconds.
-const MOST_LATE: u64 = 3000;
 
 /// See the module.
 pub(crate) struct Analyst {
@@ -58,8 +56,9 @@ pub(crate) struct Analyst {
     on_waits: Vec<std::sync::mpsc::Sender<()>>,
     /// How often all were asked what they wait for.
     asked: u64,
-    /// What makes arrivals late by random times.
-    perturbs: Option<Rule>,
+    faults: Faults,
+    /// The sockets that user code has taken: the place of their process, their number there.
+    opaque: Vec<(usize, u64)>,
 }
 
 /// What is at the other end of a connection.
@@ -100,6 +99,7 @@ struct Reported {
     orders_at: Option<Conn>,
     waits: Option<Doing>,
     records: Vec<Record>,
+    gates: Gates,
     /// What it had said of a line when it died.
     half: Option<Vec<u8>>,
 }
@@ -126,7 +126,8 @@ impl Analyst {
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
             asked: 0,
-            perturbs: None,
+            faults: Faults::default(),
+            opaque: Vec::new(),
         }
     }
 
@@ -173,6 +174,7 @@ impl Analyst {
                     orders_at: None,
                     waits: None,
                     records: Vec::new(),
+                    gates: Gates::default(),
                     half: None,
                 });
             }
@@ -236,6 +238,7 @@ impl Analyst {
                 }
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
                 self.have_waits();
+                self.fault_gone(process);
             }
             Some(Who::Node(process)) => {
                 if let Some(node) = self.nodes.get_mut(&process) {
@@ -276,10 +279,9 @@ impl Analyst {
                 reported.greeted = true;
                 reported.host = hello.host;
                 reported.orders_at = hello.waits.then_some(conn);
-                if hello.gates {
-                    let orders = Order::Network(self.orders());
-                    self.mailbox.write(conn, wire::line(&orders));
-                }
+                reported.gates.orders_at = hello.gates.then_some(conn);
+                // From here on it misses no order.
+                self.send_orders(process);
             }
             Line::Hello(hello) => {
                 reported.refused = true;
@@ -295,7 +297,8 @@ impl Analyst {
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
-            Line::Obeyed(_) | Line::Acted(_) => {}
+            Line::Obeyed(obeyed) => self.hear_obeyed(process, obeyed),
+            Line::Acted(fault) => self.hear_acted(fault),
             Line::Waits(waits) => {
                 // The answer to an earlier question is out of date.
                 if waits.id == self.asked {
@@ -304,28 +307,6 @@ impl Analyst {
                 }
             }
         }
-    }
-
-    /// What a process that joins is ordered.
-    fn orders(&self) -> Arc<Standing> {
-        Arc::new(Standing {
-            rules: self.perturbs.iter().cloned().collect(),
-            ..Standing::default()
-        })
-    }
-
-    /// Makes arrivals late by random times. Asked before anything joins but the test's process.
-    pub(super) fn perturb(&mut self, seed: u64) {
-        self.perturbs = Some(Rule {
-            // No fault has this number.
-            fault: 0,
-            event: None,
-            from: Ends::Others,
-            to: Ends::Others,
-            does: Does::Jitter(MOST_LATE, seed),
-            window: None,
-        });
-        self.reporter.obey(self.orders());
     }
 
     fn accuse(&mut self, process: usize, what: &str) {
@@ -353,6 +334,10 @@ impl Analyst {
         let about = record.what.process();
         let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);
+        let fires = record.fires.clone();
+        if let What::Opaque { socket } = record.what {
+            self.opaque.push((process, socket));
+        }
         reported.records.push(record);
         let Some(event) = event else { return };
         if let Some(about) = about {
@@ -360,7 +345,11 @@ impl Analyst {
         }
         self.offer(&event, node, |_| true);
         self.note_up(&event, node);
-        self.events.push(event);
+        self.events.push(event.clone());
+        for fault in fires {
+            self.set_off(process, fault, &event);
+        }
+        self.heal_at(&event);
     }
 
     /// Offers an event to the pending `until`s that `to` selects.

@@ -100,6 +100,11 @@ where
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
     }
+    // A network on which nothing is withheld, for all that comes.
+    let unacted = scenario.inner.end_faults();
+    if reason.is_none() && !unacted.is_empty() {
+        reason = Some(Reason::Fault(unacted.join("\n")));
+    }
     let then = match &ended {
         Ended::TimedOut(_, then) => then.clone(),
         _ => None,
