@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lonet::trace::{EventId, ReadCredit, Record, What};
+use lonet::trace::{EventId, ReadCredit, Record, Verb, What};
 
 use crate::trace::happened::gathered::{Credit, End, Gathered, Write};
 use crate::trace::happened::process::{self, Process};
@@ -24,6 +24,8 @@ struct Socket {
     certain: u64,
     eof: bool,
     written: u64,
+    /// A fault has ended it here: that tells nothing of what the other side did.
+    is_cut: bool,
 }
 
 /// Something of each task that uses a socket. Mostly it is one.
@@ -147,6 +149,7 @@ impl Gathering<'_, '_> {
                 self.look_up(index);
             }
             latest = latest.max(record.t);
+            self.cut_by_faults(record);
             if let Some(k) = record.task {
                 let fresh = self.task_states.len();
                 let index = *self.tasks.entry(k).or_insert(fresh);
@@ -264,14 +267,38 @@ impl Gathering<'_, '_> {
         }
     }
 
+    /// Of a record that has learned of a fault which ends connections, what it has read to the end was
+    /// ended by that fault. Were it the other side after all, an order is missing.
+    fn cut_by_faults(&mut self, record: &Record) {
+        let mut learned = record.learned.iter().chain(&record.learned_beside);
+        if learned.any(|event| self.into.cuts.contains(event)) {
+            for read in record.reads.iter().chain(&record.reads_beside) {
+                if read.certain > read.all
+                    && let Some(&end) = self.sockets.get(&read.socket)
+                {
+                    self.socket_of(end).is_cut = true;
+                }
+            }
+        }
+    }
+
+    /// What of a read the other side has written; and whether it was read to the end.
+    fn of_peer(&mut self, end: u32, read: &ReadCredit) -> (u64, bool) {
+        match self.socket_of(end).is_cut {
+            true => (read.certain.min(read.all), false),
+            false => (read.certain, read.certain > read.all),
+        }
+    }
+
     fn credit(&mut self, reader: u32, end: u32, read: &ReadCredit, is_certain: bool) {
+        let (certain, eof) = self.of_peer(end, read);
         self.into.credits.push(Credit {
             reader,
             end,
             is_certain,
-            certain: read.certain,
-            all: read.all.max(read.certain),
-            eof: read.certain > read.all,
+            certain,
+            all: read.all.max(certain),
+            eof,
         });
     }
 
@@ -279,9 +306,10 @@ impl Gathering<'_, '_> {
     fn reads_seen(&mut self, record: &Record) {
         for read in record.reads.iter().chain(&record.reads_beside) {
             if let Some(&end) = self.sockets.get(&read.socket) {
+                let (certain, eof) = self.of_peer(end, read);
                 let socket = self.socket_of(end);
-                socket.certain = socket.certain.max(read.certain);
-                socket.eof |= read.certain > read.all;
+                socket.certain = socket.certain.max(certain);
+                socket.eof |= eof;
             }
         }
     }
@@ -467,7 +495,15 @@ impl Gathering<'_, '_> {
             | What::Spawn { .. }
             | What::Restart { .. }
             | What::Exit { .. }
-            | What::Kill { .. } => self.into.lives.push(node),
+            | What::Kill { .. }
+            | What::Vanish { .. } => self.into.lives.push(node),
+            What::Reset { .. }
+            | What::Fault {
+                verb: Verb::Limit, ..
+            } => {
+                self.into.cuts.insert((self.process.index, record.n).into());
+            }
+            // All other faults order by their task, and by what has learned of them, as marks do.
             _ => {}
         }
     }
@@ -501,6 +537,7 @@ impl Gathering<'_, '_> {
             certain: 0,
             eof: false,
             written: 0,
+            is_cut: false,
         });
     }
 
