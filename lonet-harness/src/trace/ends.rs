@@ -3,7 +3,7 @@
 //! Pure. Owns how hosts are read from that text. What a fault does to them is lonet's to know, and
 //! which patterns match them is `expected`'s.
 
-use lonet::trace::Event;
+use lonet::trace::{Event, Verb};
 
 /// What stands for all hosts that the other side does not name.
 pub(crate) const ALL_OTHERS: &str = "_";
@@ -27,19 +27,28 @@ pub(crate) fn hosts(text: &str) -> impl Iterator<Item = &str> {
 
 /// The hosts that an event is about: its own and the other side's; all that a fault names.
 pub(crate) fn hosts_of(event: &Event) -> Vec<&str> {
+    let (own, text) = (event.host(), event.text());
     if event.verb().names_ends() {
-        return sides(event.host())
-            .take(1)
-            .chain(sides(event.text()).take(1))
-            .flat_map(hosts)
-            .collect();
+        let to = text.split_whitespace().next().unwrap_or_default();
+        return hosts(own).chain(hosts(to)).collect();
     }
     let peer = event.peer().map(lonet::Addr::host);
-    std::iter::once(event.host()).chain(peer).collect()
+    std::iter::once(own).chain(peer).collect()
 }
 
-/// Whether the event is about all hosts, or all but some.
-pub(crate) fn is_about_all(event: &Event) -> bool {
-    let other = event.text().split_whitespace().next();
-    event.verb().names_ends() && (event.host() == ALL_OTHERS || other == Some(ALL_OTHERS))
+/// Which of these hosts what the scenario did concerns: those between which a fault is or was. `None`:
+/// it is something else.
+pub(crate) fn between<'a>(event: &Event, hosts: &[&'a str]) -> Option<Vec<&'a str>> {
+    let verb = event.verb();
+    if !verb.names_ends() && verb != Verb::Reset {
+        return None;
+    }
+    let to = event.text().split_whitespace().next();
+    let all = verb.names_ends() && [Some(event.host()), to].contains(&Some(ALL_OTHERS));
+    let named = hosts_of(event);
+    let concerned = hosts
+        .iter()
+        .copied()
+        .filter(|host| all || named.contains(host));
+    Some(concerned.collect())
 }
