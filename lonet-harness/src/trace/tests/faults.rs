@@ -298,7 +298,7 @@ fn holds(expected: &str, verb: Verb, (from, text): (&str, &str), is_right: bool)
     w.fault(TEST, verb, from, text);
     let trace = whole(&mut w, &[alpha]);
     let found = trace.check(expected);
-    assert_eq!(found.is_ok(), is_right, "{expected}\n{}", trace);
+    assert_eq!(found.is_ok(), is_right, "{expected}\n{trace}");
     let line = expected.lines().find(|line| line.starts_with('!')).unwrap();
     let event = trace
         .events()
