@@ -30,13 +30,11 @@ mod verbs;
 pub use crate::quote::word;
 pub use clock::now;
 pub use event::Event;
-pub use ids::{EventId, OpId, ReadCredit, TaskKey};
 pub use gate::{Gate, Gated};
-pub use orders::{
-    Does, Ends, EventShape, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape,
-};
+pub use ids::{EventId, OpId, ReadCredit, TaskKey};
+pub use orders::{Does, Ends, EventShape, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape};
 pub use record::{
-    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting,
+    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting, Withheld,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};

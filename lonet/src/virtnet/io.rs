@@ -9,6 +9,7 @@ use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
+use super::gate::There;
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::loopback;
@@ -184,6 +185,32 @@ impl Io {
         match self {
             Io::Tcp(stream) => stream.ready(interest).await,
             Io::Pipe(end) => Ok(end.ready(interest).await),
+        }
+    }
+
+    /// What lies there to be read.
+    pub(super) fn there(&self) -> There {
+        match self {
+            Io::Tcp(stream) => loopback::socket::there(stream),
+            Io::Pipe(end) => end.there(),
+        }
+        .into()
+    }
+
+    /// Polls for more than this.
+    pub(super) fn poll_more(&self, cx: &mut Context<'_>, than: There) -> Poll<()> {
+        match self {
+            Io::Tcp(stream) => {
+                loopback::socket::poll_more(stream, cx, |now| There::from(now) != than)
+            }
+            Io::Pipe(end) => end.poll_more(cx, |now| There::from(now) != than),
+        }
+    }
+
+    /// Sets the size of both buffers, where there are any.
+    pub(super) fn set_buffers(&self, bytes: usize) {
+        if let Io::Tcp(stream) = self {
+            loopback::socket::set_buffers(stream, bytes);
         }
     }
 
