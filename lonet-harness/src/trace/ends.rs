@@ -25,6 +25,24 @@ pub(crate) fn hosts(text: &str) -> impl Iterator<Item = &str> {
     ends.map(|end| end.split_once(':').map_or(end, |(host, _)| host))
 }
 
+/// Whether what goes from there to there is the business of a fault that names these ends.
+pub(crate) fn covers(text: &str, from: (&str, u32), to: (&str, u32)) -> bool {
+    let mut sides = sides(text);
+    let (Some(one), Some(other)) = (sides.next(), sides.next()) else {
+        return false;
+    };
+    // All others are all hosts that the other side does not name.
+    let has = |side: &str, beside: &str, (host, port): (&str, u32)| match side {
+        ALL_OTHERS => !hosts(beside).any(|named| named == host),
+        _ => side.split(',').any(|end| match end.split_once(':') {
+            Some((named, at)) => named == host && at.parse() == Ok(port),
+            None => end == host,
+        }),
+    };
+    let between_all = (one, other) == (ALL_OTHERS, ALL_OTHERS);
+    has(one, other, from) && has(other, one, to) && !(between_all && from.0 == to.0)
+}
+
 /// The hosts that an event is about: its own and the other side's; all that a fault names.
 pub(crate) fn hosts_of(event: &Event) -> Vec<&str> {
     let (own, text) = (event.host(), event.text());
@@ -51,4 +69,38 @@ pub(crate) fn between<'a>(event: &Event, hosts: &[&'a str]) -> Option<Vec<&'a st
         .copied()
         .filter(|host| all || named.contains(host));
     Some(concerned.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_covers_what_goes_from_its_one_side_to_the_other() {
+        for (text, from, to, is_covered) in [
+            ("a b 3", "a:1", "b:7", true),
+            ("a b 3", "b:7", "a:1", false),
+            ("a,c b", "c:1", "b:7", true),
+            ("a:1 b", "a:1", "b:7", true),
+            ("a:1 b", "a:2", "b:7", false),
+            ("a _", "a:1", "z:1", true),
+            ("a _", "a:1", "a:2", false),
+            ("a _", "z:1", "a:1", false),
+            ("_ a,b", "z:1", "b:1", true),
+            ("_ a,b", "a:1", "b:1", false),
+            ("a a", "a:1", "a:2", true),
+            ("_ _", "a:1", "b:1", true),
+            ("_ _", "a:1", "a:2", false),
+        ] {
+            let at = |addr: &'static str| {
+                let (host, port) = addr.split_once(':').unwrap();
+                (host, port.parse().unwrap())
+            };
+            assert_eq!(
+                covers(text, at(from), at(to)),
+                is_covered,
+                "{text}: {from} to {to}"
+            );
+        }
+    }
 }

@@ -187,7 +187,30 @@ fn a_stream_that_a_fault_ends_does_not_come_after_the_others_close() {
             assert_eq!(before(&w, fault, event), (true, true));
         }
     }
-    // Without a fault, the end is the close.
+    // Without a fault, or to another, the end is the close.
+    for other in [None, Some("β α 4"), Some("α γ 4"), Some("α:2 _ 4")] {
+        let Connected {
+            mut w,
+            alpha,
+            beta,
+            server,
+            client,
+        } = connected();
+        if let Some((from, text)) = other.and_then(|fault| fault.split_once(' ')) {
+            let fault = w.fault(TEST, Verb::Limit, from, text);
+            w.until(beta, fault);
+        }
+        let late = w.mark(alpha, "late");
+        w.close(alpha, server);
+        w.read(beta, client, 0);
+        let after = w.mark(beta, "after");
+        assert_eq!(before(&w, late, after), (true, true), "{other:?}");
+    }
+}
+
+/// A write that failed has learned of it, the read that finds the end says no more.
+#[test]
+fn a_process_learns_once_that_a_connection_was_reset() {
     let Connected {
         mut w,
         alpha,
@@ -195,11 +218,32 @@ fn a_stream_that_a_fault_ends_does_not_come_after_the_others_close() {
         server,
         client,
     } = connected();
+    let fault = w.reset(TEST, server);
+    w.until(beta, fault);
+    w.mark(beta, "the write failed");
     let late = w.mark(alpha, "late");
     w.close(alpha, server);
     w.read(beta, client, 0);
     let after = w.mark(beta, "after");
+    assert_eq!(before(&w, late, after), (false, false));
+    // The next connection with these addresses is another.
+    w.close(beta, client);
+    let listener = w.listen(alpha, 11);
+    let dial = w.dial(beta, "α:11");
+    let server = w.accept(alpha, listener, dial);
+    let client = w.connect(beta, dial);
+    let late = w.mark(alpha, "late");
+    w.close(alpha, server);
+    let closed = w.latest(alpha);
+    w.read(beta, client, 0);
+    let after = w.mark(beta, "after");
     assert_eq!(before(&w, late, after), (true, true));
+    let graph = w.graph();
+    let line = graph
+        .event(graph.node(closed).unwrap())
+        .unwrap()
+        .to_string();
+    assert_eq!(line, "α:1 close β:1");
 }
 
 /// One of each, with all ways to name ends.
