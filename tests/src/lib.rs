@@ -4,6 +4,7 @@
 //! other processes is in the modules; it knows nothing of lonet. `register` is the guide's.
 
 pub mod child;
+pub mod processes;
 pub mod register;
 pub mod size;
 pub mod tmp;

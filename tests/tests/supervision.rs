@@ -8,12 +8,13 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lonet::Host;
 use lonet_harness::{Program, Result, Scenario};
+use lonet_tests::processes::who_writes;
 use lonet_tests::tmp::Tmp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getuid};
@@ -458,7 +459,7 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
     let _open = tokio::fs::File::open(&from).await?;
     let orphan = loop {
         // The shell first opens it, then makes it the standard output.
-        match who_writes(&from) {
+        match who_writes(&from).pop() {
             Some(orphan) => break orphan,
             None => tokio::task::yield_now().await,
         }
@@ -468,16 +469,6 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
         tokio::task::yield_now().await;
     }
     Ok(())
-}
-
-/// The directory in `/proc` of the process whose standard output that is.
-fn who_writes(file: &Path) -> Option<PathBuf> {
-    let file = file.canonicalize().unwrap();
-    let processes = std::fs::read_dir("/proc").unwrap();
-    let mut processes = processes.map(|process| process.unwrap().path());
-    let writes =
-        |process: &PathBuf| std::fs::read_link(process.join("fd/1")).is_ok_and(|to| to == file);
-    processes.find(writes)
 }
 
 /// SIGKILL at a random moment of the victim's life, a hundred times; a thousand with `LONET_FULL=1`.

@@ -18,16 +18,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::stat::{self, Stat};
+use super::tree::ends;
 
 /// How long all may take to end; SIGKILL takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -102,14 +102,6 @@ pub(crate) fn end(directory: &Path, groups: &Groups) -> Option<String> {
     let named = named.map(|(pid, stat)| format!("{} (pid {pid})", stat.name));
     let named = named.collect::<Vec<String>>().join(", ");
     (!named.is_empty()).then_some(named)
-}
-
-/// Whether it ends by then.
-fn ends(held: &OwnedFd, until: Instant) -> bool {
-    let left = until.saturating_duration_since(Instant::now());
-    let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-    let mut fds = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, patience).is_ok_and(|ended| ended > 0)
 }
 
 struct Scenario<'a> {

@@ -129,6 +129,7 @@ impl Analyst {
             }
             FromSupervisor::NotStarted { process, error } => self.not_started(process, error),
             FromSupervisor::Ended { process, status } => self.ended(process, status),
+            FromSupervisor::Reached { process } => self.reached(process),
             FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
             FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
         }
@@ -147,6 +148,9 @@ impl Analyst {
         let asked = self.nodes.values().filter(|node| node.on_start.is_some());
         for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
             self.not_started(process, DIED.into());
+        }
+        for process in self.nodes.keys().copied().collect::<Vec<u64>>() {
+            self.reached(process);
         }
         let mut lost = Vec::new();
         let mut groups = orphans::Groups::new();
@@ -247,6 +251,15 @@ impl Analyst {
                 let _ = reply.send(());
             } else {
                 node.on_effect.push((wanted, reply));
+            }
+        }
+    }
+
+    /// What a process left behind when it ended has got the signals that were sent.
+    fn reached(&mut self, process: u64) {
+        if let Some(node) = self.nodes.get_mut(&process) {
+            for reply in std::mem::take(&mut node.on_reached) {
+                let _ = reply.send(());
             }
         }
     }
