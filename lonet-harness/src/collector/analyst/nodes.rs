@@ -153,13 +153,17 @@ impl Analyst {
             self.reached(process);
         }
         let mut lost = Vec::new();
-        let mut groups = orphans::Groups::new();
+        let mut nodes = orphans::Nodes::default();
+        nodes
+            .hosts
+            .extend(self.nodes.values().map(|node| node.host.clone()));
         for node in self.nodes.values_mut().filter(|node| node.ended.is_none()) {
             node.unsupervised = true;
             lost.push(node.process);
-            groups.extend(node.pid.map(u32::cast_signed).zip(node.started));
+            let pid = node.pid.map(u32::cast_signed);
+            nodes.groups.extend(pid.zip(node.started));
         }
-        if let Some(left) = orphans::end(&self.directory, &groups) {
+        if let Some(left) = orphans::end(&self.directory, &nodes) {
             let problem = format!("{DIED}; some of its processes could not be ended: {left}");
             self.problems.push(problem);
         }
