@@ -6,10 +6,12 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod inherited;
+mod other_users;
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lonet::Host;
@@ -278,6 +280,24 @@ fn roles_and_programs_end_with_the_supervisor() {
     });
 }
 
+/// Waits for the victim to start its supervisor; the status of one that has ended before.
+fn await_supervisor(victim: &mut Child) -> std::result::Result<Pid, ExitStatus> {
+    loop {
+        if let Some(supervisor) = supervisor_of(victim) {
+            return Ok(supervisor);
+        }
+        if let Some(status) = victim.try_wait().unwrap() {
+            return Err(status);
+        }
+    }
+}
+
+#[test]
+fn a_victim_that_ends_early_is_not_waited_for() {
+    let mut victim = Command::new("false").spawn().unwrap();
+    assert_eq!(await_supervisor(&mut victim).unwrap_err().code(), Some(1));
+}
+
 /// The supervisor is killed at a random moment, without a namespace: ten times, a hundred times
 /// with `LONET_FULL=1`, as each user.
 #[test]
@@ -295,11 +315,7 @@ fn a_randomly_killed_supervisor_leaves_nothing() {
                 if round % 2 == 0 { "victim" } else { "idle" },
                 change,
             );
-            let supervisor = loop {
-                if let Some(supervisor) = supervisor_of(&victim) {
-                    break supervisor;
-                }
-            };
+            let supervisor = await_supervisor(&mut victim).unwrap();
             // Not to wait for anything: this is the moment.
             let moment = Duration::from_micros(random.hash_one((name, round)) % 60_000);
             std::thread::sleep(moment);
@@ -311,179 +327,6 @@ fn a_randomly_killed_supervisor_leaves_nothing() {
             }
         }
     });
-}
-
-/// Where the program that `runs_another_user` is to run stands.
-const PROGRAM: &str = "LONET_TEST_PROGRAM";
-
-#[lonet::test]
-#[ignore = "never ends: another test runs it"]
-async fn runs_another_user(scenario: Scenario) -> Result<()> {
-    let user = std::env::var("LONET_TEST_USER")?;
-    let program = Program::new(std::env::var_os(PROGRAM).unwrap())
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-        .args(["sh", "-c", "echo up; exec sleep 1000"]);
-    let alpha = scenario.spawn("α", program).await?;
-    while !alpha.log().contains("up") {
-        tokio::task::yield_now().await;
-    }
-    println!("ready");
-    Ok(alpha.join().await.map(drop)?)
-}
-
-/// A change of its user takes the kernel's promise from a program.
-#[test]
-fn another_users_programs_end_with_the_supervisor_or_are_named() {
-    use std::os::unix::fs::PermissionsExt as _;
-    if !getuid().is_root() {
-        println!("skipped: only root starts programs as other users");
-        return;
-    }
-    let tmp = Tmp::new().unwrap();
-    let setuid = tmp.path().join("becomes-root");
-    std::fs::copy("/usr/bin/setpriv", &setuid).unwrap();
-    std::fs::set_permissions(&setuid, std::fs::Permissions::from_mode(0o4755)).unwrap();
-    let run = |mark: &str, user: &str, program: &Path, change: &dyn Fn(&mut Command)| {
-        let mut victim = start(mark, "runs_another_user", |command| {
-            command
-                .env("LONET_NAMESPACE", "0")
-                .env("LONET_TEST_USER", user)
-                .env(PROGRAM, program)
-                .stderr(Stdio::piped());
-            change(command);
-        });
-        wait_until_ready(&mut victim);
-        kill(supervisor_of(&victim).unwrap(), Signal::SIGKILL).unwrap();
-        let mut page = String::new();
-        let mut stderr = victim.stderr.take().unwrap();
-        stderr.read_to_string(&mut page).unwrap();
-        assert!(!victim.wait().unwrap().success());
-        page
-    };
-
-    let mark = a_mark("from-root");
-    let page = run(&mark, "65534", Path::new("setpriv"), &|_| {});
-    if let Err(left) = gone(&mark) {
-        end(&left);
-        panic!("{left:?} are left:\n{page}");
-    }
-    assert!(!page.contains("be ended"), "{page}");
-
-    let mark = a_mark("to-root");
-    let page = run(&mark, "0", &setuid, &|command| {
-        command.env("TMPDIR", tmp.path()).uid(65534).gid(65534);
-        command.env("LONET_ARTIFACTS", tmp.path());
-    });
-    let left = marked(&mark);
-    end(&left);
-    let [left] = left[..] else {
-        panic!("{left:?} are left:\n{page}");
-    };
-    // Its name is the shell's until that has executed what it is to.
-    let named = "the supervisor has died; some of its processes could not be ended: s";
-    assert!(page.contains(named), "{page}");
-    assert!(page.contains(&format!(" (pid {left})")), "{page}");
-}
-
-/// What it starts prints nowhere, and is in no group of a node's: only its environment tells.
-#[lonet::host]
-async fn hides_a_process(host: Host) {
-    let mut shell = Command::new("sh")
-        .args(["-c", "setsid sleep 1000 & (setsid sleep 1000 &)"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    shell.wait().unwrap();
-    host.mark("hidden");
-    std::future::pending::<()>().await;
-}
-
-/// Kills its own supervisor, and fails of it. Beside it runs what it has started itself as a host.
-#[lonet::test]
-#[ignore = "fails: another test runs it"]
-async fn kills_its_supervisor(scenario: Scenario) -> Result<()> {
-    if std::env::var_os("INHERITS").is_some() {
-        nix::sys::prctl::set_child_subreaper(true)?;
-    }
-    let alpha = scenario.spawn("α", hides_a_process()).await?;
-    let shell = Program::new("sh").args(["-c", TREE]);
-    let beta = scenario.spawn("β", shell).await?;
-    scenario.until("α mark hidden").await?;
-    while !beta.log().contains("grown") {
-        tokio::task::yield_now().await;
-    }
-    let [supervisor] = children_of(std::process::id() as i32)[..] else {
-        panic!("it has other children");
-    };
-    let _by_hand = Command::new("sleep")
-        .arg("1000")
-        .env(
-            "LONET_NETWORK",
-            scenario.network().trim_start_matches("lonet"),
-        )
-        .env("LONET_HOST", "γ")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
-    kill(Pid::from_raw(supervisor), Signal::SIGKILL)?;
-    Ok(alpha.join().await?)
-}
-
-/// Runs after that test, in the same process.
-#[test]
-#[ignore = "another test runs it"]
-fn looks_for_what_is_left() {
-    let mark = std::env::var(MARK).unwrap();
-    let own = std::process::id() as i32;
-    let hosts = marked(&mark).into_iter().filter(|&pid| pid != own);
-    let hosts = hosts.map(|pid| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let environment = String::from_utf8_lossy(&environment);
-        let mut variables = environment.split('\0');
-        let host = variables.find_map(|variable| variable.strip_prefix("LONET_HOST="));
-        format!(" {}", host.unwrap_or("-"))
-    });
-    println!("left:{}.", hosts.collect::<String>());
-}
-
-/// A test's process may be the first of a container, or a child subreaper: then it inherits what its
-/// supervisor leaves behind, beside what it has started itself.
-fn nothing_is_left_but_its_own(name: &str, command: &mut Command) {
-    let mark = a_mark(name);
-    let output = command
-        .args(["kills_its_supervisor", "looks_for_what_is_left", "--exact"])
-        .args(["--ignored", "--nocapture", "--test-threads=1"])
-        .env(MARK, &mark)
-        .env("LONET_NAMESPACE", "0")
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    end(&marked(&mark));
-    assert!(said.contains("left: γ."), "{name}: {output:?}");
-}
-
-#[test]
-fn only_a_dead_supervisors_processes_are_ended() {
-    let this = || Command::new(std::env::current_exe().unwrap());
-    nothing_is_left_but_its_own("own", &mut this());
-    nothing_is_left_but_its_own("own-subreaper", this().env("INHERITS", "1"));
-    let namespace = [
-        "--user",
-        "--map-root-user",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-    ];
-    let allowed = Command::new("unshare").args(namespace).arg("true").output();
-    if !allowed.is_ok_and(|output| output.status.success()) {
-        println!("skipped in part: no `unshare`, or it may not make a PID namespace");
-        return;
-    }
-    let mut first = Command::new("unshare");
-    first.args(namespace).arg(std::env::current_exe().unwrap());
-    nothing_is_left_but_its_own("own-first", &mut first);
 }
 
 #[lonet::test(timeout = "20s")]
