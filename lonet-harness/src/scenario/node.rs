@@ -145,7 +145,9 @@ impl<T> Node<T> {
         }
     }
 
-    /// Kills the process and its process group (SIGKILL), and waits until the process is dead.
+    /// Kills the process and all that it started (SIGKILL), and waits until they are dead. Also kills
+    /// what still runs after the process itself has ended. Only a background process that has left
+    /// the process group, and prints elsewhere, survives until the end of the test.
     ///
     /// # Errors
     ///
@@ -241,7 +243,7 @@ impl<T> Node<T> {
         }
     }
 
-    /// Stops the process (SIGSTOP), and returns once it has stopped.
+    /// Stops the process and all that it started (SIGSTOP), and returns once the process has stopped.
     ///
     /// # Errors
     ///
@@ -278,7 +280,7 @@ impl<T> Node<T> {
         Ok(())
     }
 
-    /// Continues the process after a [`pause`](Node::pause).
+    /// Continues the process and all that it started after a [`pause`](Node::pause).
     ///
     /// # Errors
     ///
@@ -301,8 +303,8 @@ impl<T> Node<T> {
     }
 
     /// Starts the same role or program again, with the same arguments and as the same host, in a new
-    /// process. Ports start at 1 again. Kills the old process if it still runs. Returns when
-    /// [`spawn`](crate::Scenario::spawn) would.
+    /// process. Ports start at 1 again. Kills what still runs of the old process, as
+    /// [`kill`](Node::kill) does. Returns when [`spawn`](crate::Scenario::spawn) would.
     ///
     /// # Errors
     ///
