@@ -14,8 +14,8 @@ use crate::process::limits;
 /// So many events that differ by one word are shown for each `until`.
 const MOST_NEAR: usize = 3;
 
-/// The advice, a line each.
-pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
+/// The advice, a line each: about what was pending `then`, and what happened.
+pub(super) fn advice(then: &Report, report: &Report, failure: &str) -> Vec<String> {
     let mut lines = missing_untils(report, failure);
     let failed = report.nodes.iter().filter(|node| node.failure.is_some());
     let mut texts = vec![failure];
@@ -23,11 +23,11 @@ pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
     if !texts.iter().any(|text| text.contains("RLIMIT_")) {
         lines.extend(texts.into_iter().find_map(limits::hint));
     }
-    let untils = report.test.asks.iter().filter_map(|ask| {
+    let untils = then.test.asks.iter().filter_map(|ask| {
         let pattern = ask.strip_prefix("until `")?;
         Some(pattern.split_once('`')?.0)
     });
-    let of_roles = report.nodes.iter().flat_map(|node| &node.waits.untils);
+    let of_roles = then.nodes.iter().flat_map(|node| &node.waits.untils);
     for pattern in untils.chain(of_roles.map(String::as_str)) {
         lines.extend(near(pattern, &report.events));
     }
@@ -192,7 +192,7 @@ mod tests {
             ..Report::default()
         };
         assert_eq!(
-            advice(&report, FAILURE),
+            advice(&report, &report, FAILURE),
             [
                 "`b:1 fail a:10 connection refused`: a listened there 0.2 s later, and nothing \
                  orders the dial after that; wait for it before the dial: \
@@ -200,7 +200,7 @@ mod tests {
             ]
         );
         // A failure of something else is not explained by it.
-        assert!(advice(&report, "it panicked: boom").is_empty());
+        assert!(advice(&report, &report, "it panicked: boom").is_empty());
     }
 
     #[test]
@@ -210,7 +210,7 @@ mod tests {
             ..Report::default()
         };
         assert_eq!(
-            advice(&report, FAILURE),
+            advice(&report, &report, FAILURE),
             [
                 "`b:1 fail a:10 connection refused`: nothing listened at a:10, before or \
                  after; wait for it before the dial: scenario.until(\"a:10 listen\").await?"
@@ -233,7 +233,7 @@ mod tests {
                 },
                 ..Report::default()
             };
-            advice(&report, "it did not end within 2.0 s")
+            advice(&report, &report, "it did not end within 2.0 s")
         };
         assert_eq!(
             of("a mark leader", "leader term=1"),

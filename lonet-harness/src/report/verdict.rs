@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
-use super::words::{TEARDOWN, seconds, whose};
+use super::words::{Teardown, seconds, whose};
 use super::{advice, cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
@@ -64,15 +64,28 @@ impl Reason {
     }
 }
 
-/// The page. What happened after the `deadline` (CLOCK_MONOTONIC in nanoseconds), if it passed, is
-/// teardown.
+/// What there is to say of a failed test.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    /// At the moment when it failed: what each process was doing then.
+    pub(crate) then: &'a Report,
+    /// In the end: what happened, which processes failed, what they printed.
+    pub(crate) report: &'a Report,
+    pub(crate) teardown: Option<Teardown>,
+}
+
+/// The page.
 pub(crate) fn page(
     test: &str,
     reason: &Reason,
-    report: &Report,
-    deadline: Option<u64>,
+    told: Told<'_>,
     artifacts: Option<&Path>,
 ) -> String {
+    let Told {
+        then,
+        report,
+        teardown,
+    } = told;
     let mut page = String::new();
     let _ = writeln!(page, "\n{test} failed: {}", reason.text());
     let failures = report.nodes.iter().filter_map(|node| node.failure.as_ref());
@@ -86,24 +99,24 @@ pub(crate) fn page(
     if matches!(reason, Reason::Trace(_) | Reason::Mismatched(_)) {
         return page;
     }
-    let sentences = doing::sentences(report, matches!(reason, Reason::TimedOut(_)));
+    let sentences = doing::sentences(then, matches!(reason, Reason::TimedOut(_)));
     if !sentences.is_empty() {
         let _ = writeln!(page, "\nwhat each process does:");
         for sentence in sentences {
             let _ = writeln!(page, "  {sentence}");
         }
-        for (event, host) in &report.missed {
+        for (event, host) in &then.missed {
             let _ = writeln!(
                 page,
                 "  `{event}` happened, but {host} has ended: `until` finds only marks, events of processes that still run, and what the scenario did"
             );
         }
         if matches!(reason, Reason::TimedOut(_)) {
-            for line in doing::bytes(report) {
+            for line in doing::bytes(then) {
                 let _ = writeln!(page, "  {line}");
             }
         }
-        if let Some(cycle) = cycle::cycle(report) {
+        if let Some(cycle) = cycle::cycle(then) {
             let first = cycle[0];
             let _ = writeln!(
                 page,
@@ -112,10 +125,10 @@ pub(crate) fn page(
             );
         }
     }
-    events(&mut page, report, deadline);
+    events(&mut page, report, teardown);
     logs(&mut page, &report.nodes);
-    backtraces(&mut page, &report.backtraces);
-    for line in advice::advice(report, &reason.text()) {
+    backtraces(&mut page, &then.backtraces);
+    for line in advice::advice(then, report, &reason.text()) {
         let _ = writeln!(page, "\nhint: {line}");
     }
     if let Some(artifacts) = artifacts {
@@ -126,8 +139,8 @@ pub(crate) fn page(
 
 /// The latest, by the clock; in an order that is a function of what caused what. Those of the
 /// teardown stand apart, and push no others out.
-fn events(page: &mut String, report: &Report, deadline: Option<u64>) {
-    let is_torn = |event: &Event| deadline.is_some_and(|deadline| event.time_ns() > deadline);
+fn events(page: &mut String, report: &Report, teardown: Option<Teardown>) {
+    let is_torn = |event: &Event| teardown.is_some_and(|teardown| teardown.has(event));
     let mut latest: Vec<&Event> = report.events.iter().filter(|e| !is_torn(e)).collect();
     let torn = report.events.len() - latest.len();
     if report.events.is_empty() {
@@ -148,8 +161,8 @@ fn events(page: &mut String, report: &Report, deadline: Option<u64>) {
     for event in events.filter(|event| latest.contains(&event.id())) {
         let _ = writeln!(page, "  {}", shortened(&event.to_string()));
     }
-    if torn > 0 {
-        let _ = writeln!(page, "  # {TEARDOWN}");
+    if let Some(Teardown { words, .. }) = teardown.filter(|_| torn > 0) {
+        let _ = writeln!(page, "  # {words}");
     }
     let events = trace.events().iter();
     for event in events.filter(|event| is_torn(event)).take(TORN) {
@@ -227,6 +240,22 @@ mod tests {
     use crate::collector::query::TestReport;
     use crate::trace::happened::process::Process;
     use lonet::trace::{Pending, Record, Waits, What};
+
+    /// The page of a test that failed at that deadline, if at any.
+    fn page(
+        test: &str,
+        reason: &Reason,
+        report: &Report,
+        deadline: Option<u64>,
+        artifacts: Option<&Path>,
+    ) -> String {
+        let told = Told {
+            then: report,
+            report,
+            teardown: deadline.map(Teardown::of_deadline),
+        };
+        super::page(test, reason, told, artifacts)
+    }
 
     /// However long it took to put together: a debugger may have needed seconds.
     #[test]

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod blocked;
+mod bodies;
 mod debugger;
 mod length;
 
