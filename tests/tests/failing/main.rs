@@ -523,7 +523,7 @@ fn a_dial_to_a_host_that_is_not_there() {
               β down
               β exit 1
 
-            hint: `β:1 fail α:10 no such host`: nothing listened at α:10, before or after; wait for it before the dial: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 no such host`: no host `α` was ever on the network; spawn `α`, and wait for it before the dial: scenario.until("α:10 listen").await?
 
             trace and logs are in …
         "#]],
