@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +27,8 @@ const EVENTS: usize = 20;
 const LINES: usize = 20;
 /// How many events of the teardown.
 const TORN: usize = 5;
+/// How many calls that did not return.
+const CALLS: usize = 5;
 
 /// Why a test failed.
 #[derive(Clone, Debug)]
@@ -34,8 +37,8 @@ pub(crate) enum Reason {
     Panicked(String),
     /// The same, and the message is the page of an expectation that does not hold: its first line.
     Mismatched(String),
-    /// The body returned an error.
-    Returned(String),
+    /// The body returned an error, of the call at that place.
+    Returned(String, Option<&'static Location<'static>>),
     /// The deadline passed.
     TimedOut(Duration),
     /// A node failed, and nothing had said so.
@@ -53,7 +56,7 @@ impl Reason {
             Reason::Panicked(message) | Reason::Mismatched(message) => {
                 format!("it panicked: {}", network_last(message))
             }
-            Reason::Returned(error) => network_last(error),
+            Reason::Returned(error, _) => network_last(error),
             Reason::TimedOut(after) => {
                 format!("it did not end within {} s", seconds(*after))
             }
@@ -62,11 +65,30 @@ impl Reason {
             Reason::Reporter(problem) => problem.clone(),
         }
     }
+
+    /// Which lines of the test it is about, unless it says so itself: of the calls that failed or did
+    /// not return, or else of the test.
+    fn places(&self, told: Told<'_>) -> Vec<String> {
+        let calls: Vec<&Location<'_>> = match self {
+            Reason::Returned(_, place) => place.iter().copied().collect(),
+            Reason::TimedOut(_) => told.then.test.calls.clone(),
+            _ => return Vec::new(),
+        };
+        if calls.is_empty() {
+            return vec![format!("in the test at {}", told.test_at)];
+        }
+        let more = calls.len().saturating_sub(CALLS);
+        let calls = calls.iter().take(CALLS).map(|place| format!("at {place}"));
+        let more = (more > 0).then(|| format!("… and at {more} more"));
+        calls.chain(more).collect()
+    }
 }
 
 /// What there is to say of a failed test.
 #[derive(Clone, Copy)]
 pub(crate) struct Told<'a> {
+    /// Where the test stands.
+    pub(crate) test_at: &'a str,
     /// At the moment when it failed: what each process was doing then.
     pub(crate) then: &'a Report,
     /// In the end: what happened, which processes failed, what they printed.
@@ -85,9 +107,13 @@ pub(crate) fn page(
         then,
         report,
         teardown,
+        ..
     } = told;
     let mut page = String::new();
     let _ = writeln!(page, "\n{test} failed: {}", reason.text());
+    for place in reason.places(told) {
+        let _ = writeln!(page, "    {place}");
+    }
     let failures = report.nodes.iter().filter_map(|node| node.failure.as_ref());
     let failures = failures.map(|failure| network_last(&failure.to_string()));
     for other in failures.chain(report.problems.iter().cloned()) {
@@ -250,6 +276,7 @@ mod tests {
         artifacts: Option<&Path>,
     ) -> String {
         let told = Told {
+            test_at: "a.rs:1:2",
             then: report,
             report,
             teardown: deadline.map(Teardown::of_deadline),
@@ -363,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_random_network_stands_last() {
-        let text = |error: &str| Reason::Returned(error.to_owned()).text();
+        let text = |error: &str| Reason::Returned(error.to_owned(), None).text();
         assert_eq!(
             text("dial lonetr-z12345678yab β:1->α:10: no such host"),
             "dial β:1->α:10: no such host (network lonetr-z12345678yab)"

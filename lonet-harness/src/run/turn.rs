@@ -83,13 +83,13 @@ where
         end: deadline::scaled(ENDS).map_err(early)?,
     });
     let (watchdog, expired) =
-        Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
+        Watchdog::start(spec, limits, &scenario).map_err(|error| early(error.into()))?;
     let (ended, ended_at) = play_body(after, &runtime, &scenario, &watchdog, expired, body);
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
             Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
-            None => Reason::Returned(error.text()),
+            None => Reason::Returned(error.text(), error.place()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
         Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
@@ -101,7 +101,7 @@ where
     let then = match (&ended, &reason) {
         (Ended::TimedOut(then), _) => then.clone(),
         // What the processes do is asked before anything makes them do something else.
-        (_, Some(Reason::Returned(_) | Reason::Panicked(_))) => {
+        (_, Some(Reason::Returned(..) | Reason::Panicked(_))) => {
             scenario.inner.report_of_waits().ok().map(Arc::new)
         }
         _ => None,
@@ -111,7 +111,7 @@ where
         (Ended::Returned(Ok(())), _) | (_, None) => None,
         (_, Some(_)) => Some(Teardown::of_body(ended_at)),
     };
-    if let Some(reason @ (Reason::Returned(_) | Reason::Panicked(_))) = &reason {
+    if let Some(reason @ (Reason::Returned(..) | Reason::Panicked(_))) = &reason {
         leaving.block_on(scenario.hear_late_listener(&reason.text()));
     }
     let failing = reason.clone().map(|reason| Failing {
@@ -144,6 +144,7 @@ where
         return Ok(());
     }
     let told = Told {
+        test_at: &spec.place.to_string(),
         then: then.as_deref().unwrap_or(&report),
         // A verdict is about the moment of the deadline, not about what the stopping made of it.
         report: match (&ended, &then) {

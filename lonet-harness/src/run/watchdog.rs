@@ -17,6 +17,7 @@ use crate::collector::query::{Effect, Query, Report};
 use crate::report::artifacts;
 use crate::report::verdict::{self, Reason, Told};
 use crate::report::words::Teardown;
+use crate::run::attribute::Spec;
 use crate::scenario::Scenario;
 
 /// How long a body may take to react to its deadline before it counts as blocked.
@@ -63,14 +64,15 @@ impl Watchdog {
     ///
     /// The system's, if there can be no thread.
     pub(crate) fn start(
-        test: &str,
+        spec: &Spec,
         limits: Option<Limits>,
         scenario: &Scenario,
     ) -> std::io::Result<(Watchdog, oneshot::Receiver<u64>)> {
         let (steps, heard) = channel();
         let (expire, expired) = oneshot::channel();
         let watched = Watched {
-            test: test.to_owned(),
+            test: spec.test_name(),
+            test_at: spec.place.to_string(),
             scenario: scenario.clone(),
             steps: heard,
         };
@@ -107,7 +109,8 @@ impl Watchdog {
 
 /// A test, as its clock sees it.
 struct Watched {
-    test: String,
+    test: &'static str,
+    test_at: String,
     scenario: Scenario,
     steps: Receiver<Step>,
 }
@@ -174,6 +177,7 @@ impl Watched {
         let place = artifacts::place(test);
         let adds = scenario.adds_artifacts();
         let told = Told {
+            test_at: &self.test_at,
             then: report,
             report,
             teardown,

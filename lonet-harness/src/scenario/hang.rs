@@ -24,6 +24,7 @@ impl Inner {
         // records tell.
         let _ = said.recv_timeout(WAITS_TO_HEAR);
         let mut report = self.report()?;
+        report.test.calls = self.pending_calls();
         let nodes = report.nodes.iter_mut();
         let nodes = nodes.filter(|node| node.ended.is_none() && !node.stopped);
         let silent = nodes.filter(|node| node.waits.said.is_none());

@@ -51,6 +51,7 @@ impl Analyst {
             joins,
             pending: doing.ops,
             ends: doing.ends,
+            calls: Vec::new(),
         }
     }
 
