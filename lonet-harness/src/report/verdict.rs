@@ -252,9 +252,14 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
             Err(why) => lines.push(format!("{host}: no backtrace: {why}")),
         }
     }
-    if !lines.is_empty() {
-        let _ = writeln!(page, "\nwhere each process is, in your code:");
-    }
+    // A task that waits has no stack.
+    let _ = match lines.is_empty() {
+        true => writeln!(
+            page,
+            "\nno thread is in your code: its tasks wait at an `.await`; backtraces/ has all threads"
+        ),
+        false => writeln!(page, "\nwhere each process is, in your code:"),
+    };
     for line in lines {
         let _ = writeln!(page, "  {line}");
     }
@@ -386,6 +391,19 @@ mod tests {
             let verdict = page("fails", &reason, &report, None, Some(Path::new("/x")));
             assert_eq!(verdict.lines().count(), 2, "{verdict}");
         }
+    }
+
+    #[test]
+    fn backtraces_without_a_frame_of_the_user_are_mentioned() {
+        let parked = "Thread 1 (LWP 6):\n#0  epoll_wait () at ./sysdeps/epoll_wait.c:30\n";
+        let report = Report {
+            backtraces: Backtraces::Taken(vec![("α".into(), Ok(parked.into()))]),
+            ..marks([1].into_iter())
+        };
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let verdict = page("waits", &reason, &report, Some(2), None);
+        let told = "no thread is in your code: its tasks wait at an `.await`; backtraces/ has all";
+        assert!(verdict.contains(told), "{verdict}");
     }
 
     #[test]
