@@ -1,4 +1,4 @@
-//! The page of a body that fails while its processes run.
+//! The page of a body that fails: what its processes did, which line of the test it names.
 
 use anyhow::Context;
 use lonet::Host;
@@ -29,6 +29,19 @@ mod victims {
         scenario.until("α:10 listen").await?;
         alpha.pause().await?;
         panic!("no quorum");
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn asserts_what_does_not_parse(scenario: Scenario) {
+        scenario.assert_trace("α:10 lisen");
+    }
+
+    #[lonet::test]
+    #[ignore = "fails"]
+    async fn checks_what_does_not_parse(scenario: Scenario) -> Result<()> {
+        scenario.check_trace("α:10 lisen")?;
+        Ok(())
     }
 
     /// Where the calls below stand: each on its line.
@@ -116,5 +129,14 @@ fn a_failure_names_its_line_of_the_test() {
         ("waits_for_something_else", &["    in the test at 27"]),
     ] {
         assert_eq!(places_on(victim), places, "{victim}");
+    }
+}
+
+#[test]
+fn an_invalid_expectation_says_where_the_artifacts_are() {
+    for victim in ["asserts_what_does_not_parse", "checks_what_does_not_parse"] {
+        let page = page_of(victim);
+        let (_, page) = page.split_once("invalid expected trace: ").unwrap();
+        assert!(page.contains("recv\n\nartifacts: …\n"), "{page}");
     }
 }
