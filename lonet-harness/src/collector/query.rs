@@ -2,6 +2,7 @@
 //!
 //! Owns the types alone. An answer whose receiver is gone is dropped.
 
+use std::panic::Location;
 use std::sync::mpsc;
 
 use lonet::Addr;
@@ -260,6 +261,8 @@ pub(crate) struct TestReport {
     pub(crate) pending: Vec<Pending>,
     /// What its connections have carried.
     pub(crate) ends: Vec<Moved>,
+    /// Where it made the calls of the harness that have not returned.
+    pub(crate) calls: Vec<&'static Location<'static>>,
 }
 
 /// What there is to say of a process that reports, and that the scenario did not start itself.

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod blocked;
+mod bodies;
 mod debugger;
 mod length;
 
@@ -315,7 +316,7 @@ fn redact(text: &str) -> String {
         };
         let line = match line.split_once("tests/tests/failing/main.rs:") {
             Some((before, rest)) => {
-                let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+                let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ':');
                 format!("{before}tests/tests/failing/main.rs:…{rest}")
             }
             None => line,
@@ -386,6 +387,7 @@ fn accept_that_no_one_dials() {
         "accepts_nobody",
         expect![[r#"
             victims::accepts_nobody failed: it did not end within … s
+                at tests/tests/failing/main.rs:…
 
             what each process does:
               the test waits in join α for … s
@@ -410,6 +412,7 @@ fn dial_that_no_one_accepts() {
         "dials_who_accepts_nothing",
         expect![[r#"
             victims::dials_who_accepts_nothing failed: it did not end within … s
+                at tests/tests/failing/main.rs:…
 
             what each process does:
               the test waits in join β for … s
@@ -435,6 +438,7 @@ fn two_that_read_from_each_other() {
         "read_from_each_other",
         expect![[r#"
             victims::read_from_each_other failed: it did not end within … s
+                at tests/tests/failing/main.rs:…
 
             what each process does:
               the test waits in join α for … s
@@ -488,6 +492,7 @@ fn a_role_that_loops_and_one_that_is_paused() {
         "loops_and_is_paused",
         expect![[r#"
             victims::loops_and_is_paused failed: it did not end within … s
+                at tests/tests/failing/main.rs:…
 
             what each process does:
               the test waits in join α for … s
@@ -543,6 +548,7 @@ fn a_dial_to_a_host_that_is_not_there() {
         "nobody_is_there",
         expect![[r#"
             victims::nobody_is_there failed: β (role `dials`, tests/tests/failing/main.rs:…) returned an error: dial β:1->α:10: no such host (network lonet…)
+                at tests/tests/failing/main.rs:…
 
             what each process does:
               β (role `dials`, pid …) exited with status 1
@@ -555,7 +561,7 @@ fn a_dial_to_a_host_that_is_not_there() {
               β down
               β exit 1
 
-            hint: `β:1 fail α:10 no such host`: nothing listened at α:10, before or after; wait for it before the dial: scenario.until("α:10 listen").await?
+            hint: `β:1 fail α:10 no such host`: no host `α` was ever on the network; spawn `α`, and wait for it before the dial: scenario.until("α:10 listen").await?
 
             trace and logs are in …
         "#]],
@@ -567,21 +573,22 @@ fn an_unexpected_exit() {
     check(
         "exits_unasked",
         expect![[r#"
-        victims::exits_unasked failed: α (role `exits`, tests/tests/failing/main.rs:…) exited with status 3 before its role returned
+            victims::exits_unasked failed: α (role `exits`, tests/tests/failing/main.rs:…) exited with status 3 before its role returned
+                at tests/tests/failing/main.rs:…
 
-        what each process does:
-          α (role `exits`, pid …) exited with status 3
+            what each process does:
+              α (role `exits`, pid …) exited with status 3
 
-        the last events:
-          ! spawn α
-          α up
-          α exit 3
+            the last events:
+              ! spawn α
+              α up
+              α exit 3
 
-        the log of α:
-          α | I give up
+            the log of α:
+              α | I give up
 
-        trace and logs are in …
-    "#]],
+            trace and logs are in …
+        "#]],
     );
 }
 
