@@ -12,7 +12,7 @@ use lonet::trace::{EventId, ReadCredit, Record, What};
 use crate::trace::happened::gathered::{Credit, End, Gathered, Write};
 use crate::trace::happened::process::{self, Process};
 use crate::trace::happened::relation::Why;
-use crate::trace::intern::hash_index::{FastMap, NONE, TOGETHER};
+use crate::trace::intern::hash_index::FastMap;
 use crate::trace::intern::symbols::Symbol;
 
 /// What is known of an end while its process is read.
@@ -110,7 +110,6 @@ impl OneProcess<'_> {
             listeners: FastMap::default(),
             released: FastMap::default(),
             unknown: BTreeMap::new(),
-            keys: [NONE; TOGETHER],
             into,
         }
         .run();
@@ -133,8 +132,6 @@ struct Gathering<'a, 'b> {
     released: FastMap<(Symbol, u16), u32>,
     /// Unknown things that the process refers to, with the first record that does, counted.
     unknown: BTreeMap<&'static str, (u64, usize)>,
-    /// The connections' keys of the records that were looked up together.
-    keys: [Symbol; TOGETHER],
 }
 
 impl Gathering<'_, '_> {
@@ -143,9 +140,8 @@ impl Gathering<'_, '_> {
         // A record is looked at once: a million of them are more than any cache holds.
         for (index, record) in self.process.records.iter().enumerate() {
             let node = self.process.first + index as u32;
-            if index % TOGETHER == 0 {
-                self.look_up(index);
-            }
+            let label = self.into.labels.intern(record, &mut self.into.hosts);
+            self.into.label_of.push(label);
             latest = latest.max(record.t);
             if let Some(k) = record.task {
                 let fresh = self.task_states.len();
@@ -167,25 +163,6 @@ impl Gathering<'_, '_> {
                 "refers to {what} that it has not reported, {times} times, first in record {n}"
             ));
         }
-    }
-
-    /// Looks up the labels and keys of this record and some after it.
-    fn look_up(&mut self, from: usize) {
-        let records = &self.process.records[from..];
-        let records = &records[..records.len().min(TOGETHER)];
-        let Gathered {
-            labels,
-            hosts,
-            label_of,
-            keys,
-            ..
-        } = &mut *self.into;
-        labels.intern(records, hosts, label_of);
-        self.keys = keys.intern_all(|index| key_of(records.get(index)?));
-    }
-
-    fn key(&self, node: u32) -> Symbol {
-        self.keys[(node - self.process.first) as usize % TOGETHER]
     }
 
     /// The host where an event happened.
@@ -364,8 +341,8 @@ impl Gathering<'_, '_> {
                 self.listeners.insert(*s, node);
             }
             What::Dial { addr: a, .. } => self.take_port(a, node, false),
-            What::Link { dial: d, .. } => {
-                let key = self.key(node);
+            What::Link { dial: d, key } => {
+                let key = self.into.keys.intern(key);
                 match self.dial(*d, node) {
                     Some(dial) => self.into.links.push((key, dial)),
                     None => self.unknown("the link of a dial", record.n),
@@ -375,6 +352,7 @@ impl Gathering<'_, '_> {
                 addr: a,
                 listener: l,
                 socket: s,
+                key,
                 ..
             } => {
                 self.take_port(a, node, false);
@@ -382,16 +360,19 @@ impl Gathering<'_, '_> {
                     Some(&listener) => self.edge(listener, node, Why::Socket),
                     None => self.unknown("the accept of a listener", record.n),
                 }
-                self.open(node, *s, false);
+                self.open(node, *s, key, false);
             }
             What::Connect {
-                dial: d, socket: s, ..
+                dial: d,
+                socket: s,
+                key,
+                ..
             } => {
                 match self.dial(*d, node) {
                     Some(dial) => self.edge(dial, node, Why::Connection),
                     None => self.unknown("the connect of a dial", record.n),
                 }
-                self.open(node, *s, true);
+                self.open(node, *s, key, true);
             }
             What::Fail {
                 addr: a, dial: d, ..
@@ -478,8 +459,8 @@ impl Gathering<'_, '_> {
         (matches!(record.what, What::Dial { .. }) && node < before).then_some(node)
     }
 
-    fn open(&mut self, node: u32, s: u64, is_dialer: bool) {
-        let key = self.key(node);
+    fn open(&mut self, node: u32, s: u64, key: &str, is_dialer: bool) {
+        let key = self.into.keys.intern(key);
         let end = self.into.ends.len() as u32;
         if self.sockets.insert(s, end).is_some() {
             self.blame(format!("gives the number {s} to two sockets"));
@@ -610,15 +591,5 @@ impl Gathering<'_, '_> {
 
     fn unknown(&mut self, what: &'static str, n: u64) {
         self.unknown.entry(what).or_insert((n, 0)).1 += 1;
-    }
-}
-
-/// The key of the connection that a record reports.
-fn key_of(record: &Record) -> Option<&str> {
-    match &record.what {
-        What::Link { key: c, .. } | What::Accept { key: c, .. } | What::Connect { key: c, .. } => {
-            Some(c)
-        }
-        _ => None,
     }
 }
