@@ -14,7 +14,7 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::explain::diagnosis::{Advice, Parts};
 use crate::trace::explain::hints::Hint;
-use crate::trace::explain::look::{Problem, Told, line_of};
+use crate::trace::explain::look::{ExpectedLine, Problem, line_of};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::columns::{aligned, shortened};
@@ -157,18 +157,18 @@ impl Page<'_> {
                     self.instead(instead);
                     self.line("");
                 }
-                let (told, cause_text) =
+                let (expected, cause_text) =
                     (self.paint(Paint::Expected, &line.text), self.event(*cause));
-                let told_as = match self.event(*event) == line.text {
+                let happened_as = match self.event(*event) == line.text {
                     true => String::new(),
                     false => format!(" ({})", self.event(*event)),
                 };
                 match (other, self.parts.mode) {
                     (Some(_), Mode::All) => self.line(&format!(
-                        "`{told}`{told_as} stands above `{cause_text}`, which happens before it:"
+                        "`{expected}`{happened_as} stands above `{cause_text}`, which happens before it:"
                     )),
                     (None, Mode::All) => self.line(&format!(
-                        "`{cause_text}` happens before `{told}`{told_as}, and no line matches it:"
+                        "`{cause_text}` happens before `{expected}`{happened_as}, and no line matches it:"
                     )),
                     (_, Mode::Some) => self.line(&format!(
                         "`{cause_text}` happens before `{}`, which a line above matches:",
@@ -179,16 +179,16 @@ impl Page<'_> {
             }
             Problem::NotHappened {
                 line,
-                told_above,
+                matched_above,
                 instead,
             } => {
-                let happened = self.happened(*told_above);
+                let happened = self.happened(*matched_above);
                 self.title(line, &happened);
                 if self.parts.mode == Mode::All {
                     self.instead(instead);
                 }
             }
-            Problem::Untold { events } => {
+            Problem::MoreHappened { events } => {
                 let heading = "the expected trace ends, but more happened";
                 let heading = self.paint(Paint::Strong, heading);
                 self.line(&heading);
@@ -212,8 +212,8 @@ impl Page<'_> {
                 let title = self.paint(Paint::Strong, &title);
                 self.line(&title);
                 self.line("");
-                for told in [above, below] {
-                    self.line(&format!("    line {}: {}", told.number, told.text));
+                for line in [above, below] {
+                    self.line(&format!("    line {}: {}", line.number, line.text));
                 }
                 self.line("");
                 let (first, then) = (self.event(events.1), self.event(events.0));
@@ -238,8 +238,8 @@ impl Page<'_> {
                     line.number, line.text
                 ));
                 self.line("these lines match several concurrent events; tell them apart by marks, or by naming hosts and ports:");
-                for told in alike.iter().take(20) {
-                    self.line(&format!("    line {}: {}", told.number, told.text));
+                for line in alike.iter().take(20) {
+                    self.line(&format!("    line {}: {}", line.number, line.text));
                 }
                 if alike.len() > 20 {
                     self.line(&format!("    … and {} more", alike.len() - 20));
@@ -249,7 +249,7 @@ impl Page<'_> {
     }
 
     /// A line of an order that means no event, or several.
-    fn not_one(&mut self, line: &Told, matching: usize, candidates: &[u32]) {
+    fn not_one(&mut self, line: &ExpectedLine, matching: usize, candidates: &[u32]) {
         let title = match matching {
             0 => format!("not in this order: line {} matches no event", line.number),
             _ => format!(
@@ -274,33 +274,33 @@ impl Page<'_> {
     }
 
     /// Whether the line's event happened, as far as the assertion sees, and as far as it does not.
-    fn happened(&self, told_above: usize) -> String {
+    fn happened(&self, matched_above: usize) -> String {
         let elsewhere = self.parts.hints.iter().find_map(|hint| match hint {
             Hint::Concurrent { .. } => Some(("concurrent with the assertion", "before it")),
             Hint::OutsideView { .. } => Some(("outside this view", "within it")),
             _ => None,
         });
-        let (times, tell) = match told_above {
+        let (times, matched) = match matched_above {
             0 => ("not".to_owned(), ""),
             1 => ("once".to_owned(), ", matched by a line above"),
             times => (format!("{times} times"), ", matched by lines above"),
         };
-        match (elsewhere, told_above) {
+        match (elsewhere, matched_above) {
             (None, 0) => "did not happen".to_owned(),
-            (None, _) => format!("happened only {times}{tell}"),
+            (None, _) => format!("happened only {times}{matched}"),
             (Some((where_else, _)), 0) => format!("happened, but {where_else}"),
             (Some((where_else, here)), _) => {
-                format!("happened {where_else}, and {here} {times}{tell}")
+                format!("happened {where_else}, and {here} {times}{matched}")
             }
         }
     }
 
     /// What is wrong, and where.
-    fn title(&mut self, line: &Told, what: &str) {
+    fn title(&mut self, line: &ExpectedLine, what: &str) {
         let title = format!("trace mismatch at line {}:", line.number);
         let title = self.paint(Paint::Strong, &title);
-        let told = self.paint(Paint::Expected, &line.text);
-        self.line(&format!("{title} `{told}` {what}"));
+        let expected = self.paint(Paint::Expected, &line.text);
+        self.line(&format!("{title} `{expected}` {what}"));
     }
 
     fn instead(&mut self, events: &[u32]) {
@@ -325,7 +325,7 @@ impl Page<'_> {
 
     fn chain(&mut self, chain: &[(u32, Why)]) {
         let graph = self.parts.cut.graph.clone();
-        // What is no event is told by why the next event comes after it.
+        // What is not an event shows in why the next event comes after it.
         let mut reasons: Vec<&str> = Vec::new();
         for (index, &(node, why)) in chain.iter().enumerate() {
             if index > 0 && reasons.last() != Some(&reason(why)) {

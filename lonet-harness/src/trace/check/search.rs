@@ -170,7 +170,7 @@ fn by_label(graph: &Graph, scope: &Scope) -> FastMap<u32, Vec<u32>> {
     by_label
 }
 
-/// Whether a line could tell of that event, as far as its words and what variables stand for go.
+/// Whether a line could match that event, as far as its words and what variables stand for go.
 fn fits(
     shape: &Shape,
     of: &Expectation,
@@ -342,7 +342,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The first event that a line could tell of now, and the others, the next to try last, if
+    /// The first event that a line could match now, and the others, the next to try last, if
     /// they came along.
     fn first_candidate(&mut self, line: usize) -> (Option<u32>, Option<Vec<u32>>) {
         let of: &Expectation = self.of;
@@ -382,7 +382,7 @@ impl<'a> Search<'a> {
         candidates
     }
 
-    /// The events that a line could tell of now, in a fixed order.
+    /// The events that a line could match now, in a fixed order.
     fn candidates(&mut self, line: usize) -> Vec<u32> {
         let shape = &self.of.lines[line].shape;
         let label = self.labels[line];
