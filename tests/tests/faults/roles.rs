@@ -51,3 +51,19 @@ pub async fn asks(host: Host, to: String, letters: String) -> Result<()> {
     }
     Ok(())
 }
+
+/// The same as [`asks`], until a letter gets no answer; then marks `lost`. The letters that got one.
+#[lonet::host]
+pub async fn tries(host: Host, to: String, letters: String) -> Result<String> {
+    let mut conn = host.dial(&to).await?;
+    let mut answered = String::new();
+    for letter in letters.bytes() {
+        let mut answer = [0];
+        if conn.write_all(&[letter]).await.is_err() || conn.read_exact(&mut answer).await.is_err() {
+            host.mark("lost");
+            break;
+        }
+        answered.push(char::from(answer[0]));
+    }
+    Ok(answered)
+}
