@@ -59,6 +59,8 @@ pub(crate) enum Query {
         last_poll: u64,
         reply: mpsc::Sender<()>,
     },
+    /// From now on, all that arrives is late by a random time, from this seed.
+    Perturb { seed: u64 },
     /// The first event that matches.
     Until {
         wanted: Box<Wanted>,

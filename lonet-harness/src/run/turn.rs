@@ -73,6 +73,9 @@ where
         inner: session.inner(),
     };
     if let Some(learning) = learning {
+        if let Some(seed) = learning.perturbs() {
+            scenario.inner.mailbox.ask(Query::Perturb { seed });
+        }
         let _ = scenario.inner.learning.set(learning.clone());
     }
 

@@ -27,6 +27,7 @@ use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
 use crate::call::Call;
 use crate::error::Cause;
+use crate::loopback::socket::Watch;
 use crate::trace::{Does, EventId, Gate, Gated, Obeyed, Rule, Standing, Withheld};
 pub(super) use arrivals::There;
 use arrivals::{Admits, Arrivals, Random};
@@ -51,6 +52,8 @@ struct EndState {
     others: Vec<Waker>,
     /// Wakes the reader when what is delayed may be read.
     due: Option<Pin<Box<Sleep>>>,
+    /// Sees what arrives meanwhile.
+    watch: Option<Watch>,
     slices: Option<Random>,
 }
 
@@ -172,6 +175,7 @@ impl EndGate {
                 return Poll::Pending;
             }
             if state.arrivals.is_free() {
+                (state.due, state.watch) = (None, None);
                 return Poll::Ready(May::Read(u64::MAX));
             }
             let there = io.there();
@@ -180,9 +184,9 @@ impl EndGate {
                 Admits::End => return Poll::Ready(May::Get(Ok(()))),
                 Admits::Reset => return Poll::Ready(May::Get(Err(reset()))),
                 Admits::Withheld => return Poll::Pending,
-                Admits::Nothing => ready!(io.poll_more(cx, there)),
+                Admits::Nothing => ready!(io.poll_more(cx, there, &mut state.watch)),
                 Admits::Later(at) => {
-                    let more = io.poll_more(cx, there).is_ready();
+                    let more = io.poll_more(cx, there, &mut state.watch).is_ready();
                     if !more && state.wait_until(at, cx).is_pending() {
                         return Poll::Pending;
                     }

@@ -197,13 +197,26 @@ impl Io {
         .into()
     }
 
-    /// Polls for more than this.
-    pub(super) fn poll_more(&self, cx: &mut Context<'_>, than: There) -> Poll<()> {
+    /// Polls for more than this. `watch` is kept from one poll to the next.
+    pub(super) fn poll_more(
+        &self,
+        cx: &mut Context<'_>,
+        than: There,
+        watch: &mut Option<loopback::socket::Watch>,
+    ) -> Poll<()> {
+        let is_news = |now| There::from(now) != than;
         match self {
             Io::Tcp(stream) => {
-                loopback::socket::poll_more(stream, cx, |now| There::from(now) != than)
+                if watch.is_none() {
+                    *watch = loopback::socket::Watch::of(stream).ok();
+                }
+                match watch {
+                    Some(watch) => watch.poll_more(cx, is_news),
+                    // Without a descriptor, it is seen at the next look.
+                    None => Poll::Pending,
+                }
             }
-            Io::Pipe(end) => end.poll_more(cx, |now| There::from(now) != than),
+            Io::Pipe(end) => end.poll_more(cx, is_news),
         }
     }
 

@@ -78,6 +78,7 @@ impl Analyst {
                 self.body_ended(last_poll);
                 let _ = reply.send(());
             }
+            Query::Perturb { seed } => self.perturb(seed),
             Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
             Query::Records { reply } => {
                 let _ = reply.send(self.records());
