@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod bounds;
 mod must_act;
 mod network;
 mod processes;

@@ -25,6 +25,7 @@ impl Analyst {
                 _ => None,
             },
             undelivered: self.undelivered(),
+            faults: self.faults_in_force(),
             backtraces: Backtraces::NotTaken,
         }
     }
@@ -52,6 +53,7 @@ impl Analyst {
             joins,
             pending: doing.ops,
             ends: doing.ends,
+            held: doing.held,
         }
     }
 
@@ -66,6 +68,7 @@ impl Analyst {
             if let Some(doing) = &self.processes[at].waits {
                 report.waits.said = Some(doing.ops.clone());
                 report.waits.ends.clone_from(&doing.ends);
+                report.waits.held.clone_from(&doing.held);
             }
         }
         report
@@ -86,6 +89,10 @@ impl Analyst {
                         .waits
                         .as_ref()
                         .map_or_else(Vec::new, |doing| doing.ends.clone()),
+                    held: other
+                        .waits
+                        .as_ref()
+                        .map_or_else(Vec::new, |doing| doing.held.clone()),
                     untils: self.untils_of(index),
                 },
                 kernel: None,

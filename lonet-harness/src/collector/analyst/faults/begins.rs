@@ -23,8 +23,9 @@ impl Analyst {
             return Err("the scenario is over".to_owned());
         }
         let line = injection.line();
-        // It takes no part in what a process that is killed from outside does.
-        let asks_gates = !injection.kind.is_of_process() || injection.at.is_some();
+        // What is done to a process from outside needs no gate.
+        let outside = matches!(injection.kind, Kind::Kill | Kind::Pause);
+        let asks_gates = !outside || injection.at.is_some();
         for (at, reported) in self.processes.iter().enumerate().skip(1) {
             if !asks_gates || !reported.greeted || !reported.connected || self.obeys(at) {
                 continue;
