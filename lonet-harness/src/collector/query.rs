@@ -3,6 +3,7 @@
 //! Owns the types alone. An answer whose receiver is gone is dropped.
 
 use std::collections::BTreeMap;
+use std::panic::Location;
 use std::sync::mpsc;
 
 use lonet::Addr;
@@ -265,6 +266,8 @@ pub(crate) struct TestReport {
     pub(crate) ends: Vec<Moved>,
     /// What faults withhold from its operations.
     pub(crate) held: Vec<(Withheld, u32)>,
+    /// Where it made the calls of the harness that have not returned.
+    pub(crate) calls: Vec<&'static Location<'static>>,
 }
 
 /// What there is to say of a process that reports, and that the scenario did not start itself.

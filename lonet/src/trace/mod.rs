@@ -42,5 +42,7 @@ pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{Pending, Waits};
 #[doc(hidden)]
-pub use verbs::{Begins, By, Follows, InView, Parts, Peer, Rules, Subject, Text};
+pub use verbs::{
+    Amount, Begins, By, Follows, InView, OtherEnds, Parts, Peer, Rules, Subject, Text,
+};
 pub use verbs::{ParseVerbError, Verb, What};

@@ -1,5 +1,7 @@
 //! What the reporter says of tasks and bytes, seen at its sink.
 
+mod orders;
+
 use std::sync::{Arc, Mutex};
 
 use super::*;

@@ -191,7 +191,12 @@ impl Analyst {
             return;
         };
         if node.ended.is_some() {
-            let _ = reply.send(());
+            // What it has left may still run.
+            match self.supervisor {
+                Supervisor::Running { .. } => node.on_reached.push(reply),
+                _ => drop(reply.send(())),
+            }
+            self.tell_supervisor(&ToSupervisor::Signal { process, signal });
             return;
         }
         node.interfered |= until == Effect::Killed;

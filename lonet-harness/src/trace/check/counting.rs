@@ -19,7 +19,7 @@ use crate::trace::scope::Scope;
 const MOST_COMPARISONS: usize = 4_000_000;
 
 /// How many lines, from the first on, could have an event each. The next one can't, whatever the
-/// variables stand for: all events that it could tell of would have lines above it.
+/// variables stand for: all events that it could match would have lines above it.
 pub(crate) fn most_lines(graph: &Graph, scope: &Scope, of: &Expectation) -> usize {
     let mut left = vec![0usize; graph.labels.len()];
     for &event in &scope.events {
@@ -108,9 +108,13 @@ fn anonymous(shape: &Shape) -> Shape {
         Port::Variable(_) => Port::Any,
         known => known,
     };
-    let word = |word: &Word| match *word {
-        Word::Whole(of) => Word::Whole(term(of)),
-        Word::After(prefix, of) => Word::After(prefix, term(of)),
+    let word = |word: &Word| match word {
+        Word::Whole(of) => Word::Whole(term(*of)),
+        Word::After(prefix, of) => Word::After(*prefix, term(*of)),
+        Word::Ends(ends) => {
+            let ends = ends.iter();
+            Word::Ends(ends.map(|&(host, at)| (term(host), at.map(port))).collect())
+        }
         Word::Rest => Word::Rest,
     };
     Shape {

@@ -3,6 +3,8 @@
 //!
 //! Owns the tables alone: `within_process` writes them, one process after the other.
 
+use std::collections::BTreeMap;
+
 use lonet::trace::EventId;
 
 use crate::trace::happened::contradictions::Problems;
@@ -27,13 +29,15 @@ pub(crate) struct Gathered {
     pub(crate) label_of: Vec<u32>,
     pub(crate) ends: Vec<End>,
     pub(crate) writes: Vec<Write>,
-    /// The records that tell of a host or a process coming or going.
+    /// The records of hosts and processes that come or go.
     pub(crate) lives: Vec<u32>,
     /// By process: the latest time it reported.
     pub(crate) latest: Vec<u64>,
     pub(crate) credits: Vec<Credit>,
     /// Which record learned of which event, and whether for certain.
     pub(crate) learned: Vec<(EventId, u32, bool)>,
+    /// The faults that end connections by themselves, and their records.
+    pub(crate) cuts: BTreeMap<EventId, u32>,
     /// Which connection's key which dial has.
     pub(crate) links: Vec<(Symbol, u32)>,
     /// Nodes that stand for no record, by the process they belong to.
