@@ -61,6 +61,19 @@ async fn a_process_that_obeys_nothing_is_named(scenario: Scenario) -> Result<()>
     Ok(())
 }
 
+#[test]
+fn who_joins_and_obeys_nothing_fails_the_test() {
+    let why = lonet_harness::run("joins", async |scenario: Scenario| -> Result<()> {
+        let _cut = scenario.inject(fault::cut("α", "γ").may_not_fire()).await?;
+        let gamma = scenario.spawn("γ", python()).await?;
+        gamma.until("γ mark here").await?;
+        Ok(())
+    });
+    let why = why.unwrap_err().to_string();
+    let end = "(γ) joined the network as γ, and does not obey `! cut α γ`";
+    assert!(why.ends_with(end), "{why}");
+}
+
 #[lonet::test]
 async fn a_socket_that_was_taken_is_named(scenario: Scenario) -> Result<()> {
     let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
@@ -198,4 +211,45 @@ fn a_fault_after_the_test_is_refused() {
         .block_on(late);
     assert_eq!(late.kind(), ErrorKind::Misplaced);
     assert_eq!(late.to_string(), "the scenario is over");
+}
+
+/// How many descriptors a process has open.
+fn descriptors(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/fd"))
+        .unwrap()
+        .count()
+}
+
+#[lonet::test(timeout = "60s")]
+async fn thousands_of_faults_leave_nothing(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.spawn("α", roles::echoes()).await?;
+    scenario.until("α:10 listen").await?;
+    let beta = scenario.host("β").await?;
+    let mut conn = beta.dial("α:10").await?;
+    let mut byte = [0];
+    let mut before = 0;
+    for round in 0..2_000 {
+        // The guard's drop ends it, or disarms it, while the next one comes.
+        let fault = match round % 4 {
+            0 => fault::partition("α", "β").at("α mark never"),
+            1 => fault::cut("β", "_"),
+            2 => fault::delay("α", "β", Duration::from_micros(1)),
+            _ => fault::partition("α", "β"),
+        };
+        let injected = scenario.inject(fault.may_not_fire()).await?;
+        match round % 4 {
+            0 | 1 => drop(injected),
+            _ => drop(injected.heal().await?),
+        }
+        if round % 100 == 99 {
+            conn.write_all(b"x").await?;
+            conn.read_exact(&mut byte).await?;
+        }
+        if round == 99 {
+            before = descriptors(alpha.pid());
+        }
+    }
+    assert_eq!(descriptors(alpha.pid()), before);
+    drop(beta.dial("α:10").await?);
+    Ok(())
 }

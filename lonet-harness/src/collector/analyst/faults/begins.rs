@@ -62,6 +62,23 @@ impl Analyst {
         Ok(())
     }
 
+    /// A host has joined: if it does not obey, no fault that stands may concern it.
+    pub(in crate::collector::analyst) fn check_gates(&mut self, at: usize, host: &str) {
+        if self.obeys(at) {
+            return;
+        }
+        let mut faults = self.faults.all.values();
+        let concerns = |fault: &&Fault| {
+            let stands = fault.phase == Phase::Armed || !fault.rules.is_empty();
+            stands && fault.injection.concerns(host)
+        };
+        if let Some(fault) = faults.find(concerns) {
+            let line = fault.injection.line();
+            let what = format!("joined the network as {host}, and does not obey `{line}`");
+            self.report_violation(at, &what);
+        }
+    }
+
     /// Refuses what would end or stop the test's own process.
     pub(in crate::collector::analyst) fn check_playable(
         &self,
