@@ -34,6 +34,9 @@ const SAID_AGAIN: usize = 100;
 /// How late an arrival is at most where arrivals are to be late, in microseconds.
 const MOST_LATE: u64 = 3000;
 
+/// Where the answer to an `inject` goes.
+type OnInject = oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Faults {
@@ -72,7 +75,7 @@ struct Fault {
     released: bool,
     /// The connections that a reset has noted, each from one of its ends.
     noted: BTreeSet<(Addr, Addr)>,
-    on_inject: Option<oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>>,
+    on_inject: Option<OnInject>,
     on_act: Option<oneshot::Sender<()>>,
     on_fired: Vec<oneshot::Sender<Result<Event, NeverFires>>>,
     on_healing: Vec<oneshot::Sender<Healing>>,

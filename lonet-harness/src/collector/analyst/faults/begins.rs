@@ -6,12 +6,11 @@ use lonet::trace::{Does, Ends, Event, Record, What, now};
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
-use super::{Analyst, Fault, Healing, Injection, Kind, NeverFires, Next, Phase, SAID_AGAIN};
+use super::{
+    Analyst, Fault, Healing, Injection, Kind, NeverFires, Next, OnInject, Phase, SAID_AGAIN,
+};
 use crate::collector::analyst::Reported;
 use lonet::Addr;
-
-/// The answer to an `inject`.
-type OnInject = oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>;
 
 impl Analyst {
     /// Why a fault can't act on all that it names, if it can't.
