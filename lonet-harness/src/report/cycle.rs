@@ -309,6 +309,7 @@ mod tests {
             waits: WaitsFor {
                 said,
                 ends: Vec::new(),
+                held: Vec::new(),
                 untils: Vec::new(),
             },
             kernel: None,

@@ -257,7 +257,7 @@ impl Gate {
                     .iter()
                     .any(|fault| state.fired.get(fault) == Some(&Then::Vanish))
                 {
-                    super::reporter::end_here();
+                    super::ending::end_here();
                 }
                 let waits = |fault: &u32| !orders.settled.contains(fault);
                 let shut = orders.shut || state.fired.keys().any(waits);
