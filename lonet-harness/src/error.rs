@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::Location;
 
 /// The error of an operation of a scenario, of a node or of the harness itself.
 ///
@@ -36,6 +37,8 @@ use std::io;
 pub struct Error {
     // Boxed, so that a `Result` of it stays small.
     inner: Box<Inner>,
+    /// The call that returned it, if the test made it.
+    place: Option<&'static Location<'static>>,
 }
 
 #[derive(Debug)]
@@ -62,6 +65,8 @@ pub enum ErrorKind {
     Pattern,
     /// A host has an invalid name, or one that is taken.
     Host,
+    /// A [fault](crate::fault) is invalid, or can't act as it says.
+    Fault,
     /// A value can't be sent between processes, because JSON would lose a part of it.
     Value,
     /// An operation of the lonet network failed.
@@ -89,6 +94,17 @@ impl Error {
     /// The scenario is over: nothing answers any more.
     pub(crate) fn over() -> Error {
         Error::new(ErrorKind::Misplaced, "the scenario is over")
+    }
+
+    /// The same error, of the call at that place.
+    pub(crate) fn at(mut self, place: &'static Location<'static>) -> Error {
+        self.place.get_or_insert(place);
+        self
+    }
+
+    /// The place of the call that returned it.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        self.place
     }
 
     /// What went wrong.
@@ -154,6 +170,7 @@ impl From<Inner> for Error {
     fn from(inner: Inner) -> Error {
         Error {
             inner: Box::new(inner),
+            place: None,
         }
     }
 }

@@ -5,11 +5,13 @@
 //! next. Keeps no record: those are the collector's. What a test does meanwhile belongs to
 //! `scenario`, which this does not know.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::panic::Location;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -187,8 +189,27 @@ pub(crate) struct Inner {
     pub(crate) inherited: Inherited,
     /// Where roles can begin other than before `main`.
     pub(crate) entrance: Entrance,
+    /// Where the test has called what has not returned yet.
+    calls: Mutex<Calls>,
     processes: AtomicU64,
+    faults: AtomicU32,
     nonces: AtomicU64,
+}
+
+/// Calls, in the order in which they began, each with its place.
+type Calls = BTreeMap<u64, &'static Location<'static>>;
+
+/// A call that has not returned.
+struct Call<'a> {
+    calls: &'a Mutex<Calls>,
+    number: u64,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.remove(&self.number);
+    }
 }
 
 impl Inner {
@@ -215,7 +236,9 @@ impl Inner {
             learning: OnceLock::new(),
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
+            calls: Mutex::default(),
             processes: AtomicU64::new(1),
+            faults: AtomicU32::new(1),
             // A ticket must not be guessable by counting.
             nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
         }
@@ -226,9 +249,38 @@ impl Inner {
         self.processes.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// The number of the next fault.
+    pub(crate) fn next_fault(&self) -> u32 {
+        self.faults.fetch_add(1, Ordering::Relaxed)
+    }
+
     pub(crate) fn next_nonce(&self) -> u64 {
         self.nonces
             .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+
+    /// Plays a call that the test made at that place: a failure of it names the place, and so does
+    /// the page of a deadline that passes meanwhile.
+    pub(crate) async fn called<T>(
+        &self,
+        place: &'static Location<'static>,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let calls = &self.calls;
+        let number = {
+            let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = calls.last_key_value().map_or(0, |(last, _)| last + 1);
+            calls.insert(number, place);
+            number
+        };
+        let _pending = Call { calls, number };
+        call.await.map_err(|error| error.at(place))
+    }
+
+    /// The places of the test's calls that have not returned, in the order in which they began.
+    pub(crate) fn pending_calls(&self) -> Vec<&'static Location<'static>> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.values().copied().collect()
     }
 
     /// The calling task did this.
@@ -237,6 +289,14 @@ impl Inner {
         let id = EventId::from((0, numbered.n()));
         numbered.write();
         id
+    }
+
+    /// The same, of what has a line.
+    pub(crate) fn note_event(&self, what: What) -> Event {
+        let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
+        let event = numbered.event(0).expect("what the test does has a line");
+        numbered.write();
+        event
     }
 
     /// Everything in that event's past comes before what the calling task does next.
@@ -263,6 +323,14 @@ impl Inner {
         let (reply, answer) = mpsc::channel();
         self.mailbox.ask(query(reply));
         answer.recv().map_err(|_| Error::over())
+    }
+
+    /// Ends all faults; what is wrong with those that never acted.
+    pub(crate) fn end_faults(&self) -> Vec<String> {
+        let (reply, answer) = mpsc::channel();
+        self.mailbox.ask(Query::EndFaults { reply });
+        // A process that obeys nothing any more is about to be ended.
+        answer.recv_timeout(GRACE).unwrap_or_default()
     }
 
     pub(crate) fn report(&self) -> Result<Report, Error> {

@@ -22,7 +22,8 @@ use crate::error::{Error, ErrorKind};
 use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
-use crate::report::verdict::{self, Reason};
+use crate::report::verdict::{self, Reason, Told};
+use crate::report::words::Teardown;
 use crate::run::attribute::Spec;
 use crate::run::watchdog::{Failing, Limits, Watchdog};
 use crate::scenario::Scenario;
@@ -36,8 +37,8 @@ const ENDS: Duration = Duration::from_secs(10);
 enum Ended {
     Returned(Result<(), BodyError>),
     Panicked(Box<dyn Any + Send>),
-    /// When (CLOCK_MONOTONIC in nanoseconds), and what there was to say at that moment.
-    TimedOut(u64, Option<Arc<Report>>),
+    /// With what there was to say at that moment.
+    TimedOut(Option<Arc<Report>>),
 }
 
 /// Plays it.
@@ -73,6 +74,9 @@ where
         inner: session.inner(),
     };
     if let Some(learning) = learning {
+        if let Some(seed) = learning.perturbs() {
+            scenario.inner.mailbox.ask(Query::Perturb { seed });
+        }
         let _ = scenario.inner.learning.set(learning.clone());
     }
 
@@ -82,29 +86,47 @@ where
         end: deadline::scaled(ENDS).map_err(early)?,
     });
     let (watchdog, expired) =
-        Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
-    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, body);
+        Watchdog::start(spec, limits, &scenario).map_err(|error| early(error.into()))?;
+    let (ended, ended_at) = play_body(after, &runtime, &scenario, &watchdog, expired, body);
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
             Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
-            None => Reason::Returned(error.text()),
+            None => Reason::Returned(error.text(), error.place()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
-        Ended::TimedOut(..) => Some(Reason::TimedOut(after)),
+        Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
     };
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
     }
-    let then = match &ended {
-        Ended::TimedOut(_, then) => then.clone(),
+    let then = match (&ended, &reason) {
+        (Ended::TimedOut(then), _) => then.clone(),
+        // What the processes do is asked before anything makes them do something else.
+        (_, Some(Reason::Returned(..) | Reason::Panicked(_))) => {
+            scenario.inner.report_of_waits().ok().map(Arc::new)
+        }
         _ => None,
     };
-    if let Some(reason @ (Reason::Returned(_) | Reason::Panicked(_))) = &reason {
+    // A network on which nothing is withheld, for all that comes.
+    let unacted = scenario.inner.end_faults();
+    if reason.is_none() && !unacted.is_empty() {
+        reason = Some(Reason::Fault(unacted.join("\n")));
+    }
+    let teardown = match (&ended, &reason) {
+        (Ended::TimedOut(_), _) => Some(Teardown::of_deadline(ended_at)),
+        (Ended::Returned(Ok(())), _) | (_, None) => None,
+        (_, Some(_)) => Some(Teardown::of_body(ended_at)),
+    };
+    if let Some(reason @ (Reason::Returned(..) | Reason::Panicked(_))) = &reason {
         leaving.block_on(scenario.hear_late_listener(&reason.text()));
     }
-    let failing = reason.clone().map(|reason| Failing { reason, then });
+    let failing = reason.clone().map(|reason| Failing {
+        reason,
+        then: then.clone(),
+        teardown,
+    });
     watchdog.ends(failing);
     // The test's own part of the network is closed before the runtime on which it was joined, which
     // would close it too, at any point among the drops of what the body's tasks hold. Those tasks
@@ -117,7 +139,7 @@ where
     let adds = scenario.adds_artifacts();
     drop(scenario);
     let mut report = session.end();
-    if let Ended::TimedOut(_, Some(then)) = &ended {
+    if let Some(then) = &then {
         report.backtraces = then.backtraces.clone();
     }
     let reason = reason.or_else(|| of_others(&report));
@@ -129,10 +151,21 @@ where
         }
         return Ok(());
     }
-    conclude(test, ended, reason, &report, refused, adds)
+    let told = Told {
+        test_at: &spec.place.to_string(),
+        then: then.as_deref().unwrap_or(&report),
+        // A verdict is about the moment of the deadline, not about what the stopping made of it.
+        report: match (&ended, &then) {
+            (Ended::TimedOut(_), Some(then)) => then,
+            _ => &report,
+        },
+        teardown,
+    };
+    conclude(test, ended, reason, told, &report, refused, adds)
 }
 
-/// Plays the body, to its end or its deadline, and says that it has ended.
+/// Plays the body, to its end or its deadline, and says that it has ended. How it ended, and when
+/// (CLOCK_MONOTONIC in nanoseconds).
 fn play_body<A, F, Fut>(
     after: Duration,
     runtime: &Runtime,
@@ -140,7 +173,7 @@ fn play_body<A, F, Fut>(
     watchdog: &Watchdog,
     mut expired: oneshot::Receiver<u64>,
     body: &F,
-) -> Ended
+) -> (Ended, u64)
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -148,7 +181,7 @@ where
 {
     let report_of = |deadline| scenario.inner.report_of_hang(deadline).ok().map(Arc::new);
     let last_poll = Cell::new(0);
-    let ended = runtime.block_on(async {
+    let (ended, at) = runtime.block_on(async {
         let playing = async {
             let argument = A::of(scenario.clone()).await?;
             body(argument).await
@@ -156,7 +189,7 @@ where
         let mut playing = std::pin::pin!(playing);
         tokio::select! {
             biased;
-            ended = caught(playing.as_mut(), &last_poll) => ended,
+            ended = caught(playing.as_mut(), &last_poll) => (ended, now()),
             // Before the body is dropped, and with it what it held open.
             deadline = &mut expired => {
                 // What follows may take longer than a body that is not blocked.
@@ -164,18 +197,21 @@ where
                 // A clock that has ended without a word has run out, too.
                 let deadline = deadline.unwrap_or_else(|_| now());
                 let then = report_of(deadline);
-                let reason = Reason::TimedOut(after);
-                watchdog.ends(Some(Failing { reason, then: then.clone() }));
-                Ended::TimedOut(deadline, then)
+                watchdog.ends(Some(Failing {
+                    reason: Reason::TimedOut(after),
+                    then: then.clone(),
+                    teardown: Some(Teardown::of_deadline(deadline)),
+                }));
+                (Ended::TimedOut(then), deadline)
             }
         }
     });
     watchdog.noted();
     // One that returned too late did so because its nodes were stopped, or was not failed only
     // because it blocked its thread.
-    let ended = match (ended, expired.try_recv()) {
-        (Ended::Returned(Ok(())), Ok(deadline)) => Ended::TimedOut(deadline, report_of(deadline)),
-        (ended, _) => ended,
+    let (ended, at) = match (ended, expired.try_recv()) {
+        (Ended::Returned(Ok(())), Ok(deadline)) => (Ended::TimedOut(report_of(deadline)), deadline),
+        (ended, _) => (ended, at),
     };
     // First of all: whatever fails from here on may do so because the body is gone.
     // Waited for: the failure may arrive before the end of the body does.
@@ -183,7 +219,7 @@ where
     let _ = scenario
         .inner
         .ask_now(|reply| Query::BodyEnded { last_poll, reply });
-    ended
+    (ended, at)
 }
 
 /// Why a turn fails whose body did not.
@@ -198,6 +234,7 @@ fn conclude(
     test: &str,
     ended: Ended,
     reason: Option<Reason>,
+    told: Told<'_>,
     report: &Report,
     refused: Option<Refused>,
     adds: bool,
@@ -206,13 +243,7 @@ fn conclude(
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
-    // A verdict is about the moment of the deadline, not about what the stopping made of it.
-    let (shown, deadline) = match &ended {
-        Ended::TimedOut(deadline, Some(then)) => (&**then, Some(*deadline)),
-        Ended::TimedOut(deadline, None) => (report, Some(*deadline)),
-        _ => (report, None),
-    };
-    let page = |reason: &Reason, kept| verdict::page(test, reason, shown, deadline, kept);
+    let page = |reason: &Reason, kept| verdict::page(test, reason, told, kept);
     let reason = match (reason, &refused) {
         (Some(Reason::Panicked(message)), Some(refused)) if message == refused.headline => {
             Some(Reason::Mismatched(message))
@@ -240,7 +271,7 @@ fn conclude(
     let became = artifacts::Became {
         verdict: &whole,
         passed: reason.is_none(),
-        deadline,
+        teardown: told.teardown,
     };
     let written = artifacts::write(&place, test, &became, report, refused.as_ref(), adds);
     let lost = written.err().map(|error| {

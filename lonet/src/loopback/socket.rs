@@ -4,7 +4,8 @@
 //! want the stream for themselves; here the network keeps a share of it, to shut it down.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::net::TcpStream as StdStream;
+use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, ready};
 
 use nix::sys::socket::sockopt::{RcvBuf, SndBuf};
@@ -27,23 +28,36 @@ pub(crate) fn there(stream: &TcpStream) -> (u64, bool) {
     (bytes, ended)
 }
 
-/// Polls until what lies there is news.
-pub(crate) fn poll_more(
-    stream: &TcpStream,
-    cx: &mut Context<'_>,
-    is_news: impl Fn((u64, bool)) -> bool,
-) -> Poll<()> {
-    loop {
-        if ready!(stream.poll_read_ready(cx)).is_err() {
-            return Poll::Ready(());
-        }
-        // Readiness is forgotten only if nothing came while this looked.
-        let looked = stream.try_io(Interest::READABLE, || match is_news(there(stream)) {
-            true => Ok(()),
-            false => Err(io::ErrorKind::WouldBlock.into()),
-        });
-        if looked.is_ok() {
-            return Poll::Ready(());
+/// Watches what arrives at a socket, beside those who read it: it forgets that there is something
+/// once it has looked, which they must not. So it has a registration of its own.
+pub(crate) struct Watch(TcpStream);
+
+impl Watch {
+    pub(crate) fn of(stream: &TcpStream) -> io::Result<Watch> {
+        let own = StdStream::from(stream.as_fd().try_clone_to_owned()?);
+        Ok(Watch(TcpStream::from_std(own)?))
+    }
+
+    /// Polls until what lies there is news.
+    pub(crate) fn poll_more(
+        &self,
+        cx: &mut Context<'_>,
+        is_news: impl Fn((u64, bool)) -> bool,
+    ) -> Poll<()> {
+        loop {
+            if ready!(self.0.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let looked = self
+                .0
+                .try_io(Interest::READABLE, || match is_news(there(&self.0)) {
+                    true => Ok(()),
+                    // Forgets that it is ready, unless something has come since.
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                });
+            if looked.is_ok() {
+                return Poll::Ready(());
+            }
         }
     }
 }

@@ -81,7 +81,7 @@ pub enum Does {
 pub enum Ends {
     /// Those of these hosts, and these.
     These(Vec<Place>),
-    /// Those of all hosts that the other side of the rule does not name.
+    /// Those of all hosts that the other side of the rule does not name; of all, if that names none.
     Others,
 }
 
@@ -121,7 +121,7 @@ impl Rule {
             (Ends::These(_), Ends::These(_)) => self.from.has(from) && self.to.has(to),
             (Ends::These(_), Ends::Others) => self.from.has(from) && !self.from.names(to.host()),
             (Ends::Others, Ends::These(_)) => self.to.has(to) && !self.to.names(from.host()),
-            (Ends::Others, Ends::Others) => from.host() != to.host(),
+            (Ends::Others, Ends::Others) => true,
         }
     }
 }
@@ -163,7 +163,7 @@ pub struct EventShape {
     /// The port of the subject's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The other side.
+    /// The other side. Without it: an event that has none, as the close of a listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<(Option<String>, Option<u16>)>,
     /// The words that follow.
@@ -197,7 +197,7 @@ impl EventShape {
             Subject::Host(_) | Subject::Process(..) => None,
         };
         let peer = match (&self.peer, event.peer) {
-            (None, _) => true,
+            (None, other) => other.is_none(),
             (Some(_), None) => false,
             (Some((host, port)), Some(addr)) => {
                 host.as_deref().is_none_or(|host| host == addr.host())
@@ -291,6 +291,7 @@ mod tests {
         assert!(covers("_", "a,b", "z:1", "b:1"));
         assert!(!covers("_", "a,b", "a:1", "b:1"));
         assert!(covers("a", "a", "a:1", "a:2"));
+        assert!(covers("_", "_", "a:1", "a:2"));
     }
 
     #[test]
@@ -343,5 +344,24 @@ mod tests {
         assert!(sends("s:1", "c:9"));
         assert!(!sends("s:2", "c:9"));
         assert!(!sends("s:1", "d:9"));
+
+        // A listener's close and a connection's are different lines.
+        let closes = EventShape {
+            verb: Verb::Close,
+            host: "s".into(),
+            port: None,
+            peer: None,
+            words: Vec::new(),
+            more: false,
+        };
+        let (own, other): (Addr, Addr) = ("s:1".parse().unwrap(), "c:9".parse().unwrap());
+        let close = |peer| Parts {
+            verb: Verb::Close,
+            subject: Subject::Address(&own),
+            peer,
+            text: Text::Nothing,
+        };
+        assert!(closes.is(&close(None)));
+        assert!(!closes.is(&close(Some(&other))));
     }
 }

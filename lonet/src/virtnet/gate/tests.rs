@@ -299,6 +299,29 @@ on_both_engines! {
         assert_eq!(world.heal(), [1]);
     }
 
+    async fn a_delayed_end_wakes_for_all_that_comes(world: World) {
+        let (mut a, mut b) = world.connected().await;
+        world.rule("_", "_", Does::Jitter(300, 7));
+        world.obey();
+        let echo = tokio::spawn(async move {
+            let mut bytes = [0; 3];
+            while b.read_exact(&mut bytes).await.is_ok() {
+                b.write_all(&bytes).await.unwrap();
+            }
+        });
+        for round in 0..100 {
+            a.write_all(b"one").await.unwrap();
+            // One that was given up takes nothing with it.
+            let _ = tokio::time::timeout(Duration::ZERO, a.readable()).await;
+            if round == 50 {
+                world.heal();
+            }
+            reads(&mut a, b"one").await;
+        }
+        drop(a);
+        soon(echo).await.unwrap();
+    }
+
     async fn a_heal_ends_a_delay_at_once(world: World) {
         let (mut a, mut b) = world.connected().await;
         world.rule("a", "b", Does::Delay(3_600_000_000));
