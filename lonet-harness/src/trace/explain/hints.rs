@@ -13,6 +13,7 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};
 use crate::trace::explain::look::{Look, Problem, fields, line_of};
+use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::NONE;
 
@@ -58,6 +59,22 @@ pub(crate) enum Hint {
     Died { host: String, status: String },
     /// What processes reported that makes no sense.
     Reported { problem: String },
+}
+
+impl Hint {
+    /// Of an event that is concurrent with the assertion. What the test itself did, the end of no
+    /// process brings in: that has no host here.
+    pub(super) fn concurrent(graph: &Graph, node: u32) -> Hint {
+        let fields = fields(graph, node);
+        let host = match fields.verb.is_interference() {
+            true => "",
+            false => fields.host,
+        };
+        Hint::Concurrent {
+            event: line_of(graph, node),
+            host: host.to_owned(),
+        }
+    }
 }
 
 /// The orders that a block would forgive, and nothing else is wrong.
@@ -150,14 +167,12 @@ impl Finder<'_> {
             }
         }
         if let Some(node) = concurrent {
-            let event = line_of(graph, node);
             let shown = {
                 let label = graph.labels.label(graph.label_of[node as usize]);
                 self.look.cut.view.shows(label, &graph.hosts)
             };
             if shown {
-                let host = fields(graph, node).host.to_owned();
-                self.hints.push(Hint::Concurrent { event, host });
+                self.hints.push(Hint::concurrent(graph, node));
             }
         }
         if let Some(node) = hidden {
