@@ -44,6 +44,8 @@ pub(crate) enum Reason {
     Trace(String),
     /// A process sent an invalid trace.
     Reporter(String),
+    /// The event of the schedule did not happen.
+    Unreached(String),
 }
 
 impl Reason {
@@ -59,7 +61,7 @@ impl Reason {
             }
             Reason::Node(failure) => network_last(failure),
             Reason::Trace(page) => page.clone(),
-            Reason::Reporter(problem) => problem.clone(),
+            Reason::Reporter(text) | Reason::Unreached(text) => text.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,7 +16,8 @@ use tokio::sync::oneshot;
 
 use lonet::trace::now;
 
-use super::{Failed, TestArgument, expected};
+use super::schedule::Schedule;
+use super::{Failed, TestArgument, expected, unreached};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
@@ -23,10 +25,11 @@ use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
 use crate::report::verdict::{self, Reason};
-use crate::run::attribute::Spec;
+use crate::run::attribute::{Spec, TraceSource};
 use crate::run::watchdog::{Failing, Limits, Watchdog};
 use crate::scenario::Scenario;
 use crate::session::Session;
+use crate::trace::happened::process::Process;
 use crate::trace::update::learning::Learning;
 
 /// How long what a body leaves may take to go: the tasks that it spawned, the values that they hold.
@@ -40,15 +43,67 @@ enum Ended {
     TimedOut(u64, Option<Arc<Report>>),
 }
 
-/// Plays it.
-///
-/// # Errors
-///
-/// It failed.
+/// What distinguishes a turn from others of the same test.
+pub(super) struct Turn<'a> {
+    /// Where an update takes note of expected traces.
+    pub(super) learning: Option<&'a Arc<Learning>>,
+    /// The fault that is armed before the body starts.
+    pub(super) schedule: Option<&'a Schedule>,
+    /// Whether the turn fails if that fault is not set off.
+    pub(super) must_reach: bool,
+    /// Whether what is sent and received is recorded from the beginning.
+    pub(super) records_data: bool,
+    /// The expected trace that is asserted at the end.
+    pub(super) trace: Option<&'a TraceSource>,
+    /// Where its artifacts go.
+    pub(super) artifacts: PathBuf,
+}
+
+impl<'a> Turn<'a> {
+    /// One without a fault.
+    pub(super) fn plain(spec: &'a Spec, artifacts: PathBuf) -> Turn<'a> {
+        Turn {
+            learning: None,
+            schedule: None,
+            must_reach: false,
+            records_data: false,
+            trace: spec.trace.as_ref(),
+            artifacts,
+        }
+    }
+}
+
+/// What there is to know of a turn that got as far as its body.
+pub(super) struct Seen {
+    pub(super) records: Vec<Process>,
+    /// When the body ended (CLOCK_MONOTONIC in nanoseconds).
+    pub(super) ended_at: u64,
+    /// Whether the fault of its schedule was set off before that.
+    pub(super) reached: bool,
+}
+
+/// Plays it: whether it failed, and what was seen.
 pub(super) fn play<A, F, Fut>(
     spec: &Spec,
     entrance: Entrance,
-    learning: Option<&Arc<Learning>>,
+    turn: &Turn<'_>,
+    body: &F,
+) -> (Result<(), Failed>, Option<Seen>)
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = Result<(), BodyError>>,
+{
+    let mut seen = None;
+    let ended = play_and_see(spec, entrance, turn, &mut seen, body);
+    (ended, seen)
+}
+
+fn play_and_see<A, F, Fut>(
+    spec: &Spec,
+    entrance: Entrance,
+    turn: &Turn<'_>,
+    seen: &mut Option<Seen>,
     body: &F,
 ) -> Result<(), Failed>
 where
@@ -58,22 +113,27 @@ where
 {
     let test = spec.test_name();
     let early = |error: Error| Failed::early(test, &error);
-    let expected = spec
+    let place = &turn.artifacts;
+    let expected = turn
         .trace
-        .as_ref()
         .map(expected::source)
         .transpose()
         .map_err(|error| early(Error::new(ErrorKind::Pattern, error)))?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
-    let session =
-        Session::start(artifacts::place(test), entrance, A::STARTS_PROCESSES).map_err(early)?;
+    let session = Session::start(place.clone(), entrance, A::STARTS_PROCESSES).map_err(early)?;
     let leaving = runtime(None).map_err(|error| early(error.into()))?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
     let scenario = Scenario {
         inner: session.inner(),
     };
-    if let Some(learning) = learning {
+    if let Some(learning) = turn.learning {
         let _ = scenario.inner.learning.set(learning.clone());
+    }
+    if let Some(schedule) = turn.schedule {
+        let _ = scenario.inner.swept.set(schedule.at.event());
+    }
+    if turn.records_data {
+        scenario.record_data().map_err(early)?;
     }
 
     // Whoever debugs a node needs all the time there is.
@@ -83,7 +143,13 @@ where
     });
     let (watchdog, expired) =
         Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
-    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, body);
+    let fault = Cell::new(None);
+    let armed = Arming {
+        schedule: turn.schedule,
+        fault: &fault,
+    };
+    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, &armed, body);
+    let ended_at = now();
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
@@ -120,16 +186,38 @@ where
     if let Ended::TimedOut(_, Some(then)) = &ended {
         report.backtraces = then.backtraces.clone();
     }
-    let reason = reason.or_else(|| of_others(&report));
+    let mut reason = reason.or_else(|| of_others(&report));
+    let reached = fault.get().is_some_and(|fault| {
+        let records = report.records.iter().flat_map(|process| &process.records);
+        let mut fires = records.filter(|record| record.fires.contains(&fault));
+        fires.any(|record| record.t <= ended_at)
+    });
+    if let (None, Some(schedule), false) = (&reason, turn.schedule, reached || !turn.must_reach) {
+        let why = unreached::why(&schedule.at, &report.records, ended_at);
+        reason = Some(Reason::Unreached(format!(
+            "`{schedule}` was not reached: {why}"
+        )));
+    }
+    *seen = Some(Seen {
+        records: report.records.clone(),
+        ended_at,
+        reached,
+    });
     if reason.is_none() && !keeps {
         // It stays with what the test has put there; one that merely asked leaves nothing.
         match adds {
-            true => drop(std::fs::remove_dir(artifacts::place(test))),
-            false => artifacts::clear(&artifacts::place(test)),
+            true => drop(std::fs::remove_dir(place)),
+            false => artifacts::clear(place),
         }
         return Ok(());
     }
-    conclude(test, ended, reason, &report, refused, adds)
+    conclude(test, place, ended, reason, &report, refused, adds)
+}
+
+/// The fault to arm before the body starts, and where its number goes.
+struct Arming<'a> {
+    schedule: Option<&'a Schedule>,
+    fault: &'a Cell<Option<u32>>,
 }
 
 /// Plays the body, to its end or its deadline, and says that it has ended.
@@ -139,6 +227,7 @@ fn play_body<A, F, Fut>(
     scenario: &Scenario,
     watchdog: &Watchdog,
     mut expired: oneshot::Receiver<u64>,
+    armed: &Arming<'_>,
     body: &F,
 ) -> Ended
 where
@@ -150,6 +239,11 @@ where
     let last_poll = Cell::new(0);
     let ended = runtime.block_on(async {
         let playing = async {
+            // To the body's end: a fault ends with its guard.
+            let _guard = match armed.schedule {
+                Some(schedule) => Some(arm(scenario, schedule, armed.fault).await?),
+                None => None,
+            };
             let argument = A::of(scenario.clone()).await?;
             body(argument).await
         };
@@ -186,6 +280,18 @@ where
     ended
 }
 
+/// Arms the fault of a schedule; its number goes into the cell. It ends with what is returned.
+async fn arm(
+    scenario: &Scenario,
+    schedule: &Schedule,
+    fault: &Cell<Option<u32>>,
+) -> Result<impl Sized, Error> {
+    // What injects a fault into a scenario is not there yet.
+    let _ = (scenario, fault);
+    let why = format!("`{schedule}` can't be armed");
+    Err::<(), _>(Error::new(ErrorKind::Misplaced, why))
+}
+
 /// Why a turn fails whose body did not.
 fn of_others(report: &Report) -> Option<Reason> {
     let undelivered = report.undelivered.as_ref();
@@ -196,13 +302,13 @@ fn of_others(report: &Report) -> Option<Reason> {
 /// Writes the artifacts, and the page of a failure.
 fn conclude(
     test: &str,
+    place: &Path,
     ended: Ended,
     reason: Option<Reason>,
     report: &Report,
     refused: Option<Refused>,
     adds: bool,
 ) -> Result<(), Failed> {
-    let place = artifacts::place(test);
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
@@ -224,16 +330,16 @@ fn conclude(
         (None, _) => format!("{test} passed"),
         (Some(Reason::Trace(_)), Some(refused)) => {
             let plain = Reason::Trace(refused.page.clone());
-            page(&plain, Some(&*place))
+            page(&plain, Some(place))
         }
         (Some(Reason::Mismatched(_)), Some(Refused { page: told, .. })) => {
             let plain = told.lines().next().unwrap_or_default();
-            let verdict = page(&Reason::Mismatched(plain.to_owned()), Some(&*place));
+            let verdict = page(&Reason::Mismatched(plain.to_owned()), Some(place));
             format!("{told}{verdict}")
         }
         (Some(reason), refused) => {
             let told = refused.as_ref().map(|refused| refused.page.as_str());
-            let verdict = page(reason, Some(&*place));
+            let verdict = page(reason, Some(place));
             format!("{}{verdict}", told.unwrap_or_default())
         }
     };
@@ -242,7 +348,7 @@ fn conclude(
         passed: reason.is_none(),
         deadline,
     };
-    let written = artifacts::write(&place, test, &became, report, refused.as_ref(), adds);
+    let written = artifacts::write(place, test, &became, report, refused.as_ref(), adds);
     let lost = written.err().map(|error| {
         let place = place.display();
         format!("the artifacts can't be written to {place}: {error}\n")
@@ -253,7 +359,7 @@ fn conclude(
         }
         return Ok(());
     };
-    let kept = lost.is_none().then_some(place.as_path());
+    let kept = lost.is_none().then_some(place);
     let mut page = page(&reason, kept);
     page.extend(lost);
     Err(Failed {
