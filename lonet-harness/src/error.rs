@@ -62,6 +62,8 @@ pub enum ErrorKind {
     Pattern,
     /// A host has an invalid name, or one that is taken.
     Host,
+    /// A [fault](crate::fault) is invalid, or can't act as it says.
+    Fault,
     /// A value can't be sent between processes, because JSON would lose a part of it.
     Value,
     /// An operation of the lonet network failed.

@@ -8,7 +8,7 @@
 use std::io;
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -190,6 +190,7 @@ pub(crate) struct Inner {
     /// Where roles can begin other than before `main`.
     pub(crate) entrance: Entrance,
     processes: AtomicU64,
+    faults: AtomicU32,
     nonces: AtomicU64,
 }
 
@@ -219,6 +220,7 @@ impl Inner {
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
             processes: AtomicU64::new(1),
+            faults: AtomicU32::new(1),
             // A ticket must not be guessable by counting.
             nonces: AtomicU64::new(RandomState::new().hash_one(std::process::id())),
         }
@@ -227,6 +229,11 @@ impl Inner {
     /// The number of the next process.
     pub(crate) fn next_process(&self) -> u64 {
         self.processes.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The number of the next fault.
+    pub(crate) fn next_fault(&self) -> u32 {
+        self.faults.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn next_nonce(&self) -> u64 {
@@ -240,6 +247,14 @@ impl Inner {
         let id = EventId::from((0, numbered.n()));
         numbered.write();
         id
+    }
+
+    /// The same, of what has a line.
+    pub(crate) fn note_event(&self, what: What) -> Event {
+        let numbered = self.tracing.reporter.number(Some(TaskKey::current()), what);
+        let event = numbered.event(0).expect("what the test does has a line");
+        numbered.write();
+        event
     }
 
     /// Everything in that event's past comes before what the calling task does next.
@@ -266,6 +281,14 @@ impl Inner {
         let (reply, answer) = mpsc::channel();
         self.mailbox.ask(query(reply));
         answer.recv().map_err(|_| Error::over())
+    }
+
+    /// Ends all faults; what is wrong with those that never acted.
+    pub(crate) fn end_faults(&self) -> Vec<String> {
+        let (reply, answer) = mpsc::channel();
+        self.mailbox.ask(Query::EndFaults { reply });
+        // A process that obeys nothing any more is about to be ended.
+        answer.recv_timeout(GRACE).unwrap_or_default()
     }
 
     pub(crate) fn report(&self) -> Result<Report, Error> {

@@ -5,6 +5,7 @@
 
 mod accused;
 mod answers;
+mod faults;
 mod nodes;
 mod reports;
 
@@ -15,16 +16,17 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use lonet::trace::{
-    Answer, Ask, Doing, Event, EventId, Line, Order, PROTOCOL_VERSION, Record, Reporter, Verb,
+    Answer, Ask, Doing, Event, EventId, Line, Order, PROTOCOL_VERSION, Record, Reporter, Verb, What,
 };
 
+use self::faults::{Faults, Gates, Held};
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
 use super::reader::{Conn, Door, Heard, Mailbox, next_line};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::limits;
-use crate::process::wire::{self, Means, line};
+use crate::process::wire::{Means, line};
 use crate::trace::Pattern;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
@@ -54,6 +56,9 @@ pub(crate) struct Analyst {
     on_waits: Vec<std::sync::mpsc::Sender<()>>,
     /// How often all were asked what they wait for.
     asked: u64,
+    faults: Faults,
+    /// The sockets that user code has taken: the place of their process, their number there.
+    opaque: Vec<(usize, u64)>,
 }
 
 /// What is at the other end of a connection.
@@ -94,6 +99,7 @@ struct Reported {
     orders_at: Option<Conn>,
     waits: Option<Doing>,
     records: Vec<Record>,
+    gates: Gates,
     /// What it had said of a line when it died.
     half: Option<Vec<u8>>,
 }
@@ -120,6 +126,8 @@ impl Analyst {
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
             asked: 0,
+            faults: Faults::default(),
+            opaque: Vec::new(),
         }
     }
 
@@ -166,6 +174,7 @@ impl Analyst {
                     orders_at: None,
                     waits: None,
                     records: Vec::new(),
+                    gates: Gates::default(),
                     half: None,
                 });
             }
@@ -229,6 +238,7 @@ impl Analyst {
                 }
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
                 self.have_waits();
+                self.fault_gone(process);
             }
             Some(Who::Node(process)) => {
                 if let Some(node) = self.nodes.get_mut(&process) {
@@ -269,10 +279,9 @@ impl Analyst {
                 reported.greeted = true;
                 reported.host = hello.host;
                 reported.orders_at = hello.waits.then_some(conn);
-                if hello.gates {
-                    let orders = Order::Network(Arc::default());
-                    self.mailbox.write(conn, wire::line(&orders));
-                }
+                reported.gates.orders_at = hello.gates.then_some(conn);
+                // From here on it misses no order.
+                self.send_orders(process);
             }
             Line::Hello(hello) => {
                 reported.refused = true;
@@ -288,7 +297,8 @@ impl Analyst {
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
-            Line::Obeyed(_) | Line::Acted(_) => {}
+            Line::Obeyed(obeyed) => self.hear_obeyed(process, obeyed),
+            Line::Acted(fault) => self.hear_acted(fault),
             Line::Waits(waits) => {
                 // The answer to an earlier question is out of date.
                 if waits.id == self.asked {
@@ -324,6 +334,10 @@ impl Analyst {
         let about = record.what.process();
         let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);
+        let fires = record.fires.clone();
+        if let What::Opaque { socket } = record.what {
+            self.opaque.push((process, socket));
+        }
         reported.records.push(record);
         let Some(event) = event else { return };
         if let Some(about) = about {
@@ -331,7 +345,11 @@ impl Analyst {
         }
         self.offer(&event, node, |_| true);
         self.note_up(&event, node);
-        self.events.push(event);
+        self.events.push(event.clone());
+        for fault in fires {
+            self.set_off(process, fault, &event);
+        }
+        self.heal_at(&event);
     }
 
     /// Offers an event to the pending `until`s that `to` selects.

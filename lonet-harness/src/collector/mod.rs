@@ -6,12 +6,14 @@
 //! - [`node`]: the state of one process that the scenario started;
 //! - [`waiting`]: the `until`s that no event has matched yet;
 //! - [`query`]: the queries;
-//! - [`failure`]: how a node failed, as data.
+//! - [`failure`]: how a node failed, as data;
+//! - [`fault`]: a fault, as data.
 //!
 //! Matches one event at a time; the caller matches whole traces.
 
 mod analyst;
 pub(crate) mod failure;
+pub(crate) mod fault;
 pub(crate) mod node;
 pub(crate) mod query;
 mod reader;

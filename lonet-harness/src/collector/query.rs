@@ -4,10 +4,12 @@
 
 use std::sync::mpsc;
 
-use lonet::trace::{Event, EventId, Moved, Pending};
+use lonet::Addr;
+use lonet::trace::{Event, EventId, Moved, Pending, What};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
+use super::fault::Injection;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::{Ended, Means, Play, Program};
 use crate::trace::Pattern;
@@ -73,6 +75,75 @@ pub(crate) enum Query {
     Waits { reply: mpsc::Sender<()> },
     /// What there is to say of all.
     Report { reply: mpsc::Sender<Report> },
+    /// Whether all that a fault is to act on can be acted on; why not.
+    CanInject {
+        injection: Box<Injection>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Put a fault into force, or be ready for the event that sets it off. Answered once all
+    /// processes know. Of a reset, with the connections that there are.
+    Inject {
+        injection: Box<Injection>,
+        reply: oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>,
+    },
+    /// A fault that had no event yet has this one, and acts. Answered once all processes know.
+    Act {
+        fault: u32,
+        event: Event,
+        reply: oneshot::Sender<()>,
+    },
+    /// The fault's event, once it has happened.
+    Fired {
+        fault: u32,
+        reply: oneshot::Sender<Result<Event, NeverFires>>,
+    },
+    /// A fault is to end. One that was not set off never will be from then on.
+    Healing {
+        fault: u32,
+        reply: oneshot::Sender<Healing>,
+    },
+    /// A fault has ended with this event. Answered once all processes know.
+    Heal {
+        fault: u32,
+        event: Event,
+        reply: oneshot::Sender<()>,
+    },
+    /// The same, of itself; nobody waits.
+    Release { fault: u32 },
+    /// The running process that plays a host.
+    Playing {
+        host: String,
+        reply: oneshot::Sender<Option<u64>>,
+    },
+    /// The test is over: all faults end. Answered once all processes know, with what is wrong with
+    /// those that never acted.
+    EndFaults { reply: mpsc::Sender<Vec<String>> },
+}
+
+/// Why a fault has no event, and will have none.
+#[derive(Clone, Debug)]
+pub(crate) enum NeverFires {
+    /// There was nothing that it could act on.
+    Nothing,
+    /// It was disarmed, or the scenario is over.
+    Over,
+    /// A node failed, and no `join` has returned that failure.
+    Failed(Failure),
+}
+
+/// How the end of a fault begins.
+#[derive(Clone, Debug)]
+pub(crate) enum Healing {
+    /// It is the caller who ends it; with this event.
+    Yours(What),
+    /// It is the caller who lets the process go on; with this event.
+    Resume(u64, What),
+    /// It has ended with this event; or can't end, and began with this one.
+    Was(Event),
+    /// It had not been set off.
+    Disarmed,
+    /// There was nothing that it could act on.
+    Nothing,
 }
 
 /// What an `until` waits for.

@@ -44,8 +44,8 @@ pub(crate) enum Reason {
     Trace(String),
     /// A process sent an invalid trace.
     Reporter(String),
-    /// The event of the schedule did not happen.
-    Unreached(String),
+    /// A fault that should have acted never did.
+    Fault(String),
 }
 
 impl Reason {
@@ -61,7 +61,7 @@ impl Reason {
             }
             Reason::Node(failure) => network_last(failure),
             Reason::Trace(page) => page.clone(),
-            Reason::Reporter(text) | Reason::Unreached(text) => text.clone(),
+            Reason::Reporter(problem) | Reason::Fault(problem) => problem.clone(),
         }
     }
 }

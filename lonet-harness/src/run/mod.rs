@@ -6,7 +6,7 @@
 //! - `turn`: one turn, from its network to its verdict; `watchdog`: its clock;
 //! - `update`: the turns of a test whose expectations are rewritten;
 //! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, as a
-//!   line; `plan`: which of these a test is to run; `unreached`: why a point was not reached;
+//!   line; `plan`: which of these a test is to run;
 //! - `expected`: the expected trace that an attribute gives.
 
 pub(crate) mod attribute;
@@ -15,7 +15,6 @@ mod plan;
 mod schedule;
 mod sweep;
 mod turn;
-mod unreached;
 mod update;
 mod watchdog;
 
@@ -229,7 +228,7 @@ where
     let turn = match &plan {
         Plan::Schedule(schedule, from) => Turn {
             schedule: Some(schedule),
-            must_reach: true,
+            must_act: true,
             records_data: true,
             trace: spec.trace.as_ref().filter(|_| *from == From::Attribute),
             ..plain()

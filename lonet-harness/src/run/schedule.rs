@@ -1,14 +1,16 @@
 //! A fault as a line of text: of a sweep (`kill p`), and of a schedule, with the event at which it acts
 //! (`kill p at p:1 send c:1 #2`).
 //!
-//! Pure. Owns the grammar of both, and the message for what is not legal. What a fault does is known to
-//! `scenario`; which points a sweep has, to `sweep`.
+//! Pure. Owns the grammar of both, and at which word the message stands for what is not legal. What is
+//! legal in a fault, and what it does, is known to `scenario::fault`; which points a sweep has, to
+//! `sweep`.
 
 use std::fmt;
 
 use lonet::trace::{EventId, Parts, Subject, Text};
 use lonet::{Addr, check_name, parse_port};
 
+use crate::scenario::fault::{self, Fault};
 use crate::trace::write::text::split_words;
 use crate::trace::{Event, Pattern, Verb};
 
@@ -52,9 +54,9 @@ impl Kind {
 pub(crate) struct FaultLine {
     pub(crate) kind: Kind,
     /// One host, or one end of it.
-    pub(crate) from: String,
+    from: String,
     /// Several, or `_`.
-    pub(crate) to: Vec<String>,
+    to: Vec<String>,
 }
 
 /// An event of one host: a pattern, and the how-many-th match in the host's process.
@@ -107,6 +109,10 @@ impl<'a> Words<'a> {
         (length > 0).then(|| (at, &word[..length]))
     }
 
+    fn next_if(&mut self, wanted: bool) -> Option<(usize, &'a str)> {
+        wanted.then(|| self.next()).flatten()
+    }
+
     fn wrong<T>(&self, at: Option<usize>, message: String) -> Result<T, Wrong> {
         let at = at.unwrap_or(self.text.trim_end().len());
         Err(Wrong { at, message })
@@ -148,38 +154,42 @@ impl FaultLine {
             let message = format!("`{verb}` needs the host that it acts on; {LEGAL}");
             return words.wrong(None, message);
         };
-        let one = match kind.has_other_ends() {
-            true => end(from),
-            false => check_name(from).map_err(|why| why.to_string()),
-        };
-        if let Err(why) = one {
+        let host = from.split_once(':').map_or(from, |(host, _)| host);
+        if let Err(why) = check_name(host) {
             let message =
                 format!("`{verb}` needs one host, whose events are the points: {why}; {LEGAL}");
             return words.wrong(Some(at), message);
         }
-        let mut to = Vec::new();
-        if kind.has_other_ends() {
-            let Some((at, ends)) = words.next() else {
+        let to: Vec<String> = match (kind.has_other_ends(), words.next_if(kind.has_other_ends())) {
+            (false, _) => Vec::new(),
+            (true, Some((_, ends))) => ends.split(',').map(str::to_owned).collect(),
+            (true, None) => {
                 let message =
                     format!("`{verb} {from}` needs the other ends, or `_` for all others; {LEGAL}");
                 return words.wrong(None, message);
-            };
-            for each in ends.split(',') {
-                let all = ends == "_";
-                if let Err(why) = end(each)
-                    && !all
-                {
-                    let message = format!("`{each}` is not an end: {why}; {LEGAL}");
-                    return words.wrong(Some(at), message);
-                }
-                to.push(each.to_owned());
             }
-        }
-        Ok(FaultLine {
+        };
+        let fault = FaultLine {
             kind,
             from: from.to_owned(),
             to,
-        })
+        };
+        match fault.fault().plan(0) {
+            Ok(_) => Ok(fault),
+            Err(error) => words.wrong(Some(at), error.to_string()),
+        }
+    }
+
+    /// It, as a test would inject it.
+    pub(crate) fn fault(&self) -> Fault {
+        let (from, to) = (&self.from, &self.to);
+        match self.kind {
+            Kind::Kill => fault::kill(from),
+            Kind::Pause => fault::pause(from),
+            Kind::Vanish => fault::vanish(from),
+            Kind::Reset => fault::reset(from, to),
+            Kind::Partition => fault::partition(from, to),
+        }
     }
 
     /// The host whose events are the points.
@@ -195,21 +205,6 @@ impl FaultLine {
             fault: self.clone(),
             at: at.clone(),
         }
-    }
-}
-
-/// Whether it is a host, or one end of it.
-fn end(text: &str) -> Result<(), String> {
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
-    };
-    check_name(host).map_err(|why| why.to_string())?;
-    match port {
-        Some(port) if parse_port(port).is_none_or(|port| port == 0) => {
-            Err(format!("`{port}` is not a port"))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -238,8 +233,18 @@ impl Schedule {
                 return words.wrong(None, message);
             }
         }
+        let start = text.len() - text[words.read..].trim_start().len();
         let at = Point::read(fault.host(), &mut words)?;
-        Ok(Schedule { fault, at })
+        let schedule = Schedule { fault, at };
+        match schedule.fault().plan(0) {
+            Ok(_) => Ok(schedule),
+            Err(error) => words.wrong(Some(start), error.to_string()),
+        }
+    }
+
+    /// It, as a test would inject it.
+    pub(crate) fn fault(&self) -> Fault {
+        self.fault.fault().at(&self.at.pattern).nth(self.at.nth)
     }
 }
 
@@ -253,7 +258,7 @@ impl Point {
             let message = format!("the event is missing: `at` and a line of a trace, {SCHEDULE}");
             return words.wrong(None, message);
         }
-        let last = line.rfind(char::is_whitespace).map_or(0, |at| at + 1);
+        let last = line.len() - line.rsplit(char::is_whitespace).next().map_or(0, str::len);
         if let Some(number) = line[last..].strip_prefix('#') {
             match number.parse() {
                 Ok(number) if number > 0 => nth = number,
@@ -279,18 +284,12 @@ impl Point {
                 .map_or(line.len(), |(at, _)| at);
             return words.wrong(Some(start + column), error.message);
         }
-        let point = Point {
+        let mut point = Point {
             host: host.to_owned(),
             pattern,
             nth,
         };
-        if point.verb().is_interference() || point.subject() != host {
-            let message = format!(
-                "the event must be one of {host}, whose process acts at it: its line begins with \
-                 `{host}`, {SCHEDULE}"
-            );
-            return words.wrong(Some(start), message);
-        }
+        point.host = point.subject();
         Ok(point)
     }
 
@@ -395,6 +394,7 @@ mod tests {
             "reset p _ at p:1 accept c:1",
             "reset p:1 c at p:1 shutdown c:1",
             "partition p q,r at p mark \"#2\"",
+            "partition p q at q:1 send p:1",
             "partition p q,r at p mark \"#2\" #3",
             "kill at at up",
         ] {
@@ -428,15 +428,15 @@ mod tests {
         );
         told("kill", "1:5 ", "`kill` needs the host");
         told("kill p,q at up", "1:6 ", "needs one host");
-        told("kill _ at up", "1:6 ", "needs one host");
-        told("kill p:1 at up", "1:6 ", "needs one host");
+        told("reset _ p at up", "1:7 ", "`reset` needs one host, whose");
+        told("kill p:1 at up", "1:6 ", "`p:1` is not the name of one");
         told("kill p", "1:7 ", "needs the event at which it acts");
         told("kill p up", "1:8 ", "`up` is too much after `kill p`");
         told("kill p at", "1:10 ", "the event is missing");
         told("kill α at α hums", "1:13 ", "`hums` is not a verb");
-        told("kill p at q:1 send c:1", "1:11 ", "must be one of p");
-        told("kill p at _ mark x", "1:11 ", "must be one of p");
-        told("kill p at ! kill p", "1:11 ", "must be one of p");
+        told("kill p at q:1 send c:1", "1:11 ", "q is not a host of the fault");
+        told("kill p at _ mark x", "1:11 ", "must be one host by name");
+        told("kill p at ! kill p", "1:11 ", "`kill` is recorded by the test");
         told(
             "kill p at p:1 send c:1 #0",
             "1:24 ",
@@ -453,8 +453,8 @@ mod tests {
             "1:12 ",
             "`up` is too much after `reset p at`",
         );
-        told("reset p q,! at up", "1:9 ", "`!` is not an end");
-        told("partition p:0 _ at up", "1:11 ", "`0` is not a port");
+        told("reset p q,! at up", "1:7 ", "illegal end \"!\"");
+        told("partition p:0 _ at up", "1:11 ", "\"0\" is not a port");
         told(
             "kill p at p mark\n  at _ #x",
             "2:8 ",

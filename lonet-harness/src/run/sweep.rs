@@ -78,7 +78,7 @@ where
             schedule: Some(&schedule),
             records_data: true,
             trace: None,
-            must_reach: false,
+            must_act: false,
             // Each has a place of its own, or the next would overwrite it.
             artifacts: place.join(format!("point-{}", index + 1)),
             ..Turn::plain(spec, place.clone())

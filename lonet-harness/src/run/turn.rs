@@ -3,7 +3,7 @@
 //! Owns the order of things, and what made the turn fail. Writes no text and starts no process itself.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use lonet::trace::now;
 
 use super::schedule::Schedule;
-use super::{Failed, TestArgument, expected, unreached};
+use super::{Failed, TestArgument, expected};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
@@ -28,6 +28,7 @@ use crate::report::verdict::{self, Reason};
 use crate::run::attribute::{Spec, TraceSource};
 use crate::run::watchdog::{Failing, Limits, Watchdog};
 use crate::scenario::Scenario;
+use crate::scenario::fault::Injected;
 use crate::session::Session;
 use crate::trace::happened::process::Process;
 use crate::trace::update::learning::Learning;
@@ -49,8 +50,8 @@ pub(super) struct Turn<'a> {
     pub(super) learning: Option<&'a Arc<Learning>>,
     /// The fault that is armed before the body starts.
     pub(super) schedule: Option<&'a Schedule>,
-    /// Whether the turn fails if that fault is not set off.
-    pub(super) must_reach: bool,
+    /// Whether the turn fails if that fault does not act.
+    pub(super) must_act: bool,
     /// Whether what is sent and received is recorded from the beginning.
     pub(super) records_data: bool,
     /// The expected trace that is asserted at the end.
@@ -65,7 +66,7 @@ impl<'a> Turn<'a> {
         Turn {
             learning: None,
             schedule: None,
-            must_reach: false,
+            must_act: false,
             records_data: false,
             trace: spec.trace.as_ref(),
             artifacts,
@@ -143,12 +144,9 @@ where
     });
     let (watchdog, expired) =
         Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
-    let fault = Cell::new(None);
-    let armed = Arming {
-        schedule: turn.schedule,
-        fault: &fault,
-    };
-    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, &armed, body);
+    let guard = RefCell::new(None);
+    let arming = Arming { turn, guard: &guard };
+    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, &arming, body);
     let ended_at = now();
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
@@ -162,6 +160,16 @@ where
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
+    }
+    // A network on which nothing is withheld, for all that comes.
+    let mut unacted = scenario.inner.end_faults();
+    if let Some(schedule) = turn.schedule {
+        // What its fault prevents may be what other faults wait for.
+        let own = format!("`! {}`", schedule.fault);
+        unacted.retain(|why| turn.must_act && why.starts_with(&own));
+    }
+    if reason.is_none() && !unacted.is_empty() {
+        reason = Some(Reason::Fault(unacted.join("\n")));
     }
     let then = match &ended {
         Ended::TimedOut(_, then) => then.clone(),
@@ -181,23 +189,18 @@ where
     let refused = scenario.take_refused();
     let keeps = scenario.keeps_artifacts();
     let adds = scenario.adds_artifacts();
+    let fault = guard.take().map(|guard: Injected| guard.number());
     drop(scenario);
     let mut report = session.end();
     if let Ended::TimedOut(_, Some(then)) = &ended {
         report.backtraces = then.backtraces.clone();
     }
-    let mut reason = reason.or_else(|| of_others(&report));
-    let reached = fault.get().is_some_and(|fault| {
+    let reason = reason.or_else(|| of_others(&report));
+    let reached = fault.is_some_and(|fault| {
         let records = report.records.iter().flat_map(|process| &process.records);
         let mut fires = records.filter(|record| record.fires.contains(&fault));
         fires.any(|record| record.t <= ended_at)
     });
-    if let (None, Some(schedule), false) = (&reason, turn.schedule, reached || !turn.must_reach) {
-        let why = unreached::why(&schedule.at, &report.records, ended_at);
-        reason = Some(Reason::Unreached(format!(
-            "`{schedule}` was not reached: {why}"
-        )));
-    }
     *seen = Some(Seen {
         records: report.records.clone(),
         ended_at,
@@ -214,10 +217,24 @@ where
     conclude(test, place, ended, reason, &report, refused, adds)
 }
 
-/// The fault to arm before the body starts, and where its number goes.
+/// What is armed before the body starts, and where its guard stays: a fault ends with that.
 struct Arming<'a> {
-    schedule: Option<&'a Schedule>,
-    fault: &'a Cell<Option<u32>>,
+    turn: &'a Turn<'a>,
+    guard: &'a RefCell<Option<Injected>>,
+}
+
+impl Arming<'_> {
+    async fn arm(&self, scenario: &Scenario) -> Result<(), Error> {
+        if let Some(schedule) = self.turn.schedule {
+            let fault = match self.turn.must_act {
+                true => schedule.fault(),
+                false => schedule.fault().may_not_fire(),
+            };
+            let guard = scenario.inject(fault).await?;
+            self.guard.replace(Some(guard));
+        }
+        Ok(())
+    }
 }
 
 /// Plays the body, to its end or its deadline, and says that it has ended.
@@ -227,7 +244,7 @@ fn play_body<A, F, Fut>(
     scenario: &Scenario,
     watchdog: &Watchdog,
     mut expired: oneshot::Receiver<u64>,
-    armed: &Arming<'_>,
+    arming: &Arming<'_>,
     body: &F,
 ) -> Ended
 where
@@ -239,11 +256,7 @@ where
     let last_poll = Cell::new(0);
     let ended = runtime.block_on(async {
         let playing = async {
-            // To the body's end: a fault ends with its guard.
-            let _guard = match armed.schedule {
-                Some(schedule) => Some(arm(scenario, schedule, armed.fault).await?),
-                None => None,
-            };
+            arming.arm(scenario).await?;
             let argument = A::of(scenario.clone()).await?;
             body(argument).await
         };
@@ -278,18 +291,6 @@ where
         .inner
         .ask_now(|reply| Query::BodyEnded { last_poll, reply });
     ended
-}
-
-/// Arms the fault of a schedule; its number goes into the cell. It ends with what is returned.
-async fn arm(
-    scenario: &Scenario,
-    schedule: &Schedule,
-    fault: &Cell<Option<u32>>,
-) -> Result<impl Sized, Error> {
-    // What injects a fault into a scenario is not there yet.
-    let _ = (scenario, fault);
-    let why = format!("`{schedule}` can't be armed");
-    Err::<(), _>(Error::new(ErrorKind::Misplaced, why))
 }
 
 /// Why a turn fails whose body did not.

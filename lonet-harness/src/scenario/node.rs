@@ -441,38 +441,52 @@ impl<T> Node<T> {
         self.process.load(Ordering::Relaxed)
     }
 
-    /// Waits for its end, which then happens before what the calling task does next.
     async fn ended(&self, deliver: bool) -> Result<End, Error> {
-        let process = self.process();
-        let end = self
-            .inner
-            .ask(|reply| Query::End {
-                process,
-                deliver,
-                reply,
-            })
-            .await?;
-        self.inner.learn(end.exit);
-        Ok(end)
+        ended(&self.inner, self.process(), deliver).await
     }
 
     async fn end_now(&self) -> Result<(), Error> {
-        self.signal(Signal::SIGKILL, Effect::Killed).await?;
-        self.ended(false).await.map(drop)
+        end_now(&self.inner, self.process()).await
     }
 
-    async fn signal(&self, signal: Signal, until: Effect) -> Result<(), Error> {
-        let process = self.process();
-        let signal = signal as i32;
-        self.inner
-            .ask(|reply| Query::Signal {
-                process,
-                signal,
-                until,
-                reply,
-            })
-            .await
+    async fn signal(&self, signal_: Signal, until: Effect) -> Result<(), Error> {
+        signal(&self.inner, self.process(), signal_, until).await
     }
+}
+
+/// Waits for a process's end, which then happens before what the calling task does next.
+async fn ended(inner: &Inner, process: u64, deliver: bool) -> Result<End, Error> {
+    let end = inner.ask(|reply| Query::End {
+        process,
+        deliver,
+        reply,
+    });
+    let end = end.await?;
+    inner.learn(end.exit);
+    Ok(end)
+}
+
+/// Kills a process, and waits for its end.
+pub(super) async fn end_now(inner: &Inner, process: u64) -> Result<(), Error> {
+    signal(inner, process, Signal::SIGKILL, Effect::Killed).await?;
+    ended(inner, process, false).await.map(drop)
+}
+
+/// Sends a process a signal, and waits for what that does.
+pub(super) async fn signal(
+    inner: &Inner,
+    process: u64,
+    signal: Signal,
+    until: Effect,
+) -> Result<(), Error> {
+    let signal = signal as i32;
+    let sent = inner.ask(|reply| Query::Signal {
+        process,
+        signal,
+        until,
+        reply,
+    });
+    sent.await
 }
 
 /// Awaiting a node is the same as [`join`](Node::join).

@@ -47,6 +47,13 @@ impl TaskKey {
         TaskKey(hasher.finish() >> 11)
     }
 
+    /// A task that does nothing but what becomes of one fault.
+    pub fn of_fault(fault: u32) -> TaskKey {
+        let mut hasher = DefaultHasher::new();
+        (2u8, fault).hash(&mut hasher);
+        TaskKey(hasher.finish() >> 11)
+    }
+
     /// The number by which records name the task.
     pub fn number(self) -> u64 {
         self.0

@@ -163,7 +163,7 @@ pub struct EventShape {
     /// The port of the subject's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// The other side.
+    /// The other side. Without it: an event that has none, as the close of a listener.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<(Option<String>, Option<u16>)>,
     /// The words that follow.
@@ -197,7 +197,7 @@ impl EventShape {
             Subject::Host(_) | Subject::Process(..) => None,
         };
         let peer = match (&self.peer, event.peer) {
-            (None, _) => true,
+            (None, other) => other.is_none(),
             (Some(_), None) => false,
             (Some((host, port)), Some(addr)) => {
                 host.as_deref().is_none_or(|host| host == addr.host())
@@ -343,5 +343,24 @@ mod tests {
         assert!(sends("s:1", "c:9"));
         assert!(!sends("s:2", "c:9"));
         assert!(!sends("s:1", "d:9"));
+
+        // A listener's close and a connection's are different lines.
+        let closes = EventShape {
+            verb: Verb::Close,
+            host: "s".into(),
+            port: None,
+            peer: None,
+            words: Vec::new(),
+            more: false,
+        };
+        let (own, other): (Addr, Addr) = ("s:1".parse().unwrap(), "c:9".parse().unwrap());
+        let close = |peer| Parts {
+            verb: Verb::Close,
+            subject: Subject::Address(&own),
+            peer,
+            text: Text::Nothing,
+        };
+        assert!(closes.is(&close(None)));
+        assert!(!closes.is(&close(Some(&other))));
     }
 }

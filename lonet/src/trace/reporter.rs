@@ -8,12 +8,13 @@ use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::{Signal, kill, raise};
 use nix::unistd::Pid;
 
 use super::clock::now;
+use super::event::Event;
 use super::gate::Gate;
 use super::ids::{EventId, OpId, ReadCredit, TaskKey};
 use super::orders::{Obeyed, Standing, Then, Trigger};
@@ -43,6 +44,8 @@ struct State {
     triggers: Vec<(Trigger, u64)>,
     /// The process ends: nothing more happens in it.
     ending: bool,
+    /// The process stops, or has stopped: what happens next in it happens once it goes on.
+    stop: Option<Arc<Stop>>,
     last: u64,
     sockets: u64,
     tasks: Tasks,
@@ -64,6 +67,29 @@ pub struct Numbered {
     sink: Arc<dyn Sink>,
     /// What the process does at this event.
     then: Option<Then>,
+    stop: Option<Arc<Stop>>,
+}
+
+/// A stop of this process at an event: what its other threads do comes after it.
+#[derive(Default)]
+struct Stop {
+    over: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Stop {
+    fn is_over(&self) {
+        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self) {
+        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*over {
+            let waited = self.changed.wait(over);
+            over = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
 }
 
 impl Numbered {
@@ -76,8 +102,12 @@ impl Numbered {
             // The thread that did it goes no further; the others can't do anything either.
             Some(Then::Vanish) => park(),
             Some(Then::Pause) => {
-                // It comes back when the process is resumed.
-                let _ = kill(Pid::this(), Signal::SIGSTOP);
+                // This thread goes no further, and comes back when the process is resumed. A signal to
+                // the process might stop another one first.
+                let _ = raise(Signal::SIGSTOP);
+                if let Some(stop) = self.stop {
+                    stop.is_over();
+                }
             }
         }
     }
@@ -85,6 +115,11 @@ impl Numbered {
     /// The record's number.
     pub fn n(&self) -> u64 {
         self.record.n
+    }
+
+    /// The event that the record reports, if it reports one, in the process of that number.
+    pub fn event(&self, process: u32) -> Option<Event> {
+        Event::of_record(process, &self.record)
     }
 }
 
@@ -112,6 +147,7 @@ impl Reporter {
         let state = State {
             triggers: Vec::new(),
             ending: false,
+            stop: None,
             last: 0,
             sockets: 0,
             tasks: Tasks::default(),
@@ -180,11 +216,19 @@ impl Reporter {
             _ => Kind::News,
         };
         let mut state = self.lock();
+        while let Some(stop) = state.stop.clone() {
+            drop(state);
+            stop.wait();
+            state = self.lock();
+            state.stop.take_if(|last| Arc::ptr_eq(last, &stop));
+        }
         if state.ending {
             drop(state);
             park();
         }
         let (fires, then) = state.fires(&what, &self.gate);
+        let stop = (then == Some(Then::Pause)).then(Arc::<Stop>::default);
+        state.stop.clone_from(&stop);
         state.last += 1;
         let said = task.map(|task| state.tasks.record(task, own, has_place, kind));
         let mut record = Record {
@@ -210,6 +254,7 @@ impl Reporter {
             record,
             sink: self.sink.clone(),
             then,
+            stop,
         }
     }
 
@@ -223,6 +268,11 @@ impl Reporter {
     /// The calling task has learned of an event: it comes before all the task does from now on.
     pub fn learn(&self, event: EventId) {
         self.lock().tasks.learn(TaskKey::current(), event);
+    }
+
+    /// The same, of another task.
+    pub fn learn_as(&self, task: TaskKey, event: EventId) {
+        self.lock().tasks.learn(task, event);
     }
 
     /// A new operation that may pend.

@@ -6,33 +6,19 @@
 use lonet::trace::Order;
 use nix::sys::signal::Signal;
 
-use super::{Analyst, Asker, Failure, Node, Reported, Supervisor};
-use crate::collector::query::{Effect, Query};
+use tokio::sync::oneshot;
+
+use super::{Analyst, Asker, Failure, Held, Node, Reported, Supervisor};
+use crate::collector::query::{Effect, Launch, Query};
 use crate::process::wire::{ToNode, ToSupervisor, line};
 
 impl Analyst {
     pub(super) fn answer(&mut self, query: Query) {
         match query {
-            Query::Start { launch, reply } => {
-                let process = launch.process;
-                let (host, what) = (launch.host.clone(), launch.what.clone());
-                match self.start(*launch) {
-                    Ok(()) => {
-                        if let Some(node) = self.nodes.get_mut(&process) {
-                            node.on_start = Some(reply);
-                        }
-                    }
-                    Err(how) => {
-                        let place = None;
-                        let _ = reply.send(Err(Failure {
-                            host,
-                            what,
-                            place,
-                            how,
-                        }));
-                    }
-                }
-            }
+            Query::Start { launch, reply } => match self.gone(&launch.host) {
+                Some(seq) => self.start_after(seq, launch, reply),
+                None => self.start_for(launch, reply),
+            },
             Query::Up { process, reply } => {
                 let Some(node) = self.nodes.get_mut(&process) else {
                     return;
@@ -114,6 +100,51 @@ impl Analyst {
             Query::Report { reply } => {
                 let _ = reply.send(self.report());
             }
+            Query::CanInject { injection, reply } => {
+                let _ = reply.send(self.check_injection(&injection));
+            }
+            Query::Inject { injection, reply } => self.inject(*injection, reply),
+            Query::Act {
+                fault,
+                event,
+                reply,
+            } => self.act(fault, event, Some(reply)),
+            Query::Fired { fault, reply } => self.fired(fault, reply),
+            Query::Healing { fault, reply } => self.healing(fault, reply),
+            Query::Heal {
+                fault,
+                event,
+                reply,
+            } => self.heal(fault, event, reply),
+            Query::Release { fault } => self.release(fault),
+            Query::Playing { host, reply } => drop(reply.send(self.node_of_host(&host))),
+            Query::EndFaults { reply } => self.end_faults(reply),
+        }
+    }
+
+    /// Starts a process, and answers when it runs.
+    pub(super) fn start_for(
+        &mut self,
+        launch: Box<Launch>,
+        reply: oneshot::Sender<Result<u32, Failure>>,
+    ) {
+        let process = launch.process;
+        let (host, what) = (launch.host.clone(), launch.what.clone());
+        match self.start(*launch) {
+            Ok(()) => {
+                if let Some(node) = self.nodes.get_mut(&process) {
+                    node.on_start = Some(reply);
+                }
+            }
+            Err(how) => {
+                let place = None;
+                let _ = reply.send(Err(Failure {
+                    host,
+                    what,
+                    place,
+                    how,
+                }));
+            }
         }
     }
 
@@ -122,8 +153,39 @@ impl Analyst {
         process: u64,
         signal: i32,
         until: Effect,
-        reply: tokio::sync::oneshot::Sender<()>,
+        reply: oneshot::Sender<()>,
     ) {
+        let held = Held::Signal {
+            process,
+            signal,
+            until,
+            reply,
+        };
+        if let Some(held) = self.put_off(held) {
+            self.act_on(held);
+        }
+        self.progress();
+    }
+
+    pub(super) fn terminate(&mut self, process: u64) {
+        if let Some(held) = self.put_off(Held::Terminate(process)) {
+            self.act_on(held);
+        }
+    }
+
+    pub(super) fn act_on(&mut self, held: Held) {
+        match held {
+            Held::Signal {
+                process,
+                signal,
+                until,
+                reply,
+            } => self.signal_now(process, signal, until, reply),
+            Held::Terminate(process) => self.terminate_now(process),
+        }
+    }
+
+    fn signal_now(&mut self, process: u64, signal: i32, until: Effect, reply: oneshot::Sender<()>) {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
@@ -147,7 +209,7 @@ impl Analyst {
         self.tell_supervisor(&ToSupervisor::Signal { process, signal });
     }
 
-    pub(super) fn terminate(&mut self, process: u64) {
+    fn terminate_now(&mut self, process: u64) {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };

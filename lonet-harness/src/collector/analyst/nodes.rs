@@ -249,6 +249,7 @@ impl Analyst {
                 node.on_effect.push((wanted, reply));
             }
         }
+        self.fault_effect(process, effect);
     }
 
     /// It has ended; what it sent before is processed first.
@@ -283,6 +284,10 @@ impl Analyst {
         node.end = Some(end.clone());
         // Before anyone can learn of it.
         numbered.write();
+        self.fault_ended(process, end.exit);
+        let Some(node) = self.nodes.get_mut(&process) else {
+            return;
+        };
         for (deliver, reply) in std::mem::take(&mut node.on_end) {
             node.delivered |= reply.send(end.clone()).is_ok() && deliver;
         }
@@ -300,6 +305,7 @@ impl Analyst {
             for waiting in std::mem::take(&mut self.waiting) {
                 waiting.answer(&self.mailbox, Err(Refusal::Failed(failure.clone())));
             }
+            self.fail_fired(&failure);
         }
     }
 

@@ -45,6 +45,7 @@ impl Analyst {
         }
         let untils = self.untils(|conn| conn.is_none());
         asks.extend(untils.into_iter().map(|text| format!("until `{text}`")));
+        asks.extend(self.fault_asks());
         let doing = self.reporter.doing();
         TestReport {
             asks,
