@@ -385,15 +385,21 @@ fn a_schedule_replays_one_point() {
 fn an_unreached_schedule_fails_and_names_the_nearest_event() {
     run("happens_once").says(
         false,
-        &["failed: `kill p at p:1 send b:1 #2` was not reached: `p:1 send b:1` happened once\n"],
+        &[
+            "failed: `! kill p` was armed, and never triggered: `p:1 send b:1 _` matched 1 event; \
+             it waited for number 2",
+        ],
     );
     run("does_not_happen").says(
         false,
-        &["failed: `kill p at p:3 listen` was not reached: `p:3 listen` did not happen; nearest: `p:10 listen`\n"],
+        &[
+            "failed: `! kill p` was armed, and never triggered: `p:3 listen` matched 0 events; \
+             nearest: `p:10 listen`",
+        ],
     );
     run("has_no_such_host").says(
         false,
-        &["failed: `kill q at up` was not reached: nothing happened on q\n"],
+        &["`q up` matched 0 events; there was no host q (nearest: b)\n"],
     );
 }
 

@@ -434,9 +434,17 @@ mod tests {
         told("kill p up", "1:8 ", "`up` is too much after `kill p`");
         told("kill p at", "1:10 ", "the event is missing");
         told("kill α at α hums", "1:13 ", "`hums` is not a verb");
-        told("kill p at q:1 send c:1", "1:11 ", "q is not a host of the fault");
+        told(
+            "kill p at q:1 send c:1",
+            "1:11 ",
+            "q is not a host of the fault",
+        );
         told("kill p at _ mark x", "1:11 ", "must be one host by name");
-        told("kill p at ! kill p", "1:11 ", "`kill` is recorded by the test");
+        told(
+            "kill p at ! kill p",
+            "1:11 ",
+            "`kill` is recorded by the test",
+        );
         told(
             "kill p at p:1 send c:1 #0",
             "1:24 ",

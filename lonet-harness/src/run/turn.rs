@@ -145,8 +145,13 @@ where
     let (watchdog, expired) =
         Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
     let guard = RefCell::new(None);
-    let arming = Arming { turn, guard: &guard };
-    let ended = play_body(after, &runtime, &scenario, &watchdog, expired, &arming, body);
+    let arming = Arming {
+        turn,
+        guard: &guard,
+    };
+    let ended = play_body(
+        after, &runtime, &scenario, &watchdog, expired, &arming, body,
+    );
     let ended_at = now();
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
