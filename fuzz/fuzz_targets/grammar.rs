@@ -4,7 +4,7 @@
 
 use std::sync::OnceLock;
 
-use lonet::trace::{Event, Record, What};
+use lonet::trace::{Event, Record, Verb, What};
 use lonet_harness::__private::measured::{Graph, Process, whole};
 use lonet_harness::{Pattern, Trace};
 
@@ -12,6 +12,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let text = String::from_utf8_lossy(data);
     expected(&text);
     marked(&text);
+    faulted(&text);
 });
 
 /// The text as an expected trace, and each line as a pattern.
@@ -55,6 +56,35 @@ fn marked(text: &str) {
     }
 }
 
+/// The text's words as the ends of faults: a line of which that is legal reads back, and matches it.
+fn faulted(text: &str) {
+    let mut words = text.split_whitespace();
+    let (Some(from), Some(to)) = (words.next(), words.next()) else {
+        return;
+    };
+    let amount = words.next().unwrap_or_default();
+    for (verb, text) in [
+        (Verb::Partition, to.to_owned()),
+        (Verb::Delay, format!("{to} {amount}")),
+        (Verb::Limit, format!("{to} {amount}")),
+    ] {
+        let from = from.to_owned();
+        let record = record(1, What::Fault { verb, from, text });
+        let event = Event::of_record(0, &record).expect("a fault is an event");
+        let line = event.to_string();
+        // What has a variable is a pattern, and no event of the harness.
+        if let Ok(pattern) = Pattern::parse(&line)
+            && !line.contains(['$', '_'])
+        {
+            assert!(pattern.matches(&event), "{line:?} does not match itself");
+            let trace = of(vec![record]);
+            if let Err(mismatch) = trace.check(trace.to_string()) {
+                panic!("a trace's own text does not hold: {mismatch}");
+            }
+        }
+    }
+}
+
 /// Something of each kind.
 fn trace_to_match() -> &'static Trace {
     static TRACE: OnceLock<Trace> = OnceLock::new();
@@ -93,11 +123,17 @@ fn trace_to_match() -> &'static Trace {
                 text: "leader term=3".into(),
             },
             What::Close {
-                addr: a,
-                peer: Some(b),
+                addr: a.clone(),
+                peer: Some(b.clone()),
                 socket: 2,
                 written: 0,
             },
+            What::Reset { addr: a, peer: b },
+            fault(Verb::Partition, "α,β:1", "_"),
+            fault(Verb::Delay, "α", "β 5000us"),
+            fault(Verb::Limit, "_", "β 100"),
+            fault(Verb::Heal, "α,β:1", "_"),
+            What::Vanish { host: h.clone(), process: 2 },
             What::Kill { host: h, process: 1 },
         ];
         of(kinds
@@ -106,6 +142,11 @@ fn trace_to_match() -> &'static Trace {
             .map(|(what, n)| record(n, what))
             .collect())
     })
+}
+
+fn fault(verb: Verb, from: &str, text: &str) -> What {
+    let (from, text) = (from.to_owned(), text.to_owned());
+    What::Fault { verb, from, text }
 }
 
 fn of(records: Vec<Record>) -> Trace {

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::panic::Location;
 
 /// The error of an operation of a scenario, of a node or of the harness itself.
 ///
@@ -36,6 +37,8 @@ use std::io;
 pub struct Error {
     // Boxed, so that a `Result` of it stays small.
     inner: Box<Inner>,
+    /// The call that returned it, if the test made it.
+    place: Option<&'static Location<'static>>,
 }
 
 #[derive(Debug)]
@@ -91,6 +94,17 @@ impl Error {
     /// The scenario is over: nothing answers any more.
     pub(crate) fn over() -> Error {
         Error::new(ErrorKind::Misplaced, "the scenario is over")
+    }
+
+    /// The same error, of the call at that place.
+    pub(crate) fn at(mut self, place: &'static Location<'static>) -> Error {
+        self.place.get_or_insert(place);
+        self
+    }
+
+    /// The place of the call that returned it.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        self.place
     }
 
     /// What went wrong.
@@ -156,6 +170,7 @@ impl From<Inner> for Error {
     fn from(inner: Inner) -> Error {
         Error {
             inner: Box::new(inner),
+            place: None,
         }
     }
 }

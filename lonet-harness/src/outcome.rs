@@ -13,6 +13,7 @@
 
 use std::fmt::{Debug, Display};
 use std::marker::PhantomData;
+use std::panic::Location;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -247,8 +248,19 @@ impl BodyError {
 
     /// The expectation that did not hold, if that is why.
     pub(crate) fn mismatch(&self) -> Option<&Mismatch> {
-        let mut causes = std::iter::successors(self.0.root(), |error| error.source());
-        causes.find_map(|cause| cause.downcast_ref())
+        self.causes().find_map(|cause| cause.downcast_ref())
+    }
+
+    /// The call of the test that failed, if the harness returned the error.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        self.causes().find_map(|cause| {
+            let error: &crate::Error = cause.downcast_ref()?;
+            error.place()
+        })
+    }
+
+    fn causes(&self) -> impl Iterator<Item = &AnyError> {
+        std::iter::successors(self.0.root(), |error| error.source())
     }
 }
 

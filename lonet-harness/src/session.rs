@@ -5,11 +5,13 @@
 //! next. Keeps no record: those are the collector's. What a test does meanwhile belongs to
 //! `scenario`, which this does not know.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixListener;
+use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -189,9 +191,27 @@ pub(crate) struct Inner {
     pub(crate) inherited: Inherited,
     /// Where roles can begin other than before `main`.
     pub(crate) entrance: Entrance,
+    /// Where the test has called what has not returned yet.
+    calls: Mutex<Calls>,
     processes: AtomicU64,
     faults: AtomicU32,
     nonces: AtomicU64,
+}
+
+/// Calls, in the order in which they began, each with its place.
+type Calls = BTreeMap<u64, &'static Location<'static>>;
+
+/// A call that has not returned.
+struct Call<'a> {
+    calls: &'a Mutex<Calls>,
+    number: u64,
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.remove(&self.number);
+    }
 }
 
 impl Inner {
@@ -219,6 +239,7 @@ impl Inner {
             swept: OnceLock::new(),
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
+            calls: Mutex::default(),
             processes: AtomicU64::new(1),
             faults: AtomicU32::new(1),
             // A ticket must not be guessable by counting.
@@ -239,6 +260,30 @@ impl Inner {
     pub(crate) fn next_nonce(&self) -> u64 {
         self.nonces
             .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+    }
+
+    /// Plays a call that the test made at that place: a failure of it names the place, and so does
+    /// the page of a deadline that passes meanwhile.
+    pub(crate) async fn called<T>(
+        &self,
+        place: &'static Location<'static>,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let calls = &self.calls;
+        let number = {
+            let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = calls.last_key_value().map_or(0, |(last, _)| last + 1);
+            calls.insert(number, place);
+            number
+        };
+        let _pending = Call { calls, number };
+        call.await.map_err(|error| error.at(place))
+    }
+
+    /// The places of the test's calls that have not returned, in the order in which they began.
+    pub(crate) fn pending_calls(&self) -> Vec<&'static Location<'static>> {
+        let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        calls.values().copied().collect()
     }
 
     /// The calling task did this.

@@ -6,11 +6,17 @@
 //! [`Events::watch`]: whatever is to hold an operation before its event, stands there, as nothing is
 //! awaited under a lock. Bytes are told by a connection's [`Tap`]. Knows no verb's meaning.
 
+use std::sync::Arc;
+
 use crate::addr::Addr;
-use crate::trace::{Numbered, Tap, TaskKey, Tracing, Waits, What};
+use crate::trace::{EventId, Gate, Numbered, Tap, TaskKey, Tracing, Waits, What};
 
 /// What a network has of its trace.
-pub(crate) struct Events(Option<Tracing>);
+pub(crate) struct Events {
+    tracing: Option<Tracing>,
+    /// What faults act through; where there is no trace, there are none.
+    gate: Option<Arc<Gate>>,
+}
 
 /// What caused an event.
 #[derive(Clone, Copy)]
@@ -30,22 +36,70 @@ pub(crate) struct Happened(Option<Numbered>);
 
 impl Events {
     pub(crate) fn new(tracing: Option<Tracing>) -> Events {
-        Events(tracing)
+        let gate = tracing
+            .as_ref()
+            .map(|tracing| tracing.reporter.gate().clone());
+        Events { tracing, gate }
+    }
+
+    /// A network without a trace, on which faults act all the same.
+    #[cfg(test)]
+    pub(crate) fn behind(gate: Arc<Gate>) -> Events {
+        let gate = Some(gate);
+        Events {
+            tracing: None,
+            gate,
+        }
+    }
+
+    /// What every end, listener and dial asks.
+    pub(crate) fn gate(&self) -> Option<&Arc<Gate>> {
+        self.gate.as_ref()
+    }
+
+    /// Does what others can see: at once, unless a fault lets nothing leave this process for now.
+    pub(crate) fn effect(&self, effect: impl FnOnce() + Send + 'static) {
+        match &self.gate {
+            None => effect(),
+            Some(gate) => gate.effect(effect),
+        }
+    }
+
+    /// The calling task comes after these faults, each with its event, and after their ends.
+    pub(crate) fn learn_faults(&self, faults: &[(u32, Option<EventId>)]) {
+        if faults.is_empty() {
+            return;
+        }
+        let orders = self.gate.as_ref().map(|gate| gate.standing());
+        for &(fault, event) in faults {
+            let end = orders.as_ref().and_then(|orders| orders.end_of(fault));
+            event
+                .into_iter()
+                .chain(end)
+                .for_each(|event| self.learn(event));
+        }
+    }
+
+    /// The calling task comes after that event from now on.
+    pub(crate) fn learn(&self, event: EventId) {
+        if let Some(tracing) = &self.tracing {
+            tracing.reporter.learn(event);
+        }
     }
 
     pub(crate) fn tracing(&self) -> Option<&Tracing> {
-        self.0.as_ref()
+        self.tracing.as_ref()
     }
 
     /// Whether what happens here is told to anybody.
     pub(crate) fn is_traced(&self) -> bool {
-        self.0.is_some()
+        self.tracing.is_some()
     }
 
     /// Something happens: its record gets the next number. Call it under the lock under which it
     /// becomes true. `what` is asked only if the network is traced; `None` is no event.
     pub(crate) fn happens(&self, by: By, what: impl FnOnce() -> Option<What>) -> Happened {
-        let numbered = self.0.as_ref().and_then(|tracing| {
+        let numbered = self.tracing.as_ref().and_then(|tracing| {
             let (reporter, what) = (&tracing.reporter, what()?);
             Some(match by {
                 By::Task => reporter.number(Some(TaskKey::current()), what),
@@ -58,7 +112,7 @@ impl Events {
 
     /// Awaits an operation, which, while it pends, keeps its task from ordering others.
     pub(crate) async fn watch<F: Future>(&self, waits: Waits, operation: F) -> F::Output {
-        match &self.0 {
+        match &self.tracing {
             None => operation.await,
             Some(Tracing { reporter, .. }) => {
                 reporter.operation().waiting(waits).watch(operation).await
@@ -68,13 +122,13 @@ impl Events {
 
     /// A number for a new listener; 0 if the network isn't traced.
     pub(crate) fn socket(&self) -> u64 {
-        let tracing = self.0.as_ref();
+        let tracing = self.tracing.as_ref();
         tracing.map_or(0, |tracing| tracing.reporter.socket())
     }
 
     /// What tells of the bytes of a new connection end, if the network is traced.
     pub(crate) fn tap(&self, local: &Addr, peer: &Addr) -> Option<Tap> {
-        let Tracing { reporter, .. } = self.0.as_ref()?;
+        let Tracing { reporter, .. } = self.tracing.as_ref()?;
         Some(reporter.tap(reporter.socket(), local, peer))
     }
 }

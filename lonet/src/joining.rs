@@ -5,7 +5,9 @@
 mod serve;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 
 use crate::addr::check_name;
@@ -69,12 +71,26 @@ async fn open(network: &str) -> Result<SubNetwork, Cause> {
         tracing,
         listener,
     } = Loopback::open(network).await?;
-    let runtime = Handle::current().id();
     let name = NetName::new(PREFIX, &name);
     let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
+    Ok(served(net, &loopback, listener))
+}
+
+/// Serves a network on the runtime that calls.
+fn served(net: Arc<Net>, loopback: &Arc<Loopback>, listener: Arc<TcpListener>) -> SubNetwork {
+    let runtime = Handle::current().id();
     let accepting = tokio::spawn(serve(listener, Serving::on(runtime, &net)));
     loopback.accepted_by(accepting.abort_handle());
-    Ok(SubNetwork::of(net))
+    SubNetwork::of(net)
+}
+
+/// A fresh network without a trace, on which faults act all the same.
+#[cfg(test)]
+pub(crate) async fn join_behind(gate: Arc<crate::trace::Gate>) -> SubNetwork {
+    let opened = Loopback::open("").await.expect("a fresh network opens");
+    let name = NetName::new(PREFIX, &opened.name);
+    let net = Net::behind(gate, name, Engine::Loopback(opened.loopback.clone()));
+    served(net, &opened.loopback, opened.listener)
 }
 
 /// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a

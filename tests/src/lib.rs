@@ -4,6 +4,7 @@
 //! other processes is in the modules; it knows nothing of lonet. `register` is the guide's.
 
 pub mod child;
+pub mod processes;
 pub mod register;
 pub mod size;
 pub mod tmp;
@@ -17,3 +18,14 @@ pub struct Readme;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/traces.md")]
 pub struct Traces;
+
+/// Says what a test needs and does not find here. With `SKIPS_FAIL`, which `.ci/run` sets, it fails.
+///
+/// # Panics
+///
+/// With `SKIPS_FAIL`.
+pub fn skip(why: &str) {
+    let fails = std::env::var_os("SKIPS_FAIL").is_some_and(|fails| !fails.is_empty());
+    assert!(!fails, "can't be skipped: {why}");
+    println!("skipped: {why}");
+}

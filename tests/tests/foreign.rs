@@ -365,6 +365,28 @@ async fn a_forged_kill_is_named(scenario: Scenario) -> Result<()> {
 }
 
 #[lonet::test]
+#[should_panic(expected = "(ζ) sent a `fault` record, which only the test itself does")]
+async fn a_forged_fault_is_named(scenario: Scenario) -> Result<()> {
+    let cut = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"fault":{"v":"cut","h":"η","x":"_"}}}}"#;
+    reported(&scenario, &lines(&[HELLO, UP, cut])).await
+}
+
+/// Its verb is not what makes a fault.
+#[lonet::test]
+#[should_panic(expected = "(ζ) sent a `fault` record, which only the test itself does")]
+async fn a_mark_forged_as_a_fault_is_named(scenario: Scenario) -> Result<()> {
+    let mark = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"fault":{"v":"mark","h":"η","x":"said"}}}}"#;
+    reported(&scenario, &lines(&[HELLO, UP, mark])).await
+}
+
+#[lonet::test]
+#[should_panic(expected = "(ζ) sent a `reset` record, which only the test itself does")]
+async fn a_forged_reset_is_named(scenario: Scenario) -> Result<()> {
+    let reset = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"reset":{"a":"ζ:1","p":"η:1"}}}}"#;
+    reported(&scenario, &lines(&[HELLO, UP, reset])).await
+}
+
+#[lonet::test]
 #[should_panic(expected = "(ζ) sent a `here` record, which only the test itself does")]
 async fn a_forged_look_is_named(scenario: Scenario) -> Result<()> {
     let here = r#"{"ev":{"n":4,"t":4,"k":1,"e":{"here":{}}}}"#;

@@ -3,10 +3,12 @@
 //! Leaves what they may send to the trace socket to `foreign.rs`, and other languages to
 //! `two_languages.rs`.
 
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 
 use lonet::Host;
-use lonet_harness::{ErrorKind, Program, Result, Scenario};
+use lonet_harness::{ErrorKind, Node, Program, Result, Scenario};
+use lonet_tests::processes::who_writes;
 use tokio::io::AsyncReadExt;
 
 #[lonet::host]
@@ -230,6 +232,108 @@ async fn a_kill_takes_the_process_group(scenario: Scenario) -> Result<()> {
     let mut open = tokio::fs::File::open(&fifo).await?;
     alpha.kill().await?;
     open.read_to_end(&mut Vec::new()).await?;
+    Ok(())
+}
+
+/// Scripts that start `sleep`, whose output is the pipe `$0`, in different places, and whether their
+/// shell ends then.
+const PLACES: [(&str, bool); 4] = [
+    // In the shell's group, and below an orphan that has left it.
+    ("sleep 1000 > $0 &", true),
+    ("setsid sh -c 'sleep 1000 > $0; :' $0 &", true),
+    // The same, of a shell that goes on.
+    ("setsid sleep 1000 > $0 & wait", false),
+    (
+        "(setsid sh -c 'sleep 1000 > $0; :' $0 &); exec sleep 1000",
+        false,
+    ),
+];
+
+/// A host for each of these, with the directory in `/proc` of that `sleep`.
+async fn in_all_places(scenario: &Scenario) -> Result<Vec<(Node<ExitStatus>, PathBuf)>> {
+    let mut nodes = Vec::new();
+    for (index, (script, ends)) in PLACES.into_iter().enumerate() {
+        let host = format!("h{index}");
+        let fifo = scenario.data_dir(&host).join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+        let shell = Program::new("sh").args(["-c", script]).arg(&fifo);
+        let node = scenario.spawn(&host, shell).await?;
+        // Opens once the other end is open, too.
+        let open = tokio::fs::File::open(&fifo).await?;
+        nodes.push((node, sleeping(&fifo).await));
+        drop(open);
+        if ends {
+            scenario.until(&format!("{host} exit 0")).await?;
+        }
+    }
+    Ok(nodes)
+}
+
+/// The `sleep` that prints there.
+async fn sleeping(fifo: &Path) -> PathBuf {
+    // A shell opens it first.
+    let sleeps = |process: &PathBuf| {
+        std::fs::read_to_string(process.join("comm")).is_ok_and(|name| name == "sleep\n")
+    };
+    loop {
+        match who_writes(fifo).into_iter().find(sleeps) {
+            Some(process) => return process,
+            None => tokio::task::yield_now().await,
+        }
+    }
+}
+
+/// Whether it has not ended: what waits to be reaped has no program any more.
+fn runs(process: &Path) -> bool {
+    process.join("exe").read_link().is_ok()
+}
+
+/// Also of what goes on when its first process has ended.
+#[lonet::test]
+async fn a_kill_takes_all_that_a_program_started(scenario: Scenario) -> Result<()> {
+    let nodes = in_all_places(&scenario).await?;
+    for (at, (node, sleeps)) in nodes.iter().enumerate() {
+        assert!(runs(sleeps), "{:?}", PLACES[at]);
+        node.kill().await?;
+        assert!(!runs(sleeps), "{:?}", PLACES[at]);
+    }
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_restart_leaves_nothing_of_the_program_before(scenario: Scenario) -> Result<()> {
+    let fifo = scenario.data_dir("α").join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    // The second time there is a file, and no pipe to wait for.
+    let script = "test -e $0.run && exec sleep 1000; touch $0.run; sleep 1000 > $0 &";
+    let shell = Program::new("sh").args(["-c", script]).arg(&fifo);
+    let alpha = scenario.spawn("α", shell).await?;
+    let _open = tokio::fs::File::open(&fifo).await?;
+    let sleeps = sleeping(&fifo).await;
+    alpha.until("α exit 0").await?;
+    alpha.restart().await?;
+    assert!(!runs(&sleeps));
+    Ok(alpha.kill().await?)
+}
+
+#[lonet::test]
+async fn a_pause_stops_all_that_a_program_started(scenario: Scenario) -> Result<()> {
+    let nodes = in_all_places(&scenario).await?;
+    let state = |process: &Path| {
+        let stat = std::fs::read_to_string(process.join("stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1[..1].to_owned()
+    };
+    // They have the signal when the call returns, and act on it at their next moment.
+    for (node, sleeps) in &nodes {
+        node.pause().await?;
+        while state(sleeps) != "T" {
+            tokio::task::yield_now().await;
+        }
+        node.resume().await?;
+        while state(sleeps) == "T" {
+            tokio::task::yield_now().await;
+        }
+    }
     Ok(())
 }
 

@@ -51,6 +51,8 @@ pub(super) struct Node {
     pub(super) on_end: Vec<(bool, oneshot::Sender<End>)>,
     pub(super) on_ended: Vec<mpsc::Sender<End>>,
     pub(super) on_effect: Vec<(Effect, oneshot::Sender<()>)>,
+    /// What waits for a signal to reach what is left of it.
+    pub(super) on_reached: Vec<oneshot::Sender<()>>,
 }
 
 /// What a role said of its own end.
@@ -93,6 +95,7 @@ impl Node {
             on_end: Vec::new(),
             on_ended: Vec::new(),
             on_effect: Vec::new(),
+            on_reached: Vec::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! Owns the types alone. An answer whose receiver is gone is dropped.
 
+use std::panic::Location;
 use std::sync::mpsc;
 
 use lonet::Addr;
@@ -59,6 +60,8 @@ pub(crate) enum Query {
         last_poll: u64,
         reply: mpsc::Sender<()>,
     },
+    /// From now on, all that arrives is late by a random time, from this seed.
+    Perturb { seed: u64 },
     /// The first event that matches.
     Until {
         wanted: Box<Wanted>,
@@ -258,6 +261,8 @@ pub(crate) struct TestReport {
     pub(crate) pending: Vec<Pending>,
     /// What its connections have carried.
     pub(crate) ends: Vec<Moved>,
+    /// Where it made the calls of the harness that have not returned.
+    pub(crate) calls: Vec<&'static Location<'static>>,
 }
 
 /// What there is to say of a process that reports, and that the scenario did not start itself.

@@ -55,7 +55,7 @@ impl Backtraces {
             }
         }
         for (host, child) in running {
-            taken.push((host.clone(), finish(child, until)));
+            taken.push((host.clone(), finish(child, until, patience)));
         }
         Backtraces::Taken(taken)
     }
@@ -84,8 +84,8 @@ fn debugger(pid: u32) -> std::io::Result<Child> {
         .spawn()
 }
 
-/// What it says, if it does so in time.
-fn finish(mut child: Child, until: Instant) -> Result<String, String> {
+/// What it says, if it does so in time. `patience` is what that was, before it was scaled.
+fn finish(mut child: Child, until: Instant, patience: Duration) -> Result<String, String> {
     let (told, said) = channel();
     for (stream, pipe) in [
         (0, child.stdout.take().map(boxed)),
@@ -112,7 +112,8 @@ fn finish(mut child: Child, until: Instant) -> Result<String, String> {
                 while let Ok((stream, text)) = said.recv_timeout(LAST_WORDS) {
                     texts[stream] = text;
                 }
-                texts[1] = "gdb took too long".to_owned();
+                let more = (4.0 * patience.as_secs_f64()).ceil();
+                texts[1] = format!("gdb took too long; {VARIABLE}={more} gives it {more} s");
                 break;
             }
         }
@@ -206,6 +207,15 @@ mod tests {
         assert_eq!(patience("2.5"), Some(Duration::from_millis(2500)));
         assert_eq!(patience(""), Some(PATIENCE));
         assert_eq!(patience("-1"), Some(PATIENCE));
+    }
+
+    #[test]
+    fn a_slow_debugger_names_the_variable_that_gives_it_time() {
+        let mut sleeps = Command::new("sleep");
+        sleeps.arg("1000").stdout(Stdio::piped());
+        let sleeps = sleeps.spawn().unwrap();
+        let why = finish(sleeps, Instant::now(), Duration::from_secs(5)).unwrap_err();
+        assert_eq!(why, "gdb took too long; LONET_BACKTRACES=20 gives it 20 s");
     }
 
     #[test]

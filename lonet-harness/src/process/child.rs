@@ -260,7 +260,7 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
     }
     // Kept to the end, so that orders come here before the role has its host, and when it has closed
     // it.
-    let _tracing = directory().map(Tracing::of);
+    let tracing = directory().map(Tracing::of);
     // What the role itself gets when it asks for its place.
     let host = match runtime.block_on(lonet::from_env()) {
         Ok(host) => host,
@@ -305,6 +305,10 @@ fn play_role(runtime: &Runtime, entry: &RoleEntry, play: Play, stop: &Stop) -> F
         let _ = host.close().await;
         let _ = lonet::__private::subnetwork_of(&host).close().await;
     });
+    // The kernel would close at once what a fault still keeps from others.
+    if let Some(Ok(Some(tracing))) = tracing {
+        tracing.reporter.gate().wait_until_open();
+    }
     match (end, stop.why()) {
         (FromNode::Returned { .. }, Some(Why::Panic(what))) => FromNode::Panicked(what),
         (FromNode::Returned { .. }, _) if dropped.is_err() => {

@@ -54,21 +54,57 @@ pub(crate) fn hint(text: &str) -> Option<String> {
     if text.contains("RLIMIT_") {
         return None;
     }
-    if text.contains("Too many open files in system") {
+    if said(text, "Too many open files in system").next().is_some() {
         return Some(
             "the system has reached its limit of open files (fs.file-max): raise it with `sysctl`"
                 .into(),
         );
     }
-    if text.contains("Too many open files") {
+    // Of inotify's instances there is another limit, with the same error.
+    if said(text, "Too many open files").any(|before| !before.contains("inotify")) {
         let limits = named("RLIMIT_NOFILE", Resource::RLIMIT_NOFILE);
         return Some(format!(
             "the process has reached its limit of open descriptors ({limits}): raise it with \
              `ulimit -n`"
         ));
     }
-    let starts = text.contains("spawn") || text.contains("start");
-    (starts && text.contains(AGAIN)).then(processes)
+    said(text, AGAIN).any(is_of_start).then(processes)
+}
+
+/// Where the text has the system's words for an error: what stands before them on their line. Words
+/// that go on are a program's own.
+fn said<'a>(text: &'a str, words: &'a str) -> impl Iterator<Item = &'a str> {
+    let ends = |rest: &str| {
+        rest.starts_with(" (os error")
+            || !rest.starts_with(|c: char| c == ' ' || c.is_alphanumeric())
+    };
+    text.lines().flat_map(move |line| {
+        let places = line.match_indices(words).map(|(at, _)| at);
+        let places = places.filter(move |at| ends(&line[at + words.len()..]));
+        places.map(|at| &line[..at])
+    })
+}
+
+/// Whether the error that follows is that of starting a process or a thread: what failed stands just
+/// before it. The same error comes of a socket or a lock that is busy.
+fn is_of_start(before: &str) -> bool {
+    const STARTS: [&str; 7] = [
+        "spawn",
+        "posix_spawn",
+        "fork",
+        "vfork",
+        "clone",
+        "clone3",
+        "pthread_create",
+    ];
+    let debug = "Os { code: 11, kind: WouldBlock, message: \"";
+    let before = before.strip_suffix(debug).unwrap_or(before);
+    // As bash has it, which tries again.
+    let before = before.strip_suffix("retry: ").unwrap_or(before);
+    let failed = before.strip_suffix(": ").unwrap_or(before);
+    let failed = failed.rsplit(": ").next().unwrap_or_default();
+    let mut words = failed.split(|c: char| c != '_' && !c.is_alphanumeric());
+    words.any(|word| STARTS.contains(&word))
 }
 
 /// As the system words EAGAIN, by which it refuses another process or thread.
@@ -123,5 +159,40 @@ mod tests {
         assert_eq!(explained(&error), text);
         assert!(explained_start(&error).contains("RLIMIT_NPROC: soft "));
         assert!(explained(format!("failed to spawn thread: {error}")).contains("RLIMIT_NPROC"));
+    }
+
+    /// A socket or a lock that is busy has the same words, and so may have any program.
+    #[test]
+    fn only_refusals_of_the_system_name_a_limit() {
+        let named = |text: &str| hint(text).map(|hint| hint.contains("RLIMIT_NPROC"));
+        for processes in [
+            "OS can't spawn worker thread: Resource temporarily unavailable (os error 11)",
+            "failed to spawn thread: Os { code: 11, kind: WouldBlock, message: \"Resource \
+             temporarily unavailable\" }",
+            "it begins\nsh: fork: retry: Resource temporarily unavailable\nit ends",
+            "pthread_create failed: Resource temporarily unavailable",
+        ] {
+            assert_eq!(named(processes), Some(true), "{processes}");
+        }
+        for descriptors in [
+            "cat: a: Too many open files",
+            "OSError: [Errno 24] Too many open files: 'a'",
+            "code: 24, message: \"Too many open files\" }",
+            "accept: Too many open files (os error 24)",
+        ] {
+            assert_eq!(named(descriptors), Some(false), "{descriptors}");
+        }
+        for other in [
+            "started\nread: Resource temporarily unavailable (os error 11)",
+            "could not start: lock: Resource temporarily unavailable (os error 11)",
+            "spawn a client: connect: Resource temporarily unavailable",
+            "the spawner's queue: Resource temporarily unavailable",
+            "Resource temporarily unavailable; spawn fewer",
+            "failed to spawn: Resource temporarily unavailable to tenants",
+            "Too many open files for one tenant",
+            "inotify_init: Too many open files",
+        ] {
+            assert_eq!(named(other), None, "{other}");
+        }
     }
 }

@@ -17,7 +17,8 @@
 //! - [`output`]: what a node printed, bounded;
 //! - [`backtrace`]: where a process is, as a debugger sees it;
 //! - [`kernel_state`]: what it does, as the kernel sees it;
-//! - [`stat`]: what the kernel lists of a process.
+//! - [`stat`]: what the kernel lists of a process;
+//! - [`tree`]: the processes of a node, and how a signal reaches them all.
 //!
 //! How a role begins is said once, in [`Entrance`].
 //!
@@ -39,6 +40,7 @@ mod stat;
 mod supervisor;
 pub(crate) mod terminate;
 pub(crate) mod ticket;
+mod tree;
 pub(crate) mod wire;
 
 /// How a role begins in a process of its own. This is all that sets the three ways apart:

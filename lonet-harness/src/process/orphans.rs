@@ -2,10 +2,14 @@
 //!
 //! Owns finding it and ending it, in the test's process. A process counts as the scenario's
 //!
-//! - if its environment names the scenario's network, whose name no other has, or it prints to a
-//!   pipe in the network's directory, as what a program has started does; unless the test's
-//!   process has started it itself; or
-//! - if it is in the process group of a node that had not ended when the supervisor did.
+//! - if it prints to a pipe in the network's directory, as what a program has started does; or
+//! - if it is in the process group of a node that had not ended when the supervisor did; or
+//! - if its environment names the scenario's network, whose name no other has, and the test's
+//!   process has not started it itself.
+//!
+//! What stands below the test's process was started by it, unless that inherits orphans: because it
+//! is the first of a PID namespace, as in a container, or asked to (child subreaper). Then it is a
+//! node's that names the host of one in its environment; what a test starts by hand has another.
 //!
 //! A pid may be another process's by the time that one acts on it. So each process is held by a
 //! pidfd first, then looked at, then signalled through the pidfd: if it ended in between, and its
@@ -16,18 +20,19 @@
 //! was listed is gone when one looks at it, and its child came after the list was made. So a round
 //! that finds nothing is the last only if it could look at all that it listed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::get_child_subreaper;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::stat::{self, Stat};
+use super::tree::ends;
 
 /// How long all may take to end; SIGKILL takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,8 +40,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// So many rounds go on because of one process that can't be looked at: it may stay like that.
 const ROUNDS: u32 = 10;
 
-/// When each node was started, by its pid, which is its group's number.
-pub(crate) type Groups = BTreeMap<i32, u64>;
+/// What the supervisor had started.
+#[derive(Default)]
+pub(crate) struct Nodes {
+    /// When each that had not ended was started, by its pid, which is its group's number.
+    pub(crate) groups: BTreeMap<i32, u64>,
+    /// The hosts of all.
+    pub(crate) hosts: BTreeSet<String>,
+}
 
 /// When the process of that pid was started, so that it is known again.
 pub(crate) fn started(pid: u32) -> Option<u64> {
@@ -45,7 +56,7 @@ pub(crate) fn started(pid: u32) -> Option<u64> {
 
 /// Ends what is left of the network with that directory, whose name is the network's, and returns
 /// when it is gone. Which processes can't be ended, as a text; none, if there are none.
-pub(crate) fn end(directory: &Path, groups: &Groups) -> Option<String> {
+pub(crate) fn end(directory: &Path, nodes: &Nodes) -> Option<String> {
     let until = Instant::now() + PATIENCE;
     let network = directory.file_name().unwrap_or_default();
     // As links in `/proc` have it.
@@ -53,7 +64,8 @@ pub(crate) fn end(directory: &Path, groups: &Groups) -> Option<String> {
     let scenario = Scenario {
         environment: [b"LONET_NETWORK=", network.as_bytes()].concat(),
         directory,
-        groups,
+        nodes,
+        inherits: std::process::id() == 1 || get_child_subreaper().unwrap_or(false),
     };
     let mut stubborn = BTreeMap::new();
     let mut unknown: BTreeMap<i32, u32> = BTreeMap::new();
@@ -104,18 +116,12 @@ pub(crate) fn end(directory: &Path, groups: &Groups) -> Option<String> {
     (!named.is_empty()).then_some(named)
 }
 
-/// Whether it ends by then.
-fn ends(held: &OwnedFd, until: Instant) -> bool {
-    let left = until.saturating_duration_since(Instant::now());
-    let patience = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
-    let mut fds = [PollFd::new(held.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, patience).is_ok_and(|ended| ended > 0)
-}
-
 struct Scenario<'a> {
     environment: Vec<u8>,
     directory: &'a Path,
-    groups: &'a Groups,
+    nodes: &'a Nodes,
+    /// Whether orphans become children of this process.
+    inherits: bool,
 }
 
 enum Seen {
@@ -135,7 +141,7 @@ impl Scenario<'_> {
             Some(stat) if !stat.ended => stat,
             _ => return Seen::Ended,
         };
-        if let Some(&started) = self.groups.get(&stat.group) {
+        if let Some(&started) = self.nodes.groups.get(&stat.group) {
             let leader = stat::of(stat.group);
             return match leader.is_none_or(|leader| leader.started == started) {
                 true => Seen::Ours(stat),
@@ -143,8 +149,10 @@ impl Scenario<'_> {
             };
         }
         match fs::read(format!("/proc/{pid}/environ")) {
-            Ok(environment) if self.is_in(&environment) || self.is_printed_to(pid) => {
-                match is_below(&stat) {
+            Ok(_) if self.is_printed_to(pid) => Seen::Ours(stat),
+            Ok(environment) if self.is_in(&environment) => {
+                let inherited = self.inherits && self.is_of_node(&environment);
+                match is_below(&stat) && !inherited {
                     true => Seen::Anothers,
                     false => Seen::Ours(stat),
                 }
@@ -169,6 +177,14 @@ impl Scenario<'_> {
     fn is_in(&self, environment: &[u8]) -> bool {
         let mut variables = environment.split(|&b| b == 0);
         variables.any(|variable| variable == self.environment)
+    }
+
+    /// Whether it is of the host of a node.
+    fn is_of_node(&self, environment: &[u8]) -> bool {
+        let mut variables = environment.split(|&b| b == 0);
+        let host = variables.find_map(|variable| variable.strip_prefix(b"LONET_HOST="));
+        let host = host.and_then(|host| str::from_utf8(host).ok());
+        host.is_some_and(|host| self.nodes.hosts.contains(host))
     }
 }
 

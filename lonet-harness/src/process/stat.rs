@@ -39,6 +39,33 @@ pub(super) fn all() -> Option<Vec<i32>> {
     Some(entries.filter_map(pid).collect())
 }
 
+/// The living children of that process; `None` where `/proc` does not tell.
+pub(super) fn children(pid: i32) -> Option<Vec<i32>> {
+    if is_own()
+        && let Some(children) = listed_children(pid)
+    {
+        return Some(children);
+    }
+    // Kernels can be built without that list.
+    let mut pids = all()?;
+    pids.retain(|&child| of(child).is_some_and(|stat| stat.parent == pid));
+    Some(pids)
+}
+
+/// The kernel lists them by the thread that started or inherited them.
+fn listed_children(pid: i32) -> Option<Vec<i32>> {
+    let mut children = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let list = task.ok()?.path().join("children");
+        let list = fs::read_to_string(list).ok()?;
+        children.extend(
+            list.split_whitespace()
+                .filter_map(|pid| pid.parse::<i32>().ok()),
+        );
+    }
+    Some(children)
+}
+
 /// Whether `/proc` shows this process by the pid that it has for itself.
 pub(super) fn is_own() -> bool {
     let own = std::process::id().to_string();

@@ -11,7 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -30,6 +30,7 @@ use nix::unistd::{Pid, getgid, getppid, getuid};
 use super::limits;
 use super::not_started;
 use super::ticket::{self, Ticket};
+use super::tree::{Pipe, Tree};
 use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
 use super::{program, stat};
 
@@ -85,6 +86,8 @@ struct Supervisor {
     input: Vec<u8>,
     /// By pid, the processes that were started here and have not been reaped.
     running: BTreeMap<i32, u64>,
+    /// All that were started here.
+    trees: BTreeMap<u64, Tree>,
     init: Option<Child>,
 }
 
@@ -103,6 +106,7 @@ impl Supervisor {
             children,
             input: Vec::new(),
             running: BTreeMap::new(),
+            trees: BTreeMap::new(),
             init: None,
         };
         let means = supervisor.enclose()?;
@@ -203,7 +207,7 @@ impl Supervisor {
                     // A child may have ended while its signal was not blocked.
                     self.reap()?;
                 }
-                ToSupervisor::Signal { process, signal } => self.signal(process, signal),
+                ToSupervisor::Signal { process, signal } => self.signal(process, signal)?,
                 ToSupervisor::Descriptors { soft } => limits::set_descriptors(soft),
             }
         }
@@ -214,26 +218,32 @@ impl Supervisor {
     ///
     /// Why it can't be started.
     fn start(&mut self, process: u64, program: Program, output: &OsStr) -> Result<u32, String> {
-        let child = self
+        let (child, pipe) = self
             .spawn(program.clone(), output)
             .map_err(limits::explained_start)?;
         let pid = child
             .map_err(|error| not_started::why(&program, &error))?
             .id();
-        self.running.insert(pid.cast_signed(), process);
+        let first = pid.cast_signed();
+        self.running.insert(first, process);
+        // One that had the same pid has left nothing, or this could not have it.
+        self.trees.retain(|_, tree| tree.first != first);
+        self.trees.insert(process, Tree { first, pipe });
         Ok(pid)
     }
 
     /// # Errors
     ///
     /// The outer ones are of the preparations, the inner ones of the program.
-    fn spawn(&self, program: Program, output: &OsStr) -> io::Result<io::Result<Child>> {
+    fn spawn(&self, program: Program, output: &OsStr) -> io::Result<(io::Result<Child>, Pipe)> {
         // The reader is there before this is asked for, so that a writer must not wait.
         let output = OpenOptions::new()
             .write(true)
             .custom_flags(OFlag::O_NONBLOCK.bits())
             .open(output)?;
         fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))?;
+        let pipe = output.metadata()?;
+        let pipe = (pipe.dev(), pipe.ino());
         // A program can't arrange its own end; what becomes it can.
         let (mut command, program) = match program.is_role {
             true => (command(program), None),
@@ -272,25 +282,35 @@ impl Supervisor {
             drop(command);
             if let Err(error) = program::become_it(socket, &program) {
                 let _ = child.wait();
-                return Ok(Err(error));
+                return Ok((Err(error), pipe));
             }
         }
-        Ok(Ok(child))
+        Ok((Ok(child), pipe))
     }
 
-    fn signal(&self, process: u64, signal: i32) {
-        let Ok(signal) = Signal::try_from(signal) else {
-            return;
-        };
-        // A process that is reaped has reported its end, or is about to.
-        if let Some((&pid, _)) = self.running.iter().find(|&(_, &n)| n == process) {
-            let pid = Pid::from_raw(pid);
-            // To finish is asked of the process itself, which has those that it started finish.
-            // The group is the process's own, unless it has made itself another.
-            if signal == Signal::SIGTERM || killpg(pid, signal).is_err() {
-                let _ = kill(pid, signal);
+    fn signal(&self, process: u64, signal: i32) -> io::Result<()> {
+        let runs = self.running.values().any(|&running| running == process);
+        if let (Ok(signal), Some(tree)) = (Signal::try_from(signal), self.trees.get(&process)) {
+            match signal {
+                // To finish is asked of the process itself, which has those that it started finish.
+                Signal::SIGTERM if runs => drop(kill(Pid::from_raw(tree.first), signal)),
+                Signal::SIGTERM => {}
+                signal => tree.signal(signal, runs, || self.orphans()),
             }
         }
+        match runs {
+            // What becomes of it is reported when it is seen.
+            true => Ok(()),
+            false => self.say(&FromSupervisor::Reached { process }),
+        }
+    }
+
+    /// What nodes have left behind, and this process or the namespace's first one inherited.
+    fn orphans(&self) -> Option<Vec<i32>> {
+        let init = self.init.as_ref().map(|init| init.id().cast_signed());
+        let mut orphans = stat::children(init.unwrap_or(own_pid()))?;
+        orphans.retain(|pid| !self.running.contains_key(pid));
+        Some(orphans)
     }
 
     /// Tells of every child that changed.
@@ -355,11 +375,11 @@ impl Supervisor {
         }
         // Orphans become children of this process, a generation with each round.
         loop {
-            let Some(children) = children() else {
+            let Some(children) = stat::children(own_pid()) else {
                 return self.end_known();
             };
             for child in children {
-                let _ = kill(child, Signal::SIGKILL);
+                let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
             }
             match waitpid(Pid::from_raw(-1), None) {
                 Err(Errno::ECHILD) => return,
@@ -383,6 +403,10 @@ impl Supervisor {
             let _ = waitpid(pid, None);
         }
     }
+}
+
+fn own_pid() -> i32 {
+    std::process::id().cast_signed()
 }
 
 /// Has SIGCHLD handled, by doing nothing. Where it is ignored, which `exec` keeps, the kernel reaps
@@ -434,19 +458,4 @@ pub(super) fn command(program: Program) -> Command {
         command.current_dir(std::ffi::OsString::from(dir));
     }
     command
-}
-
-/// The living children of this process; `None` where `/proc` does not tell.
-fn children() -> Option<Vec<Pid>> {
-    let me = std::process::id();
-    if stat::is_own()
-        && let Ok(list) = fs::read_to_string(format!("/proc/self/task/{me}/children"))
-    {
-        let pids = list.split_whitespace().filter_map(|pid| pid.parse().ok());
-        return Some(pids.map(Pid::from_raw).collect());
-    }
-    // Kernels can be built without that list.
-    let mut pids = stat::all()?;
-    pids.retain(|&pid| stat::of(pid).is_some_and(|stat| stat.parent == me.cast_signed()));
-    Some(pids.into_iter().map(Pid::from_raw).collect())
 }

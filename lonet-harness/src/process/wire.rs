@@ -76,7 +76,7 @@ pub(crate) enum ToSupervisor {
         program: Program,
         output: Text,
     },
-    /// Send a signal to that process and its group.
+    /// Send a signal to that process and all that came of it; SIGTERM to the process alone.
     Signal { process: u64, signal: i32 },
 }
 
@@ -93,6 +93,8 @@ pub(crate) enum FromSupervisor {
     NotStarted { process: u64, error: String },
     /// A process has ended; all its threads are gone.
     Ended { process: u64, status: Ended },
+    /// A process had ended; what it left has got a signal, and is gone if that was SIGKILL.
+    Reached { process: u64 },
     /// A process has stopped.
     Stopped { process: u64 },
     /// A stopped process goes on.

@@ -4,6 +4,8 @@
 //! Pure. Owns when that is said, and its words. An expectation that does not hold has hints of its
 //! own, in `trace::explain`.
 
+use std::collections::BTreeSet;
+
 use lonet::Addr;
 use lonet::trace::{Event, Verb};
 
@@ -11,11 +13,14 @@ use super::words::age;
 use crate::collector::query::{NodeReport, Report};
 use crate::process::limits;
 
+/// So many addresses are suggested for one at which nothing listened.
+const MOST_MEANT: usize = 3;
+
 /// So many events that differ by one word are shown for each `until`.
 const MOST_NEAR: usize = 3;
 
-/// The advice, a line each.
-pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
+/// The advice, a line each: about what was pending `then`, and what happened.
+pub(super) fn advice(then: &Report, report: &Report, failure: &str) -> Vec<String> {
     let mut lines = missing_untils(report, failure);
     let failed = report.nodes.iter().filter(|node| node.failure.is_some());
     let mut texts = vec![failure];
@@ -23,11 +28,11 @@ pub(super) fn advice(report: &Report, failure: &str) -> Vec<String> {
     if !texts.iter().any(|text| text.contains("RLIMIT_")) {
         lines.extend(texts.into_iter().find_map(limits::hint));
     }
-    let untils = report.test.asks.iter().filter_map(|ask| {
+    let untils = then.test.asks.iter().filter_map(|ask| {
         let pattern = ask.strip_prefix("until `")?;
         Some(pattern.split_once('`')?.0)
     });
-    let of_roles = report.nodes.iter().flat_map(|node| &node.waits.untils);
+    let of_roles = then.nodes.iter().flat_map(|node| &node.waits.untils);
     for pattern in untils.chain(of_roles.map(String::as_str)) {
         lines.extend(near(pattern, &report.events));
     }
@@ -67,28 +72,95 @@ fn first_listen<'a>(report: &'a Report, addr: &Addr) -> Option<&'a Event> {
     report.events.iter().find(listens)
 }
 
-/// Of the dials that the failure is about, and that came before their listener did.
+/// Of the dials that the failure is about, and that came before their listener did, or went to a
+/// place where nothing ever listened.
 fn missing_untils(report: &Report, failure: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for (fail, peer) in refused(report, failure) {
-        let by_then = match first_listen(report, peer) {
-            Some(listen) if listen.time_ns() > fail.time_ns() => format!(
-                "{} listened there {} s later, and nothing orders the dial after that",
-                peer.host(),
-                age(listen.time_ns(), fail.time_ns())
-            ),
+        let host = peer.host();
+        let until = format!("scenario.until(\"{peer} listen\").await?");
+        let wait = format!("wait for it before the dial: {until}");
+        let (why, what_to_do) = match first_listen(report, peer) {
+            Some(listen) if listen.time_ns() > fail.time_ns() => {
+                let later = age(listen.time_ns(), fail.time_ns());
+                let why = format!(
+                    "{host} listened there {later} s later, and nothing orders the dial after that"
+                );
+                (why, wait)
+            }
             // It had listened, and has closed.
             Some(_) => continue,
-            None => format!("nothing listened at {peer}, before or after"),
+            None if was_there(report, host) => {
+                let why = format!("nothing listened at {peer}, before or after");
+                let meant = meant(listened(report).filter(|addr| addr.host() == host), peer);
+                (why, meant.unwrap_or(wait))
+            }
+            None => {
+                let why = format!("no host `{host}` was ever on the network");
+                let meant = meant(
+                    listened(report).filter(|addr| are_similar(addr, peer)),
+                    peer,
+                );
+                let spawn = || format!("spawn `{host}`, and wait for it before the dial: {until}");
+                (why, meant.unwrap_or_else(spawn))
+            }
         };
-        let line = format!(
-            "`{fail}`: {by_then}; wait for it before the dial: scenario.until(\"{peer} listen\").await?"
-        );
+        let line = format!("`{fail}`: {why}; {what_to_do}");
         if !lines.contains(&line) {
             lines.push(line);
         }
     }
     lines
+}
+
+/// Whether a host of this name was on the network, or was about to be.
+fn was_there(report: &Report, host: &str) -> bool {
+    let mut events = report.events.iter();
+    let is_up = events.any(|event| event.verb() == Verb::Up && event.host() == host);
+    is_up || report.nodes.iter().any(|node| node.host == host)
+}
+
+fn listened(report: &Report) -> impl Iterator<Item = &Addr> {
+    let listens = report.events.iter();
+    let listens = listens.filter(|event| event.verb() == Verb::Listen);
+    listens.filter_map(Event::addr)
+}
+
+/// Asks whether one of these was meant, at which something listened: one with the port that was
+/// dialed, or else any.
+fn meant<'a>(listened: impl Iterator<Item = &'a Addr>, peer: &Addr) -> Option<String> {
+    let listened: BTreeSet<&Addr> = listened.collect();
+    let with_port = listened.iter().filter(|addr| addr.port() == peer.port());
+    let with_port: Vec<&Addr> = with_port.copied().collect();
+    let addrs = match with_port.is_empty() {
+        true => listened.into_iter().collect(),
+        false => with_port,
+    };
+    let addrs = addrs.iter().take(MOST_MEANT);
+    let addrs: Vec<String> = addrs.map(|addr| format!("`{addr}`")).collect();
+    (!addrs.is_empty()).then(|| format!("is {} meant?", addrs.join(" or ")))
+}
+
+/// Whether one host's name may be the other's, mistyped: at most a third of it differs.
+fn are_similar(addr: &Addr, peer: &Addr) -> bool {
+    distance(addr.host(), peer.host()) * 3 <= addr.host().chars().count()
+}
+
+/// How many characters must be inserted, removed or replaced to turn one word into the other: the
+/// Levenshtein distance, row by row of its table.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (above, a) in one.chars().enumerate() {
+        let mut diagonal = above;
+        row[0] = above + 1;
+        for (at, &b) in other.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[at + 1];
+            row[at + 1] = replaced.min(row[at] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
 }
 
 /// The events that the pattern would match but for one word.
@@ -193,7 +265,7 @@ mod tests {
             ..Report::default()
         };
         assert_eq!(
-            advice(&report, FAILURE),
+            advice(&report, &report, FAILURE),
             [
                 "`b:1 fail a:10 connection refused`: a listened there 0.2 s later, and nothing \
                  orders the dial after that; wait for it before the dial: \
@@ -201,22 +273,90 @@ mod tests {
             ]
         );
         // A failure of something else is not explained by it.
-        assert!(advice(&report, "it panicked: boom").is_empty());
+        assert!(advice(&report, &report, "it panicked: boom").is_empty());
     }
 
     #[test]
     fn a_refused_dial_says_that_nothing_listened() {
+        let up = event(1, 0, What::Up { host: "a".into() });
         let report = Report {
-            events: vec![refused()],
+            events: vec![up, refused()],
             ..Report::default()
         };
         assert_eq!(
-            advice(&report, FAILURE),
+            advice(&report, &report, FAILURE),
             [
                 "`b:1 fail a:10 connection refused`: nothing listened at a:10, before or \
                  after; wait for it before the dial: scenario.until(\"a:10 listen\").await?"
             ]
         );
+    }
+
+    /// Dials `a:10` in vain, while this is up and these listen.
+    fn advice_where(up: &[&str], listening: &[&str]) -> Vec<String> {
+        let up = up.iter().map(|&host| What::Up { host: host.into() });
+        let listening = listening.iter().map(|&at| What::Listen {
+            addr: addr(at),
+            socket: 1,
+            auto: false,
+        });
+        let fail = What::Fail {
+            addr: addr("b:1"),
+            peer: addr("counter:10"),
+            dial: 1,
+            text: "no such host".into(),
+        };
+        let all = up.chain(listening).chain([fail]);
+        let report = Report {
+            events: (1..).zip(all).map(|(n, what)| event(n, n, what)).collect(),
+            ..Report::default()
+        };
+        let failure = "dial x b:1->counter:10: no such host";
+        let advice = advice(&report, &report, failure);
+        let told = "`b:1 fail counter:10 no such host`: ";
+        let told = advice.iter().map(|line| line.strip_prefix(told).unwrap());
+        told.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_mistyped_address_names_the_one_that_is_meant() {
+        let no_host = "no host `counter` was ever on the network";
+        let spawn = "spawn `counter`, and wait for it before the dial: \
+                     scenario.until(\"counter:10 listen\").await?";
+        let nothing = "nothing listened at counter:10, before or after";
+        for (up, listening, expected) in [
+            (
+                &["conter", "b"][..],
+                &["conter:10", "conter:9", "b:10"][..],
+                format!("{no_host}; is `conter:10` meant?"),
+            ),
+            (
+                &["counters"],
+                &["counters:9", "counters:8"],
+                format!("{no_host}; is `counters:8` or `counters:9` meant?"),
+            ),
+            (&["server"], &["server:10"], format!("{no_host}; {spawn}")),
+            (
+                &["counter", "counters"],
+                &["counter:11", "counters:10"],
+                format!("{nothing}; is `counter:11` meant?"),
+            ),
+        ] {
+            assert_eq!(advice_where(up, listening), [expected]);
+        }
+    }
+
+    #[test]
+    fn names_differ_by_their_characters() {
+        for (one, other, far) in [
+            ("", "", 0),
+            ("abc", "", 3),
+            ("kitten", "sitting", 3),
+            ("αβ", "βα", 2),
+            ("conter", "counter", 1),
+        ] {
+            assert_eq!((distance(one, other), distance(other, one)), (far, far));
+        }
     }
 
     #[test]
@@ -234,7 +374,7 @@ mod tests {
                 },
                 ..Report::default()
             };
-            advice(&report, "it did not end within 2.0 s")
+            advice(&report, &report, "it did not end within 2.0 s")
         };
         assert_eq!(
             of("a mark leader", "leader term=1"),

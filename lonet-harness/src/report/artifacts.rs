@@ -15,7 +15,7 @@ use crate::collector::query::Report;
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::Means;
 use crate::report::html;
-use crate::report::words::{TEARDOWN, whose};
+use crate::report::words::{Teardown, whose};
 use crate::trace::happened::graph::Graph;
 use crate::trace::write::columns;
 use crate::trace::{Event, EventId, Mismatch, Trace};
@@ -151,8 +151,7 @@ pub(crate) struct Became<'a> {
     /// The whole verdict, without colours.
     pub(crate) verdict: &'a str,
     pub(crate) passed: bool,
-    /// When its deadline passed, if it did (CLOCK_MONOTONIC in nanoseconds).
-    pub(crate) deadline: Option<u64>,
+    pub(crate) teardown: Option<Teardown>,
 }
 
 /// Writes all there is to say of a test. With `adds`, the place holds what the test has put there.
@@ -179,7 +178,7 @@ pub(crate) fn write(
     fs::create_dir_all(&logs)?;
     let whole = Trace::whole(Arc::new(Graph::build(report.records.clone())));
     let all = whole.clone().with_lifecycle();
-    fs::write(place.join("trace.txt"), text(&all, became.deadline))?;
+    fs::write(place.join("trace.txt"), text(&all, became.teardown))?;
     fs::write(place.join("verdict.txt"), became.verdict.trim_start())?;
     fs::write(place.join("trace.jsonl"), whole.to_jsonl())?;
     fs::write(place.join("processes.txt"), processes(report))?;
@@ -202,8 +201,8 @@ pub(crate) fn write(
     let trace = refused.map_or(&whole, |refused| &refused.trace);
     let mut drawing = trace.drawing();
     let teardown = became
-        .deadline
-        .and_then(|deadline| drawing.parted(deadline));
+        .teardown
+        .and_then(|teardown| Some((drawing.parted(teardown.after)?, teardown.words)));
     // Those that did nothing, too.
     let hosts: Vec<&str> = report.nodes.iter().map(|node| node.host.as_str()).collect();
     let logs: Vec<(String, String)> = whose(&report.nodes)
@@ -220,7 +219,7 @@ pub(crate) fn write(
         expected: refused.map(|refused| refused.expected.as_str()),
         logs: &logs,
         hosts: &hosts,
-        teardown: teardown.map(|place| (place, TEARDOWN)),
+        teardown,
     };
     fs::write(place.join("report.html"), html::page(&page))?;
     Ok(())
@@ -233,20 +232,20 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// All events, in canonical order; those after the deadline stand apart.
-fn text(trace: &Trace, deadline: Option<u64>) -> String {
-    let Some(deadline) = deadline else {
+/// All events, in canonical order; those of the teardown stand apart.
+fn text(trace: &Trace, teardown: Option<Teardown>) -> String {
+    let Some(teardown) = teardown else {
         return trace.to_string();
     };
     let (before, after): (Vec<&Event>, Vec<&Event>) = trace
         .events()
         .iter()
-        .partition(|event| event.time_ns() <= deadline);
+        .partition(|event| !teardown.has(event));
     let words = |event: &Event| event.words();
     let mut lines: Vec<Result<Vec<String>, String>> =
         before.into_iter().map(words).map(Ok).collect();
     if !after.is_empty() {
-        lines.push(Err(format!("# {TEARDOWN}")));
+        lines.push(Err(format!("# {}", teardown.words)));
     }
     lines.extend(after.into_iter().map(words).map(Ok));
     columns::aligned(&lines)

@@ -1,8 +1,8 @@
 //! `report.html`: one self-contained page of a test, for a browser.
 //!
 //! Owns the page's layout: the message, the space-time diagram (a column a host, time downwards in
-//! the canonical order, an arrow for each cause on another host, around all labels), the expected trace, each host's
-//! log. Pure: it is given everything, reads and writes nothing. What went wrong was decided, and
+//! the canonical order, an arrow for each cause on another host, around all labels; a host is shaded
+//! while a fault concerns it), the expected trace, each host's log. Pure: it is given everything, reads and writes nothing. What went wrong was decided, and
 //! put in words, elsewhere.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::fmt::Write;
 
 use lonet::trace::{Event, EventId, Verb};
 
+use crate::trace::ends;
 use crate::trace::write::columns::{shortened, width as columns_of};
 
 /// What a page shows.
@@ -115,18 +116,51 @@ struct Arrow {
     lane: usize,
 }
 
-/// The arrows, and how many lanes each host's column needs.
-fn arrows<'a>(page: &Page<'a>) -> (Vec<Arrow>, BTreeMap<&'a str, usize>) {
+/// The hosts, in order of first appearance; those without an event of their own last.
+fn hosts<'a>(page: &Page<'a>) -> Vec<&'a str> {
+    let own = page
+        .events
+        .iter()
+        .filter(|event| !event.verb().names_ends());
+    let others = page.events.iter().flat_map(ends::hosts_of);
+    let all = own
+        .map(Event::host)
+        .chain(others)
+        .chain(page.hosts.iter().copied());
+    let mut hosts: Vec<&str> = Vec::new();
+    for host in all {
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    if hosts.is_empty() && !page.events.is_empty() {
+        hosts.push(ends::ALL_OTHERS);
+    }
+    hosts
+}
+
+/// The columns that an event concerns. The first is its own.
+fn concerned(event: &Event, hosts: &[&str]) -> Vec<usize> {
+    let named = ends::between(event, hosts).unwrap_or_else(|| vec![event.host()]);
+    let at = |host: &&str| hosts.iter().position(|known| known == host);
+    let columns: Vec<usize> = named.iter().filter_map(at).collect();
+    match columns.is_empty() {
+        true => vec![0],
+        false => columns,
+    }
+}
+
+/// The arrows, and how many lanes each column needs. `at`: by event, its column.
+fn arrows(page: &Page<'_>, at: &[usize]) -> (Vec<Arrow>, BTreeMap<usize, usize>) {
     let mut arrows = Vec::new();
     // The row at which the latest arrow of each lane arrives.
-    let mut lanes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    let mut lanes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (effect, causes) in page.causes.iter().enumerate() {
-        let host = page.events[effect].host();
         for &cause in causes {
-            if page.events[cause].host() == host {
+            if at[cause] == at[effect] {
                 continue;
             }
-            let lanes = lanes.entry(host).or_default();
+            let lanes = lanes.entry(at[effect]).or_default();
             let free = lanes.iter().position(|&arrives| arrives <= cause);
             let lane = free.unwrap_or(lanes.len()).min(MOST_LANES - 1);
             match lanes.get_mut(lane) {
@@ -140,49 +174,52 @@ fn arrows<'a>(page: &Page<'a>) -> (Vec<Arrow>, BTreeMap<&'a str, usize>) {
             });
         }
     }
-    let counts = lanes.into_iter().map(|(host, lanes)| (host, lanes.len()));
+    let counts = lanes
+        .into_iter()
+        .map(|(column, lanes)| (column, lanes.len()));
     (arrows, counts.collect())
 }
 
-/// Where each host's line is, in order of first appearance, and how wide all columns are.
-fn columns(page: &Page<'_>, lanes: &BTreeMap<&str, usize>) -> (Vec<(String, usize)>, usize) {
-    let mut widths: Vec<(&str, usize)> = Vec::new();
-    for event in page.events {
+/// Where a host's column and its line are.
+struct Column {
+    left: usize,
+    line: usize,
+    right: usize,
+}
+
+/// Where each host's column is.
+fn columns(
+    page: &Page<'_>,
+    hosts: &[&str],
+    at: &[usize],
+    lanes: &BTreeMap<usize, usize>,
+) -> Vec<Column> {
+    let mut widths: Vec<usize> = hosts.iter().map(|host| columns_of(host) + 3).collect();
+    for (event, &column) in page.events.iter().zip(at) {
         let differs = page.diverged == Some(event.id());
         let label = columns_of(&label(event)) + if differs { columns_of(DIFFERS) } else { 0 };
-        match widths.iter_mut().find(|(host, _)| *host == event.host()) {
-            Some((_, widest)) => *widest = label.max(*widest),
-            None => widths.push((event.host(), label.max(columns_of(event.host()) + 3))),
-        }
-    }
-    let peers = page.events.iter().filter_map(|event| event.peer());
-    let silent = peers
-        .map(lonet::Addr::host)
-        .chain(page.hosts.iter().copied());
-    for host in silent {
-        if !widths.iter().any(|(known, _)| *known == host) {
-            widths.push((host, columns_of(host) + 3));
-        }
+        widths[column] = widths[column].max(label);
     }
     let mut left = 0;
-    let columns = widths
-        .into_iter()
-        .map(|(host, widest)| {
-            let line = left + INSET + lanes.get(host).map_or(0, |lanes| lanes * LANE);
-            left = line + LABEL + widest * CHARACTER + LABEL;
-            (host.to_owned(), line)
-        })
-        .collect();
-    (columns, left)
+    let columns = widths.into_iter().enumerate().map(|(column, widest)| {
+        let line = left + INSET + lanes.get(&column).map_or(0, |lanes| lanes * LANE);
+        let right = line + LABEL + widest * CHARACTER + LABEL;
+        let left = std::mem::replace(&mut left, right);
+        Column { left, line, right }
+    });
+    columns.collect()
 }
 
 /// The space-time diagram.
 fn diagram(out: &mut String, page: &Page<'_>) {
-    let (arrows, lanes) = arrows(page);
-    let (columns, width) = columns(page, &lanes);
-    let lines = columns.iter().map(|(host, line)| (host.as_str(), *line));
-    let place: BTreeMap<&str, usize> = lines.collect();
-    let x = |event: &Event| place[event.host()];
+    let hosts = hosts(page);
+    let events = page.events.iter();
+    let concerned: Vec<Vec<usize>> = events.map(|event| concerned(event, &hosts)).collect();
+    let at: Vec<usize> = concerned.iter().map(|columns| columns[0]).collect();
+    let (arrows, lanes) = arrows(page, &at);
+    let columns = columns(page, &hosts, &at, &lanes);
+    let width = columns.last().map_or(0, |column| column.right);
+    let x = |row: usize| columns[at[row]].line;
     let y = |row: usize| TOP + row * ROW;
     let height = TOP + page.events.len() * ROW;
     // The hosts' names stay in sight, whatever is scrolled.
@@ -190,7 +227,7 @@ fn diagram(out: &mut String, page: &Page<'_>) {
         out,
         "<div class=\"box\"><svg class=\"heads\" width=\"{width}\" height=\"{HEAD}\">"
     );
-    for (host, line) in &columns {
+    for (host, Column { line, .. }) in hosts.iter().zip(&columns) {
         let _ = writeln!(
             out,
             "<text class=\"host\" x=\"{}\" y=\"23\">{}</text>",
@@ -206,7 +243,21 @@ fn diagram(out: &mut String, page: &Page<'_>) {
          refY=\"4\" markerWidth=\"7\" markerHeight=\"7\" orient=\"auto\"><path d=\"M0 0 8 4 0 8z\"/>\
          </marker></defs>"
     );
-    for x in place.values() {
+    let bands = bands(page.events);
+    for Band { fault, until } in &bands {
+        for Column { left, right, .. } in concerned[*fault].iter().map(|&at| &columns[at]) {
+            let _ = writeln!(
+                out,
+                "<rect class=\"band\" x=\"{left}\" y=\"{}\" width=\"{}\" height=\"{}\">\
+                 <title>{}</title></rect>",
+                y(*fault),
+                right - left,
+                until.map_or(height, y) - y(*fault),
+                escape(&page.events[*fault].to_string()),
+            );
+        }
+    }
+    for Column { line: x, .. } in &columns {
         let _ = writeln!(
             out,
             "<line class=\"life\" x1=\"{x}\" y1=\"0\" x2=\"{x}\" y2=\"{height}\"/>"
@@ -218,12 +269,12 @@ fn diagram(out: &mut String, page: &Page<'_>) {
         lane,
     } in arrows
     {
-        let to = x(&page.events[effect]);
+        let to = x(effect);
         let _ = writeln!(
             out,
             "<path class=\"arrow\" data-from=\"{cause}\" data-to=\"{effect}\" \
              d=\"M{} {}V{}H{}V{}H{to}\" marker-end=\"url(#tip)\"/>",
-            x(&page.events[cause]),
+            x(cause),
             y(cause),
             y(cause) + ROW / 2,
             to - INSET - lane * LANE,
@@ -237,21 +288,26 @@ fn diagram(out: &mut String, page: &Page<'_>) {
             false => ("", ""),
         };
         let label = label(event);
+        let mut others = String::new();
+        for &column in &concerned[row][1..] {
+            let x = columns[column].line;
+            let _ = write!(others, "<circle cx=\"{x}\" cy=\"{}\" r=\"5\"/>", y(row));
+        }
         let _ = writeln!(
             out,
             "<g class=\"event {kind}{first}\" data-causes=\"{causes}\" tabindex=\"0\">\
              <title>{line}</title><rect x=\"{left}\" y=\"{top}\" width=\"{width}\" height=\"{ROW}\"/>\
-             <circle cx=\"{x}\" cy=\"{y}\" r=\"5\"/><text x=\"{text_x}\" y=\"{text_y}\">{label}\
+             <circle cx=\"{x}\" cy=\"{y}\" r=\"5\"/>{others}<text x=\"{text_x}\" y=\"{text_y}\">{label}\
              <tspan>{differs}</tspan></text></g>",
             kind = kind(event.verb()),
             causes = causes.join(" "),
             line = escape(&shortened(&event.to_string())),
-            left = x(event) - 8,
+            left = x(row) - 8,
             top = y(row) - ROW / 2,
             width = 10 + LABEL + (columns_of(&label) + columns_of(differs)) * CHARACTER,
-            x = x(event),
+            x = x(row),
             y = y(row),
-            text_x = x(event) + LABEL,
+            text_x = x(row) + LABEL,
             text_y = y(row) + 4,
             label = escape(&label),
         );
@@ -265,9 +321,46 @@ fn diagram(out: &mut String, page: &Page<'_>) {
         );
     }
     out.push_str("</svg></div>\n");
+    if !bands.is_empty() {
+        out.push_str(
+            "<p class=\"hint\">Shaded: a fault concerns the host, from its event to its heal.</p>\n",
+        );
+    }
     if let Some((_, text)) = page.teardown {
         let _ = writeln!(out, "<p class=\"hint\">The red line: {}.</p>", escape(text));
     }
+}
+
+/// A fault in force.
+struct Band {
+    /// The place of its event.
+    fault: usize,
+    /// The place of its heal, if there is one.
+    until: Option<usize>,
+}
+
+/// The faults that were in force for some time. A heal names the ends of its fault; of several between
+/// the same ends it is taken for the latest one's.
+fn bands(events: &[Event]) -> Vec<Band> {
+    let ends = |event: &Event| {
+        let to = event.text().split_whitespace().next().map(str::to_owned);
+        (event.host().to_owned(), to)
+    };
+    let mut bands: Vec<Band> = Vec::new();
+    for (row, event) in events.iter().enumerate() {
+        if event.verb() == Verb::Heal {
+            let mut open = bands.iter_mut().rev().filter(|band| band.until.is_none());
+            if let Some(band) = open.find(|band| ends(&events[band.fault]) == ends(event)) {
+                band.until = Some(row);
+            }
+        } else if event.verb().names_ends() {
+            bands.push(Band {
+                fault: row,
+                until: None,
+            });
+        }
+    }
+    bands
 }
 
 /// The class by which the style knows an event.
@@ -283,9 +376,11 @@ fn kind(verb: Verb) -> &'static str {
 /// An event's line, less what its column already says, cut to a bearable length.
 fn label(event: &Event) -> String {
     let words = event.words();
+    let verb = event.verb();
     let whole = match event.addr() {
+        _ if verb.names_ends() || verb == Verb::Reset => words.join(" "),
         Some(addr) => format!(":{} {}", addr.port(), words[1..].join(" ")),
-        None if event.verb().is_interference() => format!("! {}", words[1]),
+        None if verb.is_interference() => format!("! {}", words[1]),
         None => words[1..].join(" "),
     };
     match whole.char_indices().nth(LONGEST) {
@@ -332,7 +427,7 @@ svg text{font:13px ui-monospace,monospace;fill:var(--ink)}svg .host{font-size:15
 .event tspan{fill:var(--bad);font-weight:600}
 .life{stroke:var(--line);stroke-width:2}.arrow{fill:none;stroke:var(--arrow);stroke-width:1.2;stroke-linejoin:round}marker path{fill:var(--arrow)}
 .teardown line{stroke:var(--bad);stroke-width:1.5;stroke-dasharray:6 4}
-.event rect{fill:transparent}.event circle{fill:var(--net)}.mark circle{fill:var(--mark)}
+.band{fill:var(--bad);fill-opacity:.07}.event rect{fill:transparent}.event circle{fill:var(--net)}.mark circle{fill:var(--mark)}
 .fail circle,.fault circle{fill:var(--bad)}.fault text{fill:var(--bad);font-weight:600}
 .diverged rect{fill:none;stroke:var(--bad);stroke-width:2;rx:4}
 .event.on rect,.event.cause rect{fill:var(--soft)}.event.cause circle{stroke:var(--ink);stroke-width:2}
@@ -358,235 +453,4 @@ box.scrollLeft=first.cx.baseVal.value-box.clientWidth/3;}
 ";
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The element that says what happened to the test.
-    fn message(passed: bool) -> String {
-        let text = page(&Page {
-            test: "t",
-            message: "t <ended>",
-            passed,
-            events: &[],
-            causes: &[],
-            diverged: None,
-            expected: None,
-            hosts: &[],
-            teardown: None,
-            logs: &[],
-        });
-        let mut lines = text.lines();
-        let line = lines.find(|line| line.starts_with("<pre class=\"message"));
-        line.unwrap_or_default().to_owned()
-    }
-
-    #[test]
-    fn a_test_that_passed_does_not_look_like_a_failure() {
-        let failed = r#"<pre class="message">t &lt;ended&gt;</pre>"#;
-        assert_eq!(message(false), failed);
-        let passed = r#"<pre class="message passed">t &lt;ended&gt;</pre>"#;
-        assert_eq!(message(true), passed);
-        assert!(STYLE.contains(".message.passed{border-color:var(--mark)}"));
-    }
-
-    type Point = (usize, usize);
-
-    /// What of a page is drawn.
-    struct Drawn {
-        /// Left, top, right, bottom.
-        labels: Vec<(usize, usize, usize, usize)>,
-        circles: Vec<Point>,
-        /// Cause, effect, and the arrow's corners.
-        arrows: Vec<(usize, usize, Vec<Point>)>,
-        width: usize,
-        height: usize,
-    }
-
-    /// The number behind that name.
-    fn number(element: &str, name: &str) -> usize {
-        let (_, rest) = element.split_once(&format!(" {name}=\"")).unwrap();
-        rest.split('"').next().unwrap().parse().unwrap()
-    }
-
-    fn drawn(page_text: &str) -> Drawn {
-        let (_, svg) = page_text.split_once("<svg id=\"diagram\"").unwrap();
-        let mut drawn = Drawn {
-            labels: Vec::new(),
-            circles: Vec::new(),
-            arrows: Vec::new(),
-            width: number(svg, "width"),
-            height: number(svg, "height"),
-        };
-        for line in svg.lines() {
-            if line.starts_with("<g class=\"event") {
-                let (_, text) = line.split_once("<text").unwrap();
-                let (attributes, label) = text.split_once('>').unwrap();
-                let label = label
-                    .replace("<tspan>", "")
-                    .replace("</tspan></text></g>", "");
-                let label = label.replace("&gt;", ">").replace("&lt;", "<");
-                let (x, base) = (number(attributes, "x"), number(attributes, "y"));
-                // 13 pixels high: so much above and below the base line.
-                let right = x + columns_of(&label) * CHARACTER;
-                drawn.labels.push((x, base - 11, right, base + 4));
-                let (_, circle) = line.split_once("<circle").unwrap();
-                drawn
-                    .circles
-                    .push((number(circle, "cx"), number(circle, "cy")));
-            } else if line.starts_with("<path class=\"arrow\"") {
-                let (_, path) = line.split_once(" d=\"M").unwrap();
-                let path = path.split('"').next().unwrap();
-                let (x, mut rest) = path.split_once(' ').unwrap();
-                let mut at = (x.parse().unwrap(), 0);
-                let mut corners = Vec::new();
-                let mut step = 'V';
-                loop {
-                    let end = rest.find(['V', 'H']).unwrap_or(rest.len());
-                    let value = rest[..end].parse().unwrap();
-                    match step {
-                        'V' => at.1 = value,
-                        _ => at.0 = value,
-                    }
-                    corners.push(at);
-                    let Some(next) = rest[end..].chars().next() else {
-                        break;
-                    };
-                    (step, rest) = (next, &rest[end + 1..]);
-                }
-                let ends = (number(line, "data-from"), number(line, "data-to"));
-                drawn.arrows.push((ends.0, ends.1, corners));
-            }
-        }
-        drawn
-    }
-
-    /// Events of several hosts with labels short and long, and causes of each to each: near and far,
-    /// to the left and to the right.
-    fn busy() -> (Vec<Event>, Vec<Vec<usize>>) {
-        let hosts = ["α", "a-host-with-a-long-name", "東京", "d"];
-        let texts = [
-            "x",
-            "a text of some length, which is <cut> somewhere near here, or so",
-        ];
-        let record = |n: usize| lonet::trace::Record {
-            n: n as u64 + 1,
-            t: 0,
-            task: None,
-            unordered: false,
-            reads: Vec::new(),
-            learned: Vec::new(),
-            reads_beside: Vec::new(),
-            learned_beside: Vec::new(),
-            fires: Vec::new(),
-            what: lonet::trace::What::Mark {
-                host: hosts[n * 7 % 4].into(),
-                text: texts[n % 2].into(),
-            },
-        };
-        let events = (0..40).map(|n| Event::of_record(0, &record(n)).unwrap());
-        let causes = (0..40usize).map(|n| {
-            let of = |back: usize| n.checked_sub(back);
-            let mut causes: Vec<usize> = [1, 2 + n % 5, 11].into_iter().filter_map(of).collect();
-            causes.sort_unstable();
-            causes.dedup();
-            causes
-        });
-        (events.collect(), causes.collect())
-    }
-
-    fn busy_page() -> (Drawn, usize) {
-        let (events, causes) = busy();
-        let hosts =
-            |&(cause, effect): &(usize, usize)| events[cause].host() != events[effect].host();
-        let all = causes.iter().enumerate();
-        let all = all.flat_map(|(effect, causes)| causes.iter().map(move |&cause| (cause, effect)));
-        let wanted = all.filter(hosts).count();
-        let text = page(&Page {
-            test: "t",
-            message: "t failed",
-            passed: false,
-            events: &events,
-            causes: &causes,
-            diverged: Some(events[9].id()),
-            expected: None,
-            hosts: &["silent"],
-            teardown: Some((30, "deadline")),
-            logs: &[],
-        });
-        (drawn(&text), wanted)
-    }
-
-    #[test]
-    fn no_arrow_crosses_a_label() {
-        let (drawn, _) = busy_page();
-        for (cause, effect, corners) in &drawn.arrows {
-            for pair in corners.windows(2) {
-                let (x, y) = (pair[0].0.min(pair[1].0), pair[0].1.min(pair[1].1));
-                let (to_x, to_y) = (pair[0].0.max(pair[1].0), pair[0].1.max(pair[1].1));
-                for &(left, top, right, bottom) in &drawn.labels {
-                    let apart = to_x < left || x > right || to_y < top || y > bottom;
-                    assert!(
-                        apart,
-                        "{cause} → {effect}: {pair:?} in {:?}",
-                        (left, top, right, bottom)
-                    );
-                }
-                assert!(to_x <= drawn.width && to_y <= drawn.height);
-            }
-        }
-    }
-
-    #[test]
-    fn arrows_lead_from_each_cause_to_its_effect() {
-        let (drawn, wanted) = busy_page();
-        assert_eq!(drawn.arrows.len(), wanted);
-        assert_eq!((drawn.labels.len(), drawn.circles.len()), (40, 40));
-        for (cause, effect, corners) in &drawn.arrows {
-            assert_eq!(corners[0], drawn.circles[*cause]);
-            assert_eq!(corners[corners.len() - 1], drawn.circles[*effect]);
-            // The head has room, and comes from the left.
-            let before = corners[corners.len() - 2];
-            assert!(
-                before.0 + 14 <= drawn.circles[*effect].0 && before.1 == drawn.circles[*effect].1
-            );
-        }
-    }
-
-    /// Else one could not tell which of two causes has which of two effects.
-    #[test]
-    fn no_two_arrows_share_a_lane() {
-        let (drawn, _) = busy_page();
-        let mut lanes: Vec<(usize, usize, usize)> = Vec::new();
-        for (.., corners) in &drawn.arrows {
-            let [.., (x, from), (_, to), _] = corners[..] else {
-                panic!("{corners:?}");
-            };
-            for &(other, begin, end) in &lanes {
-                assert!(
-                    other != x || end < from || to < begin,
-                    "{x}: {from} to {to}"
-                );
-            }
-            lanes.push((x, from, to));
-        }
-    }
-
-    #[test]
-    fn a_host_without_events_has_a_column() {
-        let (events, causes) = busy();
-        let text = page(&Page {
-            test: "t",
-            message: "",
-            passed: true,
-            events: &events[..1],
-            causes: &causes[..1],
-            diverged: None,
-            expected: None,
-            hosts: &["silent"],
-            teardown: None,
-            logs: &[],
-        });
-        assert!(text.contains(">silent</text>"), "{text}");
-        assert_eq!(text.matches("<line class=\"life\"").count(), 2);
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 
 use lonet::trace::{Event, Verb};
 
-use super::sequence::{hosts, reaches, short};
+use super::sequence::{hosts, reaches, short, stretch};
 use crate::trace::Trace;
 
 impl Trace {
@@ -48,10 +48,13 @@ fn line(trace: &Trace, event: &Event, id: impl Fn(&str) -> String, hosts: &[&str
         (Verb::Accept, Some(peer)) => format!("{from}-->>{}: {says}", id(peer)),
         (_, Some(peer)) if reached.is_some() => format!("{from}-){}: {says}", id(peer)),
         (Verb::Fail, Some(peer)) => format!("{from}-x{}: {says}", id(peer)),
-        (verb, _) if verb.is_interference() => match hosts {
-            [_] => format!("Note over {from}: {says}"),
-            _ => format!("Note over h0,h{}: {says}", hosts.len() - 1),
-        },
+        (verb, _) if verb.is_interference() => {
+            let columns = stretch(event, hosts).unwrap_or(0..=hosts.len().saturating_sub(1));
+            match (columns.start(), columns.end()) {
+                (one, other) if one == other => format!("Note over h{one}: {says}"),
+                (one, other) => format!("Note over h{one},h{other}: {says}"),
+            }
+        }
         _ => format!("Note over {from}: {says}"),
     }
 }

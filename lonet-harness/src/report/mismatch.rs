@@ -70,6 +70,7 @@ impl Page<'_> {
             self.parts.problem,
             Problem::Syntax(_) | Problem::Unusable(_)
         ) {
+            self.artifacts();
             return self.text;
         }
         self.difference();
@@ -90,11 +91,15 @@ impl Page<'_> {
             self.line(&format!("\n{word} {hint}"));
         }
         self.logs();
+        self.artifacts();
+        self.updating();
+        self.text
+    }
+
+    fn artifacts(&mut self) {
         if let Some(artifacts) = &self.around.artifacts {
             self.line(&format!("\nartifacts: {}", artifacts.display()));
         }
-        self.updating();
-        self.text
     }
 
     fn line(&mut self, text: &str) {

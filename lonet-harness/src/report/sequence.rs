@@ -1,15 +1,17 @@
 //! A trace as a sequence diagram in text: a column a host, time downwards, an arrow for what
 //! travels: a dial, an accept, and a close or shutdown whose end of stream the peer has read. A
-//! connect is what the dialer makes of the accept: it stands in its column.
+//! connect is what the dialer makes of the accept: it stands in its column. A fault stands across the
+//! columns of the hosts between which it is.
 //!
 //! Pure. Owns the drawing. The order is the canonical one: what is concurrent stands in some order.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use lonet::trace::{Event, Verb};
 
 use crate::trace::Trace;
 use crate::trace::cut::Cut;
+use crate::trace::ends;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::columns::width;
 
@@ -64,12 +66,20 @@ pub(crate) fn hosts(events: &[Event]) -> Vec<&str> {
         }
     };
     for event in events {
-        add(event.host());
-        if let Some(peer) = event.peer() {
-            add(peer.host());
-        }
+        ends::hosts_of(event).into_iter().for_each(&mut add);
+    }
+    if hosts.is_empty() && !events.is_empty() {
+        // Faults between all hosts, and no host.
+        hosts.push(ends::ALL_OTHERS);
     }
     hosts
+}
+
+/// The columns that what the scenario did stands across, where it did it to several hosts.
+pub(crate) fn stretch(event: &Event, hosts: &[&str]) -> Option<RangeInclusive<usize>> {
+    let concerned = ends::between(event, hosts)?;
+    let at = |host: Option<&&str>| hosts.iter().position(|known| Some(known) == host);
+    Some(at(concerned.first())?..=at(concerned.last())?)
 }
 
 /// What a diagram says beside an event, where its column says which host it is, and an arrow to
@@ -77,6 +87,7 @@ pub(crate) fn hosts(events: &[Event]) -> Vec<&str> {
 pub(crate) fn short(event: &Event, is_arrow: bool) -> String {
     let words = event.words();
     match (event.addr(), event.verb()) {
+        (_, verb) if verb.is_interference() => words.join(" "),
         (Some(addr), verb) => {
             let mut text = format!(":{} {verb}", addr.port());
             if let Some(peer) = event.peer() {
@@ -93,7 +104,6 @@ pub(crate) fn short(event: &Event, is_arrow: bool) -> String {
             text
         }
         (None, Verb::Mark) => format!("[{}]", words[2..].join(" ")),
-        (None, verb) if verb.is_interference() => words.join(" "),
         (None, _) => words[1..].join(" "),
     }
 }
@@ -124,6 +134,7 @@ fn draw(cut: &Cut, events: &[Event]) -> String {
     let arrow = |event| reaches(cut, event).map(column);
     let short = |event| short(event, reaches(cut, event).is_some());
     let index = |event: &Event| column(event.host());
+    let stretch = |event| stretch(event, &hosts);
     let mut apart = hosts.iter().map(|host| width(host) + 2).max().unwrap_or(0);
     for event in events {
         let needs = match arrow(event) {
@@ -135,8 +146,12 @@ fn draw(cut: &Cut, events: &[Event]) -> String {
     }
     let mut apart = apart.min(WIDEST);
     for event in events.iter().filter(|event| event.verb().is_interference()) {
-        // It stands across all columns.
-        let needs = (width(&short(event)) + 6).div_ceil(hosts.len().max(1));
+        // It stands across all columns, or some.
+        let across = match stretch(event) {
+            None => hosts.len(),
+            Some(columns) => columns.end() - columns.start(),
+        };
+        let needs = (width(&short(event)) + 6).div_ceil(across.max(1));
         apart = apart.max(needs.min(WIDEST));
     }
     let canvas = Canvas {
@@ -156,7 +171,12 @@ fn draw(cut: &Cut, events: &[Event]) -> String {
         let from = index(event);
         let row = match arrow(event) {
             Some(to) => canvas.arrow(from, to, &short(event)),
-            None if event.verb().is_interference() => canvas.across(&short(event)),
+            None if event.verb().is_interference() => match stretch(event) {
+                Some(columns) if columns.clone().count() < hosts.len() => {
+                    canvas.between(columns, &short(event))
+                }
+                _ => canvas.across(&short(event)),
+            },
             None => {
                 let mut row = canvas.lifelines();
                 canvas.centred(&mut row, from, &clipped(&short(event), apart - 1));
@@ -223,6 +243,28 @@ impl Canvas {
         } else {
             row[left + 1] = "◀".to_owned();
         }
+        row
+    }
+
+    /// Across these columns.
+    fn between(&self, columns: RangeInclusive<usize>, text: &str) -> Row {
+        let mut row = self.lifelines();
+        let (left, right) = (self.centre(*columns.start()), self.centre(*columns.end()));
+        if left == right {
+            self.centred(&mut row, *columns.start(), &clipped(text, self.apart - 1));
+            return row;
+        }
+        for cell in &mut row[left + 1..right] {
+            *cell = if cell == "│" { "╪" } else { "═" }.to_owned();
+        }
+        row[left] = "╞".to_owned();
+        row[right] = "╡".to_owned();
+        let text = format!(" {} ", clipped(text, right - left - 5));
+        put(
+            &mut row,
+            left + 1 + (right - left - 1 - width(&text)) / 2,
+            &text,
+        );
         row
     }
 

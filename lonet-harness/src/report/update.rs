@@ -57,9 +57,11 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
 }
 
 /// Which turn failed.
-pub(crate) fn turn(turn: usize) -> String {
+pub(crate) fn turn(turn: usize, seed: u64) -> String {
     format!(
         "this was turn {turn}: an update runs the body several times to learn what differs between runs; \
-         nothing was rewritten"
+         nothing was rewritten\n\
+         from the second turn on, all that arrives is late by a random time of up to 3 ms; \
+         LONET_UPDATE_SEED={seed} repeats these times"
     )
 }

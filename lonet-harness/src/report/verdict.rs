@@ -6,13 +6,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::panic::Location;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use lonet::trace::{Event, EventId};
 
-use super::words::{TEARDOWN, seconds, whose};
+use super::words::{Teardown, seconds, whose};
 use super::{advice, cycle, doing};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::backtrace::{Backtraces, user_frames};
@@ -26,6 +27,8 @@ const EVENTS: usize = 20;
 const LINES: usize = 20;
 /// How many events of the teardown.
 const TORN: usize = 5;
+/// How many calls that did not return.
+const CALLS: usize = 5;
 
 /// Why a test failed.
 #[derive(Clone, Debug)]
@@ -34,8 +37,8 @@ pub(crate) enum Reason {
     Panicked(String),
     /// The same, and the message is the page of an expectation that does not hold: its first line.
     Mismatched(String),
-    /// The body returned an error.
-    Returned(String),
+    /// The body returned an error, of the call at that place.
+    Returned(String, Option<&'static Location<'static>>),
     /// The deadline passed.
     TimedOut(Duration),
     /// A node failed, and nothing had said so.
@@ -55,7 +58,7 @@ impl Reason {
             Reason::Panicked(message) | Reason::Mismatched(message) => {
                 format!("it panicked: {}", network_last(message))
             }
-            Reason::Returned(error) => network_last(error),
+            Reason::Returned(error, _) => network_last(error),
             Reason::TimedOut(after) => {
                 format!("it did not end within {} s", seconds(*after))
             }
@@ -64,19 +67,55 @@ impl Reason {
             Reason::Reporter(problem) | Reason::Fault(problem) => problem.clone(),
         }
     }
+
+    /// Which lines of the test it is about, unless it says so itself: of the calls that failed or did
+    /// not return, or else of the test.
+    fn places(&self, told: Told<'_>) -> Vec<String> {
+        let calls: Vec<&Location<'_>> = match self {
+            Reason::Returned(_, place) => place.iter().copied().collect(),
+            Reason::TimedOut(_) => told.then.test.calls.clone(),
+            _ => return Vec::new(),
+        };
+        if calls.is_empty() {
+            return vec![format!("in the test at {}", told.test_at)];
+        }
+        let more = calls.len().saturating_sub(CALLS);
+        let calls = calls.iter().take(CALLS).map(|place| format!("at {place}"));
+        let more = (more > 0).then(|| format!("… and at {more} more"));
+        calls.chain(more).collect()
+    }
 }
 
-/// The page. What happened after the `deadline` (CLOCK_MONOTONIC in nanoseconds), if it passed, is
-/// teardown.
+/// What there is to say of a failed test.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    /// Where the test stands.
+    pub(crate) test_at: &'a str,
+    /// At the moment when it failed: what each process was doing then.
+    pub(crate) then: &'a Report,
+    /// In the end: what happened, which processes failed, what they printed.
+    pub(crate) report: &'a Report,
+    pub(crate) teardown: Option<Teardown>,
+}
+
+/// The page.
 pub(crate) fn page(
     test: &str,
     reason: &Reason,
-    report: &Report,
-    deadline: Option<u64>,
+    told: Told<'_>,
     artifacts: Option<&Path>,
 ) -> String {
+    let Told {
+        then,
+        report,
+        teardown,
+        ..
+    } = told;
     let mut page = String::new();
     let _ = writeln!(page, "\n{test} failed: {}", reason.text());
+    for place in reason.places(told) {
+        let _ = writeln!(page, "    {place}");
+    }
     let failures = report.nodes.iter().filter_map(|node| node.failure.as_ref());
     let failures = failures.map(|failure| network_last(&failure.to_string()));
     for other in failures.chain(report.problems.iter().cloned()) {
@@ -88,24 +127,24 @@ pub(crate) fn page(
     if matches!(reason, Reason::Trace(_) | Reason::Mismatched(_)) {
         return page;
     }
-    let sentences = doing::sentences(report, matches!(reason, Reason::TimedOut(_)));
+    let sentences = doing::sentences(then, matches!(reason, Reason::TimedOut(_)));
     if !sentences.is_empty() {
         let _ = writeln!(page, "\nwhat each process does:");
         for sentence in sentences {
             let _ = writeln!(page, "  {sentence}");
         }
-        for (event, host) in &report.missed {
+        for (event, host) in &then.missed {
             let _ = writeln!(
                 page,
                 "  `{event}` happened, but {host} has ended: `until` finds only marks, events of processes that still run, and what the scenario did"
             );
         }
         if matches!(reason, Reason::TimedOut(_)) {
-            for line in doing::bytes(report) {
+            for line in doing::bytes(then) {
                 let _ = writeln!(page, "  {line}");
             }
         }
-        if let Some(cycle) = cycle::cycle(report) {
+        if let Some(cycle) = cycle::cycle(then) {
             let first = cycle[0];
             let _ = writeln!(
                 page,
@@ -114,10 +153,10 @@ pub(crate) fn page(
             );
         }
     }
-    events(&mut page, report, deadline);
+    events(&mut page, report, teardown);
     logs(&mut page, &report.nodes);
-    backtraces(&mut page, &report.backtraces);
-    for line in advice::advice(report, &reason.text()) {
+    backtraces(&mut page, &then.backtraces);
+    for line in advice::advice(then, report, &reason.text()) {
         let _ = writeln!(page, "\nhint: {line}");
     }
     if let Some(artifacts) = artifacts {
@@ -128,8 +167,8 @@ pub(crate) fn page(
 
 /// The latest, by the clock; in an order that is a function of what caused what. Those of the
 /// teardown stand apart, and push no others out.
-fn events(page: &mut String, report: &Report, deadline: Option<u64>) {
-    let is_torn = |event: &Event| deadline.is_some_and(|deadline| event.time_ns() > deadline);
+fn events(page: &mut String, report: &Report, teardown: Option<Teardown>) {
+    let is_torn = |event: &Event| teardown.is_some_and(|teardown| teardown.has(event));
     let mut latest: Vec<&Event> = report.events.iter().filter(|e| !is_torn(e)).collect();
     let torn = report.events.len() - latest.len();
     if report.events.is_empty() {
@@ -150,8 +189,8 @@ fn events(page: &mut String, report: &Report, deadline: Option<u64>) {
     for event in events.filter(|event| latest.contains(&event.id())) {
         let _ = writeln!(page, "  {}", shortened(&event.to_string()));
     }
-    if torn > 0 {
-        let _ = writeln!(page, "  # {TEARDOWN}");
+    if let Some(Teardown { words, .. }) = teardown.filter(|_| torn > 0) {
+        let _ = writeln!(page, "  # {words}");
     }
     let events = trace.events().iter();
     for event in events.filter(|event| is_torn(event)).take(TORN) {
@@ -215,9 +254,14 @@ fn backtraces(page: &mut String, backtraces: &Backtraces) {
             Err(why) => lines.push(format!("{host}: no backtrace: {why}")),
         }
     }
-    if !lines.is_empty() {
-        let _ = writeln!(page, "\nwhere each process is, in your code:");
-    }
+    // A task that waits has no stack.
+    let _ = match lines.is_empty() {
+        true => writeln!(
+            page,
+            "\nno thread is in your code: its tasks wait at an `.await`; backtraces/ has all threads"
+        ),
+        false => writeln!(page, "\nwhere each process is, in your code:"),
+    };
     for line in lines {
         let _ = writeln!(page, "  {line}");
     }
@@ -229,6 +273,23 @@ mod tests {
     use crate::collector::query::TestReport;
     use crate::trace::happened::process::Process;
     use lonet::trace::{Pending, Record, Waits, What};
+
+    /// The page of a test that failed at that deadline, if at any.
+    fn page(
+        test: &str,
+        reason: &Reason,
+        report: &Report,
+        deadline: Option<u64>,
+        artifacts: Option<&Path>,
+    ) -> String {
+        let told = Told {
+            test_at: "a.rs:1:2",
+            then: report,
+            report,
+            teardown: deadline.map(Teardown::of_deadline),
+        };
+        super::page(test, reason, told, artifacts)
+    }
 
     /// However long it took to put together: a debugger may have needed seconds.
     #[test]
@@ -336,8 +397,21 @@ mod tests {
     }
 
     #[test]
+    fn backtraces_without_a_frame_of_the_user_are_mentioned() {
+        let parked = "Thread 1 (LWP 6):\n#0  epoll_wait () at ./sysdeps/epoll_wait.c:30\n";
+        let report = Report {
+            backtraces: Backtraces::Taken(vec![("α".into(), Ok(parked.into()))]),
+            ..marks([1].into_iter())
+        };
+        let reason = Reason::TimedOut(Duration::from_secs(2));
+        let verdict = page("waits", &reason, &report, Some(2), None);
+        let told = "no thread is in your code: its tasks wait at an `.await`; backtraces/ has all";
+        assert!(verdict.contains(told), "{verdict}");
+    }
+
+    #[test]
     fn a_random_network_stands_last() {
-        let text = |error: &str| Reason::Returned(error.to_owned()).text();
+        let text = |error: &str| Reason::Returned(error.to_owned(), None).text();
         assert_eq!(
             text("dial lonetr-z12345678yab β:1->α:10: no such host"),
             "dial β:1->α:10: no such host (network lonetr-z12345678yab)"

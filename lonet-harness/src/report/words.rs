@@ -5,10 +5,36 @@
 
 use std::time::Duration;
 
+use lonet::trace::Event;
+
 use crate::collector::query::NodeReport;
 
-/// What parts a hang from what stopping its processes causes.
-pub(super) const TEARDOWN: &str = "deadline: what follows is teardown";
+/// What parts a failure from what ending the test causes.
+#[derive(Clone, Copy)]
+pub(crate) struct Teardown {
+    /// What happened later than this belongs to it (CLOCK_MONOTONIC in nanoseconds).
+    pub(crate) after: u64,
+    pub(super) words: &'static str,
+}
+
+impl Teardown {
+    /// Of a test whose deadline passed.
+    pub(crate) fn of_deadline(after: u64) -> Teardown {
+        let words = "deadline: what follows is teardown";
+        Teardown { after, words }
+    }
+
+    /// Of a test whose body failed.
+    pub(crate) fn of_body(after: u64) -> Teardown {
+        let words = "the test's body has failed: what follows is teardown";
+        Teardown { after, words }
+    }
+
+    /// Whether an event belongs to it.
+    pub(super) fn has(self, event: &Event) -> bool {
+        event.time_ns() > self.after
+    }
+}
 
 /// How long ago that was, in seconds.
 pub(super) fn age(now: u64, since: u64) -> String {

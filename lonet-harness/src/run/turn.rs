@@ -24,7 +24,8 @@ use crate::error::{Error, ErrorKind};
 use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
-use crate::report::verdict::{self, Reason};
+use crate::report::verdict::{self, Reason, Told};
+use crate::report::words::Teardown;
 use crate::run::attribute::{Spec, TraceSource};
 use crate::run::watchdog::{Failing, Limits, Watchdog};
 use crate::scenario::Scenario;
@@ -40,8 +41,8 @@ const ENDS: Duration = Duration::from_secs(10);
 enum Ended {
     Returned(Result<(), BodyError>),
     Panicked(Box<dyn Any + Send>),
-    /// When (CLOCK_MONOTONIC in nanoseconds), and what there was to say at that moment.
-    TimedOut(u64, Option<Arc<Report>>),
+    /// With what there was to say at that moment.
+    TimedOut(Option<Arc<Report>>),
 }
 
 /// What distinguishes a turn from others of the same test.
@@ -128,6 +129,9 @@ where
         inner: session.inner(),
     };
     if let Some(learning) = turn.learning {
+        if let Some(seed) = learning.perturbs() {
+            scenario.inner.mailbox.ask(Query::Perturb { seed });
+        }
         let _ = scenario.inner.learning.set(learning.clone());
     }
     if let Some(schedule) = turn.schedule {
@@ -143,29 +147,36 @@ where
         end: deadline::scaled(ENDS).map_err(early)?,
     });
     let (watchdog, expired) =
-        Watchdog::start(test, limits, &scenario).map_err(|error| early(error.into()))?;
+        Watchdog::start(spec, limits, &scenario).map_err(|error| early(error.into()))?;
     let guard = RefCell::new(None);
     let arming = Arming {
         turn,
         guard: &guard,
     };
-    let ended = play_body(
+    let (ended, ended_at) = play_body(
         after, &runtime, &scenario, &watchdog, expired, &arming, body,
     );
-    let ended_at = now();
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
             Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
-            None => Reason::Returned(error.text()),
+            None => Reason::Returned(error.text(), error.place()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
-        Ended::TimedOut(..) => Some(Reason::TimedOut(after)),
+        Ended::TimedOut(_) => Some(Reason::TimedOut(after)),
     };
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
         reason = scenario.mismatch_page(expected).map(Reason::Trace);
     }
+    let then = match (&ended, &reason) {
+        (Ended::TimedOut(then), _) => then.clone(),
+        // What the processes do is asked before anything makes them do something else.
+        (_, Some(Reason::Returned(..) | Reason::Panicked(_))) => {
+            scenario.inner.report_of_waits().ok().map(Arc::new)
+        }
+        _ => None,
+    };
     // A network on which nothing is withheld, for all that comes.
     let mut unacted = scenario.inner.end_faults();
     if let Some(schedule) = turn.schedule {
@@ -176,14 +187,19 @@ where
     if reason.is_none() && !unacted.is_empty() {
         reason = Some(Reason::Fault(unacted.join("\n")));
     }
-    let then = match &ended {
-        Ended::TimedOut(_, then) => then.clone(),
-        _ => None,
+    let teardown = match (&ended, &reason) {
+        (Ended::TimedOut(_), _) => Some(Teardown::of_deadline(ended_at)),
+        (Ended::Returned(Ok(())), _) | (_, None) => None,
+        (_, Some(_)) => Some(Teardown::of_body(ended_at)),
     };
-    if let Some(reason @ (Reason::Returned(_) | Reason::Panicked(_))) = &reason {
+    if let Some(reason @ (Reason::Returned(..) | Reason::Panicked(_))) = &reason {
         leaving.block_on(scenario.hear_late_listener(&reason.text()));
     }
-    let failing = reason.clone().map(|reason| Failing { reason, then });
+    let failing = reason.clone().map(|reason| Failing {
+        reason,
+        then: then.clone(),
+        teardown,
+    });
     watchdog.ends(failing);
     // The test's own part of the network is closed before the runtime on which it was joined, which
     // would close it too, at any point among the drops of what the body's tasks hold. Those tasks
@@ -197,7 +213,7 @@ where
     let fault = guard.take().map(|guard: Injected| guard.number());
     drop(scenario);
     let mut report = session.end();
-    if let Ended::TimedOut(_, Some(then)) = &ended {
+    if let Some(then) = &then {
         report.backtraces = then.backtraces.clone();
     }
     let reason = reason.or_else(|| of_others(&report));
@@ -219,7 +235,18 @@ where
         }
         return Ok(());
     }
-    conclude(test, place, ended, reason, &report, refused, adds)
+    let told = Told {
+        test_at: &spec.place.to_string(),
+        then: then.as_deref().unwrap_or(&report),
+        // A verdict is about the moment of the deadline, not about what the stopping made of it.
+        report: match (&ended, &then) {
+            (Ended::TimedOut(_), Some(then)) => then,
+            _ => &report,
+        },
+        teardown,
+    };
+    let keeps = Keeps { place, adds };
+    conclude(test, keeps, ended, reason, told, &report, refused)
 }
 
 /// What is armed before the body starts, and where its guard stays: a fault ends with that.
@@ -242,7 +269,8 @@ impl Arming<'_> {
     }
 }
 
-/// Plays the body, to its end or its deadline, and says that it has ended.
+/// Plays the body, to its end or its deadline, and says that it has ended. How it ended, and when
+/// (CLOCK_MONOTONIC in nanoseconds).
 fn play_body<A, F, Fut>(
     after: Duration,
     runtime: &Runtime,
@@ -251,7 +279,7 @@ fn play_body<A, F, Fut>(
     mut expired: oneshot::Receiver<u64>,
     arming: &Arming<'_>,
     body: &F,
-) -> Ended
+) -> (Ended, u64)
 where
     A: TestArgument,
     F: Fn(A) -> Fut,
@@ -259,7 +287,7 @@ where
 {
     let report_of = |deadline| scenario.inner.report_of_hang(deadline).ok().map(Arc::new);
     let last_poll = Cell::new(0);
-    let ended = runtime.block_on(async {
+    let (ended, at) = runtime.block_on(async {
         let playing = async {
             arming.arm(scenario).await?;
             let argument = A::of(scenario.clone()).await?;
@@ -268,7 +296,7 @@ where
         let mut playing = std::pin::pin!(playing);
         tokio::select! {
             biased;
-            ended = caught(playing.as_mut(), &last_poll) => ended,
+            ended = caught(playing.as_mut(), &last_poll) => (ended, now()),
             // Before the body is dropped, and with it what it held open.
             deadline = &mut expired => {
                 // What follows may take longer than a body that is not blocked.
@@ -276,18 +304,21 @@ where
                 // A clock that has ended without a word has run out, too.
                 let deadline = deadline.unwrap_or_else(|_| now());
                 let then = report_of(deadline);
-                let reason = Reason::TimedOut(after);
-                watchdog.ends(Some(Failing { reason, then: then.clone() }));
-                Ended::TimedOut(deadline, then)
+                watchdog.ends(Some(Failing {
+                    reason: Reason::TimedOut(after),
+                    then: then.clone(),
+                    teardown: Some(Teardown::of_deadline(deadline)),
+                }));
+                (Ended::TimedOut(then), deadline)
             }
         }
     });
     watchdog.noted();
     // One that returned too late did so because its nodes were stopped, or was not failed only
     // because it blocked its thread.
-    let ended = match (ended, expired.try_recv()) {
-        (Ended::Returned(Ok(())), Ok(deadline)) => Ended::TimedOut(deadline, report_of(deadline)),
-        (ended, _) => ended,
+    let (ended, at) = match (ended, expired.try_recv()) {
+        (Ended::Returned(Ok(())), Ok(deadline)) => (Ended::TimedOut(report_of(deadline)), deadline),
+        (ended, _) => (ended, at),
     };
     // First of all: whatever fails from here on may do so because the body is gone.
     // Waited for: the failure may arrive before the end of the body does.
@@ -295,7 +326,7 @@ where
     let _ = scenario
         .inner
         .ask_now(|reply| Query::BodyEnded { last_poll, reply });
-    ended
+    (ended, at)
 }
 
 /// Why a turn fails whose body did not.
@@ -305,26 +336,27 @@ fn of_others(report: &Report) -> Option<Reason> {
     undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
 }
 
+/// Where the artifacts go, and whether the test has put something there, too.
+#[derive(Clone, Copy)]
+struct Keeps<'a> {
+    place: &'a Path,
+    adds: bool,
+}
+
 /// Writes the artifacts, and the page of a failure.
 fn conclude(
     test: &str,
-    place: &Path,
+    Keeps { place, adds }: Keeps<'_>,
     ended: Ended,
     reason: Option<Reason>,
+    told: Told<'_>,
     report: &Report,
     refused: Option<Refused>,
-    adds: bool,
 ) -> Result<(), Failed> {
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
-    // A verdict is about the moment of the deadline, not about what the stopping made of it.
-    let (shown, deadline) = match &ended {
-        Ended::TimedOut(deadline, Some(then)) => (&**then, Some(*deadline)),
-        Ended::TimedOut(deadline, None) => (report, Some(*deadline)),
-        _ => (report, None),
-    };
-    let page = |reason: &Reason, kept| verdict::page(test, reason, shown, deadline, kept);
+    let page = |reason: &Reason, kept| verdict::page(test, reason, told, kept);
     let reason = match (reason, &refused) {
         (Some(Reason::Panicked(message)), Some(refused)) if message == refused.headline => {
             Some(Reason::Mismatched(message))
@@ -352,7 +384,7 @@ fn conclude(
     let became = artifacts::Became {
         verdict: &whole,
         passed: reason.is_none(),
-        deadline,
+        teardown: told.teardown,
     };
     let written = artifacts::write(place, test, &became, report, refused.as_ref(), adds);
     let lost = written.err().map(|error| {

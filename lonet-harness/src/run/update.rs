@@ -5,6 +5,7 @@
 //! `trace::update::learning`'s business, the words are `report::update`'s.
 
 use std::fmt::Write as _;
+use std::hash::{BuildHasher, RandomState};
 use std::result::Result;
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ use crate::trace::update::learning::{Learning, Unlearned};
 
 /// The variable that says after how many turns in a row that taught nothing the text is written.
 const TURNS: &str = "LONET_UPDATE_TURNS";
+
+/// The variable that repeats the random times of an update that failed.
+const SEED: &str = "LONET_UPDATE_SEED";
 
 /// The default number of turns.
 const TURNS_BY_DEFAULT: usize = 20;
@@ -49,7 +53,7 @@ impl Update {
             Some(value) => turns(&value.to_string_lossy())?,
         };
         Ok(Some(Update {
-            learning: Arc::default(),
+            learning: Arc::new(Learning::new(seed()?)),
             turns,
             source: spec.place.file,
         }))
@@ -78,7 +82,8 @@ impl Update {
             turn += 1;
             let taught = play().and_then(|()| self.end_turn(test, turn));
             let taught = taught.map_err(|mut failed| {
-                let _ = writeln!(failed.page, "{}", report::update::turn(turn));
+                let seed = self.learning.seed();
+                let _ = writeln!(failed.page, "{}", report::update::turn(turn, seed));
                 failed
             })?;
             quiet = if taught { 0 } else { quiet + 1 };
@@ -94,6 +99,22 @@ impl Update {
         match files::is_as_compiled(self.source) {
             true => Ok(()),
             false => Err(Unlearned::Rewritten(self.source.to_owned())),
+        }
+    }
+}
+
+/// The seed of the random times by which arrivals are late in further turns.
+fn seed() -> Result<u64, Error> {
+    match std::env::var_os(SEED) {
+        // Different in each update: together they learn more.
+        None => Ok(u64::from(RandomState::new().hash_one(0) as u32)),
+        Some(value) => {
+            let value = value.to_string_lossy();
+            value.trim().parse().map_err(|_| {
+                let why =
+                    format!("{SEED} must be a number, as an update shows it; it is {value:?}");
+                Error::new(ErrorKind::Environment, why)
+            })
         }
     }
 }

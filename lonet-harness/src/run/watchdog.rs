@@ -15,7 +15,9 @@ use tokio::sync::oneshot;
 
 use crate::collector::query::{Effect, Query, Report};
 use crate::report::artifacts;
-use crate::report::verdict::{self, Reason};
+use crate::report::verdict::{self, Reason, Told};
+use crate::report::words::Teardown;
+use crate::run::attribute::Spec;
 use crate::scenario::Scenario;
 
 /// How long a body may take to react to its deadline before it counts as blocked.
@@ -47,10 +49,11 @@ enum Step {
     Ends(Option<Failing>),
 }
 
-/// Why a body failed; and, at its deadline, what there was to say then.
+/// Why a body failed, and what there was to say then.
 pub(crate) struct Failing {
     pub(crate) reason: Reason,
     pub(crate) then: Option<Arc<Report>>,
+    pub(crate) teardown: Option<Teardown>,
 }
 
 impl Watchdog {
@@ -61,14 +64,15 @@ impl Watchdog {
     ///
     /// The system's, if there can be no thread.
     pub(crate) fn start(
-        test: &str,
+        spec: &Spec,
         limits: Option<Limits>,
         scenario: &Scenario,
     ) -> std::io::Result<(Watchdog, oneshot::Receiver<u64>)> {
         let (steps, heard) = channel();
         let (expire, expired) = oneshot::channel();
         let watched = Watched {
-            test: test.to_owned(),
+            test: spec.test_name(),
+            test_at: spec.place.to_string(),
             scenario: scenario.clone(),
             steps: heard,
         };
@@ -105,7 +109,8 @@ impl Watchdog {
 
 /// A test, as its clock sees it.
 struct Watched {
-    test: String,
+    test: &'static str,
+    test_at: String,
     scenario: Scenario,
     steps: Receiver<Step>,
 }
@@ -122,7 +127,8 @@ impl Watched {
             if still(TAKES_NOTE) {
                 let report = self.scenario.inner.report_of_hang(deadline);
                 if let Ok(report) = report {
-                    self.give_verdict(&Reason::TimedOut(limits.body), &report);
+                    let teardown = Some(Teardown::of_deadline(deadline));
+                    self.give_verdict(&Reason::TimedOut(limits.body), &report, teardown);
                 }
                 if still(LAST_CHANCE) {
                     self.exit("the test body blocks its thread");
@@ -149,10 +155,15 @@ impl Watched {
                 Err(RecvTimeoutError::Timeout) => break,
             }
         }
-        if let Some(Failing { reason, then }) = failing {
+        if let Some(Failing {
+            reason,
+            then,
+            teardown,
+        }) = failing
+        {
             let report = then.or_else(|| self.scenario.inner.report().ok().map(Arc::new));
             if let Some(report) = report {
-                self.give_verdict(&reason, &report);
+                self.give_verdict(&reason, &report, teardown);
             }
         }
         self.exit(
@@ -161,20 +172,24 @@ impl Watched {
     }
 
     /// Prints the verdict, and stops the nodes: that may be what the body waits for.
-    fn give_verdict(&self, reason: &Reason, report: &Report) {
+    fn give_verdict(&self, reason: &Reason, report: &Report, teardown: Option<Teardown>) {
         let Watched { test, scenario, .. } = self;
-        let place = artifacts::place(test);
+        let place = scenario.inner.artifacts.clone();
         let adds = scenario.adds_artifacts();
-        // A body that has ended may fail for another reason, with what was to be said at its end.
-        let deadline = matches!(reason, Reason::TimedOut(_)).then_some(report.at);
+        let told = Told {
+            test_at: &self.test_at,
+            then: report,
+            report,
+            teardown,
+        };
         let became = artifacts::Became {
-            verdict: &verdict::page(test, reason, report, deadline, Some(&place)),
+            verdict: &verdict::page(test, reason, told, Some(&place)),
             passed: false,
-            deadline,
+            teardown,
         };
         let written = artifacts::write(&place, test, &became, report, None, adds).is_ok();
         let place = written.then_some(place.as_path());
-        say(&verdict::page(test, reason, report, deadline, place));
+        say(&verdict::page(test, reason, told, place));
         for node in report.nodes.iter().filter(|node| node.ended.is_none()) {
             let (reply, _) = oneshot::channel();
             let (process, signal) = (node.process, Signal::SIGKILL as i32);

@@ -1,4 +1,4 @@
-//! The report of a scenario whose deadline has passed.
+//! The report of a scenario that has failed: what its processes do at that moment.
 //!
 //! Owns what to ask, in which order, and for how long: the processes themselves, the kernel about
 //! those that don't answer, a debugger about those that run. Writes no text.
@@ -16,24 +16,15 @@ use crate::session::Inner;
 const WAITS_TO_HEAR: Duration = Duration::from_millis(300);
 
 impl Inner {
-    /// With what every process waits for, as far as it answers at once.
-    fn report_of_waits(&self) -> Result<Report, Error> {
+    /// With what every process waits for: as it says, if it answers at once, or as the kernel says.
+    pub(crate) fn report_of_waits(&self) -> Result<Report, Error> {
         let (reply, said) = mpsc::channel();
         self.mailbox.ask(Query::Waits { reply });
         // A process that does not answer is blocked in a system call, or stopped: the page says what the
         // records tell.
         let _ = said.recv_timeout(WAITS_TO_HEAR);
-        self.report()
-    }
-
-    /// The same, with where each process that runs is, as a debugger sees it.
-    ///
-    /// `deadline` is the moment of the report: asking takes time, a debugger takes seconds, and that
-    /// time must not count as waiting.
-    pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report, Error> {
-        let mut report = self.report_of_waits()?;
-        report.at = deadline;
-        // Before a debugger holds them.
+        let mut report = self.report()?;
+        report.test.calls = self.pending_calls();
         let nodes = report.nodes.iter_mut();
         let nodes = nodes.filter(|node| node.ended.is_none() && !node.stopped);
         let silent = nodes.filter(|node| node.waits.said.is_none());
@@ -44,6 +35,17 @@ impl Inner {
         for other in others.filter(|other| other.waits.said.is_none()) {
             other.kernel = kernel_state::of(other.pid);
         }
+        Ok(report)
+    }
+
+    /// The same, with where each process that runs is, as a debugger sees it.
+    ///
+    /// `deadline` is the moment of the report: asking takes time, a debugger takes seconds, and that
+    /// time must not count as waiting.
+    pub(crate) fn report_of_hang(&self, deadline: u64) -> Result<Report, Error> {
+        // What the kernel says of them comes before a debugger holds them.
+        let mut report = self.report_of_waits()?;
+        report.at = deadline;
         // A stopped one would go on after a debugger has had it.
         let running = report
             .nodes

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::future::IntoFuture;
 use std::os::unix::process::ExitStatusExt;
+use std::panic::Location;
 use std::pin::Pin;
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -124,7 +125,16 @@ impl<T> Node<T> {
     /// assert_eq!(node.join().await?, 2);
     /// # Ok(()) }
     /// ```
-    pub async fn join(self) -> Result<T, Error> {
+    #[track_caller]
+    pub fn join(self) -> impl Future<Output = Result<T, Error>> {
+        let place = Location::caller();
+        async move {
+            let inner = self.inner.clone();
+            inner.called(place, self.joined()).await
+        }
+    }
+
+    async fn joined(self) -> Result<T, Error> {
         let end = self.ended(true).await?;
         match (end.outcome, &self.decode) {
             (Ending::Returned(json), Decode::Role(decode)) => decode(&json).map_err(|error| {
@@ -145,7 +155,9 @@ impl<T> Node<T> {
         }
     }
 
-    /// Kills the process and its process group (SIGKILL), and waits until the process is dead.
+    /// Kills the process and all that it started (SIGKILL), and waits until they are dead. Also kills
+    /// what still runs after the process itself has ended. Only a background process that has left
+    /// the process group, and prints elsewhere, survives until the end of the test.
     ///
     /// # Errors
     ///
@@ -181,13 +193,17 @@ impl<T> Node<T> {
     /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Killed);
     /// # Ok(()) }
     /// ```
-    pub async fn kill(&self) -> Result<(), Error> {
-        self.end_now().await?;
-        self.inner.note(What::Kill {
-            host: self.host.clone(),
-            process: self.process(),
-        });
-        Ok(())
+    #[track_caller]
+    pub fn kill(&self) -> impl Future<Output = Result<(), Error>> {
+        let killing = async move {
+            self.end_now().await?;
+            self.inner.note(What::Kill {
+                host: self.host.clone(),
+                process: self.process(),
+            });
+            Ok(())
+        };
+        self.inner.called(Location::caller(), killing)
     }
 
     /// Asks the process to finish, and waits until it has ended. Kills it after 5 seconds.
@@ -224,24 +240,28 @@ impl<T> Node<T> {
     /// assert_eq!(error.kind(), lonet_harness::ErrorKind::Killed);
     /// # Ok(()) }
     /// ```
-    pub async fn terminate(&self) -> Result<(), Error> {
-        let process = self.process();
-        self.inner.note(What::Terminate {
-            host: self.host.clone(),
-            process,
-        });
-        self.inner.mailbox.ask(Query::Terminate { process });
-        if deadline::suspended() {
-            return self.ended(false).await.map(drop);
-        }
-        let patience = deadline::scaled(FINISHES)?;
-        match tokio::time::timeout(patience, self.ended(false)).await {
-            Ok(ended) => ended.map(drop),
-            Err(_) => self.end_now().await,
-        }
+    #[track_caller]
+    pub fn terminate(&self) -> impl Future<Output = Result<(), Error>> {
+        let terminating = async move {
+            let process = self.process();
+            self.inner.note(What::Terminate {
+                host: self.host.clone(),
+                process,
+            });
+            self.inner.mailbox.ask(Query::Terminate { process });
+            if deadline::suspended() {
+                return self.ended(false).await.map(drop);
+            }
+            let patience = deadline::scaled(FINISHES)?;
+            match tokio::time::timeout(patience, self.ended(false)).await {
+                Ok(ended) => ended.map(drop),
+                Err(_) => self.end_now().await,
+            }
+        };
+        self.inner.called(Location::caller(), terminating)
     }
 
-    /// Stops the process (SIGSTOP), and returns once it has stopped.
+    /// Stops the process and all that it started (SIGSTOP), and returns once the process has stopped.
     ///
     /// # Errors
     ///
@@ -269,16 +289,20 @@ impl<T> Node<T> {
     /// node.until("α mark serves").await?;
     /// # Ok(()) }
     /// ```
-    pub async fn pause(&self) -> Result<(), Error> {
-        self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
-        self.inner.note(What::Pause {
-            host: self.host.clone(),
-            process: self.process(),
-        });
-        Ok(())
+    #[track_caller]
+    pub fn pause(&self) -> impl Future<Output = Result<(), Error>> {
+        let pausing = async move {
+            self.signal(Signal::SIGSTOP, Effect::Stopped).await?;
+            self.inner.note(What::Pause {
+                host: self.host.clone(),
+                process: self.process(),
+            });
+            Ok(())
+        };
+        self.inner.called(Location::caller(), pausing)
     }
 
-    /// Continues the process after a [`pause`](Node::pause).
+    /// Continues the process and all that it started after a [`pause`](Node::pause).
     ///
     /// # Errors
     ///
@@ -291,18 +315,22 @@ impl<T> Node<T> {
     /// # Examples
     ///
     /// See [`pause`](Node::pause).
-    pub async fn resume(&self) -> Result<(), Error> {
-        // What it does then is to come after this.
-        self.inner.note(What::Resume {
-            host: self.host.clone(),
-            process: self.process(),
-        });
-        self.signal(Signal::SIGCONT, Effect::Continued).await
+    #[track_caller]
+    pub fn resume(&self) -> impl Future<Output = Result<(), Error>> {
+        let resuming = async move {
+            // What it does then is to come after this.
+            self.inner.note(What::Resume {
+                host: self.host.clone(),
+                process: self.process(),
+            });
+            self.signal(Signal::SIGCONT, Effect::Continued).await
+        };
+        self.inner.called(Location::caller(), resuming)
     }
 
     /// Starts the same role or program again, with the same arguments and as the same host, in a new
-    /// process. Ports start at 1 again. Kills the old process if it still runs. Returns when
-    /// [`spawn`](crate::Scenario::spawn) would.
+    /// process. Ports start at 1 again. Kills what still runs of the old process, as
+    /// [`kill`](Node::kill) does. Returns when [`spawn`](crate::Scenario::spawn) would.
     ///
     /// # Errors
     ///
@@ -331,14 +359,18 @@ impl<T> Node<T> {
     /// assert_eq!(scenario.trace().count("α:10 listen")?, 2);
     /// # Ok(()) }
     /// ```
-    pub async fn restart(&self) -> Result<(), Error> {
-        self.end_now().await?;
-        let process = self.inner.next_process();
-        self.inner.note(What::Restart {
-            host: self.host.clone(),
-            process,
-        });
-        self.run(process).await
+    #[track_caller]
+    pub fn restart(&self) -> impl Future<Output = Result<(), Error>> {
+        let restarting = async move {
+            self.end_now().await?;
+            let process = self.inner.next_process();
+            self.inner.note(What::Restart {
+                host: self.host.clone(),
+                process,
+            });
+            self.run(process).await
+        };
+        self.inner.called(Location::caller(), restarting)
     }
 
     /// Waits for an event of this process that matches `pattern`, and returns the first one. Ignores
@@ -368,8 +400,10 @@ impl<T> Node<T> {
     /// assert_eq!(serves.host(), "α");
     /// # Ok(()) }
     /// ```
-    pub async fn until(&self, pattern: &str) -> Result<Event, Error> {
-        self.inner.until(pattern, None, Some(self.process())).await
+    #[track_caller]
+    pub fn until(&self, pattern: &str) -> impl Future<Output = Result<Event, Error>> {
+        let waiting = self.inner.until(pattern, None, Some(self.process()));
+        self.inner.called(Location::caller(), waiting)
     }
 
     /// The name of the host.
@@ -509,6 +543,7 @@ impl<T: 'static> IntoFuture for Node<T> {
     type Output = Result<T, Error>;
     type IntoFuture = Pin<Box<dyn Future<Output = Result<T, Error>> + Send>>;
 
+    #[track_caller]
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(self.join())
     }

@@ -2,8 +2,9 @@
 //!
 //! Owns no process and no state: it asks the collector, which has both.
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, Location};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -62,10 +63,26 @@ impl Scenario {
     /// assert!(program.await?.success());
     /// # Ok(()) }
     /// ```
-    pub async fn spawn<P: Play>(&self, host: &str, what: P) -> Result<Node<P::Output>, Error> {
-        self.inner.check_host(host)?;
-        let (player, decode) = what.parts()?;
-        Node::start(self.inner.clone(), host, player, decode).await
+    #[track_caller]
+    pub fn spawn<T: 'static>(
+        &self,
+        host: &str,
+        what: impl Play<T>,
+    ) -> Pin<Box<dyn Future<Output = Result<Node<T>, Error>> + Send>> {
+        let place = Location::caller();
+        let inner = self.inner.clone();
+        let host = host.to_owned();
+        let parts = what.parts();
+        // Boxed: an `impl Future` is of the type of `what`, too, and rustc would say of it in each place
+        // that it can't be spawned.
+        Box::pin(async move {
+            let spawning = async {
+                inner.check_host(&host)?;
+                let (player, decode) = parts?;
+                Node::start(inner.clone(), &host, player, decode).await
+            };
+            inner.called(place, spawning).await
+        })
     }
 
     /// Starts a host in the test's own process.
@@ -93,8 +110,10 @@ impl Scenario {
     /// scenario.assert_trace("α:1 listen");
     /// # Ok(()) }
     /// ```
-    pub async fn host(&self, name: &str) -> Result<Host, Error> {
-        Ok(self.subnetwork().await?.new_host(name).await?)
+    #[track_caller]
+    pub fn host(&self, name: &str) -> impl Future<Output = Result<Host, Error>> {
+        let joining = async move { Ok(self.subnetwork().await?.new_host(name).await?) };
+        self.inner.called(Location::caller(), joining)
     }
 
     /// Waits for an event that matches `pattern`, one line of an expected trace, and returns it.
@@ -128,8 +147,10 @@ impl Scenario {
     /// assert_eq!((elected.host(), elected.text()), ("α", "leader term=3"));
     /// # Ok(()) }
     /// ```
-    pub async fn until(&self, pattern: &str) -> Result<Event, Error> {
-        self.inner.until(pattern, None, None).await
+    #[track_caller]
+    pub fn until(&self, pattern: &str) -> impl Future<Output = Result<Event, Error>> {
+        let waiting = self.inner.until(pattern, None, None);
+        self.inner.called(Location::caller(), waiting)
     }
 
     /// The same as [`until`](Scenario::until), but ignores `event` and all events that happened
@@ -157,8 +178,14 @@ impl Scenario {
     /// assert_eq!(second.text(), "term 2");
     /// # Ok(()) }
     /// ```
-    pub async fn until_after(&self, event: &Event, pattern: &str) -> Result<Event, Error> {
-        self.inner.until(pattern, Some(event.id()), None).await
+    #[track_caller]
+    pub fn until_after(
+        &self,
+        event: &Event,
+        pattern: &str,
+    ) -> impl Future<Output = Result<Event, Error>> {
+        let waiting = self.inner.until(pattern, Some(event.id()), None);
+        self.inner.called(Location::caller(), waiting)
     }
 
     /// The causal past of the calling task: the events that happened before this moment. Events that

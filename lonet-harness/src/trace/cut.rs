@@ -68,9 +68,9 @@ impl Cut {
     pub(crate) fn scope(&self) -> &Scope {
         self.scope.get_or_init(|| {
             let graph = &self.graph;
-            let heads = graph.labels.heads().iter();
-            let shows: Vec<bool> = heads
-                .map(|head| self.view.shows(head, &graph.hosts))
+            let labels = (0..graph.labels.len() as u32).map(|label| graph.labels.label(label));
+            let shows: Vec<bool> = labels
+                .map(|label| self.view.shows(label, &graph.hosts))
                 .collect();
             let nodes = self.members.iter().zip(&graph.label_of);
             let shown: Vec<bool> = nodes

@@ -2,6 +2,7 @@
 //! holds, and if not, why. All of it is pure, `update::files` apart. Start with [`Trace`]. A map,
 //! from the ground up: each knows only what is listed before it.
 //!
+//! - `ends`: the ends of a fault, as its line names them;
 //! - `intern`: texts and events' lines as numbers;
 //! - `scope`: which events an assertion looks at;
 //! - `happened`: records → happens-before;
@@ -17,6 +18,7 @@
 
 pub(crate) mod check;
 pub(crate) mod cut;
+pub(crate) mod ends;
 pub(crate) mod expected;
 pub(crate) mod explain;
 pub(crate) mod happened;

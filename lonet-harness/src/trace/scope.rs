@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 use lonet::trace::{InView, Verb};
 
-use crate::trace::intern::labels::Head;
+use crate::trace::ends;
+use crate::trace::intern::labels::Label;
 use crate::trace::intern::symbols::Symbols;
 
 /// Which nodes an assertion looks at, and which of them are events of its view.
@@ -38,8 +39,19 @@ impl Default for View {
 }
 
 impl View {
-    pub(crate) fn shows(&self, head: &Head, names: &Symbols) -> bool {
-        let of_host = |hosts: &BTreeSet<String>| hosts.contains(names.text(head.host));
+    pub(crate) fn shows(&self, label: Label<'_>, names: &Symbols) -> bool {
+        let head = label.head;
+        let of_host = |hosts: &BTreeSet<String>| {
+            let has = |host: &str| hosts.contains(host);
+            match head.verb {
+                // What the scenario does to several hosts is an event of each.
+                Verb::Reset => label.hosts(names).any(has),
+                verb if verb.names_ends() => {
+                    ends::names_all_others(label.text) || label.hosts(names).any(has)
+                }
+                _ => has(names.text(head.host)),
+            }
+        };
         self.verbs.contains(&head.verb) && self.hosts.as_ref().is_none_or(of_host)
     }
 

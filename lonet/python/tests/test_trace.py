@@ -224,11 +224,34 @@ def test_who_reports(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> N
         assert collector.lines() == ["α up", "β up"]
     [reporter] = collector.reporters  # One a process and network.
     nonce = reporter.hello.pop("nonce")
+    # It says neither that it answers nor that it obeys.
     assert reporter.hello == {"version": 1, "host": "α"} and 0 <= nonce < 2**53
     numbers = [record["n"] for record in collector.read()]
     assert numbers == list(range(1, 5))
     times = [record["t"] for record in collector.read()]
     assert all(isinstance(time, int) and time > 0 for time in times)
+
+
+def test_orders_are_ignored(collector: Collector, net: lonet.SubNetwork) -> None:
+    """A collector sends none to a reporter whose `hello` asks for none. One that does is not obeyed,
+    and not waited for, though its orders fill the socket."""
+    alpha = net.new_host("α")
+    collector.read()
+    [reporter] = collector.reporters
+    order = {
+        "seq": 1,
+        "rules": [
+            {"fault": 1, "from": {"these": [{"host": "α"}]}, "to": "others", "does": "withhold"}
+        ],
+    }
+    reporter.connection.sendall(b'nonsense\n{"waits":1}\n')
+    line = json.dumps({"network": order}).encode() + b"\n"
+    with pytest.raises(BlockingIOError):
+        while True:
+            reporter.connection.send(line)
+    alpha.mark("goes on")
+    alpha.listen(":10").close()
+    assert collector.lines() == ["α up", "α mark goes on", "α:10 listen", "α:10 close"]
 
 
 def test_a_collector_whose_queue_is_full(tmp: Path) -> None:

@@ -105,10 +105,20 @@ fn arrived(
 }
 
 /// The request is there, or will never be.
-fn requested(net: &Net, loopback: &Loopback, arrival: Arrival, progress: io::Result<Progress>) {
-    if let Some((caller, dst)) = loopback.requested(net.network(), arrival, progress)
-        && let Err(Knock::Tcp(caller)) = net.knock(&dst, Knock::Tcp(caller))
-    {
-        caller.refuse(Refusal::ConnectionRefused.text());
-    }
+fn requested(
+    net: &Arc<Net>,
+    loopback: &Loopback,
+    arrival: Arrival,
+    progress: io::Result<Progress>,
+) {
+    let Some((caller, dst)) = loopback.requested(net.network(), arrival, progress) else {
+        return;
+    };
+    let own = net.clone();
+    // While nothing may leave this process, no refusal does.
+    net.effect(move || {
+        if let Err(Knock::Tcp(caller)) = own.knock(&dst, Knock::Tcp(caller)) {
+            caller.refuse(Refusal::ConnectionRefused.text());
+        }
+    });
 }

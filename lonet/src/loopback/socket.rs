@@ -4,12 +4,70 @@
 //! want the stream for themselves; here the network keeps a share of it, to shut it down.
 
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
+use std::net::TcpStream as StdStream;
+use std::os::fd::{AsFd, AsRawFd};
 use std::task::{Context, Poll, ready};
 
-use nix::sys::socket::{MsgFlags, Shutdown, recv, send, shutdown as shut};
+use nix::sys::socket::sockopt::{RcvBuf, SndBuf};
+use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown as shut};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::ioctl_fionread;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+/// How many bytes can be read, and whether the end or an error comes after them.
+pub(crate) fn there(stream: &TcpStream) -> (u64, bool) {
+    let bytes = ioctl_fionread(stream).unwrap_or(0);
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    let ended = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+    // What came between the two questions: the end comes after it.
+    let bytes = match ended {
+        true => ioctl_fionread(stream).unwrap_or(bytes),
+        false => bytes,
+    };
+    (bytes, ended)
+}
+
+/// Watches what arrives at a socket, beside those who read it: it forgets that there is something
+/// once it has looked, which they must not. So it has a registration of its own.
+pub(crate) struct Watch(TcpStream);
+
+impl Watch {
+    pub(crate) fn of(stream: &TcpStream) -> io::Result<Watch> {
+        let own = StdStream::from(stream.as_fd().try_clone_to_owned()?);
+        Ok(Watch(TcpStream::from_std(own)?))
+    }
+
+    /// Polls until what lies there is news.
+    pub(crate) fn poll_more(
+        &self,
+        cx: &mut Context<'_>,
+        is_news: impl Fn((u64, bool)) -> bool,
+    ) -> Poll<()> {
+        loop {
+            if ready!(self.0.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            let looked = self
+                .0
+                .try_io(Interest::READABLE, || match is_news(there(&self.0)) {
+                    true => Ok(()),
+                    // Forgets that it is ready, unless something has come since.
+                    false => Err(io::ErrorKind::WouldBlock.into()),
+                });
+            if looked.is_ok() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+/// Sets the size of both buffers; the kernel doubles it, and has a least one.
+pub(crate) fn set_buffers(stream: &TcpStream, bytes: usize) {
+    // As far as it goes.
+    let _ = setsockopt(stream, RcvBuf, &bytes);
+    let _ = setsockopt(stream, SndBuf, &bytes);
+}
 
 /// So many bytes are read away at once.
 const READ_AWAY: usize = 16 << 10;

@@ -87,6 +87,10 @@ impl State {
         !self.bytes.is_empty() || self.ended || self.broken
     }
 
+    fn there(&self) -> (u64, bool) {
+        (self.bytes.len() as u64, self.ended || self.broken)
+    }
+
     fn writable(&self) -> bool {
         self.bytes.len() < CAPACITY || self.ended || self.broken
     }
@@ -105,6 +109,25 @@ impl PipeEnd {
     /// Ends the direction away from here.
     pub(crate) fn shutdown_write(&self) {
         self.outgoing.change(|state| state.ended = true);
+    }
+
+    /// How many bytes can be read, and whether the end comes after them.
+    pub(crate) fn there(&self) -> (u64, bool) {
+        self.incoming.lock().there()
+    }
+
+    /// Polls until what lies there is news.
+    pub(crate) fn poll_more(
+        &self,
+        cx: &mut Context<'_>,
+        is_news: impl Fn((u64, bool)) -> bool,
+    ) -> Poll<()> {
+        let mut state = self.incoming.lock();
+        if is_news(state.there()) {
+            return Poll::Ready(());
+        }
+        state.wait(Waiter::PollRead, cx);
+        Poll::Pending
     }
 
     pub(crate) fn try_read(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::EventId;
 use super::record::Record;
-use super::verbs::{Follows, Parts, Subject, Text, Verb};
+use super::verbs::{Parts, Subject, Text, Verb};
 use crate::addr::Addr;
 use crate::quote::word;
 
@@ -76,6 +76,10 @@ impl Event {
     }
 
     /// The host of the event; for an interference, the host that the scenario acted on.
+    ///
+    /// A fault between hosts has several: the result is its first ends, just as they stand in the
+    /// line. That is `α,β:1` in `! partition α,β:1 _`, and `_` in `! limit _ β 100`; neither is the
+    /// name of a host. The other ends are in [`text`](Event::text). Of `! reset α:1 β:1`, it is `α`.
     pub fn host(&self) -> &str {
         &self.host
     }
@@ -85,8 +89,8 @@ impl Event {
         self.verb
     }
 
-    /// The subject's address: `β:1` in `β:1 dial α:10`. `None` for marks, life-cycle events and
-    /// interference.
+    /// The subject's address: `β:1` in `β:1 dial α:10`, or `α:1` in `! reset α:1 β:1`. `None` for
+    /// marks, life-cycle events and all other interference.
     pub fn addr(&self) -> Option<&Addr> {
         self.addr.as_ref()
     }
@@ -96,8 +100,8 @@ impl Event {
         self.peer.as_ref()
     }
 
-    /// The rest of the line: a mark's text, a failed dial's cause, an exit status, or a number of
-    /// bytes.
+    /// The rest of the line: a mark's text, a failed dial's cause, an exit status, a number of
+    /// bytes, or the other ends of a fault and its number (`β 5000us` in `! delay α β 5000us`).
     pub fn text(&self) -> &str {
         &self.text
     }
@@ -117,7 +121,7 @@ impl Event {
         }
         words.extend(self.peer.as_ref().map(Addr::to_string));
         // A fault's `_` stands for all other ends, as it does in a pattern.
-        let is_plain = matches!(self.verb.rules().text, Follows::Ends(_));
+        let is_plain = self.verb.names_ends();
         let text = self.text.split_whitespace();
         words.extend(text.map(|text| match is_plain {
             true => text.to_owned(),

@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::ids::EventId;
 use super::orders::{Obeyed, Rule, Standing, Then};
+use super::record::Withheld;
 use crate::addr::Addr;
 
 /// What obeys orders: an end of a connection, or a listener.
@@ -23,6 +24,14 @@ pub trait Gated: Send + Sync {
     /// These orders hold from now on. Called with no lock of the gate held, and maybe late: after
     /// later ones.
     fn ordered(&self, now: &Standing, found: &mut Obeyed);
+
+    /// Orders have changed, and something may pass: what waits looks again.
+    fn wake(&self);
+
+    /// What is withheld from an operation that waits here, and by which fault.
+    fn withheld(&self) -> Option<(Withheld, u32)> {
+        None
+    }
 
     /// Whether its descriptor must stay though it is closed.
     fn is_withheld(&self) -> bool {
@@ -63,6 +72,31 @@ struct State {
     /// Closed connections whose descriptors must live until what they withhold may end.
     kept: Vec<Arc<dyn Gated>>,
     acted: BTreeSet<u32>,
+    /// The dials that wait, each for the end of that fault.
+    dials: BTreeMap<u64, u32>,
+}
+
+/// A dial that waits here, for as long as it does.
+pub(crate) struct HeldDial<'a> {
+    gate: &'a Gate,
+    dial: Option<u64>,
+}
+
+impl HeldDial<'_> {
+    /// It waits for the end of that fault.
+    pub(crate) fn by(&self, fault: u32) {
+        if let Some(dial) = self.dial {
+            self.gate.lock().dials.insert(dial, fault);
+        }
+    }
+}
+
+impl Drop for HeldDial<'_> {
+    fn drop(&mut self) {
+        if let Some(dial) = self.dial {
+            self.gate.lock().dials.remove(&dial);
+        }
+    }
 }
 
 impl State {
@@ -118,6 +152,28 @@ impl Gate {
     /// connection asks again whenever they change.
     pub(crate) fn keep(&self, closed: Arc<dyn Gated>) {
         self.lock().kept.push(closed);
+    }
+
+    /// A dial begins to ask; its record's number, if there is one.
+    pub(crate) fn holds(&self, dial: Option<u64>) -> HeldDial<'_> {
+        HeldDial { gate: self, dial }
+    }
+
+    /// What faults withhold from operations that wait.
+    pub(crate) fn held(&self) -> Vec<(Withheld, u32)> {
+        if !self.is_busy() {
+            return Vec::new();
+        }
+        let (gated, dials) = {
+            let state = self.lock();
+            (state.gated.clone(), state.dials.clone())
+        };
+        let ends = gated.iter().filter_map(Weak::upgrade);
+        let ends = ends.filter_map(|gated| gated.withheld());
+        let dials = dials
+            .into_iter()
+            .map(|(dial, fault)| (Withheld::Dial(dial), fault));
+        ends.chain(dials).collect()
     }
 
     /// Does what others can see at once, or, if nothing may pass, as soon as something may.
@@ -176,6 +232,9 @@ impl Gate {
         self.lock().kept.extend(keep);
         drop(done);
         self.settle(&orders);
+        for gated in gated.iter().filter_map(Weak::upgrade) {
+            gated.wake();
+        }
         self.changed.notify_waiters();
         let state = self.lock();
         found.acted = state.acted.iter().copied().collect();
@@ -187,9 +246,11 @@ impl Gate {
         loop {
             let later = {
                 let mut state = self.lock();
-                if orders.settled.iter().any(|fault| {
-                    state.fired.get(fault) == Some(&Then::Vanish)
-                }) {
+                if orders
+                    .settled
+                    .iter()
+                    .any(|fault| state.fired.get(fault) == Some(&Then::Vanish))
+                {
                     super::reporter::end_here();
                 }
                 let waits = |fault: &u32| !orders.settled.contains(fault);
@@ -238,10 +299,7 @@ impl Gate {
 
     /// Waits until a dial may go its way, or its answer come back; `decide` says so of the orders in
     /// force, each time they change.
-    pub(crate) async fn pass<T>(
-        &self,
-        mut decide: impl FnMut(&Standing) -> Option<T>,
-    ) -> T {
+    pub(crate) async fn pass<T>(&self, mut decide: impl FnMut(&Standing) -> Option<T>) -> T {
         let mut changed = std::pin::pin!(self.changed.notified());
         loop {
             // Before it looks, so that no change is missed.

@@ -30,18 +30,18 @@ mod verbs;
 pub use crate::quote::word;
 pub use clock::now;
 pub use event::Event;
-pub use ids::{EventId, OpId, ReadCredit, TaskKey};
 pub use gate::{Gate, Gated};
-pub use orders::{
-    Does, Ends, EventShape, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape,
-};
+pub use ids::{EventId, OpId, ReadCredit, TaskKey};
+pub use orders::{Does, Ends, EventShape, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape};
 pub use record::{
-    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting,
+    Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting, Withheld,
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
 pub use socket::{DATA_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{Pending, Waits};
 #[doc(hidden)]
-pub use verbs::{Begins, By, Follows, InView, Parts, Peer, Rules, Subject, Text};
+pub use verbs::{
+    Amount, Begins, By, Follows, InView, OtherEnds, Parts, Peer, Rules, Subject, Text,
+};
 pub use verbs::{ParseVerbError, Verb, What};

@@ -81,7 +81,7 @@ pub enum Does {
 pub enum Ends {
     /// Those of these hosts, and these.
     These(Vec<Place>),
-    /// Those of all hosts that the other side of the rule does not name.
+    /// Those of all hosts that the other side of the rule does not name; of all, if that names none.
     Others,
 }
 
@@ -121,7 +121,7 @@ impl Rule {
             (Ends::These(_), Ends::These(_)) => self.from.has(from) && self.to.has(to),
             (Ends::These(_), Ends::Others) => self.from.has(from) && !self.from.names(to.host()),
             (Ends::Others, Ends::These(_)) => self.to.has(to) && !self.to.names(from.host()),
-            (Ends::Others, Ends::Others) => from.host() != to.host(),
+            (Ends::Others, Ends::Others) => true,
         }
     }
 }
@@ -291,6 +291,7 @@ mod tests {
         assert!(covers("_", "a,b", "z:1", "b:1"));
         assert!(!covers("_", "a,b", "a:1", "b:1"));
         assert!(covers("a", "a", "a:1", "a:2"));
+        assert!(covers("_", "_", "a:1", "a:2"));
     }
 
     #[test]

@@ -89,6 +89,19 @@ pub struct Doing {
     /// Its open ends of connections whose bytes it counts, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<Moved>,
+    /// What a fault withholds from those operations, and which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<(Withheld, u32)>,
+}
+
+/// What a fault may withhold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Withheld {
+    /// What arrives at the connection end of that number.
+    End(u64),
+    /// The dial whose record has that number.
+    Dial(u64),
 }
 
 /// How many bytes an end of a connection has sent and received: `[socket, sent, received]`.

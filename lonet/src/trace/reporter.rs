@@ -169,7 +169,10 @@ impl Reporter {
     /// Obeys these orders: the events that set faults off, and what the network is to do.
     pub fn obey(&self, orders: Arc<Standing>) -> Obeyed {
         let verbs = orders.triggers.iter().map(|trigger| trigger.event.verb);
-        if verbs.into_iter().any(|verb| verb.rules().view == InView::Data) {
+        if verbs
+            .into_iter()
+            .any(|verb| verb.rules().view == InView::Data)
+        {
             self.record_data();
         }
         {
@@ -287,6 +290,7 @@ impl Reporter {
     /// What this process does now: what its operations wait for, since when (CLOCK_MONOTONIC in
     /// nanoseconds), and how many bytes its connections have carried.
     pub fn doing(&self) -> Doing {
+        let held = self.gate.held();
         let state = self.lock();
         let ends = state.ends.iter().map(|(&socket, counts)| Moved {
             socket,
@@ -296,6 +300,7 @@ impl Reporter {
         Doing {
             ops: state.tasks.waits(),
             ends: ends.collect(),
+            held,
         }
     }
 

@@ -275,7 +275,10 @@ impl TraceSocket {
                     }
                 }
                 // Nobody gives orders any more.
-                if let Some(reporter) = socket.upgrade().and_then(|socket| socket.asked_of().upgrade()) {
+                if let Some(reporter) = socket
+                    .upgrade()
+                    .and_then(|socket| socket.asked_of().upgrade())
+                {
                     reporter.gate().open();
                 }
                 let mut answers = waiting.lock();

@@ -1,5 +1,7 @@
 //! What the reporter says of tasks and bytes, seen at its sink.
 
+mod orders;
+
 use std::sync::{Arc, Mutex};
 
 use super::*;
@@ -504,7 +506,8 @@ fn pending_operations_are_reported_as_the_protocol_says() {
         received: 0,
     };
     let ends = vec![moved];
-    let doing = Doing { ops, ends };
+    let held = Vec::new();
+    let doing = Doing { ops, ends, held };
     let said = serde_json::to_string(&Line::Waits(Waiting { id: 1, doing })).unwrap();
     assert_eq!(
         said,

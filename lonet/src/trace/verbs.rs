@@ -63,10 +63,34 @@ pub enum Follows {
     Mark,
     /// Words; how a message explains which.
     Words(&'static str),
-    /// The other ends of a fault, and its number where it has one; how a message explains that.
-    Ends(&'static str),
+    /// The other ends of a fault, and its number where it has one.
+    Ends(OtherEnds),
     /// A number of bytes.
     Bytes,
+}
+
+/// What follows the first ends of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OtherEnds {
+    /// How a message explains the other ends.
+    pub which: &'static str,
+    /// The number behind them.
+    pub amount: Amount,
+}
+
+/// The number of a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Amount {
+    /// It has none.
+    Nothing,
+    /// Whole microseconds: `5000us`.
+    Micros,
+    /// Bytes: `100`.
+    Bytes,
+}
+
+const fn to(which: &'static str, amount: Amount) -> OtherEnds {
+    OtherEnds { which, amount }
 }
 
 /// How an assertion comes to look at a verb's events.
@@ -91,7 +115,7 @@ pub enum By {
 
 macro_rules! verbs {
     ($($(#[$doc:meta])*
-    $name:ident $word:literal $begins:ident $peer:ident $text:ident $(($hint:literal))? $view:ident $by:ident;)*) => {
+    $name:ident $word:literal $begins:ident $peer:ident $text:ident $(($hint:expr))? $view:ident $by:ident;)*) => {
         /// What happened.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
@@ -151,24 +175,28 @@ verbs! {
     /// `! vanish α`
     Vanish    "vanish"    Bang    Never  Nothing Default   Test;
     /// `! partition α β`
-    Partition "partition" Bang    Never  Ends("the hosts on the other side, or `_`") Default Test;
+    Partition "partition" Bang    Never
+              Ends(to("the other side", Amount::Nothing)) Default Test;
     /// `! cut α β`
-    Cut       "cut"       Bang    Never  Ends("the hosts that hear nothing, or `_`") Default Test;
+    Cut       "cut"       Bang    Never
+              Ends(to("the side that hears nothing", Amount::Nothing)) Default Test;
     /// `! delay α β 5000us`
     Delay     "delay"     Bang    Never
-              Ends("the receiving hosts, or `_`, and the delay, as in `5000us`") Default Test;
+              Ends(to("the receiving side", Amount::Micros)) Default Test;
     /// `! slice α β 3`
     Slice     "slice"     Bang    Never
-              Ends("the receiving hosts, or `_`, and a number of bytes") Default Test;
+              Ends(to("the receiving side", Amount::Bytes)) Default Test;
     /// `! limit α β 100`
     Limit     "limit"     Bang    Never
-              Ends("the receiving hosts, or `_`, and a number of bytes") Default Test;
+              Ends(to("the receiving side", Amount::Bytes)) Default Test;
     /// `! refuse α β`
-    Refuse    "refuse"    Bang    Never  Ends("the hosts that refuse, or `_`") Default Test;
+    Refuse    "refuse"    Bang    Never
+              Ends(to("the side that refuses", Amount::Nothing)) Default Test;
     /// `! reset α:1 β:1`
     Reset     "reset"     BangAddress Always Nothing Default Test;
     /// `! heal α β`
-    Heal      "heal"      Bang    Never  Ends("the other ends of the fault, or `_`") Default Test;
+    Heal      "heal"      Bang    Never
+              Ends(to("the other side", Amount::Nothing)) Default Test;
     /// `! spawn α`
     Spawn     "spawn"     Bang    Never  Nothing Lifecycle Test;
     /// `α up`
@@ -195,6 +223,12 @@ impl Verb {
     /// Whether the scenario itself causes events with this verb: their lines begin with `!`.
     pub fn is_interference(self) -> bool {
         matches!(self.rules().begins, Begins::Bang | Begins::BangAddress)
+    }
+
+    /// Whether its lines name the ends of a fault: `! partition α,β:1 _`.
+    #[doc(hidden)]
+    pub fn names_ends(self) -> bool {
+        matches!(self.rules().text, Follows::Ends(_))
     }
 }
 

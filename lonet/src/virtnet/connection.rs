@@ -28,7 +28,7 @@ impl End {
         End { host, conn }
     }
 
-    pub(super) fn conn(&self) -> &Conn {
+    pub(super) fn conn(&self) -> &Arc<Conn> {
         &self.conn
     }
 
@@ -83,8 +83,19 @@ impl End {
         }
     }
 
+    /// What a fault has done to this operation happened before its end.
+    fn learn_owed(&self, bytes: &io::Result<usize>) {
+        let ended = !matches!(bytes, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        if let Some(gate) = self.conn.gate.as_ref().filter(|_| ended) {
+            for event in gate.take_owed() {
+                self.host.net.events.learn(event);
+            }
+        }
+    }
+
     /// What a read of so many bytes means: EOF and errors may come of a close on this side.
     fn was_read(&self, bytes: io::Result<usize>) -> io::Result<usize> {
+        self.learn_owed(&bytes);
         let cause = match bytes {
             Ok(bytes @ 1..) => {
                 if let Some(tap) = &self.conn.tap {
@@ -109,6 +120,9 @@ impl End {
     }
 
     fn was_written(&self, bytes: io::Result<usize>) -> io::Result<usize> {
+        if bytes.is_err() {
+            self.learn_owed(&bytes);
+        }
         match bytes {
             Ok(bytes) => {
                 if let Some(tap) = &self.conn.tap {
@@ -148,7 +162,10 @@ impl End {
             tap.before_read();
         }
         let filled = buf.filled().len();
-        let poll = self.conn.io.poll_read(cx, buf);
+        let poll = match &self.conn.gate {
+            None => self.conn.io.poll_read(cx, buf),
+            Some(gate) => gate.poll_read(&self.conn.io, cx, buf),
+        };
         let poll = self.polled(Direction::Read, poll);
         poll.map(|read| {
             let bytes = buf.filled().len() - filled;
@@ -164,7 +181,7 @@ impl End {
     ) -> Poll<io::Result<usize>> {
         loop {
             self.check("read")?;
-            let poll = self.conn.io.poll_ready(cx, Interest::READABLE);
+            let poll = self.poll_ready(cx, Interest::READABLE);
             match self.polled(Direction::Read, poll) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Err(error)) => {
@@ -172,7 +189,12 @@ impl End {
                 }
                 Poll::Ready(Ok(())) => {}
             }
-            match self.conn.io.peek(buf.initialize_unfilled()) {
+            let into = buf.initialize_unfilled();
+            let peeked = match &self.conn.gate {
+                None => self.conn.io.peek(into),
+                Some(gate) => gate.peek(&self.conn.io, into),
+            };
+            match peeked {
                 Ok(bytes) => {
                     if bytes == 0 {
                         self.check("read")?;
@@ -198,7 +220,10 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
         }
-        let poll = self.conn.io.poll_write(cx, bufs);
+        let poll = match &self.conn.gate {
+            None => self.conn.io.poll_write(cx, bufs),
+            Some(gate) => gate.poll_write(&self.conn.io, cx, bufs, self.conn.way()),
+        };
         let poll = self.polled(Direction::Write, poll);
         poll.map(|written| self.was_written(written))
     }
@@ -211,7 +236,11 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_read();
         }
-        self.tried(Direction::Read, self.conn.io.try_read(bufs))
+        let read = match &self.conn.gate {
+            None => self.conn.io.try_read(bufs),
+            Some(gate) => gate.try_read(&self.conn.io, bufs),
+        };
+        self.tried(Direction::Read, read)
     }
 
     pub(super) fn try_read_buf(&self, buf: &mut impl BufMut) -> io::Result<usize> {
@@ -222,7 +251,11 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_read();
         }
-        self.tried(Direction::Read, self.conn.io.try_read_buf(buf))
+        let read = match &self.conn.gate {
+            None => self.conn.io.try_read_buf(buf),
+            Some(gate) => gate.try_read_buf(&self.conn.io, buf),
+        };
+        self.tried(Direction::Read, read)
     }
 
     pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -230,7 +263,11 @@ impl End {
         if let Some(tap) = &self.conn.tap {
             tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
         }
-        self.tried(Direction::Write, self.conn.io.try_write(bufs))
+        let written = match &self.conn.gate {
+            None => self.conn.io.try_write(bufs),
+            Some(gate) => gate.try_write(&self.conn.io, bufs, self.conn.way()),
+        };
+        self.tried(Direction::Write, written)
     }
 
     /// What an attempt that never pends means. It ends what was given up in its direction.
@@ -249,7 +286,10 @@ impl End {
         cx: &mut Context<'_>,
         interest: Interest,
     ) -> Poll<io::Result<()>> {
-        self.conn.io.poll_ready(cx, interest)
+        match &self.conn.gate {
+            None => self.conn.io.poll_ready(cx, interest),
+            Some(gate) => gate.poll_ready(&self.conn.io, cx, interest),
+        }
     }
 
     pub(super) async fn ready(&self, interest: Interest) -> io::Result<Ready> {
@@ -258,10 +298,13 @@ impl End {
             Some(tap) => Waits::Write(tap.socket()),
             None => Waits::Other,
         };
-        self.host
-            .net
-            .watch(waits, self.conn.io.ready(interest))
-            .await
+        match &self.conn.gate {
+            None => self.conn.io.ready(interest).await,
+            Some(gate) => {
+                let ready = gate.ready(&self.conn.io, interest);
+                self.host.net.watch(waits, ready).await
+            }
+        }
     }
 
     /// Ends the direction away from here: the peer reads EOF. Repeating it does nothing.
@@ -291,7 +334,7 @@ impl End {
             drop(state);
             shutdown.tell();
         }
-        match self.conn.io.shutdown_write() {
+        match self.conn.shut_write() {
             // The peer has torn it down: neither direction is open.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => self.check("write"),
             Err(error) => self.was_written(Err(error)).map(drop),
@@ -312,5 +355,6 @@ impl Drop for End {
         let tap = self.conn.tap.as_ref();
         let is_ours = tap.is_some_and(|tap| tap.used_only_here());
         self.close_as(By::Drop { is_ours });
+        self.conn.let_go();
     }
 }

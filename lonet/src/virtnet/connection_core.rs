@@ -4,7 +4,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
+use super::gate::EndGate;
 use super::io::Io;
+use super::net::Net;
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::trace::Tap;
@@ -19,6 +21,8 @@ pub(crate) struct Conn {
     pub(super) write_shut: AtomicBool,
     /// Present when the network is traced.
     pub(super) tap: Option<Box<Tap>>,
+    /// Likewise.
+    pub(super) gate: Option<Box<EndGate>>,
 }
 
 const OPEN: u8 = 0;
@@ -27,7 +31,9 @@ const HOST_DOWN: u8 = 2;
 const NETWORK_DOWN: u8 = 3;
 
 impl Conn {
-    pub(super) fn new(io: Io, local: Addr, peer: Addr, tap: Option<Tap>) -> Conn {
+    pub(super) fn new(io: Io, local: Addr, peer: Addr, net: &Net) -> Conn {
+        let tap = net.tap(&local, &peer);
+        let gate = net.events.gate().cloned().map(EndGate::new);
         Conn {
             io,
             local,
@@ -35,6 +41,7 @@ impl Conn {
             down: AtomicU8::new(OPEN),
             write_shut: AtomicBool::new(false),
             tap: tap.map(Box::new),
+            gate: gate.map(Box::new),
         }
     }
 
@@ -44,6 +51,11 @@ impl Conn {
 
     pub(super) fn peer(&self) -> &Addr {
         &self.peer
+    }
+
+    /// From where to where it writes.
+    pub(super) fn way(&self) -> (&Addr, &Addr) {
+        (&self.local, &self.peer)
     }
 
     /// Its number in the trace.

@@ -8,6 +8,7 @@ use std::task::Poll;
 use super::carry::Carried;
 use super::connection::End;
 use super::connection_core::Conn;
+use super::gate::{answer_may_come, dial_may_go};
 use super::host::Host;
 use super::host_core::{DialTold, Occupant};
 use super::stream::Stream;
@@ -95,7 +96,7 @@ impl Host {
             events: &self.net.events,
         };
         let carried = {
-            let mut carry = std::pin::pin!(self.net.carry(&call));
+            let mut carry = std::pin::pin!(self.carry_gated(&call));
             std::future::poll_fn(|cx| match carry.as_mut().poll(cx) {
                 Poll::Ready(carried) => Poll::Ready(carried),
                 // The true cause is found under the lock.
@@ -107,6 +108,19 @@ impl Host {
             Ok(carried) => dialing.connect(carried),
             Err(cause) => Err(dialing.fail(cause)),
         }
+    }
+}
+
+impl Host {
+    /// Carries a dial, once it may go; its answer is known once that may come in.
+    async fn carry_gated(&self, call: &Call<'_>) -> std::result::Result<Carried, Cause> {
+        let Some(gate) = self.net.events.gate() else {
+            return self.net.carry(call).await;
+        };
+        dial_may_go(call, gate).await?;
+        let carried = self.net.carry(call).await;
+        answer_may_come(call, gate).await;
+        carried
     }
 }
 
@@ -162,8 +176,8 @@ impl<'a> Dialing<'a> {
     fn connect(mut self, carried: Carried) -> Result<Stream> {
         let Host { net, core } = self.host;
         let Carried { io, peer, key } = carried;
-        let tap = net.tap(&self.src, &peer);
-        let conn = Arc::new(Conn::new(io, self.src.clone(), peer, tap));
+        let conn = Arc::new(Conn::new(io, self.src.clone(), peer, net));
+        conn.enter();
         let mut state = core.lock();
         if state.closed.is_some() {
             drop(state);

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use super::connection_core::Conn;
 use super::io::Knock;
-use super::listener_core::ListenerCore;
+use super::listener_core::{ListenerCore, refuse};
 use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use crate::addr::Addr;
@@ -154,7 +154,8 @@ impl HostCore {
         drop(state);
         for occupant in occupants.values() {
             if let Occupant::Listener(listener) = occupant {
-                listener.close(why.clone());
+                let refused = listener.close(why.clone());
+                events.effect(move || refuse(refused));
             }
         }
         for happened in happened {
@@ -162,7 +163,7 @@ impl HostCore {
         }
         for occupant in occupants.values() {
             if let Occupant::Conn(conn) = occupant {
-                conn.io.shutdown();
+                conn.shut();
             }
         }
         self.closing.notify_waiters();

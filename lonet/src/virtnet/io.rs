@@ -9,6 +9,7 @@ use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
+use super::gate::There;
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::loopback;
@@ -184,6 +185,45 @@ impl Io {
         match self {
             Io::Tcp(stream) => stream.ready(interest).await,
             Io::Pipe(end) => Ok(end.ready(interest).await),
+        }
+    }
+
+    /// What lies there to be read.
+    pub(super) fn there(&self) -> There {
+        match self {
+            Io::Tcp(stream) => loopback::socket::there(stream),
+            Io::Pipe(end) => end.there(),
+        }
+        .into()
+    }
+
+    /// Polls for more than this. `watch` is kept from one poll to the next.
+    pub(super) fn poll_more(
+        &self,
+        cx: &mut Context<'_>,
+        than: There,
+        watch: &mut Option<loopback::socket::Watch>,
+    ) -> Poll<()> {
+        let is_news = |now| There::from(now) != than;
+        match self {
+            Io::Tcp(stream) => {
+                if watch.is_none() {
+                    *watch = loopback::socket::Watch::of(stream).ok();
+                }
+                match watch {
+                    Some(watch) => watch.poll_more(cx, is_news),
+                    // Without a descriptor, it is seen at the next look.
+                    None => Poll::Pending,
+                }
+            }
+            Io::Pipe(end) => end.poll_more(cx, is_news),
+        }
+    }
+
+    /// Sets the size of both buffers, where there are any.
+    pub(super) fn set_buffers(&self, bytes: usize) {
+        if let Io::Tcp(stream) = self {
+            loopback::socket::set_buffers(stream, bytes);
         }
     }
 

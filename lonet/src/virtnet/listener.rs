@@ -9,10 +9,11 @@ use std::task::{Context, Poll};
 
 use super::connection::End;
 use super::connection_core::Conn;
+use super::gate::Admission;
 use super::host::Host;
 use super::host_core::Occupant;
 use super::io::Knock;
-use super::listener_core::ListenerCore;
+use super::listener_core::{ListenerCore, Queued, refuse};
 use super::stream::Stream;
 use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
@@ -82,6 +83,10 @@ impl Host {
         };
         let socket = self.net.socket();
         let core = Arc::new(ListenerCore::new(socket));
+        if let Some(gate) = self.net.events.gate() {
+            let weak = Arc::downgrade(&core);
+            gate.enter(weak);
+        }
         if !state.ports.take(port, Occupant::Listener(core.clone())) {
             return Err(Cause::AddrInUse);
         }
@@ -212,13 +217,21 @@ impl Listener {
     }
 
     fn poll_turn(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Stream>> {
+        let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
+        let admission = gate.map(|gate| Admission::at(gate, &self.addr));
+        let admits = |queued: &mut Queued| match &admission {
+            None => true,
+            Some(None) => false,
+            Some(Some(admission)) => admission.admits(queued.knock.src(), &mut queued.held),
+        };
         loop {
-            let knock = match self.core.poll_pop(cx, ticket) {
-                Poll::Ready(Ok(knock)) => knock,
+            let Queued { knock, held } = match self.core.poll_pop(cx, ticket, admits) {
+                Poll::Ready(Ok(queued)) => queued,
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(self.error(cause))),
                 Poll::Pending => return Poll::Pending,
             };
             if !knock.gone() {
+                self.host.net.events.learn_faults(&held);
                 let taken = self.take(knock).map_err(|cause| self.error(cause));
                 return Poll::Ready(taken);
             }
@@ -259,8 +272,8 @@ impl Listener {
         }
         let port = state.ports.lowest_free().ok_or(Cause::PortsExhausted)?;
         let local = host.addr(port);
-        let tap = net.tap(&local, &peer);
-        let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), tap));
+        let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), net));
+        conn.enter();
         let free = state.ports.take(port, Occupant::Conn(conn.clone()));
         debug_assert!(free, "the lowest free port is free");
         let accepted = net.happens(By::Task, || {
@@ -275,7 +288,8 @@ impl Listener {
         });
         drop(state);
         accepted.tell();
-        conn.io.answer(answer, net.network(), &local);
+        let (answers, network) = (conn.clone(), net.network().clone());
+        net.effect(move || answers.io.answer(answer, &network, &answers.local));
         Ok(Stream::of(End::new(self.host.clone(), conn)))
     }
 
@@ -326,7 +340,8 @@ impl Listener {
             })
         });
         drop(state);
-        self.core.close(Cause::SocketDown);
+        let refused = self.core.close(Cause::SocketDown);
+        self.host.net.effect(move || refuse(refused));
         closed.tell();
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::io::Knock;
 use super::lock::{Mutex, MutexGuard};
 use crate::error::Cause;
-use crate::trace::Users;
+use crate::trace::{EventId, Users};
 
 /// What a host's port table has of a listener.
 pub(crate) struct ListenerCore {
@@ -19,7 +19,7 @@ pub(crate) struct ListenerCore {
 
 pub(super) struct ListenerState {
     closed: Option<Cause>,
-    queue: VecDeque<Knock>,
+    queue: VecDeque<Queued>,
     /// At this length, the queue is cleared of those who hung up, which would else stay until
     /// somebody accepts.
     sweep_at: usize,
@@ -28,6 +28,13 @@ pub(super) struct ListenerState {
     pub(super) tickets: u64,
     /// Which tasks have accepted here.
     pub(super) users: Users,
+}
+
+/// A dialer in the queue.
+pub(super) struct Queued {
+    pub(super) knock: Knock,
+    /// The faults that have withheld it, each with its event.
+    pub(super) held: Vec<(u32, Option<EventId>)>,
 }
 
 /// The queue's length from which on it is swept.
@@ -66,10 +73,16 @@ impl ListenerCore {
             return Err(knock);
         }
         if state.queue.len() >= state.sweep_at {
-            state.queue.retain(|knock| !knock.gone());
+            // Whether one that is withheld has hung up, is not known yet.
+            state
+                .queue
+                .retain(|queued| !queued.held.is_empty() || !queued.knock.gone());
             state.sweep_at = (state.queue.len() * 2).max(SWEEP_FROM);
         }
-        state.queue.push_back(knock);
+        state.queue.push_back(Queued {
+            knock,
+            held: Vec::new(),
+        });
         // Whoever polled `poll_accept` may have lost interest, so it is woken beside another.
         let polling = state.waiting.remove(&0);
         let first = state.waiting.pop_first();
@@ -80,14 +93,20 @@ impl ListenerCore {
         Ok(())
     }
 
-    /// The next dialer; without one, the waker is kept under that ticket.
-    pub(super) fn poll_pop(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Knock, Cause>> {
+    /// The next dialer that `admits` lets in; without one, the waker is kept under that ticket.
+    pub(super) fn poll_pop(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: u64,
+        mut admits: impl FnMut(&mut Queued) -> bool,
+    ) -> Poll<Result<Queued, Cause>> {
         let mut state = self.lock();
         if let Some(why) = &state.closed {
             return Poll::Ready(Err(why.clone()));
         }
-        if let Some(knock) = state.queue.pop_front() {
-            return Poll::Ready(Ok(knock));
+        let first = state.queue.iter_mut().position(&mut admits);
+        if let Some(queued) = first.and_then(|first| state.queue.remove(first)) {
+            return Poll::Ready(Ok(queued));
         }
         match state.waiting.get_mut(&ticket) {
             Some(waker) => waker.clone_from(cx.waker()),
@@ -111,21 +130,31 @@ impl ListenerCore {
         }
     }
 
-    /// Refuses who waits in the queue, and wakes who waits to accept.
-    pub(super) fn close(&self, why: Cause) {
-        let mut state = self.lock();
-        if state.closed.is_some() {
-            return;
-        }
-        state.closed = Some(why);
-        let queue = std::mem::take(&mut state.queue);
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
-        for knock in queue {
-            knock.refuse(&Cause::ConnectionRefused);
-        }
+    /// Who waits to accept looks again.
+    pub(super) fn wake_all(&self) {
+        let waiting = std::mem::take(&mut self.lock().waiting);
         for waker in waiting.into_values() {
             waker.wake();
         }
+    }
+
+    /// Wakes who waits to accept. Those who wait in the queue are to be refused.
+    pub(super) fn close(&self, why: Cause) -> Vec<Knock> {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return Vec::new();
+        }
+        state.closed = Some(why);
+        let queue = std::mem::take(&mut state.queue);
+        drop(state);
+        self.wake_all();
+        queue.into_iter().map(|queued| queued.knock).collect()
+    }
+}
+
+/// Refuses dialers whose listener is closed.
+pub(super) fn refuse(knocks: Vec<Knock>) {
+    for knock in knocks {
+        knock.refuse(&Cause::ConnectionRefused);
     }
 }

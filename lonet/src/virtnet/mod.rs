@@ -8,6 +8,7 @@
 //! - [`connection`]: one end of a connection, what closes it, what its errors say;
 //! - [`stream`], [`halves`]: what users hold of a connection, with tokio's interfaces;
 //! - [`happens`]: the one way from what happens to its record;
+//! - [`gate`]: what faults do to an end and to a dial;
 //! - [`engine`]: what an implementation provides;
 //! - [`lock`]: the locks under which all that happens, and `model`: what races with a close.
 //!
@@ -19,6 +20,7 @@ mod connection;
 mod connection_core;
 mod dial;
 pub(crate) mod engine;
+mod gate;
 mod halves;
 mod host;
 mod host_core;

@@ -67,6 +67,17 @@ impl Net {
         })
     }
 
+    /// A network without a trace, on which faults act all the same.
+    #[cfg(test)]
+    pub(crate) fn behind(gate: Arc<crate::trace::Gate>, name: NetName, engine: Engine) -> Arc<Net> {
+        Arc::new(Net {
+            name,
+            engine,
+            events: Events::behind(gate),
+            state: Mutex::default(),
+        })
+    }
+
     /// The network's full name.
     pub(crate) fn network(&self) -> &Arc<str> {
         self.name.full()
@@ -85,6 +96,11 @@ impl Net {
     /// Something happens, see [`Events::happens`].
     pub(super) fn happens(&self, by: By, what: impl FnOnce() -> Option<What>) -> Happened {
         self.events.happens(by, what)
+    }
+
+    /// Does what others can see, see [`Events::effect`].
+    pub(crate) fn effect(&self, effect: impl FnOnce() + Send + 'static) {
+        self.events.effect(effect);
     }
 
     /// Awaits an operation, see [`Events::watch`].

@@ -30,7 +30,7 @@ impl Stream {
         Stream { end }
     }
 
-    pub(super) fn end(&self) -> &End {
+    pub(in crate::virtnet) fn end(&self) -> &End {
         &self.end
     }
 
@@ -103,7 +103,7 @@ impl Stream {
     /// ```
     pub async fn close(&mut self) -> Result<()> {
         if self.end.close() {
-            self.end.conn().io.shutdown();
+            self.end.conn().shut();
         }
         Ok(())
     }

@@ -71,6 +71,8 @@ impl Analyst {
         }
         let parts = record.what.parts();
         let only_test = match parts {
+            // Whichever verb it names.
+            Some(_) if matches!(record.what, What::Fault { .. }) => Some("fault"),
             Some(parts) => (parts.verb.rules().by == By::Test).then(|| parts.verb.as_str()),
             None => matches!(record.what, What::Here {}).then_some("here"),
         };

@@ -78,6 +78,7 @@ impl Analyst {
                 self.body_ended(last_poll);
                 let _ = reply.send(());
             }
+            Query::Perturb { seed } => self.perturb(seed),
             Query::Until { wanted, reply } => self.until(*wanted, Asker::Test(reply)),
             Query::Records { reply } => {
                 let _ = reply.send(self.records());
@@ -190,7 +191,12 @@ impl Analyst {
             return;
         };
         if node.ended.is_some() {
-            let _ = reply.send(());
+            // What it has left may still run.
+            match self.supervisor {
+                Supervisor::Running { .. } => node.on_reached.push(reply),
+                _ => drop(reply.send(())),
+            }
+            self.tell_supervisor(&ToSupervisor::Signal { process, signal });
             return;
         }
         node.interfered |= until == Effect::Killed;

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 
 use lonet::Addr;
-use lonet::trace::{Event, EventId, Obeyed, Order, Rule, Standing, TaskKey, Then, Trigger, What};
+use lonet::trace::{
+    Does, Ends, Event, EventId, Obeyed, Order, Rule, Standing, TaskKey, Then, Trigger, What,
+};
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
@@ -29,6 +31,9 @@ use crate::process::wire::{ToSupervisor, line};
 /// find those that it has not seen.
 const SAID_AGAIN: usize = 100;
 
+/// How late an arrival is at most where arrivals are to be late, in microseconds.
+const MOST_LATE: u64 = 3000;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Faults {
@@ -41,6 +46,8 @@ pub(super) struct Faults {
     held: Vec<Held>,
     /// The test is over.
     over: bool,
+    /// What makes arrivals late by random times.
+    perturbs: Option<Rule>,
 }
 
 /// One fault.
@@ -242,6 +249,20 @@ impl Analyst {
         if let Some(conn) = self.processes[at].gates.orders_at {
             self.mailbox.write(conn, line(&Order::Network(orders)));
         }
+    }
+
+    /// From now on, what arrives is late by random times.
+    pub(super) fn perturb(&mut self, seed: u64) {
+        self.faults.perturbs = Some(Rule {
+            // No fault has this number.
+            fault: 0,
+            event: None,
+            from: Ends::Others,
+            to: Ends::Others,
+            does: Does::Jitter(MOST_LATE, seed),
+            window: None,
+        });
+        self.order_all();
     }
 
     /// All processes are given new orders; their number.

@@ -129,6 +129,7 @@ impl Analyst {
             }
             FromSupervisor::NotStarted { process, error } => self.not_started(process, error),
             FromSupervisor::Ended { process, status } => self.ended(process, status),
+            FromSupervisor::Reached { process } => self.reached(process),
             FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
             FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
         }
@@ -148,14 +149,21 @@ impl Analyst {
         for process in asked.map(|node| node.process).collect::<Vec<u64>>() {
             self.not_started(process, DIED.into());
         }
+        for process in self.nodes.keys().copied().collect::<Vec<u64>>() {
+            self.reached(process);
+        }
         let mut lost = Vec::new();
-        let mut groups = orphans::Groups::new();
+        let mut nodes = orphans::Nodes::default();
+        nodes
+            .hosts
+            .extend(self.nodes.values().map(|node| node.host.clone()));
         for node in self.nodes.values_mut().filter(|node| node.ended.is_none()) {
             node.unsupervised = true;
             lost.push(node.process);
-            groups.extend(node.pid.map(u32::cast_signed).zip(node.started));
+            let pid = node.pid.map(u32::cast_signed);
+            nodes.groups.extend(pid.zip(node.started));
         }
-        if let Some(left) = orphans::end(&self.directory, &groups) {
+        if let Some(left) = orphans::end(&self.directory, &nodes) {
             let problem = format!("{DIED}; some of its processes could not be ended: {left}");
             self.problems.push(problem);
         }
@@ -250,6 +258,15 @@ impl Analyst {
             }
         }
         self.fault_effect(process, effect);
+    }
+
+    /// What a process left behind when it ended has got the signals that were sent.
+    fn reached(&mut self, process: u64) {
+        if let Some(node) = self.nodes.get_mut(&process) {
+            for reply in std::mem::take(&mut node.on_reached) {
+                let _ = reply.send(());
+            }
+        }
     }
 
     /// It has ended; what it sent before is processed first.

@@ -52,6 +52,7 @@ impl Analyst {
             joins,
             pending: doing.ops,
             ends: doing.ends,
+            calls: Vec::new(),
         }
     }
 

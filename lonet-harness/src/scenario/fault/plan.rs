@@ -281,6 +281,8 @@ fn set_off_by(text: &str, nth: Option<usize>, injection: &Injection, line: &str)
                         more = true;
                         break;
                     }
+                    // Only lines of faults have these, and those set nothing off.
+                    Word::Ends(_) => WordShape::Any,
                     Word::Whole(whole) => term(*whole).map_or(WordShape::Any, WordShape::Is),
                     Word::After(prefix, rest) => {
                         let prefix = parsed.symbols.text(*prefix);

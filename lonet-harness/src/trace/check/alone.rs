@@ -4,6 +4,8 @@
 //! Pure. A line that stands above its cause can't be helped by what other variables stand for: if
 //! the lines with one variable hold for none of the hosts, the expectation does not hold.
 
+use std::collections::BTreeSet;
+
 use crate::trace::check::outcome::Outcome;
 use crate::trace::check::search;
 use crate::trace::expected::grammar::{Expectation, Shape, Term, Text, Word};
@@ -18,17 +20,15 @@ const MOST_NODES: usize = 500_000;
 /// How many lines, from the first on, could hold together, for all that one variable at a time
 /// tells.
 pub(crate) fn most_lines(graph: &Graph, scope: &Scope, of: &Expectation) -> usize {
-    let mut hosts: Vec<_> = scope
-        .events
-        .iter()
-        .flat_map(|&event| {
-            let head = graph.labels.label(graph.label_of[event as usize]).head;
-            [head.host, head.peer_host]
-        })
-        .filter(|&host| host != crate::trace::intern::hash_index::NONE)
-        .collect();
-    hosts.sort_unstable();
-    hosts.dedup();
+    let mut hosts = BTreeSet::new();
+    for &event in &scope.events {
+        hosts.extend(
+            graph
+                .labels
+                .label(graph.label_of[event as usize])
+                .hosts(&graph.hosts),
+        );
+    }
     let variables = (0..).zip(&of.variables);
     let variables = variables.filter(|(_, variable)| variable.is_host);
     let each = hosts.len() * graph.label_of.len();
@@ -43,7 +43,7 @@ pub(crate) fn most_lines(graph: &Graph, scope: &Scope, of: &Expectation) -> usiz
                 lines,
                 ..of.clone()
             };
-            let hosts = hosts.iter().map(|&host| graph.hosts.text(host));
+            let hosts = hosts.iter().copied();
             fails_for_all(graph, scope, &some, variable, hosts, &numbers)
         })
         .fold(of.lines.len(), usize::min)
@@ -76,8 +76,9 @@ fn mentions(shape: &Shape, variable: u32) -> bool {
     };
     is(shape.host)
         || shape.peer.is_some_and(|(host, _)| is(host))
-        || words.iter().any(|word| match *word {
-            Word::Whole(term) | Word::After(_, term) => is(term),
+        || words.iter().any(|word| match word {
+            Word::Whole(term) | Word::After(_, term) => is(*term),
+            Word::Ends(ends) => ends.iter().any(|(host, _)| is(*host)),
             Word::Rest => false,
         })
 }

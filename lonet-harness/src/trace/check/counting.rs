@@ -108,9 +108,13 @@ fn anonymous(shape: &Shape) -> Shape {
         Port::Variable(_) => Port::Any,
         known => known,
     };
-    let word = |word: &Word| match *word {
-        Word::Whole(of) => Word::Whole(term(of)),
-        Word::After(prefix, of) => Word::After(prefix, term(of)),
+    let word = |word: &Word| match word {
+        Word::Whole(of) => Word::Whole(term(*of)),
+        Word::After(prefix, of) => Word::After(*prefix, term(*of)),
+        Word::Ends(ends) => {
+            let ends = ends.iter();
+            Word::Ends(ends.map(|&(host, at)| (term(host), at.map(port))).collect())
+        }
         Word::Rest => Word::Rest,
     };
     Shape {

@@ -3,6 +3,7 @@
 //! Pure. Owns what is legal in an expected trace and the message for what is not; which events a
 //! line matches is `pattern`'s business.
 
+mod ends;
 mod words;
 
 use std::fmt;
@@ -60,15 +61,21 @@ pub(crate) enum Port {
 }
 
 /// One word of a text: as a whole, or what follows its last `=`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Word {
     Whole(Term),
     After(Symbol, Term),
+    /// The ends on one side of a fault, where something is open: `$leader`, `$a,b:$p`. A variable
+    /// stands for one host.
+    Ends(Box<[End]>),
     /// All that follows: the last word.
     Rest,
 }
 
-/// What follows subject, verb and object.
+/// A host, or one end of it.
+pub(crate) type End = (Term, Option<Port>);
+
+/// What follows subject, verb and object. The ends of a fault do, all of them: none is a subject.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Text {
     /// Exactly this, single blanks between the words.
@@ -137,6 +144,8 @@ pub(crate) fn check_syntax(text: &str) -> Result<(), SyntaxError> {
     Expectation::parse(text).map(drop)
 }
 
+/// The symbol of the empty text: what a line has for a host that names none.
+const NO_HOST: Symbol = 0;
 const NOTHING_IN_BLOCK: &str =
     "`|` begins a line of a block: the line of an event follows it, as in `| α mark ready`";
 /// To dial port 0 is possible, and fails: as the other side's port it is legal.
@@ -159,7 +168,7 @@ impl Expectation {
             names: Symbols::default(),
             lines: Vec::new(),
         };
-        parsed.symbols.intern("");
+        parsed.symbols.intern(""); // `NO_HOST`
         let mut offset = 0;
         let mut blocks = 0;
         let mut block = None;
@@ -286,13 +295,17 @@ impl<'a> LineParser<'a> {
         let subject = self.token().expect("a line that is parsed is not blank");
         let verb = self.verb(subject)?;
         let rules = verb.rules();
+        let mut named = subject;
         let (host, port) = match rules.begins {
             Begins::BangAddress => {
-                let what = format!("`! {verb}` needs the address of an end, as in α:1");
-                let end = self.token().ok_or((self.line.len(), what))?;
-                let (host, port) = self.address(end)?;
+                let what = format!(
+                    "`! {verb}` needs the addresses of both ends: host:port, as in α:1 β:1, or `_` for any"
+                );
+                named = self.token().ok_or((self.line.len(), what))?;
+                let (host, port) = self.address(named)?;
                 (host, Some(port))
             }
+            Begins::Bang if verb.names_ends() => (Term::Is(NO_HOST), None),
             Begins::Bang => {
                 let what = format!(
                     "`! {verb}` needs the host that it acts on: its name, `_` (any) or a variable, as in $leader"
@@ -307,7 +320,7 @@ impl<'a> LineParser<'a> {
             }
         };
         if port == Some(Port::Is(0)) {
-            let at = subject.at + subject.text.len() - 1;
+            let at = named.at + named.text.len() - 1;
             return Err((at, NO_PORT_ZERO.to_owned()));
         }
         let peer = match rules.peer {
@@ -326,7 +339,8 @@ impl<'a> LineParser<'a> {
         };
         let text = match rules.text {
             Follows::Mark => self.mark()?,
-            Follows::Words(which) | Follows::Ends(which) => self.some_text(which)?,
+            Follows::Words(which) => self.some_text(which)?,
+            Follows::Ends(other) => self.fault(verb, other)?,
             Follows::Bytes => self.bytes(verb)?,
             Follows::Nothing => {
                 if let Some(surplus) = self.token() {
@@ -363,10 +377,7 @@ impl<'a> LineParser<'a> {
     /// The verb, if it is legal after this subject.
     fn verb(&mut self, subject: Token<'_>) -> Result<Verb, Wrong> {
         let (legal, after): (&[Begins], _) = match subject.text {
-            "!" => (
-                &[Begins::Bang, Begins::BangAddress],
-                "after `!`".to_owned(),
-            ),
+            "!" => (&[Begins::Bang, Begins::BangAddress], "after `!`".to_owned()),
             "_" => (&[Begins::Address, Begins::Host], "after `_`".to_owned()),
             text if text.contains(':') => {
                 self.address(subject)?;
@@ -414,18 +425,23 @@ impl<'a> LineParser<'a> {
             at: token.at,
             text: host,
         })?;
-        let port = match port {
+        if port.is_empty() {
+            return Err((at_port, format!("the port is missing; {LEGAL}")));
+        }
+        Ok((host, self.port(port, at_port)?))
+    }
+
+    fn port(&mut self, port: &str, at: usize) -> Result<Port, Wrong> {
+        Ok(match port {
             "_" => Port::Any,
-            "" => return Err((at_port, format!("the port is missing; {LEGAL}"))),
-            _ if port.starts_with('$') => Port::Variable(self.named(port, at_port, false)?),
+            _ if port.starts_with('$') => Port::Variable(self.named(port, at, false)?),
             _ => Port::Is(parse_port(port).ok_or_else(|| {
                 let message = format!(
                     "`{port}` is not a port; legal is a number to 65535, `_` (any) or a variable, as in $p"
                 );
-                (at_port, message)
+                (at, message)
             })?),
-        };
-        Ok((host, port))
+        })
     }
 
     fn host(&mut self, token: Token<'_>) -> Result<Term, Wrong> {
@@ -468,10 +484,8 @@ fn is_name(name: &str) -> bool {
 
 /// The verbs of lines that begin in these ways.
 fn legal_list(after: &str, legal: &[Begins]) -> String {
-    let verbs = legal.iter().flat_map(|begins| {
-        let verbs = Verb::ALL.iter().map(|verb| verb.rules());
-        verbs.filter(move |rules| rules.begins == *begins)
-    });
+    let verbs = Verb::ALL.iter().map(|verb| verb.rules());
+    let verbs = verbs.filter(|rules| legal.contains(&rules.begins));
     let words: Vec<_> = verbs.map(|rules| rules.word).collect();
     format!("legal {after}: {}", words.join(", "))
 }

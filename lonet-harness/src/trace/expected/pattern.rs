@@ -6,14 +6,15 @@ use std::collections::HashSet;
 
 use lonet::trace::{Event, Verb};
 
+use crate::trace::ends::ALL_OTHERS;
 use crate::trace::expected::grammar::{
     Expectation, Port, Shape, SyntaxError, Term, Text, Variable, Word,
 };
 use crate::trace::intern::hash_index::{NONE, digest};
-use crate::trace::intern::labels::{Label, folded};
+use crate::trace::intern::labels::{Label, folded, with_ends};
 use crate::trace::intern::symbols::Symbols;
 
-/// What an event's line says.
+/// What an event's line says. A fault between hosts has no host; all its ends are text.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'a> {
     pub(crate) verb: Verb,
@@ -158,6 +159,23 @@ pub(crate) fn unify(
                     (Word::Rest, _) => return true,
                     (_, None) => false,
                     (Word::Whole(pattern), Some(value)) => term(*pattern, value, bindings),
+                    (Word::Ends(ends), Some(value)) => {
+                        let given = value.split(',');
+                        value != ALL_OTHERS
+                            && given.clone().count() == ends.len()
+                            && ends.iter().zip(given).all(|(&(host, number), given)| {
+                                let (name, at) = match given.split_once(':') {
+                                    Some((name, at)) => (name, at.parse().ok()),
+                                    None => (given, None),
+                                };
+                                let same_port = match (number, at) {
+                                    (Some(number), Some(at)) => port(number, at, bindings),
+                                    (None, None) => !given.contains(':'),
+                                    _ => false,
+                                };
+                                same_port && term(host, name, bindings)
+                            })
+                    }
                     (Word::After(prefix, pattern), Some(value)) => {
                         match value.strip_prefix(of.symbols.text(*prefix)) {
                             Some(value) if !value.is_empty() => term(*pattern, value, bindings),
@@ -234,10 +252,14 @@ impl Pattern {
     /// ```
     pub fn matches(&self, event: &Event) -> bool {
         let Pattern(of) = self;
-        let text = folded(event.text());
+        let verb = event.verb();
+        let (host, text) = match verb.names_ends() {
+            true => ("", with_ends(event.host(), event.text())),
+            false => (event.host(), folded(event.text())),
+        };
         let fields = Fields {
-            verb: event.verb(),
-            host: event.host(),
+            verb,
+            host,
             port: event.addr().map(lonet::Addr::port),
             peer: event.peer().map(|peer| (peer.host(), peer.port())),
             text: &text,

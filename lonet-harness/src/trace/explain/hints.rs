@@ -152,8 +152,8 @@ impl Finder<'_> {
         if let Some(node) = concurrent {
             let event = line_of(graph, node);
             let shown = {
-                let head = graph.labels.head(graph.label_of[node as usize]);
-                self.look.cut.view.shows(head, &graph.hosts)
+                let label = graph.labels.label(graph.label_of[node as usize]);
+                self.look.cut.view.shows(label, &graph.hosts)
             };
             if shown {
                 let host = fields(graph, node).host.to_owned();

@@ -27,6 +27,8 @@ pub(crate) struct Across<'a> {
     writes: Vec<(u64, u32)>,
     /// The confirmed death of each process that the scenario killed.
     kills: BTreeMap<u32, u32>,
+    /// The processes of hosts that vanished: where their streams end, says nothing of what they did.
+    vanished: BTreeSet<u32>,
     /// By process: causes that stand after their effect.
     dropped: BTreeMap<usize, usize>,
 }
@@ -69,6 +71,7 @@ impl<'a> Across<'a> {
             write_starts: Vec::new(),
             writes: Vec::new(),
             kills: BTreeMap::new(),
+            vanished: BTreeSet::new(),
             dropped: BTreeMap::new(),
         }
     }
@@ -173,7 +176,7 @@ impl<'a> Across<'a> {
         ));
     }
 
-    /// `spawn` → `up` → everything of a process → `exit`, `kill`.
+    /// `spawn` → `up` → everything of a process → `exit`, `kill`, `vanish`.
     fn lifetimes(&mut self) {
         let mut by_number: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for (index, process) in self.processes.iter().enumerate() {
@@ -199,14 +202,16 @@ impl<'a> Across<'a> {
                     }
                     (i, true)
                 }
-                What::Kill { process: i, .. } => (i, true),
+                What::Kill { process: i, .. } | What::Vanish { process: i, .. } => (i, true),
                 _ => continue,
             };
             for &of in by_number.get(i).map_or(&[][..], Vec::as_slice) {
                 let list = if ends { &mut finishes } else { &mut starts };
                 list.entry(of).or_default().push(node);
-                if matches!(what, What::Kill { .. }) {
-                    self.kills.insert(of, node);
+                match what {
+                    What::Kill { .. } => drop(self.kills.insert(of, node)),
+                    What::Vanish { .. } => drop(self.vanished.insert(of)),
+                    _ => {}
                 }
             }
         }
@@ -421,6 +426,10 @@ impl<'a> Across<'a> {
                 return Some((kill, Why::Killed));
             }
         }
+        let bytes = match credit.eof && self.vanished.contains(&peer.process) {
+            true => bytes - 1,
+            false => bytes,
+        };
         let writes = self.writes_of(index);
         let written = writes.partition_point(|&(from, _)| from < bytes);
         let (_, node) = *writes.get(written.checked_sub(1)?)?;

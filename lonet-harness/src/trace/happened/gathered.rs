@@ -3,6 +3,8 @@
 //!
 //! Owns the tables alone: `within_process` writes them, one process after the other.
 
+use std::collections::BTreeMap;
+
 use lonet::trace::EventId;
 
 use crate::trace::happened::contradictions::Problems;
@@ -34,6 +36,8 @@ pub(crate) struct Gathered {
     pub(crate) credits: Vec<Credit>,
     /// Which record learned of which event, and whether for certain.
     pub(crate) learned: Vec<(EventId, u32, bool)>,
+    /// The faults that end connections by themselves, and their records.
+    pub(crate) cuts: BTreeMap<EventId, u32>,
     /// Which connection's key which dial has.
     pub(crate) links: Vec<(Symbol, u32)>,
     /// Nodes that stand for no record, by the process they belong to.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use lonet::trace::What;
+use lonet::trace::{Verb, What};
 
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
@@ -33,7 +33,12 @@ pub(crate) struct Races {
     sockets: FastMap<(u32, u64), u32>,
     /// By host and port, as labels number them: the listeners that were there.
     listens: FastMap<(u32, u32), Vec<u32>>,
+    /// By own address and the other side's, numbered so: the ends that a reset may mean.
+    ends: FastMap<Both, Vec<u32>>,
 }
+
+/// Two addresses, as labels number them.
+type Both = ((u32, u32), (u32, u32));
 
 /// A port taken or freed.
 #[derive(Clone, Copy)]
@@ -70,7 +75,10 @@ impl Races {
             raced: FastMap::default(),
             sockets: FastMap::default(),
             listens: FastMap::default(),
+            ends: FastMap::default(),
         };
+        let mut labels = (0..graph.labels.len() as u32).map(|label| graph.labels.head(label));
+        let has_resets = labels.any(|head| head.verb == Verb::Reset);
         let mut hosts: BTreeMap<(u32, &str), Vec<Item>> = BTreeMap::new();
         for node in 0..graph.len() as u32 {
             let Some((process, record)) = graph.record(node) else {
@@ -81,6 +89,10 @@ impl Races {
             | What::Listen { socket: s, .. } = &record.what
             {
                 races.sockets.insert((process, *s), node);
+            }
+            if has_resets && let What::Accept { .. } | What::Connect { .. } = &record.what {
+                let of = races.ends.entry(addresses(graph, node));
+                of.or_default().push(node);
             }
             let (a, does) = match &record.what {
                 What::Dial { addr: a, .. } | What::Accept { addr: a, .. } => (a, Does::TakesAny),
@@ -234,11 +246,25 @@ impl Races {
             What::Close { socket: s, .. }
             | What::Shutdown { socket: s, .. }
             | What::Send { socket: s, .. }
-            | What::Recv { socket: s, .. } => self.sockets.get(&(process, *s)).copied(),
+            | What::Recv { socket: s, .. } => {
+                let created = self.sockets.get(&(process, *s)).copied();
+                created.filter(|&created| created < node)
+            }
+            // Its addresses say which connection: the latest that had them by then.
+            What::Reset { .. } => {
+                let ends = self.ends.get(&addresses(graph, node))?.iter().copied();
+                let before = ends.filter(|&end| graph.stands(end) < graph.stands(node));
+                before.max_by_key(|&end| graph.stands(end))
+            }
             _ => None,
         }
-        .filter(|&created| created < node)
     }
+}
+
+/// Both addresses of an event that has them.
+fn addresses(graph: &Graph, node: u32) -> Both {
+    let head = graph.labels.head(graph.label_of[node as usize]);
+    (head.subject(), head.peer())
 }
 
 /// The items of one host against one another.

@@ -7,8 +7,9 @@
 
 use std::collections::BTreeMap;
 
-use lonet::trace::{EventId, ReadCredit, Record, What};
+use lonet::trace::{EventId, ReadCredit, Record, Verb, What};
 
+use crate::trace::ends;
 use crate::trace::happened::gathered::{Credit, End, Gathered, Write};
 use crate::trace::happened::process::{self, Process};
 use crate::trace::happened::relation::Why;
@@ -24,6 +25,8 @@ struct Socket {
     certain: u64,
     eof: bool,
     written: u64,
+    /// A reset has ended it: that tells nothing of what the other side did.
+    is_reset: bool,
 }
 
 /// Something of each task that uses a socket. Mostly it is one.
@@ -109,6 +112,7 @@ impl OneProcess<'_> {
             open: Vec::new(),
             listeners: FastMap::default(),
             released: FastMap::default(),
+            limits: Vec::new(),
             unknown: BTreeMap::new(),
             keys: [NONE; TOGETHER],
             into,
@@ -131,6 +135,8 @@ struct Gathering<'a, 'b> {
     listeners: FastMap<u64, u32>,
     /// Which record freed a port.
     released: FastMap<(Symbol, u16), u32>,
+    /// The limits that the process has learned of, by record.
+    limits: Vec<u32>,
     /// Unknown things that the process refers to, with the first record that does, counted.
     unknown: BTreeMap<&'static str, (u64, usize)>,
     /// The connections' keys of the records that were looked up together.
@@ -147,6 +153,7 @@ impl Gathering<'_, '_> {
                 self.look_up(index);
             }
             latest = latest.max(record.t);
+            self.cut_by_faults(record);
             if let Some(k) = record.task {
                 let fresh = self.task_states.len();
                 let index = *self.tasks.entry(k).or_insert(fresh);
@@ -264,14 +271,67 @@ impl Gathering<'_, '_> {
         }
     }
 
+    /// What has learned of a fault that ends connections may find that they have ended. Were it the
+    /// other side after all, an order is missing.
+    fn cut_by_faults(&mut self, record: &Record) {
+        for event in record.learned.iter().chain(&record.learned_beside) {
+            let Some(&fault) = self.into.cuts.get(event) else {
+                continue;
+            };
+            let head = *self.into.labels.head(self.into.label_of[fault as usize]);
+            if head.verb == Verb::Limit {
+                self.limits.push(fault);
+                continue;
+            }
+            let (one, other) = (head.subject(), head.peer());
+            for end in self.first_end..self.into.ends.len() as u32 {
+                let own = self.addresses(end);
+                self.socket_of(end).is_reset |= own == (one, other) || own == (other, one);
+            }
+        }
+    }
+
+    /// The addresses of an end and of the other.
+    fn addresses(&self, end: u32) -> ((Symbol, u32), (Symbol, u32)) {
+        let created = self.into.ends[end as usize].created;
+        let head = self.into.labels.head(self.into.label_of[created as usize]);
+        (head.subject(), head.peer())
+    }
+
+    /// Whether the end of what this end reads may be the doing of a fault.
+    fn is_cut(&mut self, end: u32) -> bool {
+        let (own, peer) = self.addresses(end);
+        let Gathered {
+            labels,
+            label_of,
+            hosts,
+            ..
+        } = &*self.into;
+        let is_limited = self.limits.iter().any(|&limit| {
+            let limit = labels.label(label_of[limit as usize]);
+            let at = |(host, port): (Symbol, u32)| (hosts.text(host), port);
+            ends::covers(limit.text, at(peer), at(own))
+        });
+        is_limited || self.socket_of(end).is_reset
+    }
+
+    /// What of a read the other side has written; and whether it was read to the end.
+    fn of_peer(&mut self, end: u32, read: &ReadCredit) -> (u64, bool) {
+        match read.certain > read.all {
+            true if self.is_cut(end) => (read.all, false),
+            eof => (read.certain, eof),
+        }
+    }
+
     fn credit(&mut self, reader: u32, end: u32, read: &ReadCredit, is_certain: bool) {
+        let (certain, eof) = self.of_peer(end, read);
         self.into.credits.push(Credit {
             reader,
             end,
             is_certain,
-            certain: read.certain,
-            all: read.all.max(read.certain),
-            eof: read.certain > read.all,
+            certain,
+            all: read.all.max(certain),
+            eof,
         });
     }
 
@@ -279,9 +339,10 @@ impl Gathering<'_, '_> {
     fn reads_seen(&mut self, record: &Record) {
         for read in record.reads.iter().chain(&record.reads_beside) {
             if let Some(&end) = self.sockets.get(&read.socket) {
+                let (certain, eof) = self.of_peer(end, read);
                 let socket = self.socket_of(end);
-                socket.certain = socket.certain.max(read.certain);
-                socket.eof |= read.certain > read.all;
+                socket.certain = socket.certain.max(certain);
+                socket.eof |= eof;
             }
         }
     }
@@ -467,7 +528,16 @@ impl Gathering<'_, '_> {
             | What::Spawn { .. }
             | What::Restart { .. }
             | What::Exit { .. }
-            | What::Kill { .. } => self.into.lives.push(node),
+            | What::Kill { .. }
+            | What::Vanish { .. } => self.into.lives.push(node),
+            What::Reset { .. }
+            | What::Fault {
+                verb: Verb::Limit, ..
+            } => {
+                let event = (self.process.index, record.n).into();
+                self.into.cuts.insert(event, node);
+            }
+            // All other faults order by their task, and by what has learned of them, as marks do.
             _ => {}
         }
     }
@@ -501,6 +571,7 @@ impl Gathering<'_, '_> {
             certain: 0,
             eof: false,
             written: 0,
+            is_reset: false,
         });
     }
 

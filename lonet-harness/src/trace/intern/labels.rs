@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use lonet::trace::{Parts, Record, Subject, Text, Verb};
 
+use crate::trace::ends;
 use crate::trace::intern::hash_index::{Asked, Index, NONE, TOGETHER, digest};
 use crate::trace::intern::symbols::{Symbol, Symbols, Texts};
 
@@ -22,12 +23,24 @@ pub(crate) struct Label<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Head {
     pub(crate) verb: Verb,
+    /// The empty name for a fault between hosts: its ends stand in the text.
     pub(crate) host: Symbol,
     /// `NONE` where the subject is a host.
     pub(crate) port: u32,
     /// `NONE` without another side.
     pub(crate) peer_host: Symbol,
     pub(crate) peer_port: u32,
+}
+
+impl<'a> Label<'a> {
+    /// The hosts that it is about, of which one may come twice.
+    pub(crate) fn hosts(self, names: &'a Symbols) -> impl Iterator<Item = &'a str> {
+        let Label { head, text } = self;
+        let own = [head.host, head.peer_host].map(|host| names.text(host));
+        let named = head.verb.names_ends().then(|| ends::hosts(text));
+        let own = own.into_iter().filter(|host| !host.is_empty());
+        own.chain(named.into_iter().flatten())
+    }
 }
 
 impl Head {
@@ -51,9 +64,10 @@ pub(crate) fn of_record<'a>(
         peer,
         text,
     } = record.what.parts()?;
+    let names_ends = verb.names_ends();
     let head = Head {
         verb,
-        host: hosts.intern(subject.host()),
+        host: hosts.intern(if names_ends { "" } else { subject.host() }),
         port: match subject {
             Subject::Address(addr) => u32::from(addr.port()),
             Subject::Host(_) | Subject::Process(..) => NONE,
@@ -63,6 +77,7 @@ pub(crate) fn of_record<'a>(
     };
     let text = match text {
         Text::Nothing => Cow::Borrowed(""),
+        Text::Words(words) if names_ends => with_ends(subject.host(), words),
         Text::Words(words) => folded(words),
         Text::Bytes(bytes) => bytes.to_string().into(),
     };
@@ -79,6 +94,11 @@ pub(crate) fn folded(text: &str) -> Cow<'_, str> {
         return text.into();
     }
     text.split_whitespace().collect::<Vec<_>>().join(" ").into()
+}
+
+/// All ends of a fault, and its number: `α,β _`.
+pub(crate) fn with_ends(from: &str, text: &str) -> Cow<'static, str> {
+    folded(&format!("{from} {text}")).into_owned().into()
 }
 
 /// Labels, each with its number.
@@ -160,11 +180,6 @@ impl Labels {
                 tell(number.unwrap_or(NONE));
             }
         }
-    }
-
-    /// What stands before the text, by number.
-    pub(crate) fn heads(&self) -> &[Head] {
-        &self.heads
     }
 
     #[inline]

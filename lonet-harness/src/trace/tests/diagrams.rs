@@ -2,8 +2,10 @@
 
 use expect_test::expect;
 
+use lonet::trace::Verb;
+
 use super::ping_pong;
-use super::world::World;
+use super::world::{TEST, World};
 use crate::report::{mermaid, sequence};
 
 #[test]
@@ -81,6 +83,92 @@ fn names_of_any_script_marks_and_interference() {
         … and 5 more
     "#]]
     .assert_eq(&sequence::diagram_of(&trace.cut, 0..2));
+}
+
+#[test]
+fn faults_stand_across_the_hosts_that_they_name() {
+    let mut w = World::new();
+    let (a, b, c) = (w.spawn("a"), w.spawn("b"), w.spawn("c"));
+    for task in [a, b, c] {
+        w.mark(task, "up");
+    }
+    w.fault(TEST, Verb::Partition, "a", "_");
+    w.fault(TEST, Verb::Cut, "a:1", "b");
+    w.fault(TEST, Verb::Delay, "c", "b 5000us");
+    w.fault(TEST, Verb::Partition, "a", "c");
+    w.fault(TEST, Verb::Refuse, "b", "b");
+    w.fault(TEST, Verb::Refuse, "b", "later");
+    let listener = w.listen(b, 10);
+    let dial = w.dial(c, "b:10");
+    let end = w.accept(b, listener, dial);
+    w.reset(TEST, end);
+    w.fault(TEST, Verb::Heal, "a", "_");
+    w.vanish(a);
+    w.join(b);
+    w.join(c);
+    let trace = w.trace();
+    expect![[r#"
+                    a                       b                       c                     later
+                    │                       │                       │                       │
+                  [up]                      │                       │                       │
+                    │                     [up]                      │                       │
+                    │                       │                     [up]                      │
+        ════════════════════════════════════════ ! partition a _ ════════════════════════════════════════
+                    ╞═════ ! cut a:1 b ═════╡                       │                       │
+                    │                       ╞═ ! delay c b 5000us ══╡                       │
+                    ╞═══════════════ ! partition a c ═══════════════╡                       │
+                    │                 ! refuse b b                  │                       │
+                    │                       ╞══════════════ ! refuse b later ═══════════════╡
+                    │                  :10 listen                   │                       │
+                    │                       │◀──── :1 dial :10 ─────│                       │
+                    │                       │──── :1 accept :1 ────▶│                       │
+                    │                       ╞═══ ! reset b:1 c:1 ═══╡                       │
+        ══════════════════════════════════════════ ! heal a _ ═══════════════════════════════════════════
+        ══════════════════════════════════════════ ! vanish a ═══════════════════════════════════════════
+    "#]].assert_eq(&sequence::diagram(&trace));
+    expect![[r#"
+        sequenceDiagram
+            participant h0 as a
+            participant h1 as b
+            participant h2 as c
+            participant h3 as later
+            Note over h0: [up]
+            Note over h1: [up]
+            Note over h2: [up]
+            Note over h0,h3: ! partition a _
+            Note over h0,h1: ! cut a:1 b
+            Note over h1,h2: ! delay c b 5000us
+            Note over h0,h2: ! partition a c
+            Note over h1: ! refuse b b
+            Note over h1,h3: ! refuse b later
+            Note over h1: :10 listen
+            h2->>h1: :1 dial :10
+            h1-->>h2: :1 accept :1
+            Note over h1,h2: ! reset b:1 c:1
+            Note over h0,h3: ! heal a _
+            Note over h0,h3: ! vanish a
+    "#]]
+    .assert_eq(&mermaid::diagram(&trace));
+}
+
+/// Where no event has a host, all hosts are one column.
+#[test]
+fn a_fault_alone_is_drawn() {
+    let mut w = World::new();
+    w.fault(TEST, Verb::Partition, "_", "_");
+    let trace = w.trace();
+    expect![[r#"
+                  _
+                  │
+        ══ ! partition _ _ ═══
+    "#]]
+    .assert_eq(&sequence::diagram(&trace));
+    expect![[r#"
+        sequenceDiagram
+            participant h0 as _
+            Note over h0: ! partition _ _
+    "#]]
+    .assert_eq(&mermaid::diagram(&trace));
 }
 
 #[test]

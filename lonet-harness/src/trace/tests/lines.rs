@@ -31,6 +31,20 @@ fn what_is_legal() {
         "α:$p accept _:1",
         "! kill α",
         "! kill $x",
+        "! vanish _",
+        "! partition α,β _",
+        "! partition p:1 q",
+        "! partition $leader _",
+        "! partition $a,$b:$p _,_:1",
+        "! cut a b",
+        "! delay a b 5000us",
+        "! delay _ $x $d",
+        "! slice a b 3",
+        "! limit _ b 100",
+        "! refuse a b",
+        "! heal a,b _",
+        "! reset a:1 b:1",
+        "! reset _ $b:$p",
         "! spawn _",
         "α exit signal 9",
         "β:1 send α:1 4",
@@ -68,7 +82,7 @@ fn verbs() {
     wrong(
         "! murder α",
         expect![
-            "line 1, column 3: `murder` is not a verb; legal after `!`: kill, pause, resume, terminate, restart, spawn"
+            "line 1, column 3: `murder` is not a verb; legal after `!`: kill, pause, resume, terminate, restart, vanish, partition, cut, delay, slice, limit, refuse, reset, heal, spawn"
         ],
     );
     wrong(
@@ -77,6 +91,168 @@ fn verbs() {
             "line 1, column 7: `! kill` needs the host that it acts on: its name, `_` (any) or a variable, as in $leader"
         ],
     );
+}
+
+#[test]
+fn the_ends_of_faults() {
+    for (line, message) in [
+        (
+            "! partition",
+            expect![
+                "line 1, column 12: `! partition` needs the ends on one side: legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! partition a",
+            expect![
+                "line 1, column 14: `! partition` needs the ends on the other side: legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! partition a b c",
+            expect!["line 1, column 17: unexpected `c`: nothing may follow `partition` here"],
+        ),
+        (
+            "! partition a b # all",
+            expect!["line 1, column 17: a comment must stand on a line of its own"],
+        ),
+        (
+            "! cut a",
+            expect![
+                "line 1, column 8: `! cut` needs the ends on the side that hears nothing: legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! refuse a,",
+            expect![
+                "line 1, column 12: a host is missing; legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! refuse a,,b c",
+            expect![
+                "line 1, column 12: a host is missing; legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! partition :1 b",
+            expect![
+                "line 1, column 13: a host is missing; legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! partition a:x b",
+            expect![
+                "line 1, column 15: `x` is not a port; legal is a number to 65535, `_` (any) or a variable, as in $p"
+            ],
+        ),
+        (
+            "! partition a b:",
+            expect![
+                "line 1, column 17: the port is missing; legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+            ],
+        ),
+        (
+            "! partition a,c:0 b",
+            expect![
+                "line 1, column 17: no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p"
+            ],
+        ),
+        (
+            "! partition a,b/c _",
+            expect![[
+                r#"line 1, column 15: invalid name: "b/c" holds '/'; legal are 1 to 64 letters, marks and digits of any script and _ - .; legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"#
+            ]],
+        ),
+        (
+            "! partition $a,$ _",
+            expect![
+                "line 1, column 16: `$` is not a variable; legal is `$` and letters, digits or `_`, as in $leader; a text that begins with `$` is written quoted"
+            ],
+        ),
+        (
+            "! heal a \"b\"",
+            expect![[
+                r#"line 1, column 10: invalid name: "\"b\"" holds '"'; legal are 1 to 64 letters, marks and digits of any script and _ - .; legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"#
+            ]],
+        ),
+        (
+            "! delay a b",
+            expect![
+                "line 1, column 12: `! delay` needs a number of microseconds, as in 5000us, `_` (any) or a variable, as in $n"
+            ],
+        ),
+        (
+            "! delay a b 5ms",
+            expect![
+                "line 1, column 13: `5ms` is not the number of a fault; legal is a number of microseconds, as in 5000us, `_` (any) or a variable, as in $n"
+            ],
+        ),
+        (
+            "! delay a b 05us",
+            expect![
+                "line 1, column 13: `05us` is not the number of a fault; legal is a number of microseconds, as in 5000us, `_` (any) or a variable, as in $n"
+            ],
+        ),
+        (
+            "! delay a b 5000us 1",
+            expect!["line 1, column 20: unexpected `1`: nothing may follow `delay` here"],
+        ),
+        (
+            "! slice a b",
+            expect![
+                "line 1, column 12: `! slice` needs a number of bytes, as in 100, `_` (any) or a variable, as in $n"
+            ],
+        ),
+        (
+            "! slice a b 3us",
+            expect![
+                "line 1, column 13: `3us` is not the number of a fault; legal is a number of bytes, as in 100, `_` (any) or a variable, as in $n"
+            ],
+        ),
+        (
+            "! limit a b $",
+            expect![
+                "line 1, column 13: `$` is not the number of a fault; legal is a number of bytes, as in 100, `_` (any) or a variable, as in $n"
+            ],
+        ),
+        (
+            "! reset",
+            expect![
+                "line 1, column 8: `! reset` needs the addresses of both ends: host:port, as in α:1 β:1, or `_` for any"
+            ],
+        ),
+        (
+            "! reset a:1",
+            expect![
+                "line 1, column 12: `reset` needs the other side's address: host:port, as in α:10, or `_` for any"
+            ],
+        ),
+        (
+            "! reset a b:1",
+            expect![
+                "line 1, column 9: `a` is not an address; legal is host:port, as in α:10, where host or port may be `_` (any) or a variable, as in α:$p; or `_` for any address"
+            ],
+        ),
+        (
+            "! reset a:0 b:1",
+            expect![
+                "line 1, column 11: no host has a port 0; legal is a number from 1 to 65535, `_` (any) or a variable, as in $p"
+            ],
+        ),
+        (
+            "! reset a:1 b:1 c",
+            expect!["line 1, column 17: unexpected `c`: nothing may follow `reset` here"],
+        ),
+        (
+            "! vanish a:1",
+            expect![[
+                r#"line 1, column 10: invalid name: "a:1" holds ':'; legal are 1 to 64 letters, marks and digits of any script and _ - .; legal is also `_` (any host) or a variable, as in $leader"#
+            ]],
+        ),
+    ] {
+        wrong(line, message);
+    }
 }
 
 #[test]

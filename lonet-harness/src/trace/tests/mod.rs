@@ -3,6 +3,7 @@
 mod blocks;
 mod counting;
 mod diagrams;
+mod faults;
 mod hints;
 mod holds;
 mod in_order;

@@ -5,6 +5,7 @@
 //! the graph can be checked against it.
 
 mod bytes;
+mod faults;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -14,8 +14,11 @@ use crate::trace::update::source::Source;
 use crate::trace::write::turns::{self, Differ, Seen};
 
 /// The expectations of one test whose body runs several times.
-#[derive(Default)]
-pub(crate) struct Learning(Mutex<State>);
+pub(crate) struct Learning {
+    state: Mutex<State>,
+    /// From which the random times of the further turns come.
+    seed: u64,
+}
 
 #[derive(Default)]
 struct State {
@@ -61,8 +64,27 @@ pub(crate) enum Unlearned {
 }
 
 impl Learning {
+    /// Of nothing yet; the further turns are perturbed from this seed.
+    pub(crate) fn new(seed: u64) -> Learning {
+        Learning {
+            state: Mutex::default(),
+            seed,
+        }
+    }
+
+    pub(crate) fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// From which number the arrivals of the turn that begins are late, by random times. The first
+    /// turn is the program as it is.
+    pub(crate) fn perturbs(&self) -> Option<u64> {
+        let turn = self.state().turn as u64;
+        (turn > 0).then(|| self.seed.wrapping_add(turn))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of what a text was asked of.

@@ -91,15 +91,22 @@ fn words_with(fields: &Fields<'_>, port: Option<&str>, peer_port: Option<&str>) 
         None => format!("{host}:{number}"),
     };
     let mut words = Vec::with_capacity(4);
-    match fields.port {
-        Some(number) => words.push(address(fields.host, number, port)),
-        None if fields.verb.is_interference() => words.push("!".to_owned()),
-        None => words.push(fields.host.to_owned()),
-    }
+    let subject = match fields.port {
+        Some(number) => address(fields.host, number, port),
+        None => fields.host.to_owned(),
+    };
+    let (begin, acted_on) = match fields.verb.is_interference() {
+        true => ("!".to_owned(), Some(subject)),
+        false => (subject, None),
+    };
+    words.push(begin);
     words.push(fields.verb.to_string());
-    if fields.verb.is_interference() {
-        words.push(fields.host.to_owned());
+    if fields.verb.names_ends() {
+        // As they were given: `_` stands for all others, and their ports are the user's.
+        words.extend(fields.text.split(' ').map(str::to_owned));
+        return words;
     }
+    words.extend(acted_on);
     if let Some((host, number)) = fields.peer {
         words.push(address(host, number, peer_port));
     }

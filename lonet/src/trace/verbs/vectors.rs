@@ -76,9 +76,15 @@ const VECTORS: &[(&str, &str)] = &[
         r#"{"fault":{"v":"limit","h":"_","x":"β 100"}}"#,
         "! limit _ β 100",
     ),
-    (r#"{"fault":{"v":"refuse","h":"α","x":"β"}}"#, "! refuse α β"),
+    (
+        r#"{"fault":{"v":"refuse","h":"α","x":"β"}}"#,
+        "! refuse α β",
+    ),
     (r#"{"reset":{"a":"α:1","p":"β:1"}}"#, "! reset α:1 β:1"),
-    (r#"{"fault":{"v":"heal","h":"α,β","x":"_"}}"#, "! heal α,β _"),
+    (
+        r#"{"fault":{"v":"heal","h":"α,β","x":"_"}}"#,
+        "! heal α,β _",
+    ),
 ];
 
 fn whats() -> impl Iterator<Item = What> {

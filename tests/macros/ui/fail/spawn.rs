@@ -1,4 +1,4 @@
-//! What is given to `spawn` and is neither a role nor a program.
+//! What is given to `spawn` and is neither a role nor a program: each said once.
 #![allow(dead_code)]
 
 use std::process::Command;
@@ -14,9 +14,9 @@ async fn forgotten(_: Host) {}
 
 async fn test(scenario: &Scenario) -> Result<()> {
     let host = scenario.host("α").await?;
-    drop(scenario.spawn("β", role));
-    drop(scenario.spawn("β", forgotten(host)));
-    drop(scenario.spawn("β", Command::new("true")));
+    scenario.spawn("β", role).await?.join().await?;
+    scenario.spawn("β", forgotten(host)).await?.join().await?;
+    scenario.spawn("β", Command::new("true")).await?.join().await?;
     Ok(())
 }
 

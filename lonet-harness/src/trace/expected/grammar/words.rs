@@ -102,15 +102,20 @@ impl LineParser<'_> {
             let token = self.token().expect("what is left is not blank");
             words.push(self.word(token)?);
         }
+        Ok(self.literal_or(words))
+    }
+
+    /// The words as one text, if none of them leaves anything open.
+    pub(super) fn literal_or(&mut self, words: Vec<Word>) -> Text {
         let mut literal = Vec::with_capacity(words.len());
         for word in &words {
             match word {
                 Word::Whole(Term::Is(symbol)) => literal.push(self.into.symbols.text(*symbol)),
-                _ => return Ok(Text::Words(words)),
+                _ => return Text::Words(words),
             }
         }
         let literal = literal.join(" ");
-        Ok(Text::Is(self.into.symbols.intern(&literal)))
+        Text::Is(self.into.symbols.intern(&literal))
     }
 
     fn word(&mut self, token: Token<'_>) -> Result<Word, Wrong> {

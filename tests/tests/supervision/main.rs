@@ -6,14 +6,17 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod inherited;
+mod other_users;
+
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lonet::Host;
 use lonet_harness::{Program, Result, Scenario};
+use lonet_tests::processes::who_writes;
 use lonet_tests::tmp::Tmp;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getuid};
@@ -277,6 +280,24 @@ fn roles_and_programs_end_with_the_supervisor() {
     });
 }
 
+/// Waits for the victim to start its supervisor; the status of one that has ended before.
+fn await_supervisor(victim: &mut Child) -> std::result::Result<Pid, ExitStatus> {
+    loop {
+        if let Some(supervisor) = supervisor_of(victim) {
+            return Ok(supervisor);
+        }
+        if let Some(status) = victim.try_wait().unwrap() {
+            return Err(status);
+        }
+    }
+}
+
+#[test]
+fn a_victim_that_ends_early_is_not_waited_for() {
+    let mut victim = Command::new("false").spawn().unwrap();
+    assert_eq!(await_supervisor(&mut victim).unwrap_err().code(), Some(1));
+}
+
 /// The supervisor is killed at a random moment, without a namespace: ten times, a hundred times
 /// with `LONET_FULL=1`, as each user.
 #[test]
@@ -294,11 +315,7 @@ fn a_randomly_killed_supervisor_leaves_nothing() {
                 if round % 2 == 0 { "victim" } else { "idle" },
                 change,
             );
-            let supervisor = loop {
-                if let Some(supervisor) = supervisor_of(&victim) {
-                    break supervisor;
-                }
-            };
+            let supervisor = await_supervisor(&mut victim).unwrap();
             // Not to wait for anything: this is the moment.
             let moment = Duration::from_micros(random.hash_one((name, round)) % 60_000);
             std::thread::sleep(moment);
@@ -310,78 +327,6 @@ fn a_randomly_killed_supervisor_leaves_nothing() {
             }
         }
     });
-}
-
-/// Where the program that `runs_another_user` is to run stands.
-const PROGRAM: &str = "LONET_TEST_PROGRAM";
-
-#[lonet::test]
-#[ignore = "never ends: another test runs it"]
-async fn runs_another_user(scenario: Scenario) -> Result<()> {
-    let user = std::env::var("LONET_TEST_USER")?;
-    let program = Program::new(std::env::var_os(PROGRAM).unwrap())
-        .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
-        .args(["sh", "-c", "echo up; exec sleep 1000"]);
-    let alpha = scenario.spawn("α", program).await?;
-    while !alpha.log().contains("up") {
-        tokio::task::yield_now().await;
-    }
-    println!("ready");
-    Ok(alpha.join().await.map(drop)?)
-}
-
-/// A change of its user takes the kernel's promise from a program.
-#[test]
-fn another_users_programs_end_with_the_supervisor_or_are_named() {
-    use std::os::unix::fs::PermissionsExt as _;
-    if !getuid().is_root() {
-        println!("skipped: only root starts programs as other users");
-        return;
-    }
-    let tmp = Tmp::new().unwrap();
-    let setuid = tmp.path().join("becomes-root");
-    std::fs::copy("/usr/bin/setpriv", &setuid).unwrap();
-    std::fs::set_permissions(&setuid, std::fs::Permissions::from_mode(0o4755)).unwrap();
-    let run = |mark: &str, user: &str, program: &Path, change: &dyn Fn(&mut Command)| {
-        let mut victim = start(mark, "runs_another_user", |command| {
-            command
-                .env("LONET_NAMESPACE", "0")
-                .env("LONET_TEST_USER", user)
-                .env(PROGRAM, program)
-                .stderr(Stdio::piped());
-            change(command);
-        });
-        wait_until_ready(&mut victim);
-        kill(supervisor_of(&victim).unwrap(), Signal::SIGKILL).unwrap();
-        let mut page = String::new();
-        let mut stderr = victim.stderr.take().unwrap();
-        stderr.read_to_string(&mut page).unwrap();
-        assert!(!victim.wait().unwrap().success());
-        page
-    };
-
-    let mark = a_mark("from-root");
-    let page = run(&mark, "65534", Path::new("setpriv"), &|_| {});
-    if let Err(left) = gone(&mark) {
-        end(&left);
-        panic!("{left:?} are left:\n{page}");
-    }
-    assert!(!page.contains("be ended"), "{page}");
-
-    let mark = a_mark("to-root");
-    let page = run(&mark, "0", &setuid, &|command| {
-        command.env("TMPDIR", tmp.path()).uid(65534).gid(65534);
-        command.env("LONET_ARTIFACTS", tmp.path());
-    });
-    let left = marked(&mark);
-    end(&left);
-    let [left] = left[..] else {
-        panic!("{left:?} are left:\n{page}");
-    };
-    // Its name is the shell's until that has executed what it is to.
-    let named = "the supervisor has died; some of its processes could not be ended: s";
-    assert!(page.contains(named), "{page}");
-    assert!(page.contains(&format!(" (pid {left})")), "{page}");
 }
 
 #[lonet::test(timeout = "20s")]
@@ -458,7 +403,7 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
     let _open = tokio::fs::File::open(&from).await?;
     let orphan = loop {
         // The shell first opens it, then makes it the standard output.
-        match who_writes(&from) {
+        match who_writes(&from).pop() {
             Some(orphan) => break orphan,
             None => tokio::task::yield_now().await,
         }
@@ -468,16 +413,6 @@ async fn an_orphan_that_ends_is_reaped(scenario: Scenario) -> Result<()> {
         tokio::task::yield_now().await;
     }
     Ok(())
-}
-
-/// The directory in `/proc` of the process whose standard output that is.
-fn who_writes(file: &Path) -> Option<PathBuf> {
-    let file = file.canonicalize().unwrap();
-    let processes = std::fs::read_dir("/proc").unwrap();
-    let mut processes = processes.map(|process| process.unwrap().path());
-    let writes =
-        |process: &PathBuf| std::fs::read_link(process.join("fd/1")).is_ok_and(|to| to == file);
-    processes.find(writes)
 }
 
 /// SIGKILL at a random moment of the victim's life, a hundred times; a thousand with `LONET_FULL=1`.

@@ -1,0 +1,114 @@
+//! Orders about faults, and what answers them, as `docs/trace-protocol.md` shows them.
+
+use super::super::{
+    Does, Doing, Ends, EventShape, Hello, Line, Obeyed, Order, Place, Rule, Standing, Then,
+    Trigger, Verb, Waiting, Withheld, WordShape,
+};
+
+fn place(host: &str, port: Option<u16>) -> Place {
+    let host = host.to_owned();
+    Place { host, port }
+}
+
+fn rule() -> Rule {
+    Rule {
+        fault: 1,
+        event: Some((0, 12).into()),
+        from: Ends::These(vec![place("α", None), place("β", Some(1))]),
+        to: Ends::Others,
+        does: Does::Withhold,
+        window: None,
+    }
+}
+
+fn orders() -> Vec<Standing> {
+    let event = EventShape {
+        verb: Verb::Mark,
+        host: "s".into(),
+        port: None,
+        peer: None,
+        words: vec![
+            WordShape::Is("applied".into()),
+            WordShape::Begins("x=".into()),
+            WordShape::Any,
+        ],
+        more: false,
+    };
+    let trigger = Trigger {
+        fault: 2,
+        event,
+        nth: 1,
+        then: Then::Tell,
+    };
+    vec![
+        Standing {
+            seq: 3,
+            rules: vec![rule()],
+            ..Standing::default()
+        },
+        Standing {
+            seq: 4,
+            triggers: vec![trigger],
+            ..Standing::default()
+        },
+    ]
+}
+
+#[test]
+fn orders_and_answers_are_the_lines_of_the_protocol() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/trace-protocol.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let obeyed = Obeyed {
+        seq: 3,
+        acted: vec![1],
+        noted: vec![(2, "α:1".parse().unwrap(), "β:1".parse().unwrap())],
+    };
+    let mut lines = vec![
+        serde_json::to_string(&Line::Obeyed(obeyed)).unwrap(),
+        serde_json::to_string(&Line::Acted(1)).unwrap(),
+    ];
+    for orders in orders() {
+        let order = Order::Network(orders.into());
+        let line = serde_json::to_string(&order).unwrap();
+        assert_eq!(serde_json::from_str::<Order>(&line).unwrap(), order);
+        lines.push(line);
+    }
+    for does in [
+        Does::Withhold,
+        Does::Gone,
+        Does::Delay(5000),
+        Does::Jitter(5000, 7),
+        Does::Slice(3),
+        Does::Limit(100, false),
+        Does::Reset,
+        Does::Refuse,
+    ] {
+        lines.push(format!("| `{}` |", serde_json::to_string(&does).unwrap()));
+    }
+    for then in [Then::Tell, Then::Pause, Then::Vanish, Then::Kill] {
+        lines.push(format!("| `{}` |", serde_json::to_string(&then).unwrap()));
+    }
+    let healed = vec![(1u32, super::EventId::from((0, 15)))];
+    lines.push(format!("`{}`", serde_json::to_string(&healed).unwrap()));
+    let held = vec![(Withheld::End(3), 1), (Withheld::Dial(7), 1)];
+    let doing = Doing {
+        held,
+        ..Doing::default()
+    };
+    let waits = serde_json::to_string(&Line::Waits(Waiting { id: 1, doing })).unwrap();
+    let (_, held) = waits.split_once("\"ops\":[],").unwrap();
+    lines.push(format!("`{}`", held.trim_end_matches('}')));
+    for line in lines {
+        assert!(page.contains(&line), "not in the page: {line}");
+    }
+}
+
+/// What says nothing of itself obeys nothing.
+#[test]
+fn a_hello_that_does_not_say_so_does_not_obey() {
+    let hello = r#"{"hello":{"version":1,"nonce":1}}"#;
+    let Line::Hello(Hello { gates, waits, .. }) = serde_json::from_str(hello).unwrap() else {
+        panic!("it is a hello");
+    };
+    assert!(!gates && !waits);
+}

@@ -1,0 +1,731 @@
+//! What an end of a connection and a dial ask before anything reaches user code, or leaves it.
+//!
+//! Owns that while orders change, and the wakers of what waits for them. Which orders there are is
+//! `trace::Gate`'s to know; how many bytes may be read is decided in `arrivals`. Where nothing is
+//! traced, there is no gate; where nothing is ordered, a read takes one lock that nobody else wants,
+//! so that an order is in force once it says so: no read is under way then that began before.
+
+mod arrivals;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Instant;
+
+use bytes::BufMut;
+use tokio::io::{Interest, ReadBuf, Ready};
+use tokio::time::Sleep;
+
+use super::connection_core::Conn;
+use super::io::Io;
+use super::listener_core::ListenerCore;
+use super::lock::{Mutex, MutexGuard};
+use crate::addr::Addr;
+use crate::call::Call;
+use crate::error::Cause;
+use crate::loopback::socket::Watch;
+use crate::trace::{Does, EventId, Gate, Gated, Obeyed, Rule, Standing, Withheld};
+pub(super) use arrivals::There;
+use arrivals::{Admits, Arrivals, Random};
+
+/// So much of a read into a growing buffer goes through a buffer of its own, where a fault limits it.
+const MOST_AT_ONCE: usize = 64 << 10;
+
+/// The gate of one end of a connection.
+pub(super) struct EndGate {
+    gate: Arc<Gate>,
+    state: Mutex<EndState>,
+    /// Whether a fault concerns this end, which may outlive its order.
+    is_marked: AtomicBool,
+}
+
+#[derive(Default)]
+struct EndState {
+    arrivals: Arrivals,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    /// Of calls of `ready`, each with its own.
+    others: Vec<Waker>,
+    /// Wakes the reader when what is delayed may be read.
+    due: Option<Pin<Box<Sleep>>>,
+    /// Sees what arrives meanwhile.
+    watch: Option<Watch>,
+    slices: Option<Random>,
+}
+
+/// Who waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiter {
+    Reader,
+    Writer,
+    Other,
+}
+
+impl EndState {
+    fn wait(&mut self, waiter: Waiter, cx: &Context<'_>) {
+        let slot = match waiter {
+            Waiter::Reader => &mut self.reader,
+            Waiter::Writer => &mut self.writer,
+            Waiter::Other => {
+                if !self.others.iter().any(|other| other.will_wake(cx.waker())) {
+                    self.others.push(cx.waker().clone());
+                }
+                return;
+            }
+        };
+        match slot {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *slot = Some(cx.waker().clone()),
+        }
+    }
+
+    /// When the delayed bytes may be read, the task is woken.
+    fn wait_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let due = self
+            .due
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+        if due.deadline() != at.into() {
+            due.as_mut().reset(at.into());
+        }
+        due.as_mut().poll(cx)
+    }
+}
+
+/// What a read may do now.
+enum May {
+    /// Read so many bytes.
+    Read(u64),
+    /// Get this.
+    Get(io::Result<()>),
+}
+
+fn reset() -> io::Error {
+    io::ErrorKind::ConnectionReset.into()
+}
+
+fn would_block() -> io::Error {
+    io::ErrorKind::WouldBlock.into()
+}
+
+/// Whether an error tells that the other side is gone.
+fn tells_of_the_end(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionReset | NotConnected | TimedOut
+    )
+}
+
+impl EndGate {
+    pub(super) fn new(gate: Arc<Gate>) -> EndGate {
+        EndGate {
+            gate,
+            state: Mutex::default(),
+            is_marked: AtomicBool::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, EndState> {
+        // Nothing under this lock can leave the state half changed.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether there is nothing to ask.
+    fn is_free(&self) -> bool {
+        !self.gate.is_busy() && !self.is_marked.load(Ordering::Acquire)
+    }
+
+    /// Tells what has acted. With no lock held.
+    fn tell(&self, acted: Vec<u32>) {
+        for fault in acted {
+            self.gate.acted(fault);
+        }
+    }
+
+    /// The events that what was read comes after. Asked before the read is recorded.
+    pub(super) fn take_owed(&self) -> Vec<EventId> {
+        match self.is_marked.load(Ordering::Acquire) {
+            false => Vec::new(),
+            true => {
+                let mut state = self.lock();
+                let owed = state.arrivals.take_owed();
+                self.is_marked
+                    .store(!state.arrivals.is_free(), Ordering::Release);
+                owed
+            }
+        }
+    }
+
+    /// Asks what a read may do. `Pending`: the waiter is woken when it may do something.
+    fn poll_may(
+        &self,
+        state: &mut EndState,
+        io: &Io,
+        cx: &mut Context<'_>,
+        waiter: Waiter,
+    ) -> Poll<May> {
+        loop {
+            // Before it looks: what comes after that wakes.
+            state.wait(waiter, cx);
+            if self.gate.is_shut() {
+                return Poll::Pending;
+            }
+            if state.arrivals.is_free() {
+                (state.due, state.watch) = (None, None);
+                return Poll::Ready(May::Read(u64::MAX));
+            }
+            let there = io.there();
+            match state.arrivals.admits(there, Instant::now()) {
+                Admits::UpTo(most) => return Poll::Ready(May::Read(most)),
+                Admits::End => return Poll::Ready(May::Get(Ok(()))),
+                Admits::Reset => return Poll::Ready(May::Get(Err(reset()))),
+                Admits::Withheld => return Poll::Pending,
+                Admits::Nothing => ready!(io.poll_more(cx, there, &mut state.watch)),
+                Admits::Later(at) => {
+                    let more = io.poll_more(cx, there, &mut state.watch).is_ready();
+                    if !more && state.wait_until(at, cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The same, without waiting.
+    fn may(&self, state: &mut EndState, io: &Io) -> io::Result<May> {
+        if self.gate.is_shut() {
+            return Err(would_block());
+        }
+        if state.arrivals.is_free() {
+            return Ok(May::Read(u64::MAX));
+        }
+        match state.arrivals.admits(io.there(), Instant::now()) {
+            Admits::UpTo(most) => Ok(May::Read(most)),
+            Admits::End => Ok(May::Get(Ok(()))),
+            Admits::Reset => Ok(May::Get(Err(reset()))),
+            Admits::Withheld | Admits::Nothing | Admits::Later(_) => Err(would_block()),
+        }
+    }
+
+    pub(super) fn poll_read(
+        &self,
+        io: &Io,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        if self.is_free() {
+            let poll = io.poll_read(cx, buf);
+            if poll.is_pending() {
+                state.wait(Waiter::Reader, cx);
+            }
+            return poll;
+        }
+        let poll = self.poll_read_gated(&mut state, io, cx, buf);
+        self.after(state);
+        poll
+    }
+
+    fn poll_read_gated(
+        &self,
+        state: &mut EndState,
+        io: &Io,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let most = match ready!(self.poll_may(state, io, cx, Waiter::Reader)) {
+            May::Get(result) => {
+                // The other side is to see the end, too.
+                io.shutdown();
+                return Poll::Ready(result);
+            }
+            May::Read(most) => within(most, buf.remaining()),
+        };
+        let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+        ready!(io.poll_read(cx, &mut part))?;
+        let bytes = part.filled().len();
+        buf.advance(bytes);
+        state.arrivals.took(bytes as u64);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Tells what the faults did meanwhile.
+    fn after(&self, mut state: MutexGuard<'_, EndState>) {
+        let acted = state.arrivals.take_acted();
+        drop(state);
+        self.tell(acted);
+    }
+
+    pub(super) fn try_read(&self, io: &Io, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let mut state = self.lock();
+        if self.is_free() {
+            return io.try_read(bufs);
+        }
+        let may = self.may(&mut state, io);
+        let bytes = may.and_then(|may| match may {
+            May::Get(result) => {
+                io.shutdown();
+                result.map(|()| 0)
+            }
+            May::Read(most) => {
+                let first = bufs.iter_mut().find(|buf| !buf.is_empty());
+                let first = first.map_or(&mut [][..], |buf| &mut **buf);
+                let most = within(most, first.len());
+                io.try_read(&mut [IoSliceMut::new(&mut first[..most])])
+            }
+        });
+        if let Ok(bytes) = bytes {
+            state.arrivals.took(bytes as u64);
+        }
+        self.after(state);
+        bytes
+    }
+
+    pub(super) fn try_read_buf(&self, io: &Io, buf: &mut impl BufMut) -> io::Result<usize> {
+        {
+            let _state = self.lock();
+            if self.is_free() {
+                return io.try_read_buf(buf);
+            }
+        }
+        let mut part = vec![0; buf.chunk_mut().len().min(MOST_AT_ONCE)];
+        let bytes = self.try_read(io, &mut [IoSliceMut::new(&mut part)])?;
+        buf.put_slice(&part[..bytes]);
+        Ok(bytes)
+    }
+
+    /// Looks at what a read would get, once [`EndGate::poll_ready`] has said that it gets something.
+    pub(super) fn peek(&self, io: &Io, buf: &mut [u8]) -> io::Result<usize> {
+        let mut state = self.lock();
+        if self.is_free() {
+            return io.peek(buf);
+        }
+        let may = self.may(&mut state, io);
+        let bytes = may.and_then(|may| match may {
+            May::Get(result) => result.map(|()| 0),
+            May::Read(most) => {
+                let most = within(most, buf.len());
+                io.peek(&mut buf[..most])
+            }
+        });
+        self.after(state);
+        bytes
+    }
+
+    pub(super) fn poll_write(
+        &self,
+        io: &Io,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        (local, peer): (&Addr, &Addr),
+    ) -> Poll<io::Result<usize>> {
+        if self.is_free() {
+            let poll = io.poll_write(cx, bufs);
+            if poll.is_pending() {
+                self.lock().wait(Waiter::Writer, cx);
+            }
+            return poll;
+        }
+        self.lock().wait(Waiter::Writer, cx);
+        match self.before_write(bufs, (local, peer)) {
+            Ok(None) => self.wrote_poll(io.poll_write(cx, bufs)),
+            Ok(Some(part)) => self.wrote_poll(io.poll_write(cx, &[part])),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    pub(super) fn try_write(
+        &self,
+        io: &Io,
+        bufs: &[IoSlice<'_>],
+        (local, peer): (&Addr, &Addr),
+    ) -> io::Result<usize> {
+        if self.is_free() {
+            return io.try_write(bufs);
+        }
+        let written = match self.before_write(bufs, (local, peer))? {
+            None => io.try_write(bufs),
+            Some(part) => io.try_write(&[part]),
+        };
+        match self.wrote_poll(Poll::Ready(written)) {
+            Poll::Ready(written) => written,
+            Poll::Pending => Err(would_block()),
+        }
+    }
+
+    /// What of these bytes may be written; `None` is all. `WouldBlock`: nothing, for now.
+    fn before_write<'a>(
+        &self,
+        bufs: &'a [IoSlice<'_>],
+        (local, peer): (&Addr, &Addr),
+    ) -> io::Result<Option<IoSlice<'a>>> {
+        if self.gate.is_shut() {
+            return Err(would_block());
+        }
+        let standing = self.gate.standing();
+        let mut state = self.lock();
+        if let Some(is_reset) = state.arrivals.refuses_write() {
+            self.after(state);
+            return Err(match is_reset {
+                true => reset(),
+                false => io::ErrorKind::BrokenPipe.into(),
+            });
+        }
+        let slices = |rule: &&Rule| matches!(rule.does, Does::Slice(_)) && rule.covers(local, peer);
+        let Some(rule) = standing.rules.iter().find(slices) else {
+            return Ok(None);
+        };
+        let Does::Slice(most) = rule.does else {
+            return Ok(None);
+        };
+        let Some(first) = bufs.iter().find(|buf| !buf.is_empty()) else {
+            return Ok(None);
+        };
+        let random = state.slices.get_or_insert(Random(
+            u64::from(rule.fault) << 32 | u64::from(local.port()),
+        ));
+        let part = within(random.up_to(most), first.len());
+        drop(state);
+        if bufs.iter().map(|buf| buf.len()).sum::<usize>() > part {
+            self.gate.acted(rule.fault);
+        }
+        Ok(Some(IoSlice::new(&first[..part])))
+    }
+
+    /// What a write came to. That the other side is gone is not told while it is withheld.
+    fn wrote_poll(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if tells_of_the_end(&error) => {
+                let mut state = self.lock();
+                if !state.arrivals.is_withheld() {
+                    return Poll::Ready(Err(error));
+                }
+                state.arrivals.withheld_write();
+                self.after(state);
+                Poll::Pending
+            }
+            other => other,
+        }
+    }
+
+    /// Whether the error of an operation that ends this direction may be told.
+    pub(super) fn hides(&self, error: &io::Error) -> bool {
+        !self.is_free() && tells_of_the_end(error) && self.lock().arrivals.is_withheld()
+    }
+
+    pub(super) fn poll_ready(
+        &self,
+        io: &Io,
+        cx: &mut Context<'_>,
+        interest: Interest,
+    ) -> Poll<io::Result<()>> {
+        let waiter = match interest.is_readable() {
+            true => Waiter::Reader,
+            false => Waiter::Writer,
+        };
+        let mut state = self.lock();
+        let poll = match self.poll_passes(&mut state, io, cx, interest, waiter) {
+            Poll::Ready(None) => Poll::Ready(Ok(())),
+            Poll::Ready(Some(interest)) => io.poll_ready(cx, interest),
+            Poll::Pending => Poll::Pending,
+        };
+        self.after(state);
+        poll
+    }
+
+    /// Which states the socket may be asked for; `None`: it is ready, whatever the socket says.
+    fn poll_passes(
+        &self,
+        state: &mut EndState,
+        io: &Io,
+        cx: &mut Context<'_>,
+        interest: Interest,
+        waiter: Waiter,
+    ) -> Poll<Option<Interest>> {
+        if !interest.is_readable() || self.is_free() {
+            state.wait(waiter, cx);
+            return match self.gate.is_shut() {
+                true => Poll::Pending,
+                false => Poll::Ready(Some(interest)),
+            };
+        }
+        match self.poll_may(state, io, cx, waiter) {
+            Poll::Ready(May::Get(_)) => Poll::Ready(None),
+            Poll::Ready(May::Read(_)) => Poll::Ready(Some(interest)),
+            Poll::Pending if interest.is_writable() && !self.gate.is_shut() => {
+                Poll::Ready(Some(Interest::WRITABLE))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    pub(super) async fn ready(&self, io: &Io, interest: Interest) -> io::Result<Ready> {
+        let mut readable = std::pin::pin!(io.ready(Interest::READABLE));
+        let mut writable = std::pin::pin!(io.ready(Interest::WRITABLE));
+        std::future::poll_fn(|cx| {
+            let mut state = self.lock();
+            let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Other);
+            self.after(state);
+            let Some(passes) = ready!(passes) else {
+                return Poll::Ready(Ok(Ready::READABLE));
+            };
+            let mut all = Ready::EMPTY;
+            if passes.is_readable()
+                && let Poll::Ready(ready) = readable.as_mut().poll(cx)
+            {
+                all |= ready?;
+            }
+            if passes.is_writable()
+                && let Poll::Ready(ready) = writable.as_mut().poll(cx)
+            {
+                all |= ready?;
+            }
+            match all.is_empty() {
+                true => Poll::Pending,
+                false => Poll::Ready(Ok(all)),
+            }
+        })
+        .await
+    }
+
+    fn wake(&self) {
+        let mut state = self.lock();
+        let mut wakers = std::mem::take(&mut state.others);
+        wakers.extend(state.reader.take());
+        wakers.extend(state.writer.take());
+        drop(state);
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+/// `most` bytes, of a buffer of that length.
+fn within(most: u64, length: usize) -> usize {
+    usize::try_from(most).map_or(length, |most| most.min(length))
+}
+
+impl Gated for Conn {
+    fn ordered(&self, now: &Standing, found: &mut Obeyed) {
+        let Some(end) = &self.gate else { return };
+        let mut state = end.lock();
+        // What lies in a socket costs system calls.
+        let there = match now.rules.is_empty() && state.arrivals.is_free() {
+            true => There::default(),
+            false => self.io.there(),
+        };
+        let ways = (&self.peer, &self.local);
+        let arrivals = &mut state.arrivals;
+        arrivals.order(now, ways, there, Instant::now(), &mut found.noted);
+        if !state.arrivals.is_free() {
+            end.is_marked.store(true, Ordering::Release);
+        }
+        end.after(state);
+        let covers = |rule: &&Rule| {
+            rule.covers(&self.peer, &self.local) || rule.covers(&self.local, &self.peer)
+        };
+        let windows = now
+            .rules
+            .iter()
+            .filter(covers)
+            .filter_map(|rule| rule.window);
+        if let Some(bytes) = windows.min() {
+            self.io.set_buffers(bytes);
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(end) = &self.gate {
+            end.wake();
+        }
+    }
+
+    fn withheld(&self) -> Option<(Withheld, u32)> {
+        let end = self.gate.as_ref()?;
+        let state = end.lock();
+        let waits = state.reader.is_some() || !state.others.is_empty();
+        let fault = state.arrivals.withheld_by().filter(|_| waits)?;
+        Some((Withheld::End(self.socket()), fault))
+    }
+
+    fn is_withheld(&self) -> bool {
+        let end = self.gate.as_ref();
+        end.is_some_and(|end| end.lock().arrivals.is_withheld())
+    }
+}
+
+impl Conn {
+    /// From now on orders reach it.
+    pub(super) fn enter(self: &Arc<Self>) {
+        if let Some(end) = &self.gate {
+            let weak = Arc::downgrade(self);
+            let standing = end.gate.enter(weak);
+            self.ordered(&standing, &mut Obeyed::default());
+        }
+    }
+
+    /// Ends both directions. Where bytes are withheld, the other side hears that its writes end, and
+    /// what was sent to it is not taken back: the descriptor stays until the heal.
+    pub(super) fn shut(self: &Arc<Self>) {
+        let Some(end) = &self.gate else {
+            return self.io.shutdown();
+        };
+        let own = self.clone();
+        end.gate.effect(move || own.shut_now(true));
+    }
+
+    /// Lets go of the connection, as its last user.
+    pub(super) fn let_go(self: &Arc<Self>) {
+        if let Some(end) = &self.gate
+            && !end.is_free()
+        {
+            let own = self.clone();
+            end.gate.effect(move || own.shut_now(false));
+        }
+    }
+
+    fn shut_now(self: &Arc<Self>, both: bool) {
+        match &self.gate {
+            Some(end) if self.is_withheld() => {
+                // Its error would be the other side's news.
+                let _ = self.io.shutdown_write();
+                end.gate.keep(self.clone());
+            }
+            _ if both => self.io.shutdown(),
+            _ => {}
+        }
+    }
+
+    /// Ends the direction away from here, or, if nothing may leave, as soon as something may.
+    pub(super) fn shut_write(self: &Arc<Self>) -> io::Result<()> {
+        let Some(end) = &self.gate else {
+            return self.io.shutdown_write();
+        };
+        if end.gate.is_shut() {
+            let own = self.clone();
+            // Nobody is left to learn of an error.
+            end.gate.effect(move || drop(own.io.shutdown_write()));
+            return Ok(());
+        }
+        match self.io.shutdown_write() {
+            Err(error) if end.hides(&error) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Gated for ListenerCore {
+    fn ordered(&self, _: &Standing, _: &mut Obeyed) {}
+
+    fn wake(&self) {
+        self.wake_all();
+    }
+}
+
+/// Which dialers of a queue may be accepted.
+pub(super) struct Admission<'a> {
+    gate: &'a Gate,
+    orders: Arc<Standing>,
+    at: &'a Addr,
+}
+
+impl<'a> Admission<'a> {
+    /// At this listener; `None`: nothing may come in.
+    pub(super) fn at(gate: &'a Gate, at: &'a Addr) -> Option<Admission<'a>> {
+        let orders = gate.standing();
+        (!gate.is_shut()).then_some(Admission { gate, orders, at })
+    }
+
+    /// Whether this dialer may be accepted now; otherwise the fault that withholds it is noted.
+    pub(super) fn admits(&self, src: &Addr, held: &mut Vec<(u32, Option<EventId>)>) -> bool {
+        let Some(rule) = self.orders.withholds_dial(src, self.at) else {
+            return true;
+        };
+        hold(self.gate, rule, held);
+        false
+    }
+}
+
+/// Waits until a dial may go its way; or it is refused.
+pub(super) async fn dial_may_go(call: &Call<'_>, gate: &Gate) -> Result<(), Cause> {
+    if !gate.is_busy() {
+        return Ok(());
+    }
+    wait_for_heal(call, gate).await;
+    let orders = gate.standing();
+    let refuses = |rule: &&Rule| rule.does == Does::Refuse && rule.covers(call.src, call.dst);
+    if let Some(rule) = orders.rules.iter().find(refuses) {
+        gate.acted(rule.fault);
+        rule.event
+            .into_iter()
+            .for_each(|event| call.events.learn(event));
+        return Err(Cause::ConnectionRefused);
+    }
+    take_longer(call, gate, (call.src, call.dst)).await;
+    Ok(())
+}
+
+/// The answer of a dial is there: waits until it may come in.
+pub(super) async fn answer_may_come(call: &Call<'_>, gate: &Gate) {
+    if gate.is_busy() {
+        take_longer(call, gate, (call.dst, call.src)).await;
+        wait_for_heal(call, gate).await;
+    }
+}
+
+/// Waits while no dial from there to there may complete.
+async fn wait_for_heal(call: &Call<'_>, gate: &Gate) {
+    let mut held = Vec::new();
+    let waits = gate.holds(call.dial);
+    gate.pass(|orders| {
+        let rule = orders.withholds_dial(call.src, call.dst);
+        let Some(rule) = rule else { return Some(()) };
+        hold(gate, rule, &mut held);
+        waits.by(rule.fault);
+        None
+    })
+    .await;
+    call.events.learn_faults(&held);
+}
+
+/// A rule withholds something from who keeps that list.
+fn hold(gate: &Gate, rule: &Rule, held: &mut Vec<(u32, Option<EventId>)>) {
+    gate.acted(rule.fault);
+    if !held.iter().any(|(fault, _)| *fault == rule.fault) {
+        held.push((rule.fault, rule.event));
+    }
+}
+
+/// What goes that way takes so much longer.
+async fn take_longer(call: &Call<'_>, gate: &Gate, (from, to): (&Addr, &Addr)) {
+    let standing = gate.standing();
+    for rule in &standing.rules {
+        let us = match rule.does {
+            Does::Delay(us) => us,
+            Does::Jitter(us, seed) => {
+                let mixed = seed ^ u64::from(from.port()) << 16 ^ u64::from(to.port());
+                Random(mixed).up_to(us)
+            }
+            _ => continue,
+        };
+        if !rule.covers(from, to) {
+            continue;
+        }
+        gate.acted(rule.fault);
+        let until = tokio::time::Instant::now() + std::time::Duration::from_micros(us);
+        // A heal ends it.
+        let healed = gate.pass(|orders| {
+            let stands = orders.rules.iter().any(|other| other.fault == rule.fault);
+            (!stands).then_some(())
+        });
+        let _ = tokio::time::timeout_at(until, healed).await;
+        rule.event
+            .into_iter()
+            .for_each(|event| call.events.learn(event));
+    }
+}
