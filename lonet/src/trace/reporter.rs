@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::clock::now;
@@ -67,7 +67,8 @@ pub struct Numbered {
     sink: Arc<dyn Sink>,
     /// What the process does at this event.
     then: Option<Then>,
-    stop: Option<Arc<Stop>>,
+    /// If it stops there: that stop, and what opens when it goes on.
+    stop: Option<(Arc<Stop>, Arc<Gate>)>,
 }
 
 /// A stop of this process at an event: what its other threads do comes after it.
@@ -102,10 +103,10 @@ impl Numbered {
             // The thread that did it goes no further; the others can't do anything either.
             Some(Then::Vanish) => park(),
             Some(Then::Pause) => {
-                // This thread goes no further, and comes back when the process is resumed. A signal to
-                // the process might stop another one first.
-                let _ = raise(Signal::SIGSTOP);
-                if let Some(stop) = self.stop {
+                // This thread goes no further until the process is resumed. The test's process stops it
+                // meanwhile, once: one that stopped itself, too, might do so after it was resumed.
+                if let Some((stop, gate)) = self.stop {
+                    gate.wait_until_open();
                     stop.is_over();
                 }
             }
@@ -257,7 +258,7 @@ impl Reporter {
             record,
             sink: self.sink.clone(),
             then,
-            stop,
+            stop: stop.map(|stop| (stop, self.gate.clone())),
         }
     }
 
