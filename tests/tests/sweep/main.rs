@@ -1,236 +1,16 @@
 //! Sweeps and schedules: the same body for every point at which a fault could act, and for one of them
-//! alone. The program under test keeps one value on a primary, p, and on its backup, b.
+//! alone.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+mod faults;
+mod program;
+mod victims;
 
 use std::fs;
 use std::process::Command;
 
-use lonet::{Host, Stream};
-use lonet_harness::{ErrorKind, Node, Result, Scenario};
 use lonet_tests::tmp::Tmp;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-/// Stores what the primary sends, until that is gone; what it has stored.
-#[lonet::host]
-async fn backup(host: Host) -> Result<Vec<u8>> {
-    let mut primary = host.listen(":20").await?.accept().await?;
-    let mut stored = Vec::new();
-    while let Ok(value) = primary.read_u8().await {
-        stored.push(value);
-        host.mark(format!("stored {value}"));
-        // A primary that is gone needs no answer.
-        let _ = primary.write_u8(value).await;
-    }
-    Ok(stored)
-}
-
-/// Takes one value of a client, and acknowledges it once the backup has it; or `early`, before.
-#[lonet::host]
-async fn primary(host: Host, early: bool) -> Result<()> {
-    let mut backup = host.dial("b:20").await?;
-    let mut client = host.listen(":10").await?.accept().await?;
-    let value = client.read_u8().await?;
-    if early {
-        acknowledge(&host, &mut client).await?;
-    }
-    backup.write_u8(value).await?;
-    backup.read_u8().await?;
-    if !early {
-        acknowledge(&host, &mut client).await?;
-    }
-    Ok(())
-}
-
-async fn acknowledge(host: &Host, client: &mut Stream) -> Result<()> {
-    client.write_u8(1).await?;
-    host.mark("acknowledged");
-    Ok(())
-}
-
-/// Sends a value; whether it was acknowledged.
-#[lonet::host]
-async fn client(host: Host) -> bool {
-    let asks = async {
-        let mut primary = host.dial("p:10").await?;
-        primary.write_u8(7).await?;
-        Ok::<_, lonet_harness::Error>(primary.read_u8().await?)
-    };
-    asks.await.is_ok()
-}
-
-/// What is acknowledged is stored twice.
-async fn acknowledged_is_stored(scenario: Scenario, early: bool) -> Result<()> {
-    let backup = scenario.spawn("b", backup()).await?;
-    backup.until("b:20 listen").await?;
-    let primary = scenario.spawn("p", primary(early)).await?;
-    // One that is killed before it listens never does.
-    tokio::select! {
-        listens = scenario.until("p:10 listen") => listens?,
-        killed = scenario.until("! kill p") => killed?,
-    };
-    let acknowledged = scenario.spawn("c", client()).await?.join().await?;
-    ended(&scenario, primary).await?;
-    match acknowledged {
-        true => assert_eq!(backup.join().await?, [7], "an acknowledged value is lost"),
-        false => assert!(
-            scenario.swept().is_some(),
-            "not acknowledged, with nothing in the way"
-        ),
-    }
-    Ok(())
-}
-
-/// A swept body says what it tolerates.
-async fn ended(scenario: &Scenario, node: Node<()>) -> Result<()> {
-    match node.join().await {
-        Err(error) if error.kind() == ErrorKind::Killed && scenario.swept().is_some() => Ok(()),
-        ended => Ok(ended?),
-    }
-}
-
-/// Every point passes.
-#[lonet::test(sweep = "kill p", timeout = "10s")]
-async fn late_acknowledgements_survive_every_kill(scenario: Scenario) -> Result<()> {
-    acknowledged_is_stored(scenario, false).await
-}
-
-/// Marks two things, or only one.
-#[lonet::host]
-async fn marks(host: Host, both: bool) {
-    host.mark("one");
-    if both {
-        host.mark("two");
-    }
-}
-
-mod victims {
-    use super::*;
-
-    #[lonet::test(sweep = "kill p")]
-    #[ignore = "is run by another test"]
-    async fn late(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, false).await
-    }
-
-    #[lonet::test(sweep = "kill p")]
-    #[ignore = "fails"]
-    async fn early(scenario: Scenario) -> Result<()> {
-        if let Some(event) = scenario.swept() {
-            println!("swept: {event}");
-        }
-        acknowledged_is_stored(scenario, true).await
-    }
-
-    #[lonet::test(schedule = "kill p at p mark acknowledged")]
-    #[ignore = "fails"]
-    async fn early_at_one_point(scenario: Scenario) -> Result<()> {
-        println!("swept: {}", scenario.swept().unwrap());
-        acknowledged_is_stored(scenario, true).await
-    }
-
-    #[lonet::test(schedule = "kill p at p:1 send b:1")]
-    #[ignore = "is run by another test"]
-    async fn late_at_one_point(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, false).await
-    }
-
-    #[lonet::test(schedule = "kill p at p:1 send b:1 #2")]
-    #[ignore = "fails"]
-    async fn happens_once(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, false).await
-    }
-
-    #[lonet::test(schedule = "kill p at p:3 listen")]
-    #[ignore = "fails"]
-    async fn does_not_happen(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, false).await
-    }
-
-    #[lonet::test(schedule = "kill q at up")]
-    #[ignore = "fails"]
-    async fn has_no_such_host(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, false).await
-    }
-
-    #[lonet::test(sweep = "kill q")]
-    #[ignore = "fails"]
-    async fn sweeps_no_such_host(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, false).await
-    }
-
-    #[lonet::test(sweep = "kill p")]
-    #[ignore = "fails"]
-    async fn fails_without_a_fault(scenario: Scenario) -> Result<()> {
-        scenario.spawn("p", marks(true)).await?.join().await?;
-        println!("a run");
-        Err("as ever".into())
-    }
-
-    #[lonet::test(sweep = "kill p")]
-    #[ignore = "is run by another test"]
-    async fn marks_less_when_swept(scenario: Scenario) -> Result<()> {
-        println!("a run");
-        let node = scenario
-            .spawn("p", marks(scenario.swept().is_none()))
-            .await?;
-        ended(&scenario, node).await
-    }
-
-    #[lonet::test(sweep = "kill p")]
-    #[ignore = "fails"]
-    async fn does_nothing_when_swept(scenario: Scenario) -> Result<()> {
-        if scenario.swept().is_none() {
-            scenario.spawn("p", marks(true)).await?.join().await?;
-        }
-        Ok(())
-    }
-
-    #[lonet::test(sweep = "kill p")]
-    #[ignore = "fails"]
-    async fn fails_when_swept(scenario: Scenario) -> Result<()> {
-        if scenario.swept().is_some() {
-            return Err("in any case".into());
-        }
-        Ok(scenario.spawn("p", marks(true)).await?.join().await?)
-    }
-
-    #[lonet::test(sweep = "kill p", trace = "p mark one\np mark two")]
-    #[ignore = "is run by another test"]
-    async fn has_a_trace_without_a_fault(scenario: Scenario) -> Result<()> {
-        let node = scenario.spawn("p", marks(true)).await?;
-        ended(&scenario, node).await
-    }
-
-    #[lonet::test(sweep = "kill p", trace = "p mark one\np mark three")]
-    #[ignore = "fails"]
-    async fn has_another_trace(scenario: Scenario) -> Result<()> {
-        let node = scenario.spawn("p", marks(true)).await?;
-        ended(&scenario, node).await
-    }
-
-    #[lonet::test(sweep = "kill p", timeout = "1s")]
-    #[ignore = "is run by another test"]
-    async fn has_a_deadline_for_each_point(scenario: Scenario) -> Result<()> {
-        let node = scenario.spawn("p", marks(true)).await?;
-        tokio::time::sleep(std::time::Duration::from_millis(400)).await;
-        ended(&scenario, node).await
-    }
-
-    #[lonet::test(sweep = "kill p q")]
-    #[ignore = "fails"]
-    async fn sweeps_what_is_illegal(_: Scenario) {}
-
-    #[lonet::test(schedule = "kill p at p sings")]
-    #[ignore = "fails"]
-    async fn schedules_what_is_illegal(_: Scenario) {}
-
-    #[lonet::test]
-    #[ignore = "is run by another test"]
-    async fn plain(scenario: Scenario) -> Result<()> {
-        acknowledged_is_stored(scenario, true).await
-    }
-}
 
 /// Runs that victim.
 fn run(victim: &str) -> Ran {
@@ -469,21 +249,21 @@ fn an_update_runs_the_plain_body() {
 #[test]
 fn an_illegal_line_is_refused_at_its_place_before_anything_runs() {
     let here = |text: &str, column: usize| {
-        let source = include_str!("sweep.rs");
+        let source = include_str!("victims.rs");
         let line = source.lines().position(|line| line.contains(text)).unwrap() + 1;
-        format!("failed: tests/tests/sweep.rs:{line}:{column}: ")
+        format!("failed: tests/tests/sweep/victims.rs:{line}:{column}: ")
     };
     run("sweeps_what_is_illegal").says(
         false,
         &[
-            &here("(sweep = \"kill p q\")", 35),
+            &here("(sweep = \"kill p q\")", 31),
             "`q` is too much after `kill p`; legal are `kill p`",
         ],
     );
     run("schedules_what_is_illegal").says(
         false,
         &[
-            &here("(schedule = \"kill p at p sings\")", 43),
+            &here("(schedule = \"kill p at p sings\")", 39),
             "`sings` is not a verb; legal after the host `p`: ",
         ],
     );
