@@ -3,11 +3,11 @@
 //! Owns the state. Everything comes to it in one order, through the reader's channel, on one
 //! thread; so nothing here is locked, and an answer is as of one moment.
 
-mod accused;
 mod answers;
 mod faults;
 mod nodes;
 mod reports;
+mod violations;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ use self::faults::{Faults, Gates, Held};
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
-use super::reader::{Conn, Door, Heard, Mailbox, next_line};
+use super::reader::{Conn, Door, Input, Mailbox, next_line};
 use super::waiting::{Asker, Waiting, still_counts};
 use crate::process::limits;
 use crate::process::wire::{Means, line};
@@ -43,13 +43,13 @@ pub(crate) struct Analyst {
     /// Of the test's own events those that are about a process that it started.
     about: BTreeMap<EventId, u64>,
     nodes: BTreeMap<u64, Node>,
-    conns: BTreeMap<Conn, Who>,
+    conns: BTreeMap<Conn, Peer>,
     waiting: Vec<Waiting>,
     problems: Vec<String>,
     /// The first of them by which a reporter broke the protocol.
     breach: Option<String>,
     /// Why the events of a process started now would not be received.
-    starved: Option<String>,
+    not_accepting: Option<String>,
     cuts: u64,
     /// What is done when a cut has come.
     on_cut: BTreeMap<u64, Vec<u64>>,
@@ -63,11 +63,11 @@ pub(crate) struct Analyst {
 
 /// What is at the other end of a connection.
 #[derive(Clone, Copy)]
-enum Who {
+enum Peer {
     /// The reporter of that index in `processes`.
     Reporter(usize),
     /// A process with this pid that may show a ticket.
-    Stranger(u32),
+    Unknown(u32),
     /// The node of that number, on its control socket.
     Node(u64),
     /// What the node of that number prints.
@@ -100,8 +100,8 @@ struct Reported {
     waits: Option<Doing>,
     records: Vec<Record>,
     gates: Gates,
-    /// What it had said of a line when it died.
-    half: Option<Vec<u8>>,
+    /// The beginning of the line that it was writing when it died.
+    partial_line: Option<Vec<u8>>,
 }
 
 impl Analyst {
@@ -121,7 +121,7 @@ impl Analyst {
             waiting: Vec::new(),
             problems: Vec::new(),
             breach: None,
-            starved: None,
+            not_accepting: None,
             cuts: 0,
             on_cut: BTreeMap::new(),
             on_waits: Vec::new(),
@@ -131,16 +131,17 @@ impl Analyst {
         }
     }
 
-    /// Hears and answers until the reader ends; then the supervisor has ended, with all it started.
-    pub(crate) fn run(mut self, heard: &Receiver<Heard>, starts_processes: bool) {
+    /// Handles what the reader hands on until it ends; then the supervisor has ended, with all it
+    /// started.
+    pub(crate) fn run(mut self, inputs: &Receiver<Input>, starts_processes: bool) {
         if starts_processes {
             self.supervise();
         }
-        while let Ok(heard) = heard.recv() {
-            if let Heard::End = heard {
+        while let Ok(input) = inputs.recv() {
+            if let Input::End = input {
                 break;
             }
-            self.hear(heard);
+            self.handle(input);
         }
         for waiting in std::mem::take(&mut self.waiting) {
             waiting.answer(&self.mailbox, Err(Refusal::Over));
@@ -151,9 +152,9 @@ impl Analyst {
         }
     }
 
-    fn hear(&mut self, heard: Heard) {
-        match heard {
-            Heard::Opened {
+    fn handle(&mut self, input: Input) {
+        match input {
+            Input::Opened {
                 conn,
                 door: Door::Trace,
                 pid,
@@ -163,7 +164,8 @@ impl Analyst {
                     .nodes
                     .values()
                     .find(|n| n.pid == Some(pid) && n.end.is_none());
-                self.conns.insert(conn, Who::Reporter(self.processes.len()));
+                self.conns
+                    .insert(conn, Peer::Reporter(self.processes.len()));
                 self.processes.push(Reported {
                     pid,
                     node: node.map(|node| node.process),
@@ -175,105 +177,105 @@ impl Analyst {
                     waits: None,
                     records: Vec::new(),
                     gates: Gates::default(),
-                    half: None,
+                    partial_line: None,
                 });
             }
-            Heard::Opened {
+            Input::Opened {
                 conn,
                 door: Door::Control,
                 pid,
             } => {
-                self.conns.insert(conn, Who::Stranger(pid));
+                self.conns.insert(conn, Peer::Unknown(pid));
             }
-            Heard::Lines { conn, bytes } => {
+            Input::Lines { conn, bytes } => {
                 let mut rest = &bytes[..];
                 while !rest.is_empty() {
                     let line = next_line(&mut rest);
                     if !line.is_empty() {
-                        self.hear_line(conn, line);
+                        self.handle_line(conn, line);
                     }
                 }
             }
-            Heard::TooLong { conn, begin } => {
-                if let Some(&Who::Reporter(process)) = self.conns.get(&conn) {
-                    self.hear_too_long(process, &begin);
+            Input::TooLong { conn, begin } => {
+                if let Some(&Peer::Reporter(process)) = self.conns.get(&conn) {
+                    self.handle_long_line(process, &begin);
                 }
             }
-            Heard::Starved(error) => self.starve(&limits::explained(error)),
-            Heard::Printed { conn, bytes } => {
-                if let Some(&Who::Output(process)) = self.conns.get(&conn) {
+            Input::NotAccepted(error) => self.not_accepted(&limits::explained(error)),
+            Input::Printed { conn, bytes } => {
+                if let Some(&Peer::Output(process)) = self.conns.get(&conn) {
                     self.show(process, &bytes);
                 }
             }
-            Heard::Closed { conn, half } => self.hear_end(conn, half),
-            Heard::Cut(number) => self.hear_cut(number),
-            Heard::Query(query) => self.answer(query),
-            Heard::End => {}
+            Input::Closed { conn, half } => self.handle_close(conn, half),
+            Input::Cut(number) => self.handle_cut(number),
+            Input::Query(query) => self.answer(query),
+            Input::End => {}
         }
     }
 
-    fn hear_line(&mut self, conn: Conn, line: &[u8]) {
+    fn handle_line(&mut self, conn: Conn, line: &[u8]) {
         match self.conns.get(&conn) {
-            Some(&Who::Reporter(process)) => self.hear_reporter(conn, process, line),
-            Some(&Who::Stranger(pid)) => self.hear_stranger(conn, pid, line),
-            Some(&Who::Node(process)) => self.hear_node(process, line),
-            Some(Who::Supervisor) => match serde_json::from_slice(line) {
-                Ok(message) => self.hear_supervisor(message),
+            Some(&Peer::Reporter(process)) => self.handle_reporter_line(conn, process, line),
+            Some(&Peer::Unknown(pid)) => self.handle_ticket(conn, pid, line),
+            Some(&Peer::Node(process)) => self.handle_node_line(process, line),
+            Some(Peer::Supervisor) => match serde_json::from_slice(line) {
+                Ok(message) => self.handle_supervisor(message),
                 Err(error) => self
                     .problems
                     .push(format!("the supervisor sent an invalid message: {error}")),
             },
-            Some(Who::Output(_)) | None => {}
+            Some(Peer::Output(_)) | None => {}
         }
     }
 
-    fn hear_end(&mut self, conn: Conn, half: Vec<u8>) {
+    fn handle_close(&mut self, conn: Conn, half: Vec<u8>) {
         match self.conns.remove(&conn) {
-            Some(Who::Reporter(process)) => {
+            Some(Peer::Reporter(process)) => {
                 let reported = &mut self.processes[process];
                 reported.connected = false;
                 reported.orders_at = None;
                 if !half.is_empty() {
-                    self.hear_half(process, half);
+                    self.handle_partial_line(process, half);
                 }
                 self.waiting.retain(|waiting| !waiting.is_of(conn));
                 self.have_waits();
                 self.fault_gone(process);
             }
-            Some(Who::Node(process)) => {
+            Some(Peer::Node(process)) => {
                 if let Some(node) = self.nodes.get_mut(&process) {
                     node.control = None;
                 }
             }
-            Some(Who::Output(process)) => self.show_rest(process),
-            Some(Who::Supervisor) => self.supervisor_died(),
-            Some(Who::Stranger(_)) | None => {}
+            Some(Peer::Output(process)) => self.show_rest(process),
+            Some(Peer::Supervisor) => self.supervisor_died(),
+            Some(Peer::Unknown(_)) | None => {}
         }
     }
 
-    // What reporters say.
+    // What reporters send.
 
-    fn hear_reporter(&mut self, conn: Conn, process: usize, line: &[u8]) {
+    fn handle_reporter_line(&mut self, conn: Conn, process: usize, line: &[u8]) {
         let reported = &mut self.processes[process];
         if reported.refused {
             return;
         }
-        let said = match serde_json::from_slice::<Line>(line) {
-            Ok(said) => said,
+        let line = match serde_json::from_slice::<Line>(line) {
+            Ok(line) => line,
             Err(error) => {
-                // Without its greeting nothing else it says has a meaning.
+                // Without `hello`, nothing else that it sends has a meaning.
                 reported.refused = !reported.greeted;
                 let shown = String::from_utf8_lossy(&line[..line.len().min(200)]);
                 let what = format!(
                     "sent a line to the trace socket that does not follow the trace protocol \
                      ({error}): {shown}"
                 );
-                return self.accuse(process, &what);
+                return self.report_violation(process, &what);
             }
         };
-        match said {
+        match line {
             Line::Hello(_) if reported.greeted => {
-                self.accuse(process, "sent `hello` twice on the trace socket");
+                self.report_violation(process, "sent `hello` twice on the trace socket");
             }
             Line::Hello(hello) if hello.version == PROTOCOL_VERSION => {
                 reported.greeted = true;
@@ -289,11 +291,11 @@ impl Analyst {
                     "uses version {} of the trace protocol; this test uses version {PROTOCOL_VERSION}",
                     hello.version
                 );
-                self.accuse(process, &what);
+                self.report_violation(process, &what);
             }
             _ if !reported.greeted => {
                 reported.refused = true;
-                self.accuse(process, "did not send `hello` first on the trace socket");
+                self.report_violation(process, "did not send `hello` first on the trace socket");
             }
             Line::Ev(record) => self.record(process, record),
             Line::Ask(ask) => self.ask(conn, ask),
@@ -309,7 +311,7 @@ impl Analyst {
         }
     }
 
-    fn accuse(&mut self, process: usize, what: &str) {
+    fn report_violation(&mut self, process: usize, what: &str) {
         let name = self.name(&self.processes[process]);
         self.fail(format!("{name} {what}"));
     }
@@ -328,7 +330,7 @@ impl Analyst {
 
     fn record(&mut self, process: usize, record: Record) {
         if let Some(what) = self.forbidden(process, &record) {
-            return self.accuse(process, &what);
+            return self.report_violation(process, &what);
         }
         let reported = &mut self.processes[process];
         let about = record.what.process();
@@ -466,7 +468,7 @@ impl Analyst {
         }
     }
 
-    fn hear_cut(&mut self, number: u64) {
+    fn handle_cut(&mut self, number: u64) {
         for process in self.on_cut.remove(&number).unwrap_or_default() {
             self.conclude(process);
         }

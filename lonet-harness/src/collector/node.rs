@@ -32,8 +32,8 @@ pub(super) struct Node {
     pub(super) unshown: Vec<u8>,
     pub(super) up: Option<EventId>,
     pub(super) stopped: bool,
-    /// What its role said of its own end.
-    pub(super) said: Option<Said>,
+    /// How its role ended, as its process reported it.
+    pub(super) role_end: Option<RoleEnd>,
     pub(super) ended: Option<Ended>,
     pub(super) end: Option<End>,
     pub(super) interfered: bool,
@@ -44,7 +44,7 @@ pub(super) struct Node {
     pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
     /// Why its events can't be received, for which it was ended.
-    pub(super) unheard: Option<String>,
+    pub(super) unreceived: Option<String>,
     pub(super) delivered: bool,
     pub(super) on_start: Option<oneshot::Sender<Result<u32, Failure>>>,
     pub(super) on_up: Vec<oneshot::Sender<Result<EventId, End>>>,
@@ -55,9 +55,9 @@ pub(super) struct Node {
     pub(super) on_reached: Vec<oneshot::Sender<()>>,
 }
 
-/// What a role said of its own end.
+/// How a role ended, as its process reported it.
 #[derive(Clone, Debug)]
-pub(super) enum Said {
+pub(super) enum RoleEnd {
     Returned(String),
     Failed(String),
     Panicked(String),
@@ -80,7 +80,7 @@ impl Node {
             unshown: Vec::new(),
             up: None,
             stopped: false,
-            said: None,
+            role_end: None,
             ended: None,
             end: None,
             interfered: false,
@@ -88,7 +88,7 @@ impl Node {
             left_over: false,
             failed_at: None,
             unsupervised: false,
-            unheard: None,
+            unreceived: None,
             delivered: false,
             on_start: None,
             on_up: Vec::new(),
@@ -99,27 +99,27 @@ impl Node {
         }
     }
 
-    /// What its role says of its own end. A failure after the scenario interfered is its doing.
-    pub(super) fn hear(&mut self, said: Said) {
+    /// Its process reports how its role ended. A failure after the scenario interfered is its doing.
+    pub(super) fn role_ended(&mut self, how: RoleEnd) {
         let caused = self.interfered || self.asked_to_finish || self.left_over;
-        let said = match said {
-            Said::Failed(_) | Said::Panicked(_) if caused => Said::Terminated,
-            said => said,
+        let how = match how {
+            RoleEnd::Failed(_) | RoleEnd::Panicked(_) if caused => RoleEnd::Terminated,
+            how => how,
         };
         self.failed_at.get_or_insert_with(lonet::trace::now);
-        self.said.get_or_insert(said);
+        self.role_end.get_or_insert(how);
     }
 
-    /// The body has ended. If this node has, too, it may have failed of that, unless it was heard
-    /// of before the body's end began.
+    /// The body has ended. If this node has, too, that may be why it failed, unless its failure
+    /// arrived before the body's end began.
     pub(super) fn leave_over(&mut self, end_began: u64) {
         let failed_before = self.failed_at.is_some_and(|at| at < end_began);
         if failed_before {
             return;
         }
         self.left_over = true;
-        if let Some(Said::Failed(_) | Said::Panicked(_)) = self.said {
-            self.said = Some(Said::Terminated);
+        if let Some(RoleEnd::Failed(_) | RoleEnd::Panicked(_)) = self.role_end {
+            self.role_end = Some(RoleEnd::Terminated);
         }
         if let Some(End {
             exit,
@@ -138,8 +138,8 @@ impl Node {
 
     /// The scenario has ended it, or is about to, or nothing kept it any more.
     pub(super) fn is_caused(&self) -> bool {
-        let unheard = self.unheard.is_some();
-        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised || unheard
+        let unreceived = self.unreceived.is_some();
+        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised || unreceived
     }
 
     /// A failure of this node.
@@ -152,7 +152,7 @@ impl Node {
         }
     }
 
-    /// How it ended, all being known that it said.
+    /// How it ended, all being known that it sent.
     pub(super) fn judge(&self, ended: Ended) -> Ending {
         let killed = || {
             Ending::Killed(Killed {
@@ -160,15 +160,15 @@ impl Node {
             })
         };
         let failed = |how| Ending::Failed(self.failed(how));
-        if let Some(why) = &self.unheard {
+        if let Some(why) = &self.unreceived {
             return failed(How::NotStarted(why.clone()));
         }
-        match &self.said {
+        match &self.role_end {
             // What it returned counts, even if it was killed on its way out.
-            Some(Said::Returned(value)) => Ending::Returned(value.clone()),
-            Some(Said::Failed(error)) => failed(How::Returned(error.clone())),
-            Some(Said::Panicked(what)) => failed(How::Panicked(what.clone())),
-            Some(Said::Terminated) => killed(),
+            Some(RoleEnd::Returned(value)) => Ending::Returned(value.clone()),
+            Some(RoleEnd::Failed(error)) => failed(How::Returned(error.clone())),
+            Some(RoleEnd::Panicked(what)) => failed(How::Panicked(what.clone())),
+            Some(RoleEnd::Terminated) => killed(),
             None if self.interfered => killed(),
             None if self.unsupervised => failed(How::Unsupervised),
             // Of a program asked to finish, the status is the answer.

@@ -28,7 +28,7 @@ use crate::process::output::Output;
 pub(crate) type Conn = u64;
 
 /// What the reader hands on, in the order in which it came.
-pub(crate) enum Heard {
+pub(crate) enum Input {
     /// A process has connected; its pid as seen from here.
     Opened { conn: Conn, door: Door, pid: u32 },
     /// Whole lines.
@@ -36,7 +36,7 @@ pub(crate) enum Heard {
     /// A line of a reporter is too long and is left out. This is its beginning.
     TooLong { conn: Conn, begin: Vec<u8> },
     /// A connection can't be accepted, for want of descriptors or memory.
-    Starved(io::Error),
+    NotAccepted(io::Error),
     /// What a node printed, to be shown at once.
     Printed { conn: Conn, bytes: Vec<u8> },
     /// A connection's end, with the beginning of an unfinished line. That does not count as a line:
@@ -94,7 +94,7 @@ impl Mailbox {
         self.order(Order::Write(conn, bytes));
     }
 
-    /// Has everything handed on that has been said by now, and then that number.
+    /// Has everything handed on that has been sent by now, and then that number.
     pub(crate) fn cut(&self, number: u64) {
         self.order(Order::Cut(number));
     }
@@ -137,10 +137,10 @@ pub(crate) struct Reader {
     epoll: Epoll,
     mailbox: Mailbox,
     orders: Receiver<Order>,
-    heard: Sender<Heard>,
+    inputs: Sender<Input>,
     sources: BTreeMap<Conn, Reading>,
     /// The doors where a process waits that could not be taken in.
-    starved: Vec<Conn>,
+    not_accepting: Vec<Conn>,
     scratch: Vec<u8>,
 }
 
@@ -148,12 +148,12 @@ impl Reader {
     /// A reader at these doors.
     pub(crate) fn new(
         doors: Vec<(Door, UnixListener)>,
-    ) -> io::Result<(Reader, Mailbox, Receiver<Heard>)> {
+    ) -> io::Result<(Reader, Mailbox, Receiver<Input>)> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let wake = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         epoll.add(&wake, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
         let (order, orders) = channel();
-        let (tell, heard) = channel();
+        let (send, inputs) = channel();
         let mailbox = Mailbox(Arc::new(Shared {
             orders: Mutex::new(order),
             wake,
@@ -166,12 +166,12 @@ impl Reader {
             epoll,
             mailbox: mailbox.clone(),
             orders,
-            heard: tell,
+            inputs: send,
             sources: BTreeMap::new(),
-            starved: Vec::new(),
+            not_accepting: Vec::new(),
             scratch: vec![0; 64 * 1024],
         };
-        Ok((reader, mailbox, heard))
+        Ok((reader, mailbox, inputs))
     }
 
     /// Reads until the command to end.
@@ -199,7 +199,7 @@ impl Reader {
                 break;
             }
         }
-        let _ = self.heard.send(Heard::End);
+        let _ = self.inputs.send(Input::End);
     }
 
     /// Executes the pending commands. False at the end.
@@ -219,11 +219,11 @@ impl Reader {
                 }
                 Order::Cut(number) => {
                     self.cut();
-                    self.tell(Heard::Cut(number));
+                    self.send(Input::Cut(number));
                 }
                 Order::Query(query) => {
                     self.cut();
-                    self.tell(Heard::Query(query));
+                    self.send(Input::Query(query));
                 }
                 Order::End => {
                     self.cut();
@@ -234,9 +234,9 @@ impl Reader {
         true
     }
 
-    /// Accepts pending connections, and reads every connection to the end of its data. Those that have
-    /// said something is what the system is asked, once: what was written before is there, and of
-    /// those who have said nothing, there are a hundred.
+    /// Accepts pending connections, and reads every connection to the end of its data. The
+    /// system is asked once which connections have data: what was written before is there, and a
+    /// hundred connections may have none.
     fn cut(&mut self) {
         let newest = self.sources.keys().next_back().copied().unwrap_or(0);
         let mut events = vec![EpollEvent::empty(); self.sources.len() + 1];
@@ -248,7 +248,7 @@ impl Reader {
                 Err(_) => return,
             }
         };
-        for door in std::mem::take(&mut self.starved) {
+        for door in std::mem::take(&mut self.not_accepting) {
             self.accept(door);
         }
         // 0 is the bell that calls for such orders.
@@ -292,7 +292,7 @@ impl Reader {
                 };
                 self.sources.insert(conn, reading);
             }
-            Err(_) => self.tell(Heard::Closed {
+            Err(_) => self.send(Input::Closed {
                 conn,
                 half: Vec::new(),
             }),
@@ -321,7 +321,7 @@ impl Reader {
                 Ok(0) => return self.close(conn),
                 Ok(n) => {
                     left = left.saturating_sub(n);
-                    reading.take(conn, &self.scratch[..n], &self.heard);
+                    reading.take(conn, &self.scratch[..n], &self.inputs);
                     // There was no more.
                     if n < self.scratch.len() && !gone {
                         return;
@@ -329,7 +329,7 @@ impl Reader {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A reset is an end: what was said before it has been read.
+                // A reset is an end: what was sent before it has been read.
                 Err(_) => return self.close(conn),
             }
         }
@@ -351,14 +351,14 @@ impl Reader {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
                 Err(error) => {
-                    self.starved.push(door);
-                    return self.tell(Heard::Starved(error));
+                    self.not_accepting.push(door);
+                    return self.send(Input::NotAccepted(error));
                 }
             };
             let pid = getsockopt(&socket, sockopt::PeerCredentials)
                 .map_or(0, |peer| peer.pid().cast_unsigned());
             let conn = self.mailbox.0.conns.fetch_add(1, Ordering::Relaxed);
-            self.tell(Heard::Opened {
+            self.send(Input::Opened {
                 conn,
                 door: kind,
                 pid,
@@ -409,18 +409,18 @@ impl Reader {
         // Closing the descriptor ends its place in the epoll.
         if let Some(reading) = self.sources.remove(&conn) {
             let half = reading.line;
-            self.tell(Heard::Closed { conn, half });
+            self.send(Input::Closed { conn, half });
             // There is a descriptor more.
             drop(reading.source);
-            for door in std::mem::take(&mut self.starved) {
+            for door in std::mem::take(&mut self.not_accepting) {
                 self.accept(door);
             }
         }
     }
 
-    fn tell(&self, heard: Heard) {
+    fn send(&self, input: Input) {
         // Without an analyst there is no receiver.
-        let _ = self.heard.send(heard);
+        let _ = self.inputs.send(input);
     }
 }
 
@@ -444,50 +444,50 @@ mod tests {
     fn a_cut_reads_connections_that_wait_to_be_accepted() {
         let path = std::env::temp_dir().join(format!("lonet-door-{}", std::process::id()));
         let doors = vec![(Door::Trace, UnixListener::bind(&path).unwrap())];
-        let (mut reader, mailbox, heard) = Reader::new(doors).unwrap();
+        let (mut reader, mailbox, inputs) = Reader::new(doors).unwrap();
         let mut process = UnixStream::connect(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         process.write_all(b"one\ntwo\nhal").unwrap();
         drop(process);
         mailbox.cut(7);
         assert!(reader.obey());
-        let heard: Vec<String> = heard
+        let inputs: Vec<String> = inputs
             .try_iter()
-            .map(|heard| match heard {
-                Heard::Opened { pid, .. } => format!("opened {}", pid == std::process::id()),
-                Heard::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
-                Heard::Closed { half, .. } => format!("half {}", half.len()),
-                Heard::Cut(number) => format!("cut {number}"),
+            .map(|input| match input {
+                Input::Opened { pid, .. } => format!("opened {}", pid == std::process::id()),
+                Input::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
+                Input::Closed { half, .. } => format!("half {}", half.len()),
+                Input::Cut(number) => format!("cut {number}"),
                 _ => "other".to_owned(),
             })
             .collect();
-        assert_eq!(heard, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
+        assert_eq!(inputs, ["opened true", "one\ntwo\n", "half 3", "cut 7"]);
     }
 
-    /// A connection that ends gives a descriptor back: who could not be taken in for want of one is
-    /// taken in now, though nothing new comes to the door.
+    /// A connection that closes frees a descriptor: a connection that could not be accepted for want
+    /// of one is accepted now, though no new one arrives.
     #[test]
-    fn a_closed_connection_lets_in_who_waits() {
+    fn a_closed_connection_lets_a_pending_one_in() {
         let path = std::env::temp_dir().join(format!("lonet-waits-{}", std::process::id()));
         let doors = vec![(Door::Trace, UnixListener::bind(&path).unwrap())];
-        let (mut reader, mailbox, heard) = Reader::new(doors).unwrap();
+        let (mut reader, mailbox, inputs) = Reader::new(doors).unwrap();
         let (mine, _other) = UnixStream::pair().unwrap();
         let leaves = mailbox.attach(mine);
         assert!(reader.obey());
         let door = *reader.sources.keys().next().unwrap();
         let _process = UnixStream::connect(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
-        reader.starved.push(door);
+        reader.not_accepting.push(door);
         reader.close(leaves);
-        let heard: Vec<_> = heard.try_iter().collect();
+        let inputs: Vec<_> = inputs.try_iter().collect();
         assert!(
             matches!(
-                heard[..],
-                [Heard::Closed { conn, .. }, Heard::Opened { door: Door::Trace, .. }] if conn == leaves
+                inputs[..],
+                [Input::Closed { conn, .. }, Input::Opened { door: Door::Trace, .. }] if conn == leaves
             ),
             "{}",
-            heard.len()
+            inputs.len()
         );
-        assert!(reader.starved.is_empty());
+        assert!(reader.not_accepting.is_empty());
     }
 }

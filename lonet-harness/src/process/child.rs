@@ -126,7 +126,7 @@ fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixSt
     let path = format!("/proc/self/fd/{}/{CONTROL_SOCKET}", opened.as_raw_fd());
     let mut control = BufReader::new(UnixStream::connect(path)?);
     say(control.get_ref(), &FromNode::Ticket(nonce))?;
-    match hear(&mut control)? {
+    match receive(&mut control)? {
         Some(ToNode::Play(play)) => Ok(Some((control, play))),
         Some(ToNode::Spent) => Ok(None),
         // Its supervisor has died.
@@ -134,7 +134,7 @@ fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixSt
     }
 }
 
-fn hear(control: &mut BufReader<UnixStream>) -> io::Result<Option<ToNode>> {
+fn receive(control: &mut BufReader<UnixStream>) -> io::Result<Option<ToNode>> {
     let mut line = Vec::new();
     control.read_until(b'\n', &mut line)?;
     if !line.ends_with(b"\n") {
@@ -197,7 +197,7 @@ fn prepare(
     std::thread::Builder::new()
         .name("lonet-control".into())
         .spawn(move || {
-            while let Ok(Some(request)) = hear(&mut control) {
+            while let Ok(Some(request)) = receive(&mut control) {
                 match request {
                     ToNode::Terminate if super::terminate::request() => {}
                     ToNode::Terminate => stopping.ask(Why::Terminate),
@@ -205,7 +205,7 @@ fn prepare(
                 }
             }
         })?;
-    hear_panics(stop.clone());
+    end_at_panics(stop.clone());
     let mut builder = match entry.worker_threads {
         None => tokio::runtime::Builder::new_current_thread(),
         Some(workers) => {
@@ -224,7 +224,7 @@ fn prepare(
 
 /// A panic in any task or thread ends the role. In the root future, which the calling thread plays,
 /// it does once it comes out of it: there it shows whether the role has caught it itself.
-fn hear_panics(stop: Arc<Stop>) {
+fn end_at_panics(stop: Arc<Stop>) {
     let root = std::thread::current().id();
     let previous = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

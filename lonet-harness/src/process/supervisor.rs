@@ -94,7 +94,7 @@ struct Supervisor {
 impl Supervisor {
     fn new(control: UnixStream) -> io::Result<Supervisor> {
         set_child_subreaper(true)?;
-        hear_of_children()?;
+        handle_sigchld()?;
         SigSet::empty().thread_set_mask()?;
         let children =
             SignalFd::with_flags(&sigchld(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
@@ -175,14 +175,14 @@ impl Supervisor {
                 while let Ok(Some(_)) = self.children.read_signal() {}
                 self.reap()?;
             }
-            if ready[0] && !self.hear()? {
+            if ready[0] && !self.handle_requests()? {
                 return Ok(());
             }
         }
     }
 
-    /// Reads what has come, and does it. False at the end.
-    fn hear(&mut self) -> io::Result<bool> {
+    /// Reads the requests that have arrived, and carries them out. False at the end.
+    fn handle_requests(&mut self) -> io::Result<bool> {
         let mut chunk = [0; 64 * 1024];
         match self.control.read(&mut chunk) {
             Ok(0) => return Ok(false),
@@ -411,7 +411,7 @@ fn own_pid() -> i32 {
 
 /// Has SIGCHLD handled, by doing nothing. Where it is ignored, which `exec` keeps, the kernel reaps
 /// children itself, and nothing tells how they ended. What is started gets the default back.
-fn hear_of_children() -> io::Result<()> {
+fn handle_sigchld() -> io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     // A runtime without a thread of its own. The handler stays when what it feeds is gone.
     let runtime = tokio::runtime::Builder::new_current_thread()

@@ -31,7 +31,7 @@ pub(super) fn sentences(report: &Report, hangs: bool) -> Vec<String> {
     test.into_iter().chain(nodes).chain(others).collect()
 }
 
-/// So many connections' bytes are told.
+/// The bytes of at most so many connections are shown.
 const MOST_ENDS: usize = 20;
 
 /// How many bytes each open connection's ends have sent and received, as their processes said when

@@ -1,6 +1,6 @@
 //! The page of an expectation that does not hold.
 //!
-//! Pure. Owns every word of it, in this order: the line and what happened instead, why, the
+//! Pure. Owns every word of it but the hints', in this order: the line and what happened instead, why, the
 //! difference, a diagram, hints, logs, artifacts, how to update.
 
 use std::collections::BTreeSet;
@@ -9,12 +9,12 @@ use std::path::PathBuf;
 
 use lonet::trace::EventId;
 
-use super::sequence;
+use super::{hint, sequence};
 use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::explain::diagnosis::{Advice, Parts};
-use crate::trace::explain::hints::{Forgivable, Hint};
-use crate::trace::explain::look::{Problem, Told, line_of};
+use crate::trace::explain::hints::Hint;
+use crate::trace::explain::look::{ExpectedLine, Problem, line_of};
 use crate::trace::explain::nearest::Difference;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::columns::{aligned, shortened};
@@ -86,7 +86,7 @@ impl Page<'_> {
             self.diagram(chain);
         }
         for hint in &self.parts.hints {
-            let hint = worded(hint, self.parts);
+            let hint = hint::worded(hint, self.parts);
             let word = self.paint(Paint::Strong, "hint:");
             self.line(&format!("\n{word} {hint}"));
         }
@@ -162,18 +162,18 @@ impl Page<'_> {
                     self.instead(instead);
                     self.line("");
                 }
-                let (told, cause_text) =
+                let (expected, cause_text) =
                     (self.paint(Paint::Expected, &line.text), self.event(*cause));
-                let told_as = match self.event(*event) == line.text {
+                let happened_as = match self.event(*event) == line.text {
                     true => String::new(),
                     false => format!(" ({})", self.event(*event)),
                 };
                 match (other, self.parts.mode) {
                     (Some(_), Mode::All) => self.line(&format!(
-                        "`{told}`{told_as} stands above `{cause_text}`, which happens before it:"
+                        "`{expected}`{happened_as} stands above `{cause_text}`, which happens before it:"
                     )),
                     (None, Mode::All) => self.line(&format!(
-                        "`{cause_text}` happens before `{told}`{told_as}, and no line matches it:"
+                        "`{cause_text}` happens before `{expected}`{happened_as}, and no line matches it:"
                     )),
                     (_, Mode::Some) => self.line(&format!(
                         "`{cause_text}` happens before `{}`, which a line above matches:",
@@ -184,16 +184,16 @@ impl Page<'_> {
             }
             Problem::NotHappened {
                 line,
-                told_above,
+                matched_above,
                 instead,
             } => {
-                let happened = self.happened(*told_above);
+                let happened = self.happened(*matched_above);
                 self.title(line, &happened);
                 if self.parts.mode == Mode::All {
                     self.instead(instead);
                 }
             }
-            Problem::Untold { events } => {
+            Problem::MoreHappened { events } => {
                 let heading = "the expected trace ends, but more happened";
                 let heading = self.paint(Paint::Strong, heading);
                 self.line(&heading);
@@ -217,8 +217,8 @@ impl Page<'_> {
                 let title = self.paint(Paint::Strong, &title);
                 self.line(&title);
                 self.line("");
-                for told in [above, below] {
-                    self.line(&format!("    line {}: {}", told.number, told.text));
+                for line in [above, below] {
+                    self.line(&format!("    line {}: {}", line.number, line.text));
                 }
                 self.line("");
                 let (first, then) = (self.event(events.1), self.event(events.0));
@@ -243,8 +243,8 @@ impl Page<'_> {
                     line.number, line.text
                 ));
                 self.line("these lines match several concurrent events; tell them apart by marks, or by naming hosts and ports:");
-                for told in alike.iter().take(20) {
-                    self.line(&format!("    line {}: {}", told.number, told.text));
+                for line in alike.iter().take(20) {
+                    self.line(&format!("    line {}: {}", line.number, line.text));
                 }
                 if alike.len() > 20 {
                     self.line(&format!("    … and {} more", alike.len() - 20));
@@ -254,7 +254,7 @@ impl Page<'_> {
     }
 
     /// A line of an order that means no event, or several.
-    fn not_one(&mut self, line: &Told, matching: usize, candidates: &[u32]) {
+    fn not_one(&mut self, line: &ExpectedLine, matching: usize, candidates: &[u32]) {
         let title = match matching {
             0 => format!("not in this order: line {} matches no event", line.number),
             _ => format!(
@@ -279,33 +279,33 @@ impl Page<'_> {
     }
 
     /// Whether the line's event happened, as far as the assertion sees, and as far as it does not.
-    fn happened(&self, told_above: usize) -> String {
+    fn happened(&self, matched_above: usize) -> String {
         let elsewhere = self.parts.hints.iter().find_map(|hint| match hint {
             Hint::Concurrent { .. } => Some(("concurrent with the assertion", "before it")),
             Hint::OutsideView { .. } => Some(("outside this view", "within it")),
             _ => None,
         });
-        let (times, tell) = match told_above {
+        let (times, matched) = match matched_above {
             0 => ("not".to_owned(), ""),
             1 => ("once".to_owned(), ", matched by a line above"),
             times => (format!("{times} times"), ", matched by lines above"),
         };
-        match (elsewhere, told_above) {
+        match (elsewhere, matched_above) {
             (None, 0) => "did not happen".to_owned(),
-            (None, _) => format!("happened only {times}{tell}"),
+            (None, _) => format!("happened only {times}{matched}"),
             (Some((where_else, _)), 0) => format!("happened, but {where_else}"),
             (Some((where_else, here)), _) => {
-                format!("happened {where_else}, and {here} {times}{tell}")
+                format!("happened {where_else}, and {here} {times}{matched}")
             }
         }
     }
 
     /// What is wrong, and where.
-    fn title(&mut self, line: &Told, what: &str) {
+    fn title(&mut self, line: &ExpectedLine, what: &str) {
         let title = format!("trace mismatch at line {}:", line.number);
         let title = self.paint(Paint::Strong, &title);
-        let told = self.paint(Paint::Expected, &line.text);
-        self.line(&format!("{title} `{told}` {what}"));
+        let expected = self.paint(Paint::Expected, &line.text);
+        self.line(&format!("{title} `{expected}` {what}"));
     }
 
     fn instead(&mut self, events: &[u32]) {
@@ -330,7 +330,7 @@ impl Page<'_> {
 
     fn chain(&mut self, chain: &[(u32, Why)]) {
         let graph = self.parts.cut.graph.clone();
-        // What is no event is told by why the next event comes after it.
+        // What is not an event shows in why the next event comes after it.
         let mut reasons: Vec<&str> = Vec::new();
         for (index, &(node, why)) in chain.iter().enumerate() {
             if index > 0 && reasons.last() != Some(&reason(why)) {
@@ -482,128 +482,6 @@ fn reason(why: Why) -> &'static str {
         Why::Process => "a process starts, acts, then ends",
         Why::Awaited => "it had waited for that",
     }
-}
-
-fn worded(hint: &Hint, parts: &Parts) -> String {
-    match hint {
-        Hint::DialBeforeListen { fail, listen } => format!(
-            "`{fail}`: `{listen}` happened, but nothing orders it before the dial; wait for it before the dial: {}",
-            until(listen)
-        ),
-        Hint::NobodyListens { fail, addr } => {
-            format!(
-                "`{fail}`: nothing in this trace listened at {addr}; if something should, wait for it before the dial: {}",
-                until(&format!("{addr} listen"))
-            )
-        }
-        Hint::PortsDiffer {
-            renamed,
-            raced: false,
-        } => {
-            let one_for_one = |(from, to): &(String, String)| format!("{to} instead of {from}");
-            let changed: Vec<String> = renamed.iter().map(one_for_one).collect();
-            format!("the expectation holds with {}", changed.join(", "))
-        }
-        Hint::PortsDiffer {
-            renamed,
-            raced: true,
-        } => {
-            let swaps = swaps(renamed);
-            let these = if renamed.len() <= 2 {
-                "these two"
-            } else {
-                "these"
-            };
-            format!(
-                "same order, ports swapped ({}): {these} raced; bind them (`$p`) or order them with `until`",
-                swaps.join(", "),
-            )
-        }
-        Hint::Concurrent { event, host } => {
-            let mut text = format!(
-                "`{event}` happened concurrently with the assertion, which sees only what happens before it; wait for it with {}",
-                until(event)
-            );
-            if parts.cut.graph.started(host) {
-                text.push_str(&format!(
-                    ", or end {host} first with its node's join(), terminate() or kill()"
-                ));
-            }
-            text
-        }
-        Hint::Blocks(blocks) => blocks.iter().map(forgivable).collect::<Vec<_>>().join("\n"),
-        Hint::OutsideView {
-            event,
-            verb,
-            by_host,
-        } => {
-            let how = match by_host {
-                true => ".only_hosts(&[…])",
-                false => crate::trace::method_for(*verb),
-            };
-            format!("`{event}` happened, but this view leaves it out; trace(){how} includes it")
-        }
-        Hint::Bound {
-            variable,
-            value,
-            event,
-        } => format!("`{event}` matches, but `${variable}` is already bound to {value}"),
-        Hint::OtherText { event } => {
-            format!("`{event}` happened: only the text differs")
-        }
-        Hint::Died { host, status } => match status.strip_prefix("signal ") {
-            Some(signal) => format!("{host}'s process was killed by signal {signal}"),
-            None => format!("{host}'s process ended with status {status}"),
-        },
-        Hint::Reported { problem } => format!("inconsistent records: {problem}"),
-    }
-}
-
-/// The block that would forgive an order.
-fn forgivable(block: &Forgivable) -> String {
-    let (first, then) = (&block.first, &block.then);
-    let marked = |line: &str| {
-        let (host, text) = line.split_once(" mark ")?;
-        Some((host.to_owned(), text.to_owned()))
-    };
-    let happened = match (marked(first), marked(then)) {
-        (Some((host, first)), Some((other, then))) if host == other => {
-            format!("{host} did `{first}` before `{then}` in this run")
-        }
-        _ => format!("`{first}` happened before `{then}` in this run"),
-    };
-    let lines = match block.count {
-        2 => "both".to_owned(),
-        _ => format!("lines {} to {}", block.lines.0, block.lines.1),
-    };
-    format!("{happened}; if both orders are right, put `| ` before {lines}")
-}
-
-/// The Rust code that waits for that line.
-fn until(line: &str) -> String {
-    let mut code = String::from("scenario.until(\"");
-    for c in line.chars() {
-        if matches!(c, '"' | '\\') {
-            code.push('\\');
-        }
-        code.push(c);
-    }
-    code.push_str("\").await?");
-    code
-}
-
-/// `α:1 ↔ α:2` where two have each other's number, `α:1 → α:3` otherwise.
-fn swaps(renamed: &[(String, String)]) -> Vec<String> {
-    let mut swaps = Vec::new();
-    for (from, to) in renamed {
-        let back = renamed.iter().any(|(f, t)| f == to && t == from);
-        if !back {
-            swaps.push(format!("{from} → {to}"));
-        } else if from < to {
-            swaps.push(format!("{from} ↔ {to}"));
-        }
-    }
-    swaps
 }
 
 impl fmt::Display for Mismatch {

@@ -1,6 +1,7 @@
 //! Every text that a failing test shows, one file a kind:
 //!
 //! - [`mismatch`]: the page of an expectation that does not hold;
+//! - `hint`: its hints;
 //! - `verdict`: the page of a test that failed;
 //! - `doing`: what every process waited for, one sentence each;
 //! - `advice`: what to do about it;
@@ -20,6 +21,7 @@ pub(crate) mod artifacts;
 mod cycle;
 mod doing;
 mod drawing;
+mod hint;
 mod html;
 pub(crate) mod mermaid;
 pub(crate) mod mismatch;

@@ -1,15 +1,17 @@
 //! What a host's port table has of one end of a connection.
 //!
-//! Owns what has closed the end. How operations on it go is in `connection`.
+//! Owns what has closed the end, and what that does to its socket where a fault withholds bytes. How operations on it go is in `connection`.
 
+use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::gate::EndGate;
 use super::io::Io;
-use super::net::Net;
 use crate::addr::Addr;
 use crate::error::Cause;
-use crate::trace::Tap;
+use crate::happens::Events;
+use crate::trace::{Gated, Obeyed, Standing, Tap, Withheld};
 
 /// What a host's port table has of a connection's end.
 pub(crate) struct Conn {
@@ -31,9 +33,9 @@ const HOST_DOWN: u8 = 2;
 const NETWORK_DOWN: u8 = 3;
 
 impl Conn {
-    pub(super) fn new(io: Io, local: Addr, peer: Addr, net: &Net) -> Conn {
-        let tap = net.tap(&local, &peer);
-        let gate = net.events.gate().cloned().map(EndGate::new);
+    pub(super) fn new(io: Io, local: Addr, peer: Addr, events: &Events) -> Conn {
+        let tap = events.tap(&local, &peer);
+        let gate = events.gate().cloned().map(EndGate::new);
         Conn {
             io,
             local,
@@ -94,5 +96,88 @@ impl Conn {
             HOST_DOWN => Some(Cause::HostDown),
             _ => Some(Cause::SocketDown),
         }
+    }
+}
+
+impl Conn {
+    /// From now on orders reach it.
+    pub(super) fn enter(self: &Arc<Self>) {
+        if let Some(end) = &self.gate {
+            let weak = Arc::downgrade(self);
+            let standing = end.gate().enter(weak);
+            self.ordered(&standing, &mut Obeyed::default());
+        }
+    }
+
+    /// Ends both directions. Where bytes are withheld, the other side hears that its writes end, and
+    /// what was sent to it is not taken back: the descriptor stays until the heal.
+    pub(super) fn shut(self: &Arc<Self>) {
+        let Some(end) = &self.gate else {
+            return self.io.shutdown();
+        };
+        let own = self.clone();
+        end.gate().effect(move || own.shut_now(true));
+    }
+
+    /// Lets go of the connection, as its last user.
+    pub(super) fn let_go(self: &Arc<Self>) {
+        if let Some(end) = &self.gate
+            && !end.is_free()
+        {
+            let own = self.clone();
+            end.gate().effect(move || own.shut_now(false));
+        }
+    }
+
+    fn shut_now(self: &Arc<Self>, both: bool) {
+        match &self.gate {
+            Some(end) if self.is_withheld() => {
+                // Its error would be the other side's news.
+                let _ = self.io.shutdown_write();
+                end.gate().keep(self.clone());
+            }
+            _ if both => self.io.shutdown(),
+            _ => {}
+        }
+    }
+
+    /// Ends the direction away from here, or, if nothing may leave, as soon as something may.
+    pub(super) fn shut_write(self: &Arc<Self>) -> io::Result<()> {
+        let Some(end) = &self.gate else {
+            return self.io.shutdown_write();
+        };
+        if end.gate().is_shut() {
+            let own = self.clone();
+            // Nobody is left to learn of an error.
+            end.gate().effect(move || drop(own.io.shutdown_write()));
+            return Ok(());
+        }
+        match self.io.shutdown_write() {
+            Err(error) if end.hides(&error) => Ok(()),
+            result => result,
+        }
+    }
+}
+
+impl Gated for Conn {
+    fn ordered(&self, now: &Standing, found: &mut Obeyed) {
+        if let Some(end) = &self.gate {
+            end.ordered(&self.io, self.way(), now, found);
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(end) = &self.gate {
+            end.wake();
+        }
+    }
+
+    fn withheld(&self) -> Option<(Withheld, u32)> {
+        let fault = self.gate.as_ref()?.withholds_from_waiting()?;
+        Some((Withheld::End(self.socket()), fault))
+    }
+
+    fn is_withheld(&self) -> bool {
+        self.gate.as_ref().is_some_and(|end| end.is_withheld())
     }
 }

@@ -176,7 +176,7 @@ impl<'a> Dialing<'a> {
     fn connect(mut self, carried: Carried) -> Result<Stream> {
         let Host { net, core } = self.host;
         let Carried { io, peer, key } = carried;
-        let conn = Arc::new(Conn::new(io, self.src.clone(), peer, net));
+        let conn = Arc::new(Conn::new(io, self.src.clone(), peer, &net.events));
         conn.enter();
         let mut state = core.lock();
         if state.closed.is_some() {

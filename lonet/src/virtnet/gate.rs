@@ -6,6 +6,7 @@
 //! so that an order is in force once it says so: no read is under way then that began before.
 
 mod arrivals;
+mod dials;
 #[cfg(test)]
 mod tests;
 
@@ -20,17 +21,13 @@ use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::time::Sleep;
 
-use super::connection_core::Conn;
-use super::io::Io;
-use super::listener_core::ListenerCore;
+use super::io::{Io, There};
 use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
-use crate::call::Call;
-use crate::error::Cause;
 use crate::loopback::socket::Watch;
-use crate::trace::{Does, EventId, Gate, Gated, Obeyed, Rule, Standing, Withheld};
-pub(super) use arrivals::There;
+use crate::trace::{Does, EventId, Gate, Obeyed, Rule, Standing};
 use arrivals::{Admits, Arrivals, Random};
+pub(super) use dials::{Admission, answer_may_come, dial_may_go};
 
 /// So much of a read into a growing buffer goes through a buffer of its own, where a fault limits it.
 const MOST_AT_ONCE: usize = 64 << 10;
@@ -135,7 +132,7 @@ impl EndGate {
     }
 
     /// Whether there is nothing to ask.
-    fn is_free(&self) -> bool {
+    pub(super) fn is_free(&self) -> bool {
         !self.gate.is_busy() && !self.is_marked.load(Ordering::Acquire)
     }
 
@@ -493,7 +490,49 @@ impl EndGate {
         .await
     }
 
-    fn wake(&self) {
+    /// Orders hold for this end; `there` says what lies in its socket.
+    pub(super) fn ordered(
+        &self,
+        io: &Io,
+        (local, peer): (&Addr, &Addr),
+        now: &Standing,
+        found: &mut Obeyed,
+    ) {
+        let mut state = self.lock();
+        // What lies in a socket costs system calls.
+        let there = match now.rules.is_empty() && state.arrivals.is_free() {
+            true => There::default(),
+            false => io.there(),
+        };
+        let arrivals = &mut state.arrivals;
+        arrivals.order(now, (peer, local), there, Instant::now(), &mut found.noted);
+        self.is_marked
+            .store(!state.arrivals.is_free(), Ordering::Release);
+        self.after(state);
+        let covers = |rule: &&Rule| rule.covers(peer, local) || rule.covers(local, peer);
+        let rules = now.rules.iter().filter(covers);
+        if let Some(bytes) = rules.filter_map(|rule| rule.window).min() {
+            io.set_buffers(bytes);
+        }
+    }
+
+    /// The fault that withholds something from an operation that waits here.
+    pub(super) fn withholds_from_waiting(&self) -> Option<u32> {
+        let state = self.lock();
+        let waits = state.reader.is_some() || !state.others.is_empty();
+        state.arrivals.withheld_by().filter(|_| waits)
+    }
+
+    /// Whether arrivals are withheld, so that nothing may be learned of the other side.
+    pub(super) fn is_withheld(&self) -> bool {
+        !self.is_free() && self.lock().arrivals.is_withheld()
+    }
+
+    pub(super) fn gate(&self) -> &Gate {
+        &self.gate
+    }
+
+    pub(super) fn wake(&self) {
         let mut state = self.lock();
         let mut wakers = std::mem::take(&mut state.others);
         wakers.extend(state.reader.take());
@@ -508,224 +547,4 @@ impl EndGate {
 /// `most` bytes, of a buffer of that length.
 fn within(most: u64, length: usize) -> usize {
     usize::try_from(most).map_or(length, |most| most.min(length))
-}
-
-impl Gated for Conn {
-    fn ordered(&self, now: &Standing, found: &mut Obeyed) {
-        let Some(end) = &self.gate else { return };
-        let mut state = end.lock();
-        // What lies in a socket costs system calls.
-        let there = match now.rules.is_empty() && state.arrivals.is_free() {
-            true => There::default(),
-            false => self.io.there(),
-        };
-        let ways = (&self.peer, &self.local);
-        let arrivals = &mut state.arrivals;
-        arrivals.order(now, ways, there, Instant::now(), &mut found.noted);
-        if !state.arrivals.is_free() {
-            end.is_marked.store(true, Ordering::Release);
-        }
-        end.after(state);
-        let covers = |rule: &&Rule| {
-            rule.covers(&self.peer, &self.local) || rule.covers(&self.local, &self.peer)
-        };
-        let windows = now
-            .rules
-            .iter()
-            .filter(covers)
-            .filter_map(|rule| rule.window);
-        if let Some(bytes) = windows.min() {
-            self.io.set_buffers(bytes);
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(end) = &self.gate {
-            end.wake();
-        }
-    }
-
-    fn withheld(&self) -> Option<(Withheld, u32)> {
-        let end = self.gate.as_ref()?;
-        let state = end.lock();
-        let waits = state.reader.is_some() || !state.others.is_empty();
-        let fault = state.arrivals.withheld_by().filter(|_| waits)?;
-        Some((Withheld::End(self.socket()), fault))
-    }
-
-    fn is_withheld(&self) -> bool {
-        let end = self.gate.as_ref();
-        end.is_some_and(|end| end.lock().arrivals.is_withheld())
-    }
-}
-
-impl Conn {
-    /// From now on orders reach it.
-    pub(super) fn enter(self: &Arc<Self>) {
-        if let Some(end) = &self.gate {
-            let weak = Arc::downgrade(self);
-            let standing = end.gate.enter(weak);
-            self.ordered(&standing, &mut Obeyed::default());
-        }
-    }
-
-    /// Ends both directions. Where bytes are withheld, the other side hears that its writes end, and
-    /// what was sent to it is not taken back: the descriptor stays until the heal.
-    pub(super) fn shut(self: &Arc<Self>) {
-        let Some(end) = &self.gate else {
-            return self.io.shutdown();
-        };
-        let own = self.clone();
-        end.gate.effect(move || own.shut_now(true));
-    }
-
-    /// Lets go of the connection, as its last user.
-    pub(super) fn let_go(self: &Arc<Self>) {
-        if let Some(end) = &self.gate
-            && !end.is_free()
-        {
-            let own = self.clone();
-            end.gate.effect(move || own.shut_now(false));
-        }
-    }
-
-    fn shut_now(self: &Arc<Self>, both: bool) {
-        match &self.gate {
-            Some(end) if self.is_withheld() => {
-                // Its error would be the other side's news.
-                let _ = self.io.shutdown_write();
-                end.gate.keep(self.clone());
-            }
-            _ if both => self.io.shutdown(),
-            _ => {}
-        }
-    }
-
-    /// Ends the direction away from here, or, if nothing may leave, as soon as something may.
-    pub(super) fn shut_write(self: &Arc<Self>) -> io::Result<()> {
-        let Some(end) = &self.gate else {
-            return self.io.shutdown_write();
-        };
-        if end.gate.is_shut() {
-            let own = self.clone();
-            // Nobody is left to learn of an error.
-            end.gate.effect(move || drop(own.io.shutdown_write()));
-            return Ok(());
-        }
-        match self.io.shutdown_write() {
-            Err(error) if end.hides(&error) => Ok(()),
-            result => result,
-        }
-    }
-}
-
-impl Gated for ListenerCore {
-    fn ordered(&self, _: &Standing, _: &mut Obeyed) {}
-
-    fn wake(&self) {
-        self.wake_all();
-    }
-}
-
-/// Which dialers of a queue may be accepted.
-pub(super) struct Admission<'a> {
-    gate: &'a Gate,
-    orders: Arc<Standing>,
-    at: &'a Addr,
-}
-
-impl<'a> Admission<'a> {
-    /// At this listener; `None`: nothing may come in.
-    pub(super) fn at(gate: &'a Gate, at: &'a Addr) -> Option<Admission<'a>> {
-        let orders = gate.standing();
-        (!gate.is_shut()).then_some(Admission { gate, orders, at })
-    }
-
-    /// Whether this dialer may be accepted now; otherwise the fault that withholds it is noted.
-    pub(super) fn admits(&self, src: &Addr, held: &mut Vec<(u32, Option<EventId>)>) -> bool {
-        let Some(rule) = self.orders.withholds_dial(src, self.at) else {
-            return true;
-        };
-        hold(self.gate, rule, held);
-        false
-    }
-}
-
-/// Waits until a dial may go its way; or it is refused.
-pub(super) async fn dial_may_go(call: &Call<'_>, gate: &Gate) -> Result<(), Cause> {
-    if !gate.is_busy() {
-        return Ok(());
-    }
-    wait_for_heal(call, gate).await;
-    let orders = gate.standing();
-    let refuses = |rule: &&Rule| rule.does == Does::Refuse && rule.covers(call.src, call.dst);
-    if let Some(rule) = orders.rules.iter().find(refuses) {
-        gate.acted(rule.fault);
-        rule.event
-            .into_iter()
-            .for_each(|event| call.events.learn(event));
-        return Err(Cause::ConnectionRefused);
-    }
-    take_longer(call, gate, (call.src, call.dst)).await;
-    Ok(())
-}
-
-/// The answer of a dial is there: waits until it may come in.
-pub(super) async fn answer_may_come(call: &Call<'_>, gate: &Gate) {
-    if gate.is_busy() {
-        take_longer(call, gate, (call.dst, call.src)).await;
-        wait_for_heal(call, gate).await;
-    }
-}
-
-/// Waits while no dial from there to there may complete.
-async fn wait_for_heal(call: &Call<'_>, gate: &Gate) {
-    let mut held = Vec::new();
-    let waits = gate.holds(call.dial);
-    gate.pass(|orders| {
-        let rule = orders.withholds_dial(call.src, call.dst);
-        let Some(rule) = rule else { return Some(()) };
-        hold(gate, rule, &mut held);
-        waits.by(rule.fault);
-        None
-    })
-    .await;
-    call.events.learn_faults(&held);
-}
-
-/// A rule withholds something from who keeps that list.
-fn hold(gate: &Gate, rule: &Rule, held: &mut Vec<(u32, Option<EventId>)>) {
-    gate.acted(rule.fault);
-    if !held.iter().any(|(fault, _)| *fault == rule.fault) {
-        held.push((rule.fault, rule.event));
-    }
-}
-
-/// What goes that way takes so much longer.
-async fn take_longer(call: &Call<'_>, gate: &Gate, (from, to): (&Addr, &Addr)) {
-    let standing = gate.standing();
-    for rule in &standing.rules {
-        let us = match rule.does {
-            Does::Delay(us) => us,
-            Does::Jitter(us, seed) => {
-                let mixed = seed ^ u64::from(from.port()) << 16 ^ u64::from(to.port());
-                Random(mixed).up_to(us)
-            }
-            _ => continue,
-        };
-        if !rule.covers(from, to) {
-            continue;
-        }
-        gate.acted(rule.fault);
-        let until = tokio::time::Instant::now() + std::time::Duration::from_micros(us);
-        // A heal ends it.
-        let healed = gate.pass(|orders| {
-            let stands = orders.rules.iter().any(|other| other.fault == rule.fault);
-            (!stands).then_some(())
-        });
-        let _ = tokio::time::timeout_at(until, healed).await;
-        rule.event
-            .into_iter()
-            .for_each(|event| call.events.learn(event));
-    }
 }

@@ -9,7 +9,6 @@ use bytes::BufMut;
 use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 
-use super::gate::There;
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::loopback;
@@ -76,6 +75,21 @@ impl Knock {
 
 /// What a read into a growing buffer takes from a pipe at once.
 const MOST_AT_ONCE: usize = 64 << 10;
+
+/// What lies in a socket.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct There {
+    /// So many bytes can be read.
+    pub(super) bytes: u64,
+    /// After them comes the end, or a reset.
+    pub(super) ended: bool,
+}
+
+impl From<(u64, bool)> for There {
+    fn from((bytes, ended): (u64, bool)) -> There {
+        There { bytes, ended }
+    }
+}
 
 /// The bytes of one end of a connection.
 pub(crate) enum Io {

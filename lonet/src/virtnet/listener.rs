@@ -272,7 +272,7 @@ impl Listener {
         }
         let port = state.ports.lowest_free().ok_or(Cause::PortsExhausted)?;
         let local = host.addr(port);
-        let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), net));
+        let conn = Arc::new(Conn::new(io, local.clone(), peer.clone(), &net.events));
         conn.enter();
         let free = state.ports.take(port, Occupant::Conn(conn.clone()));
         debug_assert!(free, "the lowest free port is free");

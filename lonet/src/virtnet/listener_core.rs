@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::io::Knock;
 use super::lock::{Mutex, MutexGuard};
 use crate::error::Cause;
-use crate::trace::{EventId, Users};
+use crate::trace::{EventId, Gated, Obeyed, Standing, Users};
 
 /// What a host's port table has of a listener.
 pub(crate) struct ListenerCore {
@@ -149,6 +149,14 @@ impl ListenerCore {
         drop(state);
         self.wake_all();
         queue.into_iter().map(|queued| queued.knock).collect()
+    }
+}
+
+impl Gated for ListenerCore {
+    fn ordered(&self, _: &Standing, _: &mut Obeyed) {}
+
+    fn wake(&self) {
+        self.wake_all();
     }
 }
 

@@ -13,7 +13,7 @@ use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
 use crate::error::{Cause, Error};
 use crate::happens::{By, Events, Happened};
-use crate::trace::{Tap, Tracing, Waits, What};
+use crate::trace::{Tracing, Waits, What};
 
 /// A network's full name, and where in it the name begins.
 #[derive(Clone)]
@@ -115,11 +115,6 @@ impl Net {
     /// A number for a new listener; 0 if the network isn't traced.
     pub(super) fn socket(&self) -> u64 {
         self.events.socket()
-    }
-
-    /// What tells of the bytes of a new connection end, if the network is traced.
-    pub(super) fn tap(&self, local: &Addr, peer: &Addr) -> Option<Tap> {
-        self.events.tap(local, peer)
     }
 
     /// Brings a dialer to the listener it asked for, or back if nothing listens there.

@@ -14,9 +14,9 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::{Analyst, Node, Supervisor, Who, index};
+use super::{Analyst, Node, Peer, Supervisor, index};
 use crate::collector::failure::How;
-use crate::collector::node::Said;
+use crate::collector::node::RoleEnd;
 use crate::collector::query::Launch;
 use crate::collector::query::{Effect, End, Refusal};
 use crate::collector::reader::Conn;
@@ -34,7 +34,7 @@ impl Analyst {
             self.supervisor = match launch::supervisor() {
                 Ok((child, socket)) => {
                     let conn = self.mailbox.attach(socket);
-                    self.conns.insert(conn, Who::Supervisor);
+                    self.conns.insert(conn, Peer::Supervisor);
                     if let Some(soft) = limits::raise_descriptors() {
                         let limit = ToSupervisor::Descriptors { soft };
                         self.mailbox.write(conn, line(&limit));
@@ -67,7 +67,7 @@ impl Analyst {
                 launch.host
             )));
         }
-        if let Some(why) = &self.starved {
+        if let Some(why) = &self.not_accepting {
             return Err(How::NotStarted(why.clone()));
         }
         self.supervise();
@@ -82,7 +82,7 @@ impl Analyst {
             .pipe(process)
             .map_err(|error| How::NotStarted(limits::explained(error)))?;
         let printing = self.mailbox.attach_output(pipe, output.clone());
-        self.conns.insert(printing, Who::Output(process));
+        self.conns.insert(printing, Peer::Output(process));
         let program = launch.program.clone();
         let start = ToSupervisor::Start {
             process,
@@ -109,7 +109,7 @@ impl Analyst {
         self.directory.join(format!("output-{process}"))
     }
 
-    pub(super) fn hear_supervisor(&mut self, message: FromSupervisor) {
+    pub(super) fn handle_supervisor(&mut self, message: FromSupervisor) {
         match message {
             FromSupervisor::Failed { error } => self.supervisor_failed(&error),
             FromSupervisor::Ready { means: by } => {
@@ -192,18 +192,18 @@ impl Analyst {
 
     /// The reader can't accept another connection: what connects now is never read. Waiting for a
     /// role that has not connected yet would never end.
-    pub(super) fn starve(&mut self, error: &str) {
+    pub(super) fn not_accepted(&mut self, error: &str) {
         let why = format!("the events of its process can't be received: {error}");
-        self.starved.get_or_insert_with(|| why.clone());
+        self.not_accepting.get_or_insert_with(|| why.clone());
         let signal = Signal::SIGKILL as i32;
         for node in self.nodes.values_mut() {
             let waited_for = node.is_role() && node.up.is_none() && node.ended.is_none();
-            if waited_for && node.unheard.is_none() {
-                node.unheard = Some(why.clone());
+            if waited_for && node.unreceived.is_none() {
+                node.unreceived = Some(why.clone());
             }
         }
-        let unheard = self.nodes.values().filter(|node| node.unheard.is_some());
-        for process in unheard.map(|node| node.process).collect::<Vec<u64>>() {
+        let unreceived = self.nodes.values().filter(|node| node.unreceived.is_some());
+        for process in unreceived.map(|node| node.process).collect::<Vec<u64>>() {
             self.tell_supervisor(&ToSupervisor::Signal { process, signal });
         }
         self.fail(format!(
@@ -220,23 +220,24 @@ impl Analyst {
         }
     }
 
-    /// The process of that number has this pid: what reports from there is its doing, also what was
-    /// heard before the supervisor's word, or after the reporter hung up. Descriptors are read in
-    /// no particular order, and a role may be over in a millisecond.
+    /// The process of that number has this pid: what it reports belongs to that process, also
+    /// what arrived before the supervisor's message, or after the reporter disconnected. Descriptors
+    /// are read in no particular order, and a role may end within a millisecond.
     pub(super) fn identify(&mut self, process: u64, pid: u32) {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
         node.pid = Some(pid);
-        let mut said = Vec::new();
+        let mut reported_before = Vec::new();
         for (at, reported) in self.processes.iter_mut().enumerate() {
             if reported.pid == pid && reported.node.is_none() {
                 reported.node = Some(process);
                 let events = reported.records.iter();
-                said.extend(events.filter_map(|record| Event::of_record(index(at), record)));
+                reported_before
+                    .extend(events.filter_map(|record| Event::of_record(index(at), record)));
             }
         }
-        for event in said {
+        for event in reported_before {
             self.offer(&event, Some(process), |waiting| {
                 waiting.wanted.of == Some(process)
             });
@@ -282,7 +283,7 @@ impl Analyst {
         }
     }
 
-    /// It has ended, and all is known that it said.
+    /// It has ended, and all is known that it sent.
     pub(super) fn conclude(&mut self, process: u64) {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
@@ -340,7 +341,7 @@ impl Analyst {
         }
     }
 
-    pub(super) fn hear_stranger(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
+    pub(super) fn handle_ticket(&mut self, conn: Conn, pid: u32, line_: &[u8]) {
         let shown = match from_node(line_) {
             Ok(FromNode::Ticket(nonce)) => self.nodes.values_mut().find(|node| {
                 node.ticket
@@ -364,7 +365,7 @@ impl Analyst {
         };
         let process = node.process;
         node.control = Some(conn);
-        self.conns.insert(conn, Who::Node(process));
+        self.conns.insert(conn, Peer::Node(process));
         self.mailbox.write(conn, line(&ToNode::Play(play)));
         if node.asked_to_finish {
             self.mailbox.write(conn, line(&ToNode::Terminate));
@@ -372,19 +373,19 @@ impl Analyst {
         self.identify(process, pid);
     }
 
-    pub(super) fn hear_node(&mut self, process: u64, line: &[u8]) {
+    pub(super) fn handle_node_line(&mut self, process: u64, line: &[u8]) {
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
-        let said = match from_node(line) {
-            Ok(FromNode::Returned { value }) => Said::Returned(value),
-            Ok(FromNode::Failed(error)) => Said::Failed(error),
-            Ok(FromNode::Panicked(what)) => Said::Panicked(what),
-            Ok(FromNode::Terminated) => Said::Terminated,
+        let how = match from_node(line) {
+            Ok(FromNode::Returned { value }) => RoleEnd::Returned(value),
+            Ok(FromNode::Failed(error)) => RoleEnd::Failed(error),
+            Ok(FromNode::Panicked(what)) => RoleEnd::Panicked(what),
+            Ok(FromNode::Terminated) => RoleEnd::Terminated,
             Ok(FromNode::Ticket(_)) => return,
-            Err(error) => Said::Failed(format!("its process sent an invalid result: {error}")),
+            Err(error) => RoleEnd::Failed(format!("its process sent an invalid result: {error}")),
         };
-        node.hear(said);
+        node.role_ended(how);
     }
 
     // Output.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Analyst, Node, Supervisor, Who};
+use super::{Analyst, Node, Peer, Supervisor};
 use crate::collector::query::{NodeReport, OtherReport, Report, TestReport, WaitsFor};
 use crate::collector::reader::Conn;
 use crate::process::backtrace::Backtraces;
@@ -115,7 +115,7 @@ impl Analyst {
     fn untils_of(&self, process: usize) -> Vec<String> {
         let is_its = |conn: Option<Conn>| {
             let who = conn.and_then(|conn| self.conns.get(&conn));
-            matches!(who, Some(&Who::Reporter(reporter)) if reporter == process)
+            matches!(who, Some(&Peer::Reporter(reporter)) if reporter == process)
         };
         self.untils(is_its)
     }

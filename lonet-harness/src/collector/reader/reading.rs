@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::epoll::{Epoll, EpollEvent};
 
-use super::{Conn, Door, Heard};
+use super::{Conn, Door, Input};
 use crate::process::output::{KEPT, Output};
 
 /// How many bytes a line of a reporter may have, its end included.
@@ -49,9 +49,9 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Takes what was read, and hands on what that completes.
-    pub(super) fn take(&mut self, conn: Conn, bytes: &[u8], heard: &Sender<Heard>) {
+    pub(super) fn take(&mut self, conn: Conn, bytes: &[u8], inputs: &Sender<Input>) {
         // Without an analyst nothing listens.
-        let tell = |told| drop(heard.send(told));
+        let send = |input| drop(inputs.send(input));
         if let Source::Output(_, output) = &self.source {
             output
                 .lock()
@@ -59,7 +59,7 @@ impl Reading {
                 .append(bytes);
             let bytes = self.take_shown(bytes);
             if !bytes.is_empty() {
-                tell(Heard::Printed { conn, bytes });
+                send(Input::Printed { conn, bytes });
             }
             return;
         }
@@ -71,7 +71,7 @@ impl Reading {
             if !self.skips && length > self.most - self.line.len() {
                 let mut begin = std::mem::take(&mut self.line);
                 begin.truncate(BEGIN);
-                tell(Heard::TooLong { conn, begin });
+                send(Input::TooLong { conn, begin });
                 self.skips = true;
             }
             if self.skips {
@@ -92,7 +92,7 @@ impl Reading {
         let mut lines = std::mem::take(&mut self.line);
         lines.extend_from_slice(&bytes[..=end]);
         self.line.extend_from_slice(&bytes[end + 1..]);
-        tell(Heard::Lines { conn, bytes: lines });
+        send(Input::Lines { conn, bytes: lines });
     }
 
     /// What is shown at once is bounded too: libtest keeps it. Once, it says so.
@@ -149,17 +149,17 @@ mod tests {
     }
 
     /// What a reading passed on of these bytes, however they were cut.
-    fn told(reading: &mut Reading, chunks: &[&[u8]]) -> Vec<String> {
-        let (tell, heard) = channel();
+    fn handed_on(reading: &mut Reading, chunks: &[&[u8]]) -> Vec<String> {
+        let (send, inputs) = channel();
         for chunk in chunks {
-            reading.take(1, chunk, &tell);
+            reading.take(1, chunk, &send);
         }
-        let word = |heard| match heard {
-            Heard::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
-            Heard::TooLong { begin, .. } => format!("too long: {}", begin.len()),
+        let word = |input| match input {
+            Input::Lines { bytes, .. } => String::from_utf8(bytes).unwrap(),
+            Input::TooLong { begin, .. } => format!("too long: {}", begin.len()),
             _ => "other".to_owned(),
         };
-        heard.try_iter().map(word).collect()
+        inputs.try_iter().map(word).collect()
     }
 
     #[test]
@@ -167,24 +167,24 @@ mod tests {
         let chunks: [&[u8]; 5] = [b"1234", b"567\n12", b"345678", b"9", b"9\n1\n2"];
         let mut limited = reading(8);
         assert_eq!(
-            told(&mut limited, &chunks),
+            handed_on(&mut limited, &chunks),
             ["1234567\n", "too long: 8", "1\n"]
         );
         assert_eq!(limited.line, b"2");
-        assert_eq!(told(&mut limited, &[b"345678\n"]), ["2345678\n"]);
+        assert_eq!(handed_on(&mut limited, &[b"345678\n"]), ["2345678\n"]);
     }
 
     #[test]
     fn a_line_without_end_is_not_kept() {
         let chunk = [b'x'; 64 * 1024];
         let mut limited = reading(LINE);
-        let (tell, heard) = channel();
+        let (send, inputs) = channel();
         for _ in 0..1024 {
-            limited.take(1, &chunk, &tell);
+            limited.take(1, &chunk, &send);
             assert!(limited.line.capacity() <= 2 * LINE);
         }
-        let heard = heard.try_iter().count();
-        assert_eq!((heard, limited.line.len()), (1, 0));
+        let inputs = inputs.try_iter().count();
+        assert_eq!((inputs, limited.line.len()), (1, 0));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::trace::scope::Scope;
 const MOST_COMPARISONS: usize = 4_000_000;
 
 /// How many lines, from the first on, could have an event each. The next one can't, whatever the
-/// variables stand for: all events that it could tell of would have lines above it.
+/// variables stand for: all events that it could match would have lines above it.
 pub(crate) fn most_lines(graph: &Graph, scope: &Scope, of: &Expectation) -> usize {
     let mut left = vec![0usize; graph.labels.len()];
     for &event in &scope.events {

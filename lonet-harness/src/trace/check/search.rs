@@ -22,13 +22,15 @@
 //! `blocks`' business.
 
 mod nexts;
+mod some_events;
 mod within_block;
 
 use std::collections::BTreeSet;
 
 use self::nexts::Nexts;
+use self::some_events::Partial;
 use crate::trace::check::blocks::Kept;
-use crate::trace::check::outcome::{Outcome, counts, names_port};
+use crate::trace::check::outcome::{Outcome, names_port};
 use crate::trace::expected::grammar::{Expectation, Shape};
 use crate::trace::expected::lookup;
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
@@ -159,22 +161,6 @@ struct Blocks {
     by_label: FastMap<u32, Vec<u32>>,
 }
 
-/// What the search for some of the events keeps.
-struct Partial {
-    /// By node: happens before a taken event, or is one.
-    covered: Vec<bool>,
-    by_label: FastMap<u32, Vec<u32>>,
-}
-
-impl Partial {
-    fn new(graph: &Graph, scope: &Scope) -> Partial {
-        Partial {
-            covered: vec![false; graph.label_of.len()],
-            by_label: by_label(graph, scope),
-        }
-    }
-}
-
 fn by_label(graph: &Graph, scope: &Scope) -> FastMap<u32, Vec<u32>> {
     let mut by_label: FastMap<u32, Vec<u32>> = FastMap::default();
     for &event in &scope.events {
@@ -184,7 +170,7 @@ fn by_label(graph: &Graph, scope: &Scope) -> FastMap<u32, Vec<u32>> {
     by_label
 }
 
-/// Whether a line could tell of that event, as far as its words and what variables stand for go.
+/// Whether a line could match that event, as far as its words and what variables stand for go.
 fn fits(
     shape: &Shape,
     of: &Expectation,
@@ -356,7 +342,7 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// The first event that a line could tell of now, and the others, the next to try last, if
+    /// The first event that a line could match now, and the others, the next to try last, if
     /// they came along.
     fn first_candidate(&mut self, line: usize) -> (Option<u32>, Option<Vec<u32>>) {
         let of: &Expectation = self.of;
@@ -396,7 +382,7 @@ impl<'a> Search<'a> {
         candidates
     }
 
-    /// The events that a line could tell of now, in a fixed order.
+    /// The events that a line could match now, in a fixed order.
     fn candidates(&mut self, line: usize) -> Vec<u32> {
         let shape = &self.of.lines[line].shape;
         let label = self.labels[line];
@@ -573,61 +559,5 @@ impl<'a> Search<'a> {
     fn toggle(&mut self, node: u32) {
         self.state.0 ^= digest((1u8, node));
         self.state.1 ^= digest((node, 2u8)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-    }
-
-    /// Events that are neither taken nor before one that is. An event that comes after another
-    /// which would do as well is never needed instead of it.
-    fn partial_candidates(&mut self, shape: &Shape, label: u32) -> Vec<u32> {
-        let Some(partial) = &self.partial else {
-            return Vec::new();
-        };
-        let among: &[u32] = match label {
-            NONE => &self.scope.events,
-            label => partial.by_label.get(&label).map_or(&[], Vec::as_slice),
-        };
-        let open = among.iter().copied();
-        let open: Vec<u32> = open.filter(|&n| !partial.covered[n as usize]).collect();
-        if label == NONE {
-            let mut candidates = self.matching(shape, open);
-            let of = &self.graph.label_of;
-            self.keep_first(&mut candidates, |a, b| of[a as usize] == of[b as usize]);
-            return candidates;
-        }
-        let mut candidates = open;
-        self.keep_first(&mut candidates, |_, _| true);
-        candidates
-    }
-
-    fn keep_first(&self, candidates: &mut Vec<u32>, alike: impl Fn(u32, u32) -> bool) {
-        let mut kept: Vec<u32> = Vec::new();
-        for &node in candidates.iter() {
-            let later = kept.iter().any(|&first| {
-                let by = |why| why != Why::Port;
-                alike(first, node) && self.graph.reaches_by(first, node, by)
-            });
-            if !later {
-                kept.push(node);
-            }
-        }
-        *candidates = kept;
-    }
-
-    fn cover(&mut self, node: u32, names_port: bool) {
-        let Some(partial) = &mut self.partial else {
-            return;
-        };
-        let mut todo = vec![node];
-        partial.covered[node as usize] = true;
-        self.taken.push(node);
-        while let Some(effect) = todo.pop() {
-            for (cause, why) in self.graph.before(effect) {
-                let covered = &mut partial.covered[cause as usize];
-                if !*covered && counts(why, names_port && effect == node) {
-                    *covered = true;
-                    self.taken.push(cause);
-                    todo.push(cause);
-                }
-            }
-        }
     }
 }

@@ -16,10 +16,11 @@ pub(crate) fn labels(graph: &Graph, of: &Expectation) -> Vec<u32> {
         of,
         hosts: vec![None; of.symbols.len()],
     };
-    let mut found = Vec::with_capacity(of.lines.len());
-    let labels = of.lines.iter().map(|line| lookup.label(&line.shape));
-    graph.labels.find(labels, |label| found.push(label));
-    found
+    let labels = of.lines.iter().map(|line| {
+        let label = lookup.label(&line.shape)?;
+        graph.labels.find(label)
+    });
+    labels.map(|number| number.unwrap_or(NONE)).collect()
 }
 
 struct Lookup<'a> {

@@ -139,7 +139,7 @@ impl Mismatch {
         let node = match &self.parts().problem {
             Problem::AboveCause { event, .. } => Some(*event),
             Problem::NotHappened { instead, .. } => instead.first().copied(),
-            Problem::Untold { events } => events.first().copied(),
+            Problem::MoreHappened { events } => events.first().copied(),
             Problem::OutOfOrder { events, .. } => Some(events.1),
             Problem::NotOne { .. } => None,
             Problem::Syntax(_) | Problem::Unusable(_) | Problem::Undecided { .. } => None,
@@ -265,7 +265,7 @@ impl Found {
             look.undecided()
         } else if deepest.len() == of.lines.len() {
             let events = look.next_events();
-            Problem::Untold { events }
+            Problem::MoreHappened { events }
         } else {
             look.line_fails(mode, deepest)
         };

@@ -1,4 +1,4 @@
-//! What a reader may do about an expectation that does not hold, where one can tell.
+//! What a reader may do about an expectation that does not hold, where that is clear.
 //!
 //! Pure. Owns which hint applies; `report` words them.
 
@@ -133,7 +133,7 @@ impl Finder<'_> {
         }
         let shape = &self.look.of.lines[line].shape;
         for &node in &scope.events {
-            if self.look.told[node as usize] {
+            if self.look.matched[node as usize] {
                 continue;
             }
             let mut free = Bindings::new(self.look.of.variables.len());
@@ -210,22 +210,22 @@ impl Finder<'_> {
             Problem::NotHappened { instead, .. } => {
                 // What a later line matches was expected.
                 let instead = instead.iter().copied();
-                instead.filter(|&node| self.told_nowhere(node)).collect()
+                instead.filter(|&node| self.matches_no_line(node)).collect()
             }
             Problem::AboveCause { cause, .. } => Some(*cause)
-                .filter(|&node| self.told_nowhere(node))
+                .filter(|&node| self.matches_no_line(node))
                 .into_iter()
                 .collect(),
-            Problem::Untold { events } => events.clone(),
+            Problem::MoreHappened { events } => events.clone(),
             _ => return,
         };
         // A listener that is not in the trace makes the first line fail, long before the dial does:
         // then the refusal that no line matches is what matters.
         if let Problem::NotHappened { .. } = problem {
             let scope = self.look.cut.scope();
-            let untold =
-                |&node: &u32| fields(graph, node).verb == Verb::Fail && self.told_nowhere(node);
-            candidates.extend(scope.events.iter().copied().filter(untold));
+            let unexpected =
+                |&node: &u32| fields(graph, node).verb == Verb::Fail && self.matches_no_line(node);
+            candidates.extend(scope.events.iter().copied().filter(unexpected));
         }
         let refused = candidates.into_iter().find(|&node| {
             let fields = fields(graph, node);
@@ -329,8 +329,8 @@ impl Finder<'_> {
         }
     }
 
-    /// Whether no line of the expectation could tell of the event.
-    fn told_nowhere(&self, node: u32) -> bool {
+    /// Whether no line of the expectation could match the event.
+    fn matches_no_line(&self, node: u32) -> bool {
         let of = self.look.of;
         of.lines.iter().all(|line| {
             let mut free = Bindings::new(of.variables.len());

@@ -30,8 +30,8 @@ pub(crate) fn in_order(cut: &Cut, of: &Expectation) -> Result<(), Mismatch> {
             let caused = cut.graph.reaches(event, earlier);
             let chain = caused.then(|| cut.graph.chain(event, earlier));
             let problem = Problem::OutOfOrder {
-                above: look.line_told(line - 1),
-                below: look.line_told(line),
+                above: look.expected_line(line - 1),
+                below: look.expected_line(line),
                 events: (earlier, event),
                 chain: chain.unwrap_or_default(),
             };
@@ -73,7 +73,7 @@ fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
     }
     inside.truncate(MOST_SHOWN);
     let problem = Problem::NotOne {
-        line: look.line_told(line),
+        line: look.expected_line(line),
         matching,
         candidates: inside,
     };

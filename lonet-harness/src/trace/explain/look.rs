@@ -14,7 +14,7 @@ use crate::trace::write::text;
 
 /// A line of the expectation, as it was written, and its number in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Told {
+pub(crate) struct ExpectedLine {
     pub(crate) number: u32,
     pub(crate) text: String,
 }
@@ -26,32 +26,32 @@ pub(crate) enum Problem {
     Unusable(String),
     /// The line's event happened, but something that happens before it has no line above.
     AboveCause {
-        line: Told,
+        line: ExpectedLine,
         event: u32,
         cause: u32,
         /// From the cause to the event.
         chain: Vec<(u32, Why)>,
         /// The line of the other of the two, if there is one: below, the cause's; where lines tell
         /// only of some events, above, the effect's.
-        other: Option<Told>,
+        other: Option<ExpectedLine>,
         /// What could come next at this point.
         instead: Vec<u32>,
     },
-    /// No event is left that the line could tell of.
+    /// No event is left that the line could match.
     NotHappened {
-        line: Told,
-        /// How many events would do, were they not told above.
-        told_above: usize,
+        line: ExpectedLine,
+        /// How many events would match, if no line above did.
+        matched_above: usize,
         /// What could come next at this point.
         instead: Vec<u32>,
     },
     /// Every line has its event, but there are more events.
-    Untold {
+    MoreHappened {
         events: Vec<u32>,
     },
     /// A line of an order that is demanded means no event of the past, or several.
     NotOne {
-        line: Told,
+        line: ExpectedLine,
         /// How many it means.
         matching: usize,
         /// Some of those; if there are none, what is like it.
@@ -59,8 +59,8 @@ pub(crate) enum Problem {
     },
     /// What a demanded order has below did not happen after what it has above.
     OutOfOrder {
-        above: Told,
-        below: Told,
+        above: ExpectedLine,
+        below: ExpectedLine,
         events: (u32, u32),
         /// From the event of the line below to the other, if that is a cause of it; else the clock
         /// decided.
@@ -68,8 +68,8 @@ pub(crate) enum Problem {
     },
     /// The search was given up.
     Undecided {
-        line: Told,
-        alike: Vec<Told>,
+        line: ExpectedLine,
+        alike: Vec<ExpectedLine>,
     },
 }
 
@@ -79,8 +79,8 @@ pub(crate) struct Look<'a> {
     pub(crate) graph: &'a Graph,
     pub(crate) of: &'a Expectation,
     pub(crate) line: usize,
-    /// By node: told by a line above.
-    pub(crate) told: Vec<bool>,
+    /// By node: a line above matches it.
+    pub(crate) matched: Vec<bool>,
     pub(crate) bindings: Bindings,
 }
 
@@ -95,10 +95,10 @@ impl<'a> Look<'a> {
         #[cfg(test)]
         LOOKS.set(LOOKS.get() + 1);
         let graph: &Graph = &cut.graph;
-        let mut told = vec![false; graph.label_of.len()];
+        let mut matched = vec![false; graph.label_of.len()];
         let mut bindings = Bindings::new(of.variables.len());
         for (line, &node) in of.lines.iter().zip(deepest) {
-            told[node as usize] = true;
+            matched[node as usize] = true;
             unify(&line.shape, of, &fields(graph, node), &mut bindings);
         }
         Look {
@@ -106,19 +106,19 @@ impl<'a> Look<'a> {
             graph,
             of,
             line: deepest.len(),
-            told,
+            matched,
             bindings,
         }
     }
 
-    pub(crate) fn line_told(&self, line: usize) -> Told {
-        Told {
+    pub(crate) fn expected_line(&self, line: usize) -> ExpectedLine {
+        ExpectedLine {
             number: self.of.lines[line].number,
             text: text::split_words(self.of.text(line)).join(" "),
         }
     }
 
-    /// Whether a line could tell of an event, with what the variables stand for so far.
+    /// Whether a line could match an event, with what the variables stand for so far.
     pub(crate) fn matches(&mut self, line: usize, node: u32) -> bool {
         let bound = self.bindings.mark();
         let shape = &self.of.lines[line].shape;
@@ -132,21 +132,21 @@ impl<'a> Look<'a> {
         matches
     }
 
-    /// The events that a line could tell of, and that are not told yet.
-    pub(crate) fn untold_matches(&mut self, line: usize) -> Vec<u32> {
+    /// The events that a line could match, and that no line matches yet.
+    pub(crate) fn open_matches(&mut self, line: usize) -> Vec<u32> {
         let mut events = self.cut.scope().events.clone();
-        events.retain(|&node| !self.told[node as usize] && self.matches(line, node));
+        events.retain(|&node| !self.matched[node as usize] && self.matches(line, node));
         events
     }
 
-    /// The line tells of that event, from now on.
+    /// The line matches that event, from now on.
     pub(crate) fn bind(&mut self, line: usize, node: u32) {
-        self.told[node as usize] = true;
+        self.matched[node as usize] = true;
         let (of, fields) = (self.of, fields(self.graph, node));
         unify(&of.lines[line].shape, of, &fields, &mut self.bindings);
     }
 
-    /// The events of the view that are not told yet and wait for nothing that is not.
+    /// The events of the view that no line matches yet and whose causes all have lines.
     pub(crate) fn next_events(&self) -> Vec<u32> {
         let scope = self.cut.scope();
         let mut blocked = vec![false; self.graph.label_of.len()];
@@ -160,11 +160,11 @@ impl<'a> Look<'a> {
             let waits = causes
                 .filter(|(_, why)| *why != Why::Port)
                 .any(|(cause, _)| blocked[cause as usize]);
-            let untold = scope.shown[index] && !self.told[index];
-            if untold && !waits {
+            let unmatched = scope.shown[index] && !self.matched[index];
+            if unmatched && !waits {
                 next.push(node);
             }
-            blocked[index] = waits || untold;
+            blocked[index] = waits || unmatched;
         }
         next.sort_by_cached_key(|&node| line_of(self.graph, node));
         next
@@ -185,10 +185,10 @@ impl<'a> Look<'a> {
                 let open = !other.is_concrete() && !shape.is_concrete();
                 seen[self.of.text(index)] > 1 || open
             })
-            .map(|index| self.line_told(index))
+            .map(|index| self.expected_line(index))
             .collect();
         Problem::Undecided {
-            line: self.line_told(line),
+            line: self.expected_line(line),
             alike,
         }
     }
@@ -196,15 +196,15 @@ impl<'a> Look<'a> {
     /// Why the line that fails does.
     pub(crate) fn line_fails(&mut self, mode: Mode, deepest: &[u32]) -> Problem {
         let scope = self.cut.scope();
-        let line = self.line_told(self.line);
-        let mut told_above = 0;
+        let line = self.expected_line(self.line);
+        let mut matched_above = 0;
         let mut blocked = None;
         for &node in &scope.events {
             if !self.matches(self.line, node) {
                 continue;
             }
-            if self.told[node as usize] {
-                told_above += 1;
+            if self.matched[node as usize] {
+                matched_above += 1;
             } else if blocked.is_none() {
                 blocked = Some(node);
             }
@@ -212,12 +212,12 @@ impl<'a> Look<'a> {
         if let Some(event) = blocked {
             let found = match mode {
                 Mode::All => {
-                    let causes = self.untold_causes(event);
+                    let causes = self.unmatched_causes(event);
                     let decides = causes.iter().find(|&&cause| !self.forgiven(cause, event));
                     decides.or(causes.first()).map(|&cause| (cause, event))
                 }
                 // Here it is the other way round: a line above tells of an effect of this event.
-                Mode::Some => self.told_effect(event).map(|effect| (event, effect)),
+                Mode::Some => self.matched_effect(event).map(|effect| (event, effect)),
             };
             if let Some((cause, event)) = found {
                 let other = match mode {
@@ -232,21 +232,21 @@ impl<'a> Look<'a> {
                     event,
                     cause,
                     chain: self.graph.chain(cause, event),
-                    other: other.map(|index| self.line_told(index)),
+                    other: other.map(|index| self.expected_line(index)),
                     instead: self.next_events(),
                 };
             }
         }
         Problem::NotHappened {
             line,
-            told_above,
+            matched_above,
             instead: self.next_events(),
         }
     }
 
     /// The events that happen before this one and have no line above the line that fails, the
     /// nearest first.
-    pub(crate) fn untold_causes(&self, event: u32) -> Vec<u32> {
+    pub(crate) fn unmatched_causes(&self, event: u32) -> Vec<u32> {
         let scope = self.cut.scope();
         let named = names_port(&self.of.lines[self.line].shape);
         let mut causes = Vec::new();
@@ -259,7 +259,7 @@ impl<'a> Look<'a> {
                 if !follows || !scope.members[index] || !seen.insert(cause) {
                     continue;
                 }
-                if scope.shown[index] && !self.told[index] {
+                if scope.shown[index] && !self.matched[index] {
                     causes.push(cause);
                 }
                 todo.push_back(cause);
@@ -280,9 +280,9 @@ impl<'a> Look<'a> {
         has_line && !Kept::find(self.graph).orders(self.graph, scope, cause, event)
     }
 
-    fn told_effect(&self, event: u32) -> Option<u32> {
-        let told = self.cut.scope().events.iter().copied();
-        let mut effects = told.filter(|&node| self.told[node as usize]);
+    fn matched_effect(&self, event: u32) -> Option<u32> {
+        let events = self.cut.scope().events.iter().copied();
+        let mut effects = events.filter(|&node| self.matched[node as usize]);
         effects.find(|&node| self.graph.reaches(event, node))
     }
 }

@@ -31,7 +31,7 @@ const MOST_WORK: usize = 150_000;
 const MOST_WOVEN: usize = 400_000;
 /// How many events all tries compare with lines.
 const MOST_LOOKS: usize = 1_000_000;
-/// So many events are looked at that a line may tell of, or that happened instead.
+/// So many events are looked at that a line may match, or that happened instead.
 const MOST_ALIKE: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +54,13 @@ pub(crate) fn difference(
     let mut repair = Repair {
         lines: (0..of.lines.len()).collect(),
         out: Vec::new(),
-        told: deepest.to_vec(),
+        assigned: deepest.to_vec(),
     };
     // What is known of an expectation that breaks off early is as much as is worth knowing.
     let cost = cut.graph.label_of.len() + of.lines.len();
     let mut work = MOST_WORK.max(3 * cost);
     let mut looks = MOST_LOOKS;
-    while complete && repair.told.len() < repair.lines.len() && work >= cost && looks > 0 {
+    while complete && repair.assigned.len() < repair.lines.len() && work >= cost && looks > 0 {
         let tries = repair.tries(cut, of, &mut looks);
         work = work.saturating_sub(cost * tries.len());
         let best = tries
@@ -75,23 +75,23 @@ pub(crate) fn difference(
 struct Repair {
     /// The lines that are left, by their places in the expectation.
     lines: Vec<usize>,
-    /// The events that no line needs to tell of.
+    /// The events that need no line.
     out: Vec<u32>,
     /// By line that is left: its event, as far as they could happen.
-    told: Vec<u32>,
+    assigned: Vec<u32>,
 }
 
 impl Repair {
     /// The place of the first line that is left and could not happen.
     fn reach(&self, of: &Expectation) -> usize {
-        let next = self.lines.get(self.told.len()).copied();
+        let next = self.lines.get(self.assigned.len()).copied();
         next.unwrap_or(of.lines.len())
     }
 
     /// How many lines would have to be struck or written, as far as one can tell.
     fn changes(&self, cut: &Cut, of: &Expectation) -> usize {
-        let written = match self.told.len() == self.lines.len() {
-            true => cut.scope().events.len() - self.told.len(),
+        let written = match self.assigned.len() == self.lines.len() {
+            true => cut.scope().events.len() - self.assigned.len(),
             false => self.out.len(),
         };
         of.lines.len() - self.lines.len() + written
@@ -101,21 +101,21 @@ impl Repair {
     /// comes before its event; or where it stands.
     fn tries(&self, cut: &Cut, of: &Expectation, looks: &mut usize) -> Vec<Repair> {
         let part = self.part(of);
-        let mut look = Look::new(cut, &part, &self.told);
+        let mut look = Look::new(cut, &part, &self.assigned);
         for &node in &self.out {
-            look.told[node as usize] = true;
+            look.matched[node as usize] = true;
         }
-        let line = self.told.len();
-        let mut blocked = look.untold_matches(line);
+        let line = self.assigned.len();
+        let mut blocked = look.open_matches(line);
         if blocked.is_empty() {
             // Variables may stand for something else once more lines are matched.
             look.bindings = Bindings::new(part.variables.len());
-            blocked = look.untold_matches(line);
+            blocked = look.open_matches(line);
         }
         blocked.truncate(MOST_ALIKE);
         let blocked = blocked
             .into_iter()
-            .map(|node| (node, look.untold_causes(node)));
+            .map(|node| (node, look.unmatched_causes(node)));
         let blocked = blocked.min_by_key(|(_, causes)| causes.len());
         let mut lines = self.lines.clone();
         lines.remove(line);
@@ -124,10 +124,11 @@ impl Repair {
             // Where a line above tells of an equal event, it may be that line which tells of the
             // cause: a line is missing for the other causes alone.
             let labels = &cut.graph.label_of;
-            let told: BTreeSet<u32> = self.told.iter().map(|&n| labels[n as usize]).collect();
+            let assigned: BTreeSet<u32> =
+                self.assigned.iter().map(|&n| labels[n as usize]).collect();
             let others = causes.iter().copied();
             let others: Vec<u32> = others
-                .filter(|&cause| !told.contains(&labels[cause as usize]))
+                .filter(|&cause| !assigned.contains(&labels[cause as usize]))
                 .collect();
             if !others.is_empty() && others.len() < causes.len() {
                 tries.push(self.tried(cut, of, self.lines.clone(), &others, looks));
@@ -151,7 +152,7 @@ impl Repair {
         let mut tried = Repair {
             lines,
             out: [&self.out, out].concat(),
-            told: Vec::new(),
+            assigned: Vec::new(),
         };
         let whole = cut.scope();
         let mut scope = Scope {
@@ -166,8 +167,9 @@ impl Repair {
         scope.events = events.filter(|&n| scope.shown[n as usize]).collect();
         let part = tried.part(of);
         let found = search::within(&cut.graph, &scope, &part, MOST_STATES, looks);
-        let (Outcome::Holds(told) | Outcome::Fails(told) | Outcome::Undecided(told)) = found;
-        tried.told = told;
+        let (Outcome::Holds(assigned) | Outcome::Fails(assigned) | Outcome::Undecided(assigned)) =
+            found;
+        tried.assigned = assigned;
         tried
     }
 
@@ -197,7 +199,7 @@ struct Weaver<'a> {
     /// By node: its place among the events in canonical order.
     place: FastMap<u32, u32>,
     /// By node: it stands above, with all that comes before it.
-    told: Vec<bool>,
+    placed: Vec<bool>,
     /// Events without a line, in canonical order.
     spare: BTreeMap<(Verb, &'a str), Vec<u32>>,
     /// How many nodes may still be looked at.
@@ -209,7 +211,7 @@ impl<'a> Weaver<'a> {
     fn new(cut: &'a Cut, of: &'a Expectation, repair: &Repair) -> Weaver<'a> {
         let graph: &Graph = &cut.graph;
         let mut event = vec![None; of.lines.len()];
-        for (&line, &node) in repair.lines.iter().zip(&repair.told) {
+        for (&line, &node) in repair.lines.iter().zip(&repair.assigned) {
             event[line] = Some(node);
         }
         guess_rest(cut, of, repair, &mut event);
@@ -235,7 +237,7 @@ impl<'a> Weaver<'a> {
             event,
             line,
             place: in_order.into_iter().zip(0..).collect(),
-            told: vec![false; graph.label_of.len()],
+            placed: vec![false; graph.label_of.len()],
             spare,
             work: MOST_WOVEN.max(20 * graph.label_of.len()),
             difference: Vec::new(),
@@ -247,19 +249,23 @@ impl<'a> Weaver<'a> {
     fn weave(mut self, guessed: usize) -> (Vec<Difference>, usize) {
         for line in 0..self.of.lines.len() {
             if self.work == 0 {
-                let told = self.scope.events.iter().filter(|&&n| self.told[n as usize]);
-                let untold = self.scope.events.len() - told.count();
-                return (self.difference, self.of.lines.len() - line + untold);
+                let placed = self
+                    .scope
+                    .events
+                    .iter()
+                    .filter(|&&n| self.placed[n as usize]);
+                let unplaced = self.scope.events.len() - placed.count();
+                return (self.difference, self.of.lines.len() - line + unplaced);
             }
             let words = text::split_words(self.of.text(line));
-            let event = self.event[line].filter(|&node| !self.told[node as usize]);
+            let event = self.event[line].filter(|&node| !self.placed[node as usize]);
             // A guess that would move many matched lines is not used.
             let most = if line < guessed { usize::MAX } else { 1 };
             let causes = event.and_then(|node| {
                 let counts = |&cause: &u32, weaver: &Self| {
                     weaver.line.contains_key(&cause) && !weaver.forgiven(cause, line)
                 };
-                let mut causes = self.untold_causes(node, |found, weaver| {
+                let mut causes = self.unplaced_causes(node, |found, weaver| {
                     let lines = found.iter().filter(|cause| counts(cause, weaver));
                     most < usize::MAX && lines.count() > most
                 })?;
@@ -269,14 +275,14 @@ impl<'a> Weaver<'a> {
             match causes {
                 Some((node, causes)) => {
                     self.happened(&causes);
-                    self.told[node as usize] = true;
+                    self.placed[node as usize] = true;
                     self.difference
                         .push(Difference::Same(self.barred(line, words)));
                 }
                 None => match self.instead(line) {
                     // It was struck when its causes were not matched yet.
                     Some(node) if self.words(node) == words => {
-                        self.told[node as usize] = true;
+                        self.placed[node as usize] = true;
                         self.difference
                             .push(Difference::Same(self.barred(line, words)));
                     }
@@ -288,9 +294,9 @@ impl<'a> Weaver<'a> {
                 },
             }
         }
-        let told = &self.told;
+        let placed = &self.placed;
         let rest = self.scope.events.iter().copied();
-        let mut rest: Vec<u32> = rest.filter(|&node| !told[node as usize]).collect();
+        let mut rest: Vec<u32> = rest.filter(|&node| !placed[node as usize]).collect();
         rest.sort_unstable_by_key(|node| self.place.get(node));
         self.happened(&rest);
         (self.difference, 0)
@@ -313,7 +319,7 @@ impl<'a> Weaver<'a> {
 
     fn happened(&mut self, events: &[u32]) {
         for &node in events {
-            self.told[node as usize] = true;
+            self.placed[node as usize] = true;
             let words = self.words(node);
             self.difference.push(Difference::Happened(words));
         }
@@ -326,7 +332,7 @@ impl<'a> Weaver<'a> {
 
     /// What has to stand above the event and does not, in canonical order; nothing once what was
     /// found so far is `too_much`.
-    fn untold_causes(
+    fn unplaced_causes(
         &mut self,
         of: u32,
         too_much: impl Fn(&[u32], &Self) -> bool,
@@ -339,8 +345,8 @@ impl<'a> Weaver<'a> {
             for (cause, why) in self.graph.before(node) {
                 looks += 1;
                 let index = cause as usize;
-                let untold = self.scope.members[index] && !self.told[index];
-                if untold && self.orders(node, why) && seen.insert(cause, ()).is_none() {
+                let unplaced = self.scope.members[index] && !self.placed[index];
+                if unplaced && self.orders(node, why) && seen.insert(cause, ()).is_none() {
                     todo.push(cause);
                     if self.scope.shown[index] {
                         causes.push(cause);
@@ -380,10 +386,10 @@ impl<'a> Weaver<'a> {
             _ => None,
         });
         let spare = self.spare.get_mut(&key)?;
-        let told = &self.told;
-        let untold = spare.iter().position(|&node| !told[node as usize]);
-        spare.drain(..untold.unwrap_or(spare.len()));
-        let near = spare.iter().copied().filter(|&node| !told[node as usize]);
+        let placed = &self.placed;
+        let unplaced = spare.iter().position(|&node| !placed[node as usize]);
+        spare.drain(..unplaced.unwrap_or(spare.len()));
+        let near = spare.iter().copied().filter(|&node| !placed[node as usize]);
         let mut near: Vec<u32> = near.take(MOST_ALIKE).collect();
         near.sort_by_key(|&node| {
             let of_other = fields(self.graph, node).peer.map(|(peer, _)| peer) != peer;
@@ -391,12 +397,12 @@ impl<'a> Weaver<'a> {
         });
         let words = text::split_words(self.of.text(line));
         near.into_iter().find(|&node| {
-            let is_told = self.words(node) == words;
-            if is_told {
+            let is_same = self.words(node) == words;
+            if is_same {
                 self.line.insert(node, line as u32);
             }
-            let fits = self.untold_causes(node, |_, _| true).is_some();
-            if is_told && !fits {
+            let fits = self.unplaced_causes(node, |_, _| true).is_some();
+            if is_same && !fits {
                 self.line.remove(&node);
             }
             fits
@@ -404,27 +410,27 @@ impl<'a> Weaver<'a> {
     }
 }
 
-/// Beyond what the tries have reached, a line tells of the first event that it could tell of.
+/// Beyond what the tries have reached, a line matches the first event that it could match.
 fn guess_rest(cut: &Cut, of: &Expectation, repair: &Repair, event: &mut [Option<u32>]) {
     let part = repair.part(of);
-    let mut look = Look::new(cut, &part, &repair.told);
+    let mut look = Look::new(cut, &part, &repair.assigned);
     let mut by_verb: BTreeMap<Verb, Vec<u32>> = BTreeMap::new();
     for &node in cut.scope().events.iter().rev() {
-        if !look.told[node as usize] {
+        if !look.matched[node as usize] {
             let verb = fields(look.graph, node).verb;
             by_verb.entry(verb).or_default().push(node);
         }
     }
-    for line in repair.told.len()..part.lines.len() {
+    for line in repair.assigned.len()..part.lines.len() {
         let verb = part.lines[line].shape.verb;
-        let Some(untold) = by_verb.get_mut(&verb) else {
+        let Some(open) = by_verb.get_mut(&verb) else {
             continue;
         };
         // Not further than one cares to look: this is for what is wrong throughout.
-        let mut near = untold.iter().enumerate().rev().take(200);
+        let mut near = open.iter().enumerate().rev().take(200);
         let found = near.find(|&(_, &node)| look.matches(line, node));
         if let Some((at, &node)) = found {
-            untold.remove(at);
+            open.remove(at);
             look.bind(line, node);
             event[repair.lines[line]] = Some(node);
         }

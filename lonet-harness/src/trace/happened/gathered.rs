@@ -29,7 +29,7 @@ pub(crate) struct Gathered {
     pub(crate) label_of: Vec<u32>,
     pub(crate) ends: Vec<End>,
     pub(crate) writes: Vec<Write>,
-    /// The records that tell of a host or a process coming or going.
+    /// The records of hosts and processes that come or go.
     pub(crate) lives: Vec<u32>,
     /// By process: the latest time it reported.
     pub(crate) latest: Vec<u64>,

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use lonet::trace::{Parts, Record, Subject, Text, Verb};
 
 use crate::trace::ends;
-use crate::trace::intern::hash_index::{Asked, Index, NONE, TOGETHER, digest};
+use crate::trace::intern::hash_index::{Index, NONE, digest};
 use crate::trace::intern::symbols::{Symbol, Symbols, Texts};
 
 /// All that an event's line says.
@@ -110,76 +110,29 @@ pub(crate) struct Labels {
 }
 
 impl Labels {
-    /// The number of the label of each record, a new one if it has none yet; `NONE` for one that
+    /// The number of the label of a record, a new one if it has none yet; `NONE` for one that
     /// tells of no event.
-    pub(crate) fn intern(
-        &mut self,
-        records: &[Record],
-        hosts: &mut Symbols,
-        numbers: &mut Vec<u32>,
-    ) {
-        for records in records.chunks(TOGETHER) {
-            let mut together: [_; TOGETHER] = std::array::from_fn(|index| {
-                let (head, text) = of_record(records.get(index)?, hosts)?;
-                let digest = digest(Label { head, text: &text });
-                Some(Asked::new((head, text), digest))
-            });
-            self.index.guess(&mut together);
-            numbers.extend(together[..records.len()].iter().map(|asked| {
-                let Some(Asked {
-                    what: (head, text),
-                    digest,
-                    guess,
-                }) = asked
-                else {
-                    return NONE;
-                };
-                let label = Label { head: *head, text };
-                let known = guess.filter(|&guess| self.label(guess) == label);
-                known.unwrap_or_else(|| self.number(label, *digest))
-            }));
-        }
-    }
-
-    fn number(&mut self, label: Label<'_>, digest: u64) -> u32 {
+    pub(crate) fn intern(&mut self, record: &Record, hosts: &mut Symbols) -> u32 {
+        let Some((head, text)) = of_record(record, hosts) else {
+            return NONE;
+        };
+        let label = Label { head, text: &text };
         let next = self.heads.len() as u32;
-        let Labels {
-            heads,
-            texts,
-            index,
-        } = self;
+        let (heads, texts) = (&self.heads, &self.texts);
         let is =
             |known: u32| heads[known as usize] == label.head && texts.text(known) == label.text;
-        let number = index.number(digest, next, is);
+        let number = self.index.number(digest(label), next, is);
         if number == next {
-            heads.push(label.head);
-            texts.push(label.text);
+            self.heads.push(label.head);
+            self.texts.push(label.text);
         }
         number
     }
 
-    /// Tells the number of each label, `NONE` if it has none.
-    pub(crate) fn find<'l>(
-        &self,
-        mut labels: impl ExactSizeIterator<Item = Option<Label<'l>>>,
-        mut tell: impl FnMut(u32),
-    ) {
-        while labels.len() > 0 {
-            let known = labels.len().min(TOGETHER);
-            let mut together: [_; TOGETHER] = std::array::from_fn(|_| {
-                let label = labels.next()??;
-                Some(Asked::new(label, digest(label)))
-            });
-            self.index.guess(&mut together);
-            for asked in &together[..known] {
-                let number = asked.as_ref().and_then(|asked| {
-                    let is = |known| self.label(known) == asked.what;
-                    let guess = asked.guess.filter(|&guess| is(guess));
-                    guess.or_else(|| self.index.find(asked.digest, is))
-                });
-                tell(number.unwrap_or(NONE));
-            }
-        }
+    /// The label's number, if it has one.
+    pub(crate) fn find(&self, label: Label<'_>) -> Option<u32> {
+        self.index
+            .find(digest(label), |known| self.label(known) == label)
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 //!
 //! Owns the interning. Numbers are given in order of first appearance and never shown.
 
-use crate::trace::intern::hash_index::{Asked, Index, NONE, TOGETHER, digest};
+use crate::trace::intern::hash_index::{Index, digest};
 
 /// A text's number.
 pub(crate) type Symbol = u32;
@@ -49,42 +49,14 @@ pub(crate) struct Symbols {
 impl Symbols {
     /// The text's number, a new one if it has none yet.
     pub(crate) fn intern(&mut self, text: &str) -> Symbol {
-        self.number(text, digest(text))
-    }
-
-    fn number(&mut self, text: &str, digest: u64) -> Symbol {
         let next = self.texts.len() as Symbol;
         let texts = &self.texts;
         let is = |known| texts.text(known) == text;
-        let symbol = self.index.number(digest, next, is);
+        let symbol = self.index.number(digest(text), next, is);
         if symbol == next {
             self.texts.push(text);
         }
         symbol
-    }
-
-    /// The numbers of the texts that there are, and `NONE` for the others.
-    pub(crate) fn intern_all<'t>(
-        &mut self,
-        text: impl Fn(usize) -> Option<&'t str>,
-    ) -> [Symbol; TOGETHER] {
-        let mut together: [_; TOGETHER] = std::array::from_fn(|index| {
-            let text = text(index)?;
-            Some(Asked::new(text, digest(text)))
-        });
-        self.index.guess(&mut together);
-        together.map(|asked| {
-            let Some(Asked {
-                what: text,
-                digest,
-                guess,
-            }) = asked
-            else {
-                return NONE;
-            };
-            let known = guess.filter(|&guess| self.text(guess) == text);
-            known.unwrap_or_else(|| self.number(text, digest))
-        })
     }
 
     /// The text's number, if it has one.

@@ -1,7 +1,12 @@
 //! Which hint a page gives, and which it must not.
 
+use std::sync::Arc;
+
+use lonet::trace::What;
+
 use super::Trace;
 use super::world::{TEST, World};
+use crate::trace::happened::graph::Graph;
 
 #[track_caller]
 fn hints(trace: &Trace, expected: &str) -> Vec<String> {
@@ -140,5 +145,27 @@ fn a_host_that_came_too_late_is_waited_for() {
     assert!(
         !found.iter().any(|hint| hint.contains("listen")),
         "{found:?}"
+    );
+}
+
+#[test]
+fn records_that_contradict_each_other_are_hinted_at() {
+    let mut w = World::new();
+    let alpha = w.spawn("α");
+    w.mark(alpha, "one");
+    let mut processes = w.reported();
+    let mut record = processes[1].records[1].clone();
+    record.n += 1;
+    record.what = What::Note {
+        socket: 9,
+        written: 0,
+    };
+    processes[1].records.push(record);
+    let trace = Trace::whole(Arc::new(Graph::build(processes)));
+    assert_eq!(
+        hints(&trace, "α mark one\nα mark one"),
+        [
+            "inconsistent records: process 4001 (α) refers to a write to a socket that it has not reported, 1 times, first in record 3"
+        ]
     );
 }

@@ -29,7 +29,7 @@ pub(crate) struct Settled {
     pub(crate) texts: BTreeMap<String, String>,
     sources: BTreeMap<PathBuf, Known>,
     /// Sources of which `expect_test` knows all that has been written.
-    told: BTreeSet<PathBuf>,
+    handed_on: BTreeSet<PathBuf>,
 }
 
 /// Held while something is rewritten: the next process finds it settled.
@@ -37,7 +37,7 @@ pub(crate) fn settled() -> MutexGuard<'static, Settled> {
     static SETTLED: Mutex<Settled> = Mutex::new(Settled {
         texts: BTreeMap::new(),
         sources: BTreeMap::new(),
-        told: BTreeSet::new(),
+        handed_on: BTreeSet::new(),
     });
     SETTLED.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -112,9 +112,9 @@ pub(crate) fn rewrite_literal(
         // the text that it has read first, so it needs every change. It writes the file,
         // too, but knows neither `\r\n` nor tabs.
         let same = expect_tests_root().is_some_and(|root| root.join(expect.position.file) == path);
-        let told = untouched || settled.told.contains(&path);
-        if same && told && known.is_plain(place) {
-            settled.told.insert(path.clone());
+        let handed_on = untouched || settled.handed_on.contains(&path);
+        if same && handed_on && known.is_plain(place) {
+            settled.handed_on.insert(path.clone());
             expect.assert_eq(new);
         } else {
             println!("updating: {}", expect.position);

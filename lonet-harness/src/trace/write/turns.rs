@@ -80,19 +80,19 @@ pub(crate) fn agreed(old: &Expectation, seen: &[Seen<'_>]) -> Result<Option<Stri
     }
     let (base, events) = common_lines(old, seen)?;
     let mut orders = Orders::new(base.lines.len());
-    let told = seen.first().and_then(|seen| by_clock(seen, old));
-    match &told {
-        Some(told) => {
+    let assigned = seen.first().and_then(|seen| by_clock(seen, old));
+    match &assigned {
+        Some(assigned) => {
             let line: FastMap<u32, usize> = events[0].iter().copied().zip(0..).collect();
-            orders.keep_blocks(old, told.iter().map(|event| Some(line[event])));
+            orders.keep_blocks(old, assigned.iter().map(|event| Some(line[event])));
         }
         None => orders.keep_blocks(old, same_words(old, &base).into_iter()),
     }
     for (run, (seen, events)) in seen.iter().zip(&events).enumerate() {
         orders.add(run, seen, &base, events);
     }
-    if let Some(told) = told {
-        orders.add_old(old, &told, &events[0]);
+    if let Some(assigned) = assigned {
+        orders.add_old(old, &assigned, &events[0]);
     }
     let places = orders.sorted(&base)?;
     let text = match old.lines.is_empty() {
@@ -118,7 +118,7 @@ fn holds(run: &Seen<'_>, text: &Expectation) -> bool {
     matches!(outcome, Outcome::Holds(_))
 }
 
-/// Lines that tell of what happened in each run, and by run the event of each line. Which ports
+/// Lines for what happened in each run, and by run the event of each line. Which ports
 /// raced may show in a later run only: then its lines are taken, if they tell of the earlier runs.
 fn common_lines(
     old: &Expectation,
@@ -326,8 +326,8 @@ impl Orders {
 
     /// The old text as one more run, of whose lines each match one of these events. Which of its
     /// orders were certain is not known: those count that the runs contradict.
-    fn add_old(&mut self, old: &Expectation, told: &[u32], events: &[u32]) {
-        let index: FastMap<u32, usize> = told.iter().copied().zip(0..).collect();
+    fn add_old(&mut self, old: &Expectation, assigned: &[u32], events: &[u32]) {
+        let index: FastMap<u32, usize> = assigned.iter().copied().zip(0..).collect();
         let index: Vec<usize> = events.iter().map(|event| index[event]).collect();
         let is_impossible = |&(above, below): &(usize, usize)| index[above] > index[below];
         if self.kept.keys().any(is_impossible) {

@@ -13,21 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::addr::Addr;
 use crate::trace::{Does, EventId, Standing};
-
-/// What lies in a socket.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::virtnet) struct There {
-    /// So many bytes can be read.
-    pub(in crate::virtnet) bytes: u64,
-    /// After them comes the end, or a reset.
-    pub(in crate::virtnet) ended: bool,
-}
-
-impl From<(u64, bool)> for There {
-    fn from((bytes, ended): (u64, bool)) -> There {
-        There { bytes, ended }
-    }
-}
+use crate::virtnet::io::There;
 
 /// What may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

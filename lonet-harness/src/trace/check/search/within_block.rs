@@ -157,7 +157,7 @@ impl Search<'_> {
         true
     }
 
-    /// Whether a line could tell of an event, whatever the variables stand for.
+    /// Whether a line could match an event, whatever the variables stand for.
     pub(super) fn fits(&self, line: usize, node: u32) -> bool {
         let label = self.graph.label_of[node as usize];
         if self.labels[line] != NONE {

@@ -19,21 +19,21 @@ use crate::trace::happened::process;
 
 impl Analyst {
     /// The beginning of a line whose end will never come.
-    pub(super) fn hear_half(&mut self, process: usize, half: Vec<u8>) {
+    pub(super) fn handle_partial_line(&mut self, process: usize, half: Vec<u8>) {
         let reported = &self.processes[process];
         if reported.refused {
             return;
         }
         if kernel_state::lives(reported.pid) && !self.is_caused(reported) {
             let what = in_a_line("disconnected", &half);
-            return self.accuse(process, &what);
+            return self.report_violation(process, &what);
         }
         // Its death may yet turn out to be the scenario's doing, or a failure.
-        self.processes[process].half = Some(half);
+        self.processes[process].partial_line = Some(half);
     }
 
     /// The reader has left out a line that begins so.
-    pub(super) fn hear_too_long(&mut self, process: usize, begin: &[u8]) {
+    pub(super) fn handle_long_line(&mut self, process: usize, begin: &[u8]) {
         let reported = &mut self.processes[process];
         if reported.refused {
             return;
@@ -42,7 +42,7 @@ impl Analyst {
         reported.refused = !reported.greeted;
         let begin = String::from_utf8_lossy(begin);
         let what = format!("sent a line longer than 1 MiB to the trace socket: {begin}…");
-        self.accuse(process, &what);
+        self.report_violation(process, &what);
     }
 
     /// The problems with what reporters sent, in words, including those that only show once
@@ -50,7 +50,7 @@ impl Analyst {
     pub(super) fn all_problems(&self) -> Vec<String> {
         let mut problems = self.problems.clone();
         problems.extend(self.processes.iter().filter_map(|reported| {
-            let half = reported.half.as_ref()?;
+            let half = reported.partial_line.as_ref()?;
             let ended = self.may_be_blamed(reported)?;
             let name = self.name(reported);
             Some(format!("{name} {}", in_a_line(ended, half)))
@@ -134,7 +134,7 @@ impl Analyst {
     /// A reporter, as users know it.
     pub(super) fn name(&self, reported: &Reported) -> String {
         let node = reported.node.and_then(|node| self.nodes.get(&node));
-        let said = reported
+        let joined = reported
             .records
             .iter()
             .filter_map(|record| match &record.what {
@@ -142,7 +142,7 @@ impl Analyst {
                 _ => None,
             });
         let given = node.map(|node| node.host.as_str());
-        let hosts = given.or(reported.host.as_deref()).into_iter().chain(said);
+        let hosts = given.or(reported.host.as_deref()).into_iter().chain(joined);
         process::named(reported.pid, hosts)
     }
 }
