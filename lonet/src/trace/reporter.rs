@@ -10,11 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::signal::{Signal, raise};
-
 use super::clock::now;
-use super::event::Event;
 use super::ending::{Stop, end_here, park};
+use super::event::Event;
 use super::gate::Gate;
 use super::ids::{EventId, OpId, ReadCredit, TaskKey};
 use super::orders::{Obeyed, Standing, Then, Trigger};
@@ -67,7 +65,8 @@ pub struct Numbered {
     sink: Arc<dyn Sink>,
     /// What the process does at this event.
     then: Option<Then>,
-    stop: Option<Arc<Stop>>,
+    /// If it stops there: that stop, and what opens when it goes on.
+    stop: Option<(Arc<Stop>, Arc<Gate>)>,
 }
 
 impl Numbered {
@@ -80,10 +79,10 @@ impl Numbered {
             // The thread that did it goes no further; the others can't do anything either.
             Some(Then::Vanish) => park(),
             Some(Then::Pause) => {
-                // This thread goes no further, and comes back when the process is resumed. A signal to
-                // the process might stop another one first.
-                let _ = raise(Signal::SIGSTOP);
-                if let Some(stop) = self.stop {
+                // This thread goes no further until the process is resumed. The test's process stops it
+                // meanwhile, once: one that stopped itself, too, might do so after it was resumed.
+                if let Some((stop, gate)) = self.stop {
+                    gate.wait_until_open();
                     stop.is_over();
                 }
             }
@@ -222,7 +221,7 @@ impl Reporter {
             record,
             sink: self.sink.clone(),
             then,
-            stop,
+            stop: stop.map(|stop| (stop, self.gate.clone())),
         }
     }
 

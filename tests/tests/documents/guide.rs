@@ -176,6 +176,43 @@ async fn a_backup_that_hangs(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
+#[lonet::test(sweep = "kill p")]
+async fn acknowledged_means_stored_wherever_p_dies(scenario: Scenario) -> Result<()> {
+    let directory = scenario.data_dir("b");
+    let b = scenario.spawn("b", backup(directory.clone())).await?;
+    scenario.until("b:20 listen").await?;
+    let _p = scenario.spawn("p", primary("b:20".into())).await?;
+    tokio::select! {
+        listens = scenario.until("p:10 listen") => listens?,
+        killed = scenario.until("! kill p") => killed?, // at a point before it listens
+    };
+    let c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+
+    let acknowledged = matches!(c.join().await.as_deref(), Ok("ok"));
+    assert!(acknowledged || scenario.swept().is_some());
+    if acknowledged {
+        assert_eq!(std::fs::read_to_string(directory.join("value"))?, "x=1");
+    }
+    b.kill().await?;
+    let _ = b.join().await; // it may have stored the value, have failed, or have waited for p
+    Ok(())
+}
+
+#[lonet::test(schedule = "kill p at p:1 send c:1")]
+async fn not_acknowledged(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup(scenario.data_dir("b"))).await?;
+    scenario.until("b:20 listen").await?;
+    let _p = scenario.spawn("p", primary("b:20".into())).await?;
+    scenario.until("p:10 listen").await?;
+    let c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+    assert_eq!(c.join().await?, "");
+    Ok(b.join().await?)
+}
+
 #[lonet::test]
 async fn the_program_itself(scenario: Scenario) -> Result<()> {
     let program = Program::new(env!("CARGO_BIN_EXE_register_backup")).joins();
