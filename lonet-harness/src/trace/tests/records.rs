@@ -313,6 +313,11 @@ fn a_recv_comes_after_its_own_bytes() {
                 ("1", LINK, ""),
                 ("1", CONNECT, ""),
                 ("1", SEND, ""),
+                (
+                    "1",
+                    r#"{"send":{"a":"β:1","p":"α:1","s":1,"w":4,"b":6}}"#,
+                    "",
+                ),
             ],
             &other,
         ])
@@ -320,9 +325,10 @@ fn a_recv_comes_after_its_own_bytes() {
     };
     let own = run(r#""ru":[[2,1,4]]"#);
     assert!(certain(&own, "β:1 send α:1 4", "α:1 recv β:1 4"));
-    let both = run(r#""ru":[[2,1,4],[3,1,5]]"#);
+    let both = run(r#""ru":[[2,1,4],[3,5,5]]"#);
     assert!(certain(&both, "β:1 send α:1 4", "α:1 recv β:1 4"));
     assert!(!certain(&both, "γ:1 send α:2 5", "α:1 recv β:1 4"));
+    both.assert_contains("α:1 recv β:1 4\nβ:1 send α:1 6");
 }
 
 /// Whichever task closes it, and whatever is pending there.
