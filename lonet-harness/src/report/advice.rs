@@ -23,10 +23,11 @@ const MOST_NEAR: usize = 3;
 pub(super) fn advice(then: &Report, report: &Report, failure: &str) -> Vec<String> {
     let mut lines = missing_untils(report, failure);
     let failed = report.nodes.iter().filter(|node| node.failure.is_some());
-    let mut texts = vec![failure];
-    texts.extend(failed.map(|node| &*node.log));
-    if !texts.iter().any(|text| text.contains("RLIMIT_")) {
-        lines.extend(texts.into_iter().find_map(limits::hint));
+    let logs: Vec<&str> = failed.map(|node| &*node.log).collect();
+    let mut texts = logs.iter().chain([&failure]);
+    if !texts.any(|text| text.contains("RLIMIT_")) {
+        let of_logs = || logs.iter().copied().find_map(limits::hint_of_another);
+        lines.extend(limits::hint(failure).or_else(of_logs));
     }
     let untils = then.test.asks.iter().filter_map(|ask| {
         let pattern = ask.strip_prefix("until `")?;
