@@ -127,6 +127,7 @@ fn record(n: u64, e: What) -> Record {
         learned: Vec::new(),
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
+        reads_pending: Vec::new(),
         what: e,
     }
 }

@@ -24,6 +24,7 @@ fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
         learned: Vec::new(),
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
+        reads_pending: Vec::new(),
         what: e,
     });
     n

@@ -215,6 +215,7 @@ mod tests {
                 unordered: false,
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
+                reads_pending: Vec::new(),
                 reads: Vec::new(),
                 learned: Vec::new(),
                 what: e,

@@ -287,6 +287,7 @@ mod tests {
             reads: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             learned: Vec::new(),
             what: e,
         });
@@ -408,6 +409,7 @@ mod tests {
             learned: l,
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             what: e,
         }));
     }

@@ -477,6 +477,7 @@ mod tests {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             what: lonet::trace::What::Mark {
                 host: hosts[n * 7 % 4].into(),
                 text: texts[n % 2].into(),

@@ -519,7 +519,7 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
                 swaps.join(", "),
             )
         }
-        Hint::Concurrent { event, host } => {
+        Hint::Concurrent { event, host, reads } => {
             let mut text = format!(
                 "`{event}` happened concurrently with the assertion, which sees only what happens before it; wait for it with {}",
                 until(event)
@@ -527,6 +527,11 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             if parts.cut.graph.started(host) {
                 text.push_str(&format!(
                     ", or end {host} first with its node's join(), terminate() or kill()"
+                ));
+            }
+            for (addr, peer) in reads {
+                text.push_str(&format!(
+                    "; {addr}'s read from {peer} was given up before that, or is still pending: until the next read from {peer}, what its task does stands in no order"
                 ));
             }
             text

@@ -324,6 +324,7 @@ mod tests {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             what: What::Mark {
                 host: "α".into(),
                 text: format!("t={t}"),

@@ -146,6 +146,9 @@ pub struct Record {
     /// The events that it learned of in the same way.
     #[serde(rename = "lu", default, skip_serializing_if = "Vec::is_empty")]
     pub learned_beside: Vec<EventId>,
+    /// With `u`: the connection ends on which reads of the task were pending then. For messages.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub reads_pending: Vec<u64>,
     /// What happened.
     #[serde(rename = "e")]
     pub what: What,

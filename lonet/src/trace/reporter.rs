@@ -126,6 +126,7 @@ impl Reporter {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             what,
         };
         drop(state);
@@ -133,6 +134,7 @@ impl Reporter {
             record.unordered = said.unordered;
             (record.reads, record.learned) = (said.reads, said.learned);
             (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
+            record.reads_pending = said.reads_pending;
         }
         Numbered {
             record,

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lonet::Addr;
 use lonet::trace::{Verb, What};
 
 use crate::trace::check::decide::Mode;
@@ -13,6 +14,7 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};
 use crate::trace::explain::look::{Look, Problem, fields, line_of};
+use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::NONE;
 
@@ -36,8 +38,13 @@ pub(crate) enum Hint {
         renamed: Vec<(String, String)>,
         raced: bool,
     },
-    /// The line's event exists, concurrent with the assertion.
-    Concurrent { event: String, host: String },
+    /// The line's event exists, concurrent with the assertion. `reads`: those that were pending beside
+    /// it, each as the end and its peer, so that it has no place in the order of its task.
+    Concurrent {
+        event: String,
+        host: String,
+        reads: Vec<(Addr, Addr)>,
+    },
     /// The expectation would hold with blocks.
     Blocks(Vec<Forgivable>),
     /// The line's event exists, but the view leaves it out.
@@ -104,6 +111,35 @@ pub(crate) fn find(
     finder.hints
 }
 
+/// The hint at an event that the assertion can't see.
+pub(crate) fn concurrent_with_assertion(graph: &Graph, node: u32) -> Hint {
+    Hint::Concurrent {
+        event: line_of(graph, node),
+        host: fields(graph, node).host.to_owned(),
+        reads: reads_beside(graph, node),
+    }
+}
+
+/// The ends of connections whose pending reads cost a record its place in the order of its task.
+fn reads_beside(graph: &Graph, node: u32) -> Vec<(Addr, Addr)> {
+    let Some((process, record)) = graph.record(node) else {
+        return Vec::new();
+    };
+    let records = graph.processes[process as usize].records.iter();
+    let ends = records.filter_map(|opened| match &opened.what {
+        What::Accept {
+            addr, peer, socket, ..
+        }
+        | What::Connect {
+            addr, peer, socket, ..
+        } => Some((socket, addr, peer)),
+        _ => None,
+    });
+    let pending = ends.filter(|(socket, ..)| record.reads_pending.contains(socket));
+    let named = pending.map(|(_, addr, peer)| (addr.clone(), peer.clone()));
+    named.collect()
+}
+
 struct Finder<'a> {
     look: Look<'a>,
     hints: Vec<Hint>,
@@ -150,14 +186,12 @@ impl Finder<'_> {
             }
         }
         if let Some(node) = concurrent {
-            let event = line_of(graph, node);
             let shown = {
                 let head = graph.labels.head(graph.label_of[node as usize]);
                 self.look.cut.view.shows(head, &graph.hosts)
             };
             if shown {
-                let host = fields(graph, node).host.to_owned();
-                self.hints.push(Hint::Concurrent { event, host });
+                self.hints.push(concurrent_with_assertion(graph, node));
             }
         }
         if let Some(node) = hidden {

@@ -90,6 +90,7 @@ mod tests {
                 learned: Vec::new(),
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
+                reads_pending: Vec::new(),
                 what: serde_json::from_str(line).unwrap(),
             })
             .collect();

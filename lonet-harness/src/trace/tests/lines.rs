@@ -183,6 +183,7 @@ fn event(e: What) -> Event {
         learned: Vec::new(),
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
+        reads_pending: Vec::new(),
         what: e,
     };
     Event::of_record(0, &record).unwrap()

@@ -28,6 +28,7 @@ fn records(did: impl Iterator<Item = Did>) -> Graph {
         learned: Vec::new(),
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
+        reads_pending: Vec::new(),
         what: match did {
             Ok(port) => What::Dial {
                 addr: addr(format!("α:{port}")),
@@ -217,6 +218,7 @@ fn uses(program: &[Vec<Use>], seed: u64) -> Given {
                 learned: std::mem::take(&mut learned[task]),
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
+                reads_pending: Vec::new(),
                 what: e,
             });
             after.insert((task, done[task]), n);

@@ -210,6 +210,7 @@ impl World {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             what: e,
         };
         if let Some(task) = task {
