@@ -372,3 +372,25 @@ async fn a_read_that_was_given_up_is_named(scenario: Scenario) -> Result<()> {
     assert!(page.to_string().contains(hint), "{page}");
     Ok(())
 }
+
+#[lonet::test]
+async fn a_mistyped_address_is_asked_about(scenario: Scenario) -> Result<()> {
+    let counter = scenario.host("counter").await?;
+    let _listener = counter.listen(":10").await?;
+    let mut told = "counter:10 listen\n".to_owned();
+    for (to, cause) in [
+        ("conter:10", "no such host"),
+        ("counter:11", "connection refused"),
+    ] {
+        assert!(counter.dial(to).await.is_err());
+        let mismatch = scenario.check_trace(format!("{told}counter:1 dial counter:10"));
+        let page = mismatch.unwrap_err().to_string();
+        let fail = format!("counter:1 fail {to} {cause}");
+        let asks = format!(
+            "hint: `{fail}`: nothing in this trace listened at {to}; is `counter:10` meant?\n"
+        );
+        assert!(page.contains(&asks), "{page}");
+        told += &format!("counter:1 dial {to}\n{fail}\n");
+    }
+    Ok(())
+}

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use lonet::trace::EventId;
 
 use super::sequence;
+use super::words::is_meant;
 use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::explain::diagnosis::{Advice, Parts};
@@ -490,11 +491,13 @@ fn worded(hint: &Hint, parts: &Parts) -> String {
             "`{fail}`: `{listen}` happened, but nothing orders it before the dial; wait for it before the dial: {}",
             until(listen)
         ),
-        Hint::NobodyListens { fail, addr } => {
-            format!(
-                "`{fail}`: nothing in this trace listened at {addr}; if something should, wait for it before the dial: {}",
-                until(&format!("{addr} listen"))
-            )
+        Hint::NobodyListens { fail, addr, meant } => {
+            let wait = || {
+                let until = until(&format!("{addr} listen"));
+                format!("if something should, wait for it before the dial: {until}")
+            };
+            let what_to_do = is_meant(meant).unwrap_or_else(wait);
+            format!("`{fail}`: nothing in this trace listened at {addr}; {what_to_do}")
         }
         Hint::PortsDiffer {
             renamed,

@@ -14,6 +14,7 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};
 use crate::trace::explain::look::{Look, Problem, fields, line_of};
+use crate::trace::explain::meant::meant;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::NONE;
@@ -30,8 +31,12 @@ const MOST_STATES_RENAMED: usize = 5_000;
 pub(crate) enum Hint {
     /// A dial was refused; `listen` happened, but nothing orders it before the dial.
     DialBeforeListen { fail: String, listen: String },
-    /// A dial was refused, and nothing in the trace ever listened there.
-    NobodyListens { fail: String, addr: String },
+    /// A dial was refused, and nothing in the trace ever listened there, but at what may be `meant`.
+    NobodyListens {
+        fail: String,
+        addr: Addr,
+        meant: Vec<Addr>,
+    },
     /// It would hold with these ports renamed: (expected, happened). `raced`: they all may be others
     /// in the next run.
     PortsDiffer {
@@ -109,6 +114,15 @@ pub(crate) fn find(
         problem: problem.clone(),
     }));
     finder.hints
+}
+
+/// Where something listened.
+fn listened(graph: &Graph) -> impl Iterator<Item = &Addr> {
+    let records = graph.processes.iter().flat_map(|process| &process.records);
+    records.filter_map(|record| match &record.what {
+        What::Listen { addr, .. } => Some(addr),
+        _ => None,
+    })
 }
 
 /// The hint at an event that the assertion can't see.
@@ -286,11 +300,24 @@ impl Finder<'_> {
                 });
             }
             Some(_) => {}
-            None if fields(graph, fail).text == "no such host" => {}
-            None => self.hints.push(Hint::NobodyListens {
-                fail: line,
-                addr: format!("{host}:{port}"),
-            }),
+            None => {
+                let Ok(addr) = format!("{host}:{port}").parse() else {
+                    return;
+                };
+                let was_there = fields(graph, fail).text != "no such host";
+                let meant: Vec<Addr> = meant(listened(graph), &addr, was_there)
+                    .into_iter()
+                    .cloned()
+                    .collect();
+                // A host that is unknown is not to be waited for.
+                if was_there || !meant.is_empty() {
+                    self.hints.push(Hint::NobodyListens {
+                        fail: line,
+                        addr,
+                        meant,
+                    });
+                }
+            }
         }
     }
 
