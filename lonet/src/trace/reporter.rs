@@ -209,6 +209,7 @@ impl Reporter {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires,
+            reads_pending: Vec::new(),
             what,
         };
         drop(state);
@@ -216,6 +217,7 @@ impl Reporter {
             record.unordered = said.unordered;
             (record.reads, record.learned) = (said.reads, said.learned);
             (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
+            record.reads_pending = said.reads_pending;
         }
         Numbered {
             record,
