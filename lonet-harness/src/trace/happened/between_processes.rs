@@ -206,7 +206,8 @@ impl<'a> Across<'a> {
                 let list = if ends { &mut finishes } else { &mut starts };
                 list.entry(of).or_default().push(node);
                 if matches!(what, What::Kill { .. }) {
-                    self.kills.insert(of, node);
+                    // Its peers read the end that the first made.
+                    self.kills.entry(of).or_insert(node);
                 }
             }
         }
