@@ -317,6 +317,7 @@ impl Scenario {
     /// assert!(scenario.check_order("α mark two\n α mark one").is_err());
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
         self.trace().check_order(lines)
     }
