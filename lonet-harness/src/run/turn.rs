@@ -77,6 +77,7 @@ impl<'a> Turn<'a> {
 
 /// What there is to know of a turn that got as far as its body.
 pub(super) struct Seen {
+    /// All records, where data is recorded and there is no fault: a sweep takes its points from them.
     pub(super) records: Vec<Process>,
     /// When the body ended (CLOCK_MONOTONIC in nanoseconds).
     pub(super) ended_at: u64,
@@ -222,8 +223,12 @@ where
         let mut fires = records.filter(|record| record.fires.contains(&fault));
         fires.any(|record| record.t <= ended_at)
     });
+    let records = match (turn.records_data, turn.schedule) {
+        (true, None) => report.records.clone(),
+        _ => Vec::new(),
+    };
     *seen = Some(Seen {
-        records: report.records.clone(),
+        records,
         ended_at,
         reached,
     });
