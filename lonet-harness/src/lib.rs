@@ -49,7 +49,8 @@
 //! A test gets a [`Scenario`]. It [`spawn`](Scenario::spawn)s roles and [`Program`]s as hosts, waits
 //! for events ([`until`](Scenario::until)), and asserts [`Trace`]s. A [`Node`] is one process, which
 //! the test can [`join`](Node::join), [`kill`](Node::kill), [`pause`](Node::pause) and
-//! [`restart`](Node::restart). The crate [`lonet`] provides the network and the attributes
+//! [`restart`](Node::restart). [`Scenario::inject`] cuts, delays and resets connections, and kills
+//! processes at exact events; see [`fault`]. The crate [`lonet`] provides the network and the attributes
 //! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]`. The guide (`docs/guide.md` in the
 //! repository) starts with a first test and ends with CI; `docs/traces.md` is a two-page
 //! introduction to partial orders.

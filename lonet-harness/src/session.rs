@@ -34,6 +34,9 @@ use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
 use crate::trace::update::learning::Learning;
 
+/// How long processes may take to obey at the end of a test. They do at once, unless they hang.
+const OBEYS: Duration = Duration::from_secs(5);
+
 /// A network that is up, with its collector.
 pub(crate) struct Session {
     inner: Arc<Inner>,
@@ -333,7 +336,7 @@ impl Inner {
         let (reply, answer) = mpsc::channel();
         self.mailbox.ask(Query::EndFaults { reply });
         // A process that obeys nothing any more is about to be ended.
-        answer.recv_timeout(GRACE).unwrap_or_default()
+        answer.recv_timeout(OBEYS).unwrap_or_default()
     }
 
     pub(crate) fn report(&self) -> Result<Report, Error> {

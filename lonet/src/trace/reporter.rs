@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use std::sync::{Mutex, PoisonError};
 
 use super::clock::now;
+use super::ending::{Stop, end_here, park};
 use super::event::Event;
 use super::gate::Gate;
 use super::ids::{EventId, OpId, ReadCredit, TaskKey};
@@ -71,28 +69,6 @@ pub struct Numbered {
     stop: Option<(Arc<Stop>, Arc<Gate>)>,
 }
 
-/// A stop of this process at an event: what its other threads do comes after it.
-#[derive(Default)]
-struct Stop {
-    over: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Stop {
-    fn is_over(&self) {
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self) {
-        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*over {
-            let waited = self.changed.wait(over);
-            over = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-}
-
 impl Numbered {
     /// Hands the record to the sink. Call it with no lock held.
     pub fn write(self) {
@@ -121,19 +97,6 @@ impl Numbered {
     /// The event that the record reports, if it reports one, in the process of that number.
     pub fn event(&self, process: u32) -> Option<Event> {
         Event::of_record(process, &self.record)
-    }
-}
-
-/// Ends this process, at once and for good.
-pub(super) fn end_here() -> ! {
-    let _ = kill(Pid::this(), Signal::SIGKILL);
-    park()
-}
-
-/// Goes no further.
-fn park() -> ! {
-    loop {
-        std::thread::park();
     }
 }
 
@@ -246,6 +209,7 @@ impl Reporter {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires,
+            reads_pending: Vec::new(),
             what,
         };
         drop(state);
@@ -253,6 +217,7 @@ impl Reporter {
             record.unordered = said.unordered;
             (record.reads, record.learned) = (said.reads, said.learned);
             (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
+            record.reads_pending = said.reads_pending;
         }
         Numbered {
             record,

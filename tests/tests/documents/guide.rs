@@ -6,6 +6,7 @@ use std::time::Duration;
 use lonet::Host;
 use lonet_harness::{Program, Result, Scenario, Verb, expect};
 use lonet_tests::register;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
 async fn primary(host: Host, backup: String) -> Result<()> {
@@ -211,6 +212,37 @@ async fn not_acknowledged(scenario: Scenario) -> Result<()> {
         .await?;
     assert_eq!(c.join().await?, "");
     Ok(b.join().await?)
+}
+
+/// Answers one request after the other.
+#[lonet::host]
+async fn server(host: Host) -> Result<()> {
+    let listener = host.listen(":10").await?;
+    loop {
+        tokio::select! {
+            conn = listener.accept() => answer(conn?).await?,
+            () = lonet_harness::terminate_requested() => return Ok(()),
+        }
+    }
+}
+
+async fn answer(mut conn: lonet::Stream) -> Result<()> {
+    conn.read_to_end(&mut Vec::new()).await?;
+    conn.write_all(b"ok").await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_server_for_many_clients(scenario: Scenario) -> Result<()> {
+    let s = scenario.spawn("s", server()).await?;
+    scenario.until("s:10 listen").await?;
+    for (host, value) in [("c", "x=1"), ("d", "x=2")] {
+        let client = client("s:10".into(), value.into());
+        let c = scenario.spawn(host, client).await?;
+        assert_eq!(c.join().await?, "ok");
+    }
+    s.terminate().await?; // asks it to finish, and waits for its end
+    Ok(s.join().await?)
 }
 
 #[lonet::test]
