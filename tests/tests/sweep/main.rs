@@ -220,6 +220,16 @@ fn a_point_that_is_not_reached_is_tried_three_times_and_neither_passes_nor_fails
 }
 
 #[test]
+fn a_host_of_the_tests_process_is_cut_off_but_not_killed() {
+    run("kills_the_tests_own_host").says(false, &["`! kill p` was armed, and never triggered"]);
+    run("sweeps_the_tests_own_host").says(
+        false,
+        &["the sweep `kill p` has no points: no process that the body spawned played p"],
+    );
+    run("cuts_off_the_tests_own_host").says(true, &["partition p _: 2 of 2 points, all pass"]);
+}
+
+#[test]
 fn only_the_baseline_has_the_trace_of_the_attribute() {
     run("has_a_trace_without_a_fault").says(true, &["kill p: 3 of 3 points, all pass"]);
     run("has_another_trace").says(

@@ -127,3 +127,25 @@ async fn schedules_what_is_illegal(_: Scenario) {}
 async fn plain(scenario: Scenario) -> Result<()> {
     acknowledged_is_stored(scenario, true).await
 }
+
+/// The host is in the test's own process.
+#[lonet::test(schedule = "kill p at p mark one")]
+#[ignore = "fails"]
+async fn kills_the_tests_own_host(scenario: Scenario) -> Result<()> {
+    scenario.host("p").await?.mark("one");
+    Ok(())
+}
+
+#[lonet::test(sweep = "kill p")]
+#[ignore = "fails"]
+async fn sweeps_the_tests_own_host(scenario: Scenario) -> Result<()> {
+    scenario.host("p").await?.mark("one");
+    Ok(())
+}
+
+#[lonet::test(sweep = "partition p _")]
+#[ignore = "is run by another test"]
+async fn cuts_off_the_tests_own_host(scenario: Scenario) -> Result<()> {
+    scenario.host("p").await?.mark("one");
+    Ok(())
+}
