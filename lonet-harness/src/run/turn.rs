@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -185,9 +186,12 @@ where
         let own = format!("`! {}`", schedule.fault);
         unacted.retain(|why| turn.must_act && why.starts_with(&own));
     }
-    if reason.is_none() && !unacted.is_empty() {
-        reason = Some(Reason::Fault(unacted.join("\n")));
-    }
+    let unacted = (!unacted.is_empty()).then(|| unacted.join("\n"));
+    // A body that fails may do so because its schedule is not the one that was meant.
+    let also = unacted
+        .clone()
+        .filter(|_| reason.is_some() && turn.schedule.is_some());
+    reason = reason.or(unacted.map(Reason::Fault));
     let teardown = match (&ended, &reason) {
         (Ended::TimedOut(_), _) => Some(Teardown::of_deadline(ended_at)),
         (Ended::Returned(Ok(())), _) | (_, None) => None,
@@ -251,7 +255,13 @@ where
         teardown,
     };
     let keeps = Keeps { place, adds };
-    conclude(test, keeps, ended, reason, told, &report, refused)
+    let concluded = conclude(test, keeps, ended, reason, told, &report, refused);
+    concluded.map_err(|mut failed| {
+        if let Some(also) = also {
+            let _ = writeln!(failed.page, "\nalso: {also}");
+        }
+        failed
+    })
 }
 
 /// What is armed before the body starts, and where its guard stays: a fault ends with that.

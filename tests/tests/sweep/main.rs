@@ -140,6 +140,8 @@ fn a_sweep_names_the_points_that_fail() {
             false,
             &[&format!("\nvictims::{victim} failed: it panicked: ")],
         );
+        let end = "it ran with the schedule that LONET_REPLAY names: kill p at p:1 send b:1\n";
+        assert!(replayed.said.ends_with(end), "{}", replayed.said);
         assert!(!replayed.said.contains("points"), "{}", replayed.said);
     }
 }
@@ -175,6 +177,14 @@ fn an_unreached_schedule_fails_and_names_the_nearest_event() {
         &[
             "failed: `! kill p` was armed, and never triggered: `p:3 listen` matched 0 events; \
              nearest: `p:10 listen`",
+        ],
+    );
+    run("fails_and_does_not_reach_its_schedule").says(
+        false,
+        &[
+            "failed: as ever\n",
+            "\nalso: `! kill p` was armed, and never triggered: `p mark three` matched 0 events",
+            "\nit ran with the schedule of the attribute: kill p at p mark three\n",
         ],
     );
     run("has_no_such_host").says(

@@ -44,6 +44,13 @@ async fn does_not_happen(scenario: Scenario) -> Result<()> {
     acknowledged_is_stored(scenario, false).await
 }
 
+#[lonet::test(schedule = "kill p at p mark three")]
+#[ignore = "fails"]
+async fn fails_and_does_not_reach_its_schedule(scenario: Scenario) -> Result<()> {
+    scenario.spawn("p", marks(true)).await?.join().await?;
+    Err("as ever".into())
+}
+
 #[lonet::test(schedule = "kill q at up")]
 #[ignore = "fails"]
 async fn has_no_such_host(scenario: Scenario) -> Result<()> {
