@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -77,6 +78,7 @@ impl<'a> Turn<'a> {
 
 /// What there is to know of a turn that got as far as its body.
 pub(super) struct Seen {
+    /// All records, where data is recorded and there is no fault: a sweep takes its points from them.
     pub(super) records: Vec<Process>,
     /// When the body ended (CLOCK_MONOTONIC in nanoseconds).
     pub(super) ended_at: u64,
@@ -185,9 +187,12 @@ where
         let own = format!("`! {}`", schedule.fault);
         unacted.retain(|why| turn.must_act && why.starts_with(&own));
     }
-    if reason.is_none() && !unacted.is_empty() {
-        reason = Some(Reason::Fault(unacted.join("\n")));
-    }
+    let unacted = (!unacted.is_empty()).then(|| unacted.join("\n"));
+    // A body that fails may do so because its schedule is not the one that was meant.
+    let also = unacted
+        .clone()
+        .filter(|_| reason.is_some() && turn.schedule.is_some());
+    reason = reason.or(unacted.map(Reason::Fault));
     let teardown = match (&ended, &reason) {
         (Ended::TimedOut(_), _) => Some(Teardown::of_deadline(ended_at)),
         (Ended::Returned(Ok(())), _) | (_, None) => None,
@@ -223,8 +228,12 @@ where
         let mut fires = records.filter(|record| record.fires.contains(&fault));
         fires.any(|record| record.t <= ended_at)
     });
+    let records = match (turn.records_data, turn.schedule) {
+        (true, None) => report.records.clone(),
+        _ => Vec::new(),
+    };
     *seen = Some(Seen {
-        records: report.records.clone(),
+        records,
         ended_at,
         reached,
     });
@@ -247,7 +256,13 @@ where
         teardown,
     };
     let keeps = Keeps { place, adds };
-    conclude(test, keeps, ended, reason, told, &report, refused)
+    let concluded = conclude(test, keeps, ended, reason, told, &report, refused);
+    concluded.map_err(|mut failed| {
+        if let Some(also) = also {
+            let _ = writeln!(failed.page, "\nalso: {also}");
+        }
+        failed
+    })
 }
 
 /// What is armed before the body starts, and where its guard stays: a fault ends with that.
