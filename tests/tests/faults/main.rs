@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod acknowledgement;
+mod many;
 mod must_act;
 mod processes;
 mod roles;
