@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod acknowledgement;
+mod against_tcp;
 mod many;
 mod must_act;
 mod processes;
+mod puppet;
 mod roles;
+mod two_processes;
 mod words;
