@@ -2,8 +2,8 @@
 //!
 //! Owns the page's layout: the message, the space-time diagram (a column a host, time downwards in
 //! the canonical order, an arrow for each cause on another host, around all labels; a host is shaded
-//! while a fault concerns it), the expected trace, each host's log. Pure: it is given everything, reads and writes nothing. What went wrong was decided, and
-//! put in words, elsewhere.
+//! while a fault concerns it), the expected trace, each host's log. Pure: it is given everything,
+//! reads and writes nothing. What went wrong was decided, and put in words, elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;

@@ -166,7 +166,8 @@ impl Trace {
         self.with_view(|view| view.verbs = verbs.iter().copied().collect())
     }
 
-    /// Keeps only events of these hosts.
+    /// Keeps only events of these hosts. A fault between hosts is kept if it names one of them, or all
+    /// others (`_`).
     ///
     /// # Examples
     ///

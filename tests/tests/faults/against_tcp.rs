@@ -229,7 +229,10 @@ async fn a_partition_delays_a_close_and_changes_nothing_of_it(scenario: Scenario
 
 #[lonet::test]
 async fn a_window_holds_a_writer_back_as_small_buffers_do(scenario: Scenario) -> Result<()> {
+    /// With default buffers, all of it goes in.
     const ALL: usize = 1 << 20;
+    /// Small buffers are slow.
+    const MORE: usize = 60_000;
     let mut both = both(scenario).await?;
     let partition = fault::partition("a", "b").window(4096);
     let partition = both.scenario.inject(partition).await?;
@@ -253,11 +256,11 @@ async fn a_window_holds_a_writer_back_as_small_buffers_do(scenario: Scenario) ->
     assert!(plain < ALL / 2, "{plain}");
 
     let writing = async {
-        Ok::<_, lonet_harness::Error>(both.lonet.0.write_all(&vec![0; ALL]).await.unwrap())
+        Ok::<_, lonet_harness::Error>(both.lonet.0.write_all(&vec![0; MORE]).await.unwrap())
     };
     let reading = async {
         partition.heal().await?;
-        let mut all = vec![0; held + ALL];
+        let mut all = vec![0; held + MORE];
         both.lonet.1.read_exact(&mut all).await.unwrap();
         Ok(())
     };

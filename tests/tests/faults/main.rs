@@ -4,8 +4,10 @@
 
 mod acknowledgement;
 mod against_tcp;
+mod bounds;
 mod many;
 mod must_act;
+mod network;
 mod processes;
 mod puppet;
 mod roles;

@@ -7,7 +7,7 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::explain::diagnosis::Mismatch;
 use crate::trace::explain::hints::Hint;
-use crate::trace::explain::look::{Look, Problem, fields, line_of};
+use crate::trace::explain::look::{Look, Problem, fields};
 use crate::trace::intern::hash_index::NONE;
 
 /// So many events are shown that a line may mean.
@@ -63,10 +63,7 @@ fn only_event(look: &mut Look<'_>, line: usize) -> Result<u32, Mismatch> {
     }
     let hints = outside
         .filter(|_| inside.is_empty())
-        .map(|node| Hint::Concurrent {
-            event: line_of(graph, node),
-            host: fields(graph, node).host.to_owned(),
-        });
+        .map(|node| Hint::concurrent(graph, node));
     let matching = inside.len();
     if matching == 0 {
         inside = nearest(look, line);

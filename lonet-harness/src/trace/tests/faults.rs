@@ -416,6 +416,13 @@ fn what_the_ends_of_a_line_match() {
             is_right,
         );
     }
+    // All others are not a host.
+    holds(
+        "α mark leader\n! partition $x β",
+        Verb::Partition,
+        ("_", "β"),
+        false,
+    );
     // One that nothing else names is found, too.
     holds(
         "α mark leader\n! partition $x,$y $z",
@@ -476,6 +483,32 @@ fn a_wildcard_of_an_old_text_stays_and_new_lines_are_written_as_given() {
     "#]]
     .assert_eq(&new);
     trace.assert(new);
+}
+
+/// What the test did is not brought in by the end of a process.
+#[test]
+fn a_concurrent_fault_is_awaited() {
+    let Connected {
+        mut w,
+        alpha,
+        beta,
+        server,
+        ..
+    } = connected();
+    let driver = w.task(TEST);
+    w.fault(driver, Verb::Partition, "α", "_");
+    w.reset(driver, server);
+    let trace = whole(&mut w, &[alpha, beta]).only_verbs(&[Verb::Partition, Verb::Reset]);
+    for line in ["! partition α _", "! reset α:1 β:1"] {
+        let message = trace.check(line).unwrap_err().to_string();
+        assert!(
+            message.contains(&format!(
+                "`{line}` happened concurrently with the assertion, which sees only what happens \
+                 before it; wait for it with scenario.until(\"{line}\").await?\n"
+            )),
+            "{message}"
+        );
+    }
 }
 
 /// Two dials race for β's ports, and the connection of one is reset.

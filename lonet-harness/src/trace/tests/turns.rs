@@ -1,10 +1,11 @@
 //! The text that holds of several runs.
 
 use expect_test::{Expect, expect};
+use lonet::trace::Verb;
 use proptest::prelude::*;
 
 use super::oracle::marks;
-use super::world::World;
+use super::world::{TEST, World};
 use super::{Trace, ping_pong};
 use crate::trace::expected::grammar::Expectation;
 use crate::trace::write::turns::{Differ, Seen, agreed};
@@ -376,4 +377,47 @@ proptest! {
             prop_assert!(!text.contains('|'), "{}", text);
         }
     }
+}
+
+/// The `_` of a fault is what the event says, and a wildcard where the text is read again.
+#[test]
+fn faults_are_learned_as_they_were_given() {
+    let run = |fault_first: bool| {
+        let mut w = World::new();
+        let a = w.spawn("α");
+        let driver = w.task(TEST);
+        // It had withheld what α waited for, or is set off by what α does.
+        match fault_first {
+            true => {
+                let fault = w.fault(driver, Verb::Partition, "α", "_");
+                w.until(a, fault);
+                w.mark(a, "here");
+            }
+            false => {
+                let mark = w.mark(a, "here");
+                w.until(driver, mark);
+                w.fault(driver, Verb::Partition, "α", "_");
+            }
+        }
+        for to in ["β", "_"] {
+            w.fault(driver, Verb::Heal, "α", to);
+        }
+        w.mark(a, "end");
+        let last = w.fault(driver, Verb::Cut, "_", "α");
+        w.until(TEST, last);
+        w.join(a);
+        w.trace()
+    };
+    learns(
+        "",
+        &[run(true), run(false)],
+        expect![[r#"
+        | ! partition α _
+        | α mark      here
+        !   heal      α β
+        !   heal      α _
+        α   mark      end
+        !   cut       _ α
+    "#]],
+    );
 }
