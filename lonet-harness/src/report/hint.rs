@@ -12,7 +12,7 @@ pub(super) fn worded(hint: &Hint, parts: &Parts) -> String {
             "`{fail}`: `{listen}` happened, but nothing orders it before the dial; wait for it before the dial: {}",
             until(listen)
         ),
-        Hint::NobodyListens { fail, addr, meant } => {
+        Hint::NoListener { fail, addr, meant } => {
             let wait = || {
                 let until = until(&format!("{addr} listen"));
                 format!("if something should, wait for it before the dial: {until}")

@@ -121,8 +121,8 @@ impl Analyst {
     /// The events that this reporter waits for.
     fn untils_of(&self, process: usize) -> Vec<String> {
         let is_its = |conn: Option<Conn>| {
-            let who = conn.and_then(|conn| self.conns.get(&conn));
-            matches!(who, Some(&Peer::Reporter(reporter)) if reporter == process)
+            let peer = conn.and_then(|conn| self.conns.get(&conn));
+            matches!(peer, Some(&Peer::Reporter(reporter)) if reporter == process)
         };
         self.untils(is_its)
     }

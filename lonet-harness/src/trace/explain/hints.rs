@@ -32,7 +32,7 @@ pub(crate) enum Hint {
     /// A dial was refused; `listen` happened, but nothing orders it before the dial.
     DialBeforeListen { fail: String, listen: String },
     /// A dial was refused, and nothing in the trace ever listened there, but at what may be `meant`.
-    NobodyListens {
+    NoListener {
         fail: String,
         addr: Addr,
         meant: Vec<Addr>,
@@ -319,7 +319,7 @@ impl Finder<'_> {
                     .collect();
                 // A host that is unknown is not to be waited for.
                 if was_there || !meant.is_empty() {
-                    self.hints.push(Hint::NobodyListens {
+                    self.hints.push(Hint::NoListener {
                         fail: line,
                         addr,
                         meant,
