@@ -57,7 +57,7 @@ enum Kind {
     Withhold {
         left: Option<u64>,
     },
-    /// The same, and a write fails.
+    /// The same, and a write fails; then the end comes after what may be read.
     Gone {
         left: Option<u64>,
         said: bool,
@@ -281,6 +281,14 @@ impl Arrivals {
         for fault in &mut self.faults {
             let one = match &mut fault.does {
                 Kind::Withhold { left: None } | Kind::Gone { left: None, .. } => continue,
+                Kind::Gone {
+                    left: Some(0),
+                    said: true,
+                } => {
+                    // A write has learned of it, and so has the connection.
+                    self.owed.extend(fault.event);
+                    Admits::End
+                }
                 Kind::Withhold { left: Some(left) }
                 | Kind::Gone {
                     left: Some(left), ..
