@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod must_act;
+mod order;
 mod processes;
 mod roles;
 mod words;
