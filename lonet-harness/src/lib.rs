@@ -49,7 +49,8 @@
 //! A test gets a [`Scenario`]. It [`spawn`](Scenario::spawn)s roles and [`Program`]s as hosts, waits
 //! for events ([`until`](Scenario::until)), and asserts [`Trace`]s. A [`Node`] is one process, which
 //! the test can [`join`](Node::join), [`kill`](Node::kill), [`pause`](Node::pause) and
-//! [`restart`](Node::restart). The crate [`lonet`] provides the network and the attributes
+//! [`restart`](Node::restart). [`Scenario::inject`] cuts, delays and resets connections, and kills
+//! processes at exact events; see [`fault`]. The crate [`lonet`] provides the network and the attributes
 //! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]`. The guide (`docs/guide.md` in the
 //! repository) starts with a first test and ends with CI; `docs/traces.md` is a two-page
 //! introduction to partial orders.
@@ -67,6 +68,7 @@
 //! | `LONET_IN_MAIN=1` | roles start inside `main` or their test instead of before `main` |
 //! | `UPDATE_EXPECT=1` | rewrites `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` with what happened |
 //! | `LONET_UPDATE_TURNS=50` | an update ends after this number of runs in a row without a new order (default 20) |
+//! | `LONET_REPLAY=file` | runs a test with the fault of the schedule in this file: `kill p at p:1 send c:1 #2` |
 //! | `NO_COLOR=1` | prints no colours |
 //!
 //! # Features

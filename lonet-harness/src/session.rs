@@ -34,6 +34,9 @@ use crate::report::artifacts::Refused;
 use crate::trace::Pattern;
 use crate::trace::update::learning::Learning;
 
+/// How long processes may take to obey at the end of a test. They do at once, unless they hang.
+const OBEYS: Duration = Duration::from_secs(5);
+
 /// A network that is up, with its collector.
 pub(crate) struct Session {
     inner: Arc<Inner>,
@@ -183,6 +186,8 @@ pub(crate) struct Inner {
     pub(crate) refused: Mutex<Option<Refused>>,
     /// Where an update takes note of expected traces, if the test's body runs several times.
     pub(crate) learning: OnceLock<Arc<Learning>>,
+    /// The event at which a sweep or a schedule has armed a fault.
+    pub(crate) swept: OnceLock<Event>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
     /// What its processes inherit, unless a change is sent to them.
@@ -234,6 +239,7 @@ impl Inner {
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             learning: OnceLock::new(),
+            swept: OnceLock::new(),
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
             calls: Mutex::default(),
@@ -330,7 +336,7 @@ impl Inner {
         let (reply, answer) = mpsc::channel();
         self.mailbox.ask(Query::EndFaults { reply });
         // A process that obeys nothing any more is about to be ended.
-        answer.recv_timeout(GRACE).unwrap_or_default()
+        answer.recv_timeout(OBEYS).unwrap_or_default()
     }
 
     pub(crate) fn report(&self) -> Result<Report, Error> {

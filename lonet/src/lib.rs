@@ -52,6 +52,7 @@
 
 mod addr;
 mod error;
+mod lock;
 mod punycode;
 
 mod call;

@@ -311,7 +311,7 @@ impl Analyst {
         }
     }
 
-    fn report_violation(&mut self, process: usize, what: &str) {
+    pub(super) fn report_violation(&mut self, process: usize, what: &str) {
         let name = self.name(&self.processes[process]);
         self.fail(format!("{name} {what}"));
     }
@@ -350,6 +350,9 @@ impl Analyst {
         self.events.push(event.clone());
         for fault in fires {
             self.set_off(process, fault, &event);
+        }
+        if event.verb() == Verb::Up {
+            self.check_gates(process, event.host());
         }
         self.heal_at(&event);
     }

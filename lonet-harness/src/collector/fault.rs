@@ -189,6 +189,7 @@ impl Injection {
         };
         let others = |ends: &Ends| matches!(ends, Ends::Others);
         let (from, to) = (&self.from.ends, &self.to.ends);
-        named(from) || named(to) || (!self.kind.is_of_process() && (others(from) || others(to)))
+        let outside = matches!(self.kind, Kind::Kill | Kind::Pause);
+        named(from) || named(to) || (!outside && (others(from) || others(to)))
     }
 }

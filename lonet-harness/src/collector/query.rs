@@ -2,11 +2,12 @@
 //!
 //! Owns the types alone. An answer whose receiver is gone is dropped.
 
+use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::mpsc;
 
 use lonet::Addr;
-use lonet::trace::{Event, EventId, Moved, Pending, What};
+use lonet::trace::{Event, EventId, Moved, Pending, What, Withheld};
 use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
@@ -230,6 +231,8 @@ pub(crate) struct Report {
     pub(crate) means: Option<Means>,
     /// The first failure that nothing has delivered.
     pub(crate) undelivered: Option<Failure>,
+    /// The faults in force, by number: their lines, and since when (CLOCK_MONOTONIC in nanoseconds).
+    pub(crate) faults: BTreeMap<u32, (String, u64)>,
     /// Where each process was, at a deadline.
     pub(crate) backtraces: Backtraces,
 }
@@ -261,6 +264,8 @@ pub(crate) struct TestReport {
     pub(crate) pending: Vec<Pending>,
     /// What its connections have carried.
     pub(crate) ends: Vec<Moved>,
+    /// What faults withhold from its operations.
+    pub(crate) held: Vec<(Withheld, u32)>,
     /// Where it made the calls of the harness that have not returned.
     pub(crate) calls: Vec<&'static Location<'static>>,
 }
@@ -284,6 +289,8 @@ pub(crate) struct WaitsFor {
     pub(crate) said: Option<Vec<Pending>>,
     /// What its connections have carried, as it said then.
     pub(crate) ends: Vec<Moved>,
+    /// What faults withhold from its operations.
+    pub(crate) held: Vec<(Withheld, u32)>,
     /// The events that it has asked for, in the order in which it did.
     pub(crate) untils: Vec<String>,
 }

@@ -86,30 +86,30 @@ fn debugger(pid: u32) -> std::io::Result<Child> {
 
 /// What it says, if it does so in time. `patience` is what that was, before it was scaled.
 fn finish(mut child: Child, until: Instant, patience: Duration) -> Result<String, String> {
-    let (told, said) = channel();
+    let (sender, printed) = channel();
     for (stream, pipe) in [
         (0, child.stdout.take().map(boxed)),
         (1, child.stderr.take().map(boxed)),
     ] {
-        let (told, Some(mut pipe)) = (told.clone(), pipe) else {
+        let (sender, Some(mut pipe)) = (sender.clone(), pipe) else {
             continue;
         };
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
             let _ = pipe.read_to_end(&mut bytes);
-            let _ = told.send((stream, String::from_utf8_lossy(&bytes).into_owned()));
+            let _ = sender.send((stream, String::from_utf8_lossy(&bytes).into_owned()));
         });
     }
-    drop(told);
+    drop(sender);
     let mut texts = [String::new(), String::new()];
     loop {
-        match said.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        match printed.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok((stream, text)) => texts[stream] = text,
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                // The kernel detaches what it held. What gdb has said by then may do.
+                // The kernel detaches what it held. What gdb has printed by then may do.
                 let _ = child.kill();
-                while let Ok((stream, text)) = said.recv_timeout(LAST_WORDS) {
+                while let Ok((stream, text)) = printed.recv_timeout(LAST_WORDS) {
                     texts[stream] = text;
                 }
                 let more = (4.0 * patience.as_secs_f64()).ceil();
@@ -140,14 +140,14 @@ fn boxed(pipe: impl Read + Send + 'static) -> Box<dyn Read + Send> {
 /// does not, nor does the way from `main` to a role, nor a second thread of a pool that does the
 /// same.
 pub(crate) fn user_frames(backtrace: &str) -> Vec<String> {
-    let mut told: Vec<Vec<String>> = Vec::new();
+    let mut found: Vec<Vec<String>> = Vec::new();
     for thread in backtrace.split("\nThread ") {
         let frames = of_thread(thread);
-        if !frames.is_empty() && !told.contains(&frames) {
-            told.push(frames);
+        if !frames.is_empty() && !found.contains(&frames) {
+            found.push(frames);
         }
     }
-    let mut frames = told.concat();
+    let mut frames = found.concat();
     frames.truncate(FRAMES);
     frames
 }

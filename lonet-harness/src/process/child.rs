@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 
 use super::limits;
 use super::parent;
-use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, say, to_node};
+use super::wire::{CONTROL_SOCKET, FromNode, Play, ToNode, send_message, to_node};
 use crate::role::{BEFORE_ROLE, RoleEntry};
 
 /// The directory of the network on which this process plays a role.
@@ -110,7 +110,7 @@ fn run_admitted(control: BufReader<UnixStream>, play: Play, directory: &Path) ->
             let error = limits::explained_start(error);
             let why = format!("the role's thread can't be started: {error}");
             match answers {
-                Ok(answers) => drop(say(answers, &FromNode::Failed(why))),
+                Ok(answers) => drop(send_message(answers, &FromNode::Failed(why))),
                 Err(_) => eprintln!("{why}"),
             }
             1
@@ -125,7 +125,7 @@ fn admitted(nonce: u64, directory: &Path) -> io::Result<Option<(BufReader<UnixSt
     let opened = std::fs::File::open(directory)?;
     let path = format!("/proc/self/fd/{}/{CONTROL_SOCKET}", opened.as_raw_fd());
     let mut control = BufReader::new(UnixStream::connect(path)?);
-    say(control.get_ref(), &FromNode::Ticket(nonce))?;
+    send_message(control.get_ref(), &FromNode::Ticket(nonce))?;
     match receive(&mut control)? {
         Some(ToNode::Play(play)) => Ok(Some((control, play))),
         Some(ToNode::Spent) => Ok(None),
@@ -164,17 +164,17 @@ fn perform(control: BufReader<UnixStream>, play: Play, sigpipe: SigSet) -> i32 {
                 FromNode::Panicked(what) => FromNode::Panicked(limits::explained(what)),
                 end => end,
             };
-            let said = say(&answers, &end);
+            let sent = send_message(&answers, &end);
             runtime.shutdown_background();
             // If this can't be sent, the other end is gone.
-            return if said.is_ok() { exit_status(&end) } else { 1 };
+            return if sent.is_ok() { exit_status(&end) } else { 1 };
         }
         Err(error) => {
             let error = limits::explained_start(error);
             FromNode::Failed(format!("its process can't be prepared: {error}"))
         }
     };
-    let _ = say(&answers, &end);
+    let _ = send_message(&answers, &end);
     exit_status(&end)
 }
 

@@ -165,10 +165,10 @@ fn is_withheld(name: &OsStr) -> bool {
 /// The same program, which stops before it begins.
 pub(crate) fn stopped_at_start(mut program: Program) -> Program {
     let shell = ["-c", r#"kill -STOP $$; exec "$0" "$@""#].map(text);
-    let told = std::mem::replace(&mut program.program, text("/bin/sh"));
+    let original = std::mem::replace(&mut program.program, text("/bin/sh"));
     program.args = shell
         .into_iter()
-        .chain([told])
+        .chain([original])
         .chain(program.args)
         .collect();
     program

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use super::parent;
 use super::supervisor::{command, itself};
 use super::ticket::{self, Ticket};
-use super::wire::{Program, say};
+use super::wire::{Program, send_message};
 
 /// The supervisor's side: a command that becomes the program, and the socket that says which.
 pub(super) fn before() -> io::Result<(Command, UnixStream)> {
@@ -32,7 +32,7 @@ pub(super) fn before() -> io::Result<(Command, UnixStream)> {
 /// The program can't be executed; the process ends.
 pub(super) fn become_it(mut socket: UnixStream, program: &Program) -> io::Result<()> {
     // A process that is killed before it learns its program is like one that is killed afterwards.
-    let _ = say(&socket, program);
+    let _ = send_message(&socket, program);
     let mut error = String::new();
     // What executes closes the socket.
     let _ = socket.read_to_string(&mut error);
@@ -59,9 +59,9 @@ fn execute() -> io::Result<()> {
         return Ok(());
     }
     let error = command(program).stdin(Stdio::null()).exec();
-    let told = match error.raw_os_error() {
+    let error = match error.raw_os_error() {
         Some(errno) => errno.to_string(),
         None => error.to_string(),
     };
-    (&socket).write_all(told.as_bytes())
+    (&socket).write_all(error.as_bytes())
 }

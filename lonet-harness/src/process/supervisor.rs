@@ -31,7 +31,7 @@ use super::limits;
 use super::not_started;
 use super::ticket::{self, Ticket};
 use super::tree::{Pipe, Tree};
-use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, say};
+use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, send_message};
 use super::{program, stat};
 
 /// The variable that says, by `0`, that there is to be no PID namespace.
@@ -56,7 +56,7 @@ pub(super) fn run() {
         Err(error) => {
             let error = limits::explained_start(error);
             // Standard input still is the control socket.
-            say(io::stdin(), &FromSupervisor::Failed { error })
+            send_message(io::stdin(), &FromSupervisor::Failed { error })
         }
     };
     std::process::exit(i32::from(ended.is_err()));
@@ -112,7 +112,7 @@ impl Supervisor {
         let means = supervisor.enclose()?;
         // Nothing but SIGKILL ends it before its time.
         SigSet::all().thread_block()?;
-        supervisor.say(&FromSupervisor::Ready { means })?;
+        supervisor.send(&FromSupervisor::Ready { means })?;
         Ok(supervisor)
     }
 
@@ -199,11 +199,11 @@ impl Supervisor {
                     program,
                     output,
                 } => {
-                    let told = match self.start(process, program, &OsString::from(output)) {
+                    let answer = match self.start(process, program, &OsString::from(output)) {
                         Ok(pid) => FromSupervisor::Started { process, pid },
                         Err(error) => FromSupervisor::NotStarted { process, error },
                     };
-                    self.say(&told)?;
+                    self.send(&answer)?;
                     // A child may have ended while its signal was not blocked.
                     self.reap()?;
                 }
@@ -301,7 +301,7 @@ impl Supervisor {
         match runs {
             // What becomes of it is reported when it is seen.
             true => Ok(()),
-            false => self.say(&FromSupervisor::Reached { process }),
+            false => self.send(&FromSupervisor::Reached { process }),
         }
     }
 
@@ -323,13 +323,13 @@ impl Supervisor {
                 Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ended::Signal(signal as i32)),
                 Ok(WaitStatus::Stopped(pid, _)) => {
                     if let Some(&process) = self.running.get(&pid.as_raw()) {
-                        self.say(&FromSupervisor::Stopped { process })?;
+                        self.send(&FromSupervisor::Stopped { process })?;
                     }
                     continue;
                 }
                 Ok(WaitStatus::Continued(pid)) => {
                     if let Some(&process) = self.running.get(&pid.as_raw()) {
-                        self.say(&FromSupervisor::Continued { process })?;
+                        self.send(&FromSupervisor::Continued { process })?;
                     }
                     continue;
                 }
@@ -347,17 +347,17 @@ impl Supervisor {
                 Err(error) => return Err(error.into()),
             };
             if let Some(process) = self.running.remove(&pid.as_raw()) {
-                self.say(&FromSupervisor::Ended { process, status })?;
+                self.send(&FromSupervisor::Ended { process, status })?;
             }
         }
     }
 
-    fn say(&self, message: &FromSupervisor) -> io::Result<()> {
+    fn send(&self, message: &FromSupervisor) -> io::Result<()> {
         // Blocking for the length of the message: requests can wait, but half a line can't.
         self.control.set_nonblocking(false)?;
-        let said = say(&self.control, message);
+        let sent = send_message(&self.control, message);
         self.control.set_nonblocking(true)?;
-        said
+        sent
     }
 
     /// Kills all that came of this scenario, and returns when it is gone.

@@ -80,7 +80,7 @@ pub(crate) enum ToSupervisor {
     Signal { process: u64, signal: i32 },
 }
 
-/// What the supervisor tells.
+/// What the supervisor sends.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromSupervisor {
     /// It can start nothing, and ends.
@@ -120,7 +120,7 @@ pub(crate) enum Ended {
     Signal(i32),
 }
 
-/// What the test's process tells a role of its life. What concerns the network is an
+/// What the test's process sends a role about its life. What concerns the network is an
 /// [`Order`](lonet::trace::Order) on the trace socket.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum ToNode {
@@ -146,7 +146,7 @@ pub(crate) struct Play {
     pub(crate) debug: bool,
 }
 
-/// What a node tells the test's process.
+/// What a node sends to the test's process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromNode {
     /// Its ticket.
@@ -165,7 +165,7 @@ pub(crate) enum FromNode {
 }
 
 /// Writes a message as a whole.
-pub(super) fn say(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
+pub(super) fn send_message(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
     let line = line(message);
     let mut rest = &line[..];
     while !rest.is_empty() {
@@ -179,7 +179,7 @@ pub(super) fn say(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
     Ok(())
 }
 
-/// What is said in one line.
+/// A message of one line.
 pub(crate) trait Message: Serialize {
     /// What stands behind it: of a role, the arguments or the result.
     fn values(&self) -> Option<&str> {
@@ -222,7 +222,7 @@ pub(crate) fn line(message: &impl Message) -> Vec<u8> {
     line
 }
 
-/// What the test's process tells a node in a line.
+/// What the test's process sends a node in a line.
 ///
 /// # Errors
 /// The line is none of it.
@@ -235,7 +235,7 @@ pub(super) fn to_node(line: &[u8]) -> io::Result<ToNode> {
     Ok(message)
 }
 
-/// What a node tells in a line.
+/// What a node sends in a line.
 ///
 /// # Errors
 /// The line is none of it.

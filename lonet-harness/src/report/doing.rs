@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use lonet::Addr;
-use lonet::trace::{Moved, Pending, Waits, What};
+use lonet::trace::{Moved, Pending, Waits, What, Withheld};
 
 use super::words::age;
 use crate::collector::failure::Past;
@@ -23,11 +23,8 @@ pub(super) fn sentences(report: &Report, hangs: bool) -> Vec<String> {
     let test = of_test(&report.test, report, now);
     let test =
         test.or_else(|| hangs.then(|| "the test waits for nothing on the network".to_owned()));
-    let nodes = report.nodes.iter().map(|node| of_node(node, report, now));
-    let others = report
-        .others
-        .iter()
-        .map(|other| of_other(other, report, now));
+    let nodes = report.nodes.iter().map(|node| of_node(node, report));
+    let others = report.others.iter().map(|other| of_other(other, report));
     test.into_iter().chain(nodes).chain(others).collect()
 }
 
@@ -107,12 +104,16 @@ fn of_test(test: &TestReport, report: &Report, now: u64) -> Option<String> {
     if let ([request], [ask]) = (&*requests, &mut *waits) {
         let _ = write!(ask, " for {} s", age(now, request.t));
     }
-    waits.extend(sockets.operations(&of_hosts, &[], now));
+    let held = Held {
+        by: &test.held,
+        faults: &report.faults,
+    };
+    waits.extend(sockets.operations(&of_hosts, &[], held, now));
     (!waits.is_empty()).then(|| format!("the test waits in {}", waits.join("; ")))
 }
 
 /// What a node does, or how it ended.
-fn of_node(node: &NodeReport, report: &Report, now: u64) -> String {
+fn of_node(node: &NodeReport, report: &Report) -> String {
     let NodeReport { host, what, .. } = node;
     let pid = node
         .pid
@@ -141,25 +142,29 @@ fn of_node(node: &NodeReport, report: &Report, now: u64) -> String {
         }
         return text;
     }
-    let does = does(&Sockets::of(records), &node.waits, kernel, now);
+    let does = does(&Sockets::of(records), &node.waits, kernel, report);
     format!("{who} {does}")
 }
 
 /// A process that reports, and that the scenario did not start itself.
-fn of_other(other: &OtherReport, report: &Report, now: u64) -> String {
+fn of_other(other: &OtherReport, report: &Report) -> String {
     let sockets = Sockets::of(report.records.get(other.index));
     let plays = match &other.host {
         Some(host) => format!("a process started by {host}"),
         None => "an unknown process".to_owned(),
     };
-    let does = does(&sockets, &other.waits, other.kernel.as_deref(), now);
+    let does = does(&sockets, &other.waits, other.kernel.as_deref(), report);
     format!("{plays} (pid {}) {does}", other.pid)
 }
 
 /// What a process does that has joined the network.
-fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, now: u64) -> String {
+fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, report: &Report) -> String {
     let said = waits.said.as_deref();
-    let operations = sockets.operations(said.unwrap_or_default(), &waits.untils, now);
+    let held = Held {
+        by: &waits.held,
+        faults: &report.faults,
+    };
+    let operations = sockets.operations(said.unwrap_or_default(), &waits.untils, held, report.at);
     if said.is_some() {
         if !operations.is_empty() {
             return format!("waits in {}", operations.join("; waits in "));
@@ -184,6 +189,27 @@ fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, now: u64)
     }
     open.extend(kernel.map(str::to_owned));
     open.join("; ")
+}
+
+/// What faults withhold from a process's operations.
+#[derive(Clone, Copy)]
+struct Held<'a> {
+    by: &'a [(Withheld, u32)],
+    faults: &'a BTreeMap<u32, (String, u64)>,
+}
+
+impl Held<'_> {
+    /// How long an operation that began then has been pending, and what withholds its end.
+    fn told(self, what: Withheld, since: u64, now: u64) -> String {
+        let mut by = self.by.iter().filter(|(held, _)| *held == what);
+        match by.find_map(|(_, fault)| self.faults.get(fault)) {
+            Some((line, begun)) => {
+                let age = age(now, since.max(*begun));
+                format!(": withheld by `{line}` for {age} s")
+            }
+            None => format!(" for {} s", age(now, since)),
+        }
+    }
 }
 
 /// What a process has open and has begun, as its records tell.
@@ -240,12 +266,22 @@ impl<'a> Sockets<'a> {
 
     /// The operations, each with the addresses that an error of it would name, and how long it has
     /// been pending. Dials come from their records alone.
-    fn operations(&self, pending: &[Pending], untils: &[String], now: u64) -> Vec<String> {
+    fn operations(
+        &self,
+        pending: &[Pending],
+        untils: &[String],
+        held: Held<'_>,
+        now: u64,
+    ) -> Vec<String> {
         let mut untils = untils.iter();
         let named = pending.iter().filter_map(|pending| {
             let what = match pending.on {
                 Waits::Accept(s) => format!("accept {}", self.listeners.get(&s)?),
-                Waits::Read(s) => self.ends.get(&s).map(|(a, p)| format!("read {p}->{a}"))?,
+                Waits::Read(s) => {
+                    let (a, p) = self.ends.get(&s)?;
+                    let told = held.told(Withheld::End(s), pending.t, now);
+                    return Some(format!("read {p}->{a}{told}"));
+                }
                 Waits::Write(s) => self.ends.get(&s).map(|(a, p)| format!("write {a}->{p}"))?,
                 // Both are in the order in which they began.
                 Waits::Until => match untils.next() {
@@ -257,9 +293,85 @@ impl<'a> Sockets<'a> {
             Some(format!("{what} for {} s", age(now, pending.t)))
         });
         let mut operations: Vec<String> = named.collect();
-        let dials = self.dials.values();
-        operations.extend(dials.map(|(a, p, t)| format!("dial {a}->{p} for {} s", age(now, *t))));
+        let dials = self.dials.iter();
+        operations.extend(dials.map(|(n, (a, p, t))| {
+            let told = held.told(Withheld::Dial(*n), *t, now);
+            format!("dial {a}->{p}{told}")
+        }));
         operations.extend(untils.map(|pattern| format!("until `{pattern}`")));
         operations
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lonet::trace::Record;
+
+    fn record(n: u64, what: What) -> Record {
+        Record {
+            n,
+            t: 1_000_000_000,
+            task: Some(1),
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
+            fires: Vec::new(),
+            what,
+        }
+    }
+
+    #[test]
+    fn what_a_fault_withholds_is_said_with_the_fault() {
+        let addr = |text: &str| text.parse::<Addr>().expect("an address");
+        let connect = What::Connect {
+            addr: addr("β:1"),
+            peer: addr("α:1"),
+            dial: 7,
+            socket: 3,
+            key: String::new(),
+        };
+        let dial = What::Dial {
+            addr: addr("β:2"),
+            peer: addr("α:10"),
+        };
+        let process = Process {
+            pid: 1,
+            node: None,
+            records: vec![record(1, connect), record(2, dial)],
+        };
+        let pending = Pending {
+            on: Waits::Read(3),
+            t: 1_500_000_000,
+        };
+        let mut report = Report {
+            at: 5_000_000_000,
+            records: vec![process],
+            test: TestReport {
+                pending: vec![pending],
+                held: vec![(Withheld::End(3), 1), (Withheld::Dial(2), 1)],
+                ..TestReport::default()
+            },
+            ..Report::default()
+        };
+        report
+            .faults
+            .insert(1, ("! partition α β".to_owned(), 2_900_000_000));
+        assert_eq!(
+            sentences(&report, true),
+            [
+                "the test waits in read α:1->β:1: withheld by `! partition α β` for 2.1 s; dial \
+                 β:2->α:10: withheld by `! partition α β` for 2.1 s"
+            ]
+        );
+        // Without the fault it is the operation alone.
+        report.faults.clear();
+        assert_eq!(
+            sentences(&report, true),
+            ["the test waits in read α:1->β:1 for 3.5 s; dial β:2->α:10 for 4.0 s"]
+        );
     }
 }

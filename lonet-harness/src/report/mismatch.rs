@@ -1,7 +1,7 @@
 //! The page of an expectation that does not hold.
 //!
-//! Pure. Owns every word of it but the hints', in this order: the line and what happened instead, why, the
-//! difference, a diagram, hints, logs, artifacts, how to update.
+//! Pure. Owns every word of it but the hints', in this order: the line and what happened instead,
+//! why, the difference, a diagram, hints, logs, artifacts, how to update.
 
 use std::collections::BTreeSet;
 use std::fmt;

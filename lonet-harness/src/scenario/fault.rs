@@ -16,7 +16,7 @@
 //! let (dialed, accepted) = tokio::join!(beta.dial("α:10"), listener.accept());
 //! let (mut dialed, mut accepted) = (dialed?, accepted?);
 //!
-//! let partition = scenario.inject(fault::partition("α", "β").may_not_fire()).await?;
+//! let partition = scenario.inject(fault::partition("α", "β")).await?;
 //! dialed.write_all(b"late").await?; // into the kernel's buffers, as ever
 //! partition.heal().await?;
 //! let mut bytes = [0; 4];

@@ -9,8 +9,8 @@
 //! others obey. What can't wait for that in its caller, such as a close, waits here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
@@ -18,6 +18,7 @@ use super::ids::EventId;
 use super::orders::{Obeyed, Rule, Standing, Then};
 use super::record::Withheld;
 use crate::addr::Addr;
+use crate::lock::{AtomicBool, Condvar, Mutex, MutexGuard};
 
 /// What obeys orders: an end of a connection, or a listener.
 pub trait Gated: Send + Sync {
@@ -46,7 +47,6 @@ type Effect = Box<dyn FnOnce() + Send>;
 type Teller = Box<dyn Fn(u32) + Send + Sync>;
 
 /// See the module.
-#[derive(Default)]
 pub struct Gate {
     /// Whether there is anything to ask: a fault is in force, or nothing may pass.
     busy: AtomicBool,
@@ -112,7 +112,13 @@ impl State {
 impl Gate {
     /// A gate with nothing in force.
     pub fn new() -> Arc<Gate> {
-        Arc::default()
+        Arc::new(Gate {
+            busy: AtomicBool::new(false),
+            state: Mutex::new(State::default()),
+            changed: Notify::new(),
+            opened: Condvar::new(),
+            teller: Mutex::new(None),
+        })
     }
 
     /// What says that a fault has acted.
@@ -251,7 +257,7 @@ impl Gate {
                     .iter()
                     .any(|fault| state.fired.get(fault) == Some(&Then::Vanish))
                 {
-                    super::reporter::end_here();
+                    super::ending::end_here();
                 }
                 let waits = |fault: &u32| !orders.settled.contains(fault);
                 let shut = orders.shut || state.fired.keys().any(waits);

@@ -15,6 +15,7 @@
 //! Owns no causality: that is computed by the harness, from records alone.
 
 mod clock;
+mod ending;
 mod event;
 mod gate;
 mod ids;

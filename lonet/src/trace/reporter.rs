@@ -8,12 +8,10 @@ use std::collections::BTreeMap;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
-
-use nix::sys::signal::{Signal, kill, raise};
-use nix::unistd::Pid;
+use std::sync::{Mutex, PoisonError};
 
 use super::clock::now;
+use super::ending::{Stop, end_here, park};
 use super::event::Event;
 use super::gate::Gate;
 use super::ids::{EventId, OpId, ReadCredit, TaskKey};
@@ -67,29 +65,8 @@ pub struct Numbered {
     sink: Arc<dyn Sink>,
     /// What the process does at this event.
     then: Option<Then>,
-    stop: Option<Arc<Stop>>,
-}
-
-/// A stop of this process at an event: what its other threads do comes after it.
-#[derive(Default)]
-struct Stop {
-    over: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Stop {
-    fn is_over(&self) {
-        *self.over.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self) {
-        let mut over = self.over.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*over {
-            let waited = self.changed.wait(over);
-            over = waited.unwrap_or_else(PoisonError::into_inner);
-        }
-    }
+    /// If it stops there: that stop, and what opens when it goes on.
+    stop: Option<(Arc<Stop>, Arc<Gate>)>,
 }
 
 impl Numbered {
@@ -102,10 +79,10 @@ impl Numbered {
             // The thread that did it goes no further; the others can't do anything either.
             Some(Then::Vanish) => park(),
             Some(Then::Pause) => {
-                // This thread goes no further, and comes back when the process is resumed. A signal to
-                // the process might stop another one first.
-                let _ = raise(Signal::SIGSTOP);
-                if let Some(stop) = self.stop {
+                // This thread goes no further until the process is resumed. The test's process stops it
+                // meanwhile, once: one that stopped itself, too, might do so after it was resumed.
+                if let Some((stop, gate)) = self.stop {
+                    gate.wait_until_open();
                     stop.is_over();
                 }
             }
@@ -120,19 +97,6 @@ impl Numbered {
     /// The event that the record reports, if it reports one, in the process of that number.
     pub fn event(&self, process: u32) -> Option<Event> {
         Event::of_record(process, &self.record)
-    }
-}
-
-/// Ends this process, at once and for good.
-pub(super) fn end_here() -> ! {
-    let _ = kill(Pid::this(), Signal::SIGKILL);
-    park()
-}
-
-/// Goes no further.
-fn park() -> ! {
-    loop {
-        std::thread::park();
     }
 }
 
@@ -245,6 +209,7 @@ impl Reporter {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires,
+            reads_pending: Vec::new(),
             what,
         };
         drop(state);
@@ -252,12 +217,13 @@ impl Reporter {
             record.unordered = said.unordered;
             (record.reads, record.learned) = (said.reads, said.learned);
             (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
+            record.reads_pending = said.reads_pending;
         }
         Numbered {
             record,
             sink: self.sink.clone(),
             then,
-            stop,
+            stop: stop.map(|stop| (stop, self.gate.clone())),
         }
     }
 

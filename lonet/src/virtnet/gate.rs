@@ -12,7 +12,7 @@ mod tests;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
@@ -22,8 +22,8 @@ use tokio::io::{Interest, ReadBuf, Ready};
 use tokio::time::Sleep;
 
 use super::io::{Io, There};
-use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
+use crate::lock::{AtomicBool, Mutex, MutexGuard};
 use crate::loopback::socket::Watch;
 use crate::trace::{Does, EventId, Gate, Obeyed, Rule, Standing};
 use arrivals::{Admits, Arrivals, Random};

@@ -10,11 +10,11 @@ use tokio::sync::Notify;
 use super::connection_core::Conn;
 use super::io::Knock;
 use super::listener_core::{ListenerCore, refuse};
-use super::lock::{Mutex, MutexGuard};
 use super::port_table::PortTable;
 use crate::addr::Addr;
 use crate::error::Cause;
 use crate::happens::{By, Events};
+use crate::lock::{Mutex, MutexGuard};
 use crate::trace::What;
 
 /// What all handles of a host share.

@@ -7,8 +7,8 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
 use super::io::Knock;
-use super::lock::{Mutex, MutexGuard};
 use crate::error::Cause;
+use crate::lock::{Mutex, MutexGuard};
 use crate::trace::{EventId, Gated, Obeyed, Standing, Users};
 
 /// What a host's port table has of a listener.

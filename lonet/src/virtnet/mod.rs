@@ -10,7 +10,7 @@
 //! - [`happens`]: the one way from what happens to its record;
 //! - [`gate`]: what faults do to an end and to a dial;
 //! - [`engine`]: what an implementation provides;
-//! - [`lock`]: the locks under which all that happens, and `model`: what races with a close.
+//! - `model`: what races with a close, under the locks of [`lock`](crate::lock).
 //!
 //! Every decision about who gets a port, whose close wins, or which number an event gets, happens
 //! here, under the lock of one host. No file here opens a socket or runs SQL.
@@ -27,7 +27,6 @@ mod host_core;
 pub(crate) mod io;
 mod listener;
 mod listener_core;
-mod lock;
 mod net;
 mod port_table;
 mod stream;

@@ -1,5 +1,6 @@
-//! What races with a close, in every order of the core's critical sections with up to three
-//! preemptions: nothing stays open on what is closed, and nothing waits for ever.
+//! What races with a close, and with an order to the gate, in every order of the core's critical
+//! sections with up to three preemptions: nothing stays open on what is closed, nothing waits for
+//! ever, and nothing that an order withholds comes through.
 //!
 //! Not part of the usual tests, as it is another build:
 //! `RUSTFLAGS="--cfg lonet_loom" cargo test --release -p lonet --lib model`. The engine is pipes;
@@ -12,6 +13,11 @@ use std::task::{Context, Poll, Waker};
 
 use loom::thread;
 
+use tokio::io::ReadBuf;
+
+use super::engine::Engine;
+use super::net::{Net, NetName};
+use crate::trace::{Does, Ends, Gate, Rule, Standing, Then};
 use crate::{Cause, Error, Host, Listener, Stream, SubNetwork, pipenet};
 
 type Operation<T> = Pin<Box<dyn Future<Output = crate::Result<T>> + Send>>;
@@ -242,4 +248,131 @@ fn hosts_come_up_while_the_network_closes() {
         }
         assert_eq!(cause(now(net.new_host("γ"))), Cause::NetworkDown);
     });
+}
+
+/// A network with a gate, and both ends of a connection from `β` to `α`.
+fn gated() -> (SubNetwork, Arc<Gate>, Stream, Stream) {
+    let (gate, engine) = (Gate::new(), Engine::Pipes(Arc::default()));
+    let net = Net::behind(gate.clone(), NetName::new("pipe", "x"), engine);
+    let net = SubNetwork::of(net);
+    let (alpha, beta) = (now(net.new_host("α")), now(net.new_host("β")));
+    let (alpha, beta) = (alpha.expect("a new name"), beta.expect("a new name"));
+    let listener = now(alpha.listen(":10")).expect("the port is free");
+    let Begun::Waits(mut dialing) = dial(&beta) else {
+        panic!("it waits to be accepted");
+    };
+    let accepted = now(listener.accept()).expect("a dialer waits");
+    let Poll::Ready(dialed) = poll(&mut dialing) else {
+        panic!("it was accepted");
+    };
+    (net, gate, dialed.expect("it was accepted"), accepted)
+}
+
+fn order(gate: &Gate, seq: u64, does: &[Does], settled: &[u32]) {
+    let rules = does.iter().map(|&does| Rule {
+        fault: 1,
+        event: None,
+        from: Ends::Others,
+        to: Ends::Others,
+        does,
+        window: None,
+    });
+    gate.obey(Arc::new(Standing {
+        seq,
+        rules: rules.collect(),
+        settled: settled.to_vec(),
+        ..Standing::default()
+    }));
+}
+
+/// All that can be read now.
+fn drain(stream: &Stream) -> Vec<u8> {
+    let (mut all, mut some) = (Vec::new(), [0; 8]);
+    while let Ok(bytes @ 1..) = stream.try_read(&mut some) {
+        all.extend_from_slice(&some[..bytes]);
+    }
+    all
+}
+
+#[test]
+fn reading_while_a_partition_comes_into_force() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        assert_eq!(dialed.try_write(b"x").expect("there is room"), 1);
+        let reading = thread::spawn(move || (drain(&accepted), accepted));
+        order(&gate, 1, &[Does::Withhold], &[]);
+        // It is in force: what is written now must not be read, by a read under way neither.
+        assert_eq!(dialed.try_write(b"yy").expect("there is room"), 2);
+        let (mut read, accepted) = reading.join().expect("it ends");
+        read.extend(drain(&accepted));
+        assert_eq!(read, b"x");
+        order(&gate, 2, &[], &[]);
+        assert_eq!(drain(&accepted), b"yy");
+    });
+}
+
+#[test]
+fn closing_while_a_partition_comes_and_goes() {
+    explore(|| {
+        let (net, gate, dialed, accepted) = gated();
+        assert_eq!(dialed.try_write(b"x").expect("there is room"), 1);
+        let closing = thread::spawn(move || drop(accepted));
+        order(&gate, 1, &[Does::Withhold], &[]);
+        order(&gate, 2, &[], &[]);
+        closing.join().expect("it ends");
+        // Whenever it closed, the other end hears of it by now, and the port is free.
+        assert_eq!(read(&dialed), None);
+        let alpha = net.host("α").expect("it is open");
+        assert_eq!(now(alpha.listen("")).expect("α is open").addr().port(), 1);
+    });
+}
+
+#[test]
+fn closing_while_an_event_sets_a_fault_off() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        gate.fire(1, Then::Tell);
+        let closing = thread::spawn(move || drop(accepted));
+        let looks = dialed.end().conn().io.there();
+        order(&gate, 1, &[], &[1]);
+        closing.join().expect("it ends");
+        // Nothing left before the fault was settled; all has left since.
+        assert!(!looks.ended);
+        assert_eq!(read(&dialed), None);
+    });
+}
+
+#[test]
+fn a_reader_is_woken_by_the_heal() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        order(&gate, 1, &[Does::Withhold], &[]);
+        assert_eq!(dialed.try_write(b"x").expect("there is room"), 1);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let reading = thread::spawn(move || {
+            let mut byte = [0];
+            let mut buf = ReadBuf::new(&mut byte);
+            let mut cx = Context::from_waker(&waker);
+            let poll = accepted.poll_peek(&mut cx, &mut buf);
+            (poll.is_ready(), accepted)
+        });
+        order(&gate, 2, &[], &[]);
+        let (was_ready, accepted) = reading.join().expect("it ends");
+        assert!(
+            was_ready || woken.0.load(Ordering::Relaxed) > 0,
+            "it waits for ever"
+        );
+        assert_eq!(drain(&accepted), b"x");
+    });
+}
+
+/// Counts how often it was woken.
+#[derive(Default)]
+struct Woken(AtomicUsize);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
 }

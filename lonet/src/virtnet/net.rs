@@ -9,10 +9,10 @@ use std::sync::{Arc, PoisonError};
 use super::engine::Engine;
 use super::host_core::HostCore;
 use super::io::Knock;
-use super::lock::{Mutex, MutexGuard};
 use crate::addr::Addr;
 use crate::error::{Cause, Error};
 use crate::happens::{By, Events, Happened};
+use crate::lock::{Mutex, MutexGuard};
 use crate::trace::{Tracing, Waits, What};
 
 /// A network's full name, and where in it the name begins.

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod bounds;
 mod must_act;
+mod network;
 mod order;
 mod processes;
 mod roles;

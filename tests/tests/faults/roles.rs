@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 #[lonet::host]
 pub async fn counts(host: Host) {
     for n in 1.. {
-        host.mark(&format!("counted {n}"));
+        host.mark(format!("counted {n}"));
         tokio::task::yield_now().await;
     }
 }
@@ -30,7 +30,7 @@ pub async fn echoes(host: Host) -> Result<()> {
         tokio::spawn(async move {
             let mut byte = [0];
             while let Ok(1) = conn.read(&mut byte).await {
-                own.mark(&format!("got {}", char::from(byte[0])));
+                own.mark(format!("got {}", char::from(byte[0])));
                 if conn.write_all(&byte).await.is_err() {
                     return;
                 }
@@ -47,7 +47,23 @@ pub async fn asks(host: Host, to: String, letters: String) -> Result<()> {
         conn.write_all(&[letter]).await?;
         let mut answer = [0];
         conn.read_exact(&mut answer).await?;
-        host.mark(&format!("answered {}", char::from(answer[0])));
+        host.mark(format!("answered {}", char::from(answer[0])));
     }
     Ok(())
+}
+
+/// The same as [`asks`], until a letter gets no answer; then marks `lost`. The letters that got one.
+#[lonet::host]
+pub async fn tries(host: Host, to: String, letters: String) -> Result<String> {
+    let mut conn = host.dial(&to).await?;
+    let mut answered = String::new();
+    for letter in letters.bytes() {
+        let mut answer = [0];
+        if conn.write_all(&[letter]).await.is_err() || conn.read_exact(&mut answer).await.is_err() {
+            host.mark("lost");
+            break;
+        }
+        answered.push(char::from(answer[0]));
+    }
+    Ok(answered)
 }

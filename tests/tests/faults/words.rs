@@ -108,20 +108,6 @@ async fn a_guard_dropped_before_its_event_disarms(scenario: Scenario) -> Result<
 }
 
 #[lonet::test]
-async fn a_thousand_faults_leave_nothing(scenario: Scenario) -> Result<()> {
-    let alpha = scenario.spawn("α", roles::waits()).await?;
-    alpha.until("α mark waits").await?;
-    for _ in 0..1000 {
-        let partition = scenario
-            .inject(fault::partition("α", "_").may_not_fire())
-            .await?;
-        partition.heal().await?;
-    }
-    alpha.terminate().await?;
-    Ok(())
-}
-
-#[lonet::test]
 async fn an_invalid_fault_is_refused_before_it_is_recorded(scenario: Scenario) -> Result<()> {
     let error = scenario
         .inject(fault::slice("α", "β", 0))

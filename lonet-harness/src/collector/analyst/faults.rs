@@ -34,6 +34,9 @@ const SAID_AGAIN: usize = 100;
 /// How late an arrival is at most where arrivals are to be late, in microseconds.
 const MOST_LATE: u64 = 3000;
 
+/// Where the answer to an `inject` goes.
+type OnInject = oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>;
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Faults {
@@ -72,7 +75,7 @@ struct Fault {
     released: bool,
     /// The connections that a reset has noted, each from one of its ends.
     noted: BTreeSet<(Addr, Addr)>,
-    on_inject: Option<oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>>,
+    on_inject: Option<OnInject>,
     on_act: Option<oneshot::Sender<()>>,
     on_fired: Vec<oneshot::Sender<Result<Event, NeverFires>>>,
     on_healing: Vec<oneshot::Sender<Healing>>,
@@ -185,12 +188,10 @@ impl Analyst {
     /// What a process is ordered now.
     fn orders(&self, at: usize) -> Standing {
         let gates = &self.processes[at].gates;
-        let faults = self.faults.all.values();
+        let rules = self.faults.all.values().flat_map(|fault| &fault.rules);
         Standing {
             seq: self.faults.seq,
-            rules: faults
-                .flat_map(|fault| fault.rules.iter().cloned())
-                .collect(),
+            rules: rules.chain(&self.faults.perturbs).cloned().collect(),
             triggers: self.triggers(at),
             settled: gates.settled.iter().copied().collect(),
             healed: self.faults.healed.iter().copied().collect(),
@@ -227,6 +228,16 @@ impl Analyst {
         let mut nodes = self.nodes.values();
         let playing = nodes.find(|node| node.host == host && node.ended.is_none());
         playing.map(|node| node.process)
+    }
+
+    /// Whether a reporter is that process, or one that it has started.
+    fn belongs(&self, at: usize, process: u64) -> bool {
+        let reported = &self.processes[at];
+        match (reported.node, self.nodes.get(&process)) {
+            (Some(node), _) => node == process,
+            (None, Some(node)) => at > 0 && reported.host.as_deref() == Some(node.host.as_str()),
+            (None, None) => false,
+        }
     }
 
     fn obeys(&self, at: usize) -> bool {
@@ -315,10 +326,10 @@ impl Analyst {
     fn all_obey(&self, step: &Step) -> bool {
         let of = |at: &usize| step.of.as_ref().is_none_or(|of| of.contains(at));
         (0..self.processes.len()).filter(of).all(|at| {
-            let reported = &self.processes[at];
-            let node = reported.node.and_then(|node| self.nodes.get(&node));
-            let is_waited_for = self.obeys(at) && !node.is_some_and(|node| node.stopped);
-            !is_waited_for || reported.gates.obeyed >= step.seq
+            let mut nodes = self.nodes.values();
+            let stopped = nodes.any(|node| node.stopped && self.belongs(at, node.process));
+            let is_waited_for = self.obeys(at) && !stopped;
+            !is_waited_for || self.processes[at].gates.obeyed >= step.seq
         })
     }
 
@@ -378,12 +389,13 @@ impl Analyst {
 
     /// The process waits for others to obey; whatever ends it has to wait, too.
     fn is_unsettled(&self, process: u64) -> bool {
-        let own = |at: &usize| self.processes[*at].node == Some(process);
-        (0..self.processes.len()).filter(own).any(|at| {
-            let mut unsettled = self.processes[at].gates.unsettled.iter();
-            let of_network = |fault: &Fault| !fault.kind().is_of_process();
-            unsettled.any(|fault| self.faults.all.get(fault).is_some_and(of_network))
-        })
+        (0..self.processes.len())
+            .filter(|&at| self.belongs(at, process))
+            .any(|at| {
+                let mut unsettled = self.processes[at].gates.unsettled.iter();
+                let of_network = |fault: &Fault| !fault.kind().is_of_process();
+                unsettled.any(|fault| self.faults.all.get(fault).is_some_and(of_network))
+            })
     }
 
     /// Puts off what would end a process that has to wait for others, or stop one whose gate is open.
@@ -395,7 +407,7 @@ impl Analyst {
         match until {
             Some(Effect::Continued) => Some(held),
             Some(Effect::Stopped) => self.shut_first(process, held),
-            Some(Effect::Killed) | None if self.is_unsettled(process) => {
+            Some(Effect::Killed) | None if !self.faults.over && self.is_unsettled(process) => {
                 self.faults.held.push(held);
                 None
             }
@@ -411,8 +423,7 @@ impl Analyst {
             return Some(held);
         }
         let own = |at: &usize| {
-            let reported = &self.processes[*at];
-            *at > 0 && reported.node == Some(process) && self.obeys(*at) && !reported.gates.shut
+            self.belongs(*at, process) && self.obeys(*at) && !self.processes[*at].gates.shut
         };
         let own: BTreeSet<usize> = (0..self.processes.len()).filter(own).collect();
         if own.is_empty() {
@@ -447,8 +458,7 @@ impl Analyst {
     pub(super) fn fault_effect(&mut self, process: u64, effect: Effect) {
         if effect == Effect::Continued {
             for at in 1..self.processes.len() {
-                let gates = &mut self.processes[at].gates;
-                if gates.shut && self.processes[at].node == Some(process) {
+                if self.processes[at].gates.shut && self.belongs(at, process) {
                     self.processes[at].gates.shut = false;
                     self.order_one(at);
                 }
@@ -528,6 +538,17 @@ impl Analyst {
             }
         }
         asks
+    }
+
+    /// The faults in force: their lines, and since when.
+    pub(super) fn faults_in_force(&self) -> BTreeMap<u32, (String, u64)> {
+        let faults = self.faults.all.values();
+        let stand = faults.filter(|fault| !fault.rules.is_empty());
+        let told = stand.map(|fault| {
+            let since = fault.injection.event.as_ref().map_or(0, Event::time_ns);
+            (fault.injection.number, (fault.injection.line(), since))
+        });
+        told.collect()
     }
 
     fn tell(&self, process: u64, signal: Signal) {

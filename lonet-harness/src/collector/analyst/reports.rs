@@ -25,6 +25,7 @@ impl Analyst {
                 _ => None,
             },
             undelivered: self.undelivered(),
+            faults: self.faults_in_force(),
             backtraces: Backtraces::NotTaken,
         }
     }
@@ -52,6 +53,7 @@ impl Analyst {
             joins,
             pending: doing.ops,
             ends: doing.ends,
+            held: doing.held,
             calls: Vec::new(),
         }
     }
@@ -67,6 +69,7 @@ impl Analyst {
             if let Some(doing) = &self.processes[at].waits {
                 report.waits.said = Some(doing.ops.clone());
                 report.waits.ends.clone_from(&doing.ends);
+                report.waits.held.clone_from(&doing.held);
             }
         }
         report
@@ -87,6 +90,10 @@ impl Analyst {
                         .waits
                         .as_ref()
                         .map_or_else(Vec::new, |doing| doing.ends.clone()),
+                    held: other
+                        .waits
+                        .as_ref()
+                        .map_or_else(Vec::new, |doing| doing.held.clone()),
                     untils: self.untils_of(index),
                 },
                 kernel: None,
@@ -114,8 +121,8 @@ impl Analyst {
     /// The events that this reporter waits for.
     fn untils_of(&self, process: usize) -> Vec<String> {
         let is_its = |conn: Option<Conn>| {
-            let who = conn.and_then(|conn| self.conns.get(&conn));
-            matches!(who, Some(&Peer::Reporter(reporter)) if reporter == process)
+            let peer = conn.and_then(|conn| self.conns.get(&conn));
+            matches!(peer, Some(&Peer::Reporter(reporter)) if reporter == process)
         };
         self.untils(is_its)
     }

@@ -229,7 +229,11 @@ fn set_off_by(text: &str, nth: Option<usize>, injection: &Injection, line: &str)
         );
     };
     let host = parsed.symbols.text(host).to_owned();
-    if !injection.concerns(&host) {
+    let is_own = match injection.kind.is_of_process() {
+        true => injection.from.hosts().any(|own| own == host),
+        false => injection.concerns(&host),
+    };
+    if !is_own {
         let own: Vec<&str> = injection.from.hosts().chain(injection.to.hosts()).collect();
         return refused(format!(
             "{host} is not a host of the fault; legal are events of {}",

@@ -57,3 +57,24 @@ fn upper(digest: u64) -> u32 {
 fn spread(half: u32) -> u64 {
     u64::from(half) << 32 | u64::from(half)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shares_a_digest_has_numbers_of_its_own() {
+        let words = ["a", "b"];
+        let mut index = Index::default();
+        for (number, word) in (0..).zip(words) {
+            let is = |known: u32| words[known as usize] == word;
+            assert_eq!(index.find(7, is), None);
+            assert_eq!(index.number(7, number, is), number);
+        }
+        for (number, word) in (0..).zip(words) {
+            let is = |known: u32| words[known as usize] == word;
+            assert_eq!(index.number(7, 2, is), number);
+            assert_eq!(index.find(7, is), Some(number));
+        }
+    }
+}

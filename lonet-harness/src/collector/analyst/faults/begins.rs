@@ -6,12 +6,11 @@ use lonet::trace::{Does, Ends, Event, Record, What, now};
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
-use super::{Analyst, Fault, Healing, Injection, Kind, NeverFires, Next, Phase, SAID_AGAIN};
+use super::{
+    Analyst, Fault, Healing, Injection, Kind, NeverFires, Next, OnInject, Phase, SAID_AGAIN,
+};
 use crate::collector::analyst::Reported;
 use lonet::Addr;
-
-/// The answer to an `inject`.
-type OnInject = oneshot::Sender<Result<Vec<(Addr, Addr)>, String>>;
 
 impl Analyst {
     /// Why a fault can't act on all that it names, if it can't.
@@ -23,8 +22,9 @@ impl Analyst {
             return Err("the scenario is over".to_owned());
         }
         let line = injection.line();
-        // It takes no part in what a process that is killed from outside does.
-        let asks_gates = !injection.kind.is_of_process() || injection.at.is_some();
+        // What is done to a process from outside needs no gate.
+        let outside = matches!(injection.kind, Kind::Kill | Kind::Pause);
+        let asks_gates = !outside || injection.at.is_some();
         for (at, reported) in self.processes.iter().enumerate().skip(1) {
             if !asks_gates || !reported.greeted || !reported.connected || self.obeys(at) {
                 continue;
@@ -59,6 +59,23 @@ impl Analyst {
             self.check_playable(&line, &at.shape.host)?;
         }
         Ok(())
+    }
+
+    /// A host has joined: if it does not obey, no fault that stands may concern it.
+    pub(in crate::collector::analyst) fn check_gates(&mut self, at: usize, host: &str) {
+        if self.obeys(at) {
+            return;
+        }
+        let mut faults = self.faults.all.values();
+        let concerns = |fault: &&Fault| {
+            let stands = fault.phase == Phase::Armed || !fault.rules.is_empty();
+            stands && fault.injection.concerns(host)
+        };
+        if let Some(fault) = faults.find(concerns) {
+            let line = fault.injection.line();
+            let what = format!("joined the network as {host}, and does not obey `{line}`");
+            self.report_violation(at, &what);
+        }
     }
 
     /// Refuses what would end or stop the test's own process.
