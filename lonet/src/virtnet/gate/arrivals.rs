@@ -334,7 +334,10 @@ impl Arrivals {
                     fault.acts(&mut self.acted);
                 }
                 Admits::Later(_) | Admits::End | Admits::Reset => {
-                    if !fault.acted {
+                    // A reset may have withheld something before it had its event.
+                    let ends = !matches!(one, Admits::Later(_));
+                    let is_owed = fault.event.is_some_and(|event| self.owed.contains(&event));
+                    if !fault.acted || ends && !is_owed {
                         self.owed.extend(fault.event);
                     }
                     fault.acts(&mut self.acted);
