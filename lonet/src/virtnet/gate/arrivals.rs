@@ -206,6 +206,11 @@ impl Arrivals {
         }
         self.seq = Some(orders.seq);
         let left = (!there.ended).then_some(there.bytes);
+        // A connection that began under these orders: what is there by now has arrived under them.
+        let before = match is_new {
+            true => There::default(),
+            false => there,
+        };
         let rules = orders.rules.iter();
         let rules = rules.filter(|rule| rule.covers(peer, local));
         for rule in rules.clone() {
@@ -226,18 +231,18 @@ impl Arrivals {
             let does = match rule.does {
                 Does::Withhold => Kind::Withhold { left },
                 Does::Delay(us) => {
-                    Kind::Delay(Queue::new(Duration::from_micros(us), None, there, now))
+                    Kind::Delay(Queue::new(Duration::from_micros(us), None, before, now))
                 }
                 Does::Jitter(us, seed) => {
                     let most = Duration::from_micros(us);
-                    Kind::Delay(Queue::new(most, Some(random(seed)), there, now))
+                    Kind::Delay(Queue::new(most, Some(random(seed)), before, now))
                 }
                 Does::Slice(bytes) => Kind::Slice {
                     bytes,
                     random: random(0),
                 },
                 Does::Limit(bytes, reset) => Kind::Limit {
-                    left: there.bytes.saturating_add(bytes),
+                    left: before.bytes.saturating_add(bytes),
                     reset,
                     said: false,
                 },
@@ -337,7 +342,10 @@ impl Arrivals {
                     fault.acts(&mut self.acted);
                 }
                 Admits::Later(_) | Admits::End | Admits::Reset => {
-                    if !fault.acted {
+                    // A reset may have withheld something before it had its event.
+                    let ends = !matches!(one, Admits::Later(_));
+                    let is_owed = fault.event.is_some_and(|event| self.owed.contains(&event));
+                    if !fault.acted || ends && !is_owed {
                         self.owed.extend(fault.event);
                     }
                     fault.acts(&mut self.acted);
