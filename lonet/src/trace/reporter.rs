@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::signal::{Signal, raise};
 
 use super::clock::now;
 use super::event::Event;
@@ -73,6 +72,9 @@ pub struct Numbered {
 impl Numbered {
     /// Hands the record to the sink. Call it with no lock held.
     pub fn write(self) {
+        if let Some(stop) = &self.stop {
+            stop.begins();
+        }
         self.sink.record(self.record);
         match self.then {
             None | Some(Then::Tell) => {}
@@ -80,11 +82,8 @@ impl Numbered {
             // The thread that did it goes no further; the others can't do anything either.
             Some(Then::Vanish) => park(),
             Some(Then::Pause) => {
-                // This thread goes no further, and comes back when the process is resumed. A signal to
-                // the process might stop another one first.
-                let _ = raise(Signal::SIGSTOP);
                 if let Some(stop) = self.stop {
-                    stop.is_over();
+                    stop.here();
                 }
             }
         }
@@ -195,7 +194,7 @@ impl Reporter {
             park();
         }
         let (fires, then) = state.fires(&what, &self.gate);
-        let stop = (then == Some(Then::Pause)).then(Arc::<Stop>::default);
+        let stop = (then == Some(Then::Pause)).then(|| Stop::at(&self.gate));
         state.stop.clone_from(&stop);
         state.last += 1;
         let said = task.map(|task| state.tasks.record(task, own, has_place, kind));

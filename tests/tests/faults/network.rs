@@ -368,3 +368,44 @@ async fn a_window_shows_back_pressure(scenario: Scenario) -> Result<()> {
     assert!(accepted.read(&mut bytes).await? > 0);
     Ok(())
 }
+
+#[lonet::test(repeat = 20)]
+async fn who_was_paused_obeys_before_it_reads_on(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.host("α").await?;
+    let listener = alpha.listen(":10").await?;
+    let beta = scenario.spawn("β", roles::reads("α:10".into())).await?;
+    let mut conn = listener.accept().await?;
+    conn.write_all(b"x").await?;
+    scenario.until("β mark read x").await?;
+    beta.pause().await?;
+    // It does not wait for who is paused.
+    let partition = scenario.inject(fault::partition("α", "β")).await?;
+    conn.write_all(b"y").await?;
+    beta.resume().await?;
+    let read = scenario.until("β mark read y");
+    let mut read = std::pin::pin!(read);
+    assert!(timeout(Duration::from_millis(10), read.as_mut()).await.is_err());
+    partition.heal().await?;
+    read.await?;
+    Ok(())
+}
+
+#[lonet::test(repeat = 20)]
+async fn who_stopped_at_an_event_obeys_before_it_reads_on(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.host("α").await?;
+    let listener = alpha.listen(":10").await?;
+    let pause = scenario.inject(fault::pause("β").at("β mark read x")).await?;
+    let _beta = scenario.spawn("β", roles::reads("α:10".into())).await?;
+    let mut conn = listener.accept().await?;
+    conn.write_all(b"x").await?;
+    pause.fired().await?;
+    let partition = scenario.inject(fault::partition("α", "β")).await?;
+    conn.write_all(b"y").await?;
+    pause.heal().await?;
+    let read = scenario.until("β mark read y");
+    let mut read = std::pin::pin!(read);
+    assert!(timeout(Duration::from_millis(10), read.as_mut()).await.is_err());
+    partition.heal().await?;
+    read.await?;
+    Ok(())
+}

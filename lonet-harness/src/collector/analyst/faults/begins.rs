@@ -183,11 +183,15 @@ impl Analyst {
             fault.injection.process = node;
         }
         let Some(process) = node else { return };
+        let is_known = self.processes[at].node == Some(process);
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
+        let is_itself = is_known || node.is_role();
         match kind {
             Kind::Pause if node.stopped => self.paused(number),
+            // It stops itself, and a second stop might come after it was resumed.
+            Kind::Pause if is_itself => {}
             Kind::Pause => self.tell(process, Signal::SIGSTOP),
             _ => {
                 node.interfered = true;
