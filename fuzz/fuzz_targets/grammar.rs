@@ -169,6 +169,7 @@ fn record(n: u64, e: What) -> Record {
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
         fires: Vec::new(),
+        reads_pending: Vec::new(),
         what: e,
     }
 }

@@ -14,7 +14,7 @@ pub use crate::role::{
     Arguments, BEFORE_ROLE, Playing, PlaysHost, ROLES, Role, RoleEntry, arguments, decode, encode,
     role,
 };
-pub use crate::run::attribute::{Place, Spec, TraceSource};
+pub use crate::run::attribute::{Literal, Place, Spec, TraceSource};
 pub use crate::run::{TestArgument, run_main, run_test};
 
 /// What only the project's own benchmarks and fuzz targets call.

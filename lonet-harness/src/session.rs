@@ -186,6 +186,8 @@ pub(crate) struct Inner {
     pub(crate) refused: Mutex<Option<Refused>>,
     /// Where an update takes note of expected traces, if the test's body runs several times.
     pub(crate) learning: OnceLock<Arc<Learning>>,
+    /// The event at which a sweep or a schedule has armed a fault.
+    pub(crate) swept: OnceLock<Event>,
     /// This process's part of the network, once it has one.
     pub(crate) subnetwork: OnceCell<SubNetwork>,
     /// What its processes inherit, unless a change is sent to them.
@@ -237,6 +239,7 @@ impl Inner {
             keeps: AtomicBool::new(false),
             refused: Mutex::default(),
             learning: OnceLock::new(),
+            swept: OnceLock::new(),
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
             calls: Mutex::default(),

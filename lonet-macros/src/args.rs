@@ -21,6 +21,8 @@ pub(crate) struct Args {
     pub(crate) trace_file: Option<LitStr>,
     pub(crate) worker_threads: Option<usize>,
     pub(crate) repeat: Option<u32>,
+    pub(crate) sweep: Option<LitStr>,
+    pub(crate) schedule: Option<LitStr>,
 }
 
 /// An argument that an attribute knows: its name, and an example of it.
@@ -31,6 +33,8 @@ const TRACE: Legal = ("trace", "trace = \"α:10 listen\"");
 const TRACE_FILE: Legal = ("trace_file", "trace_file = \"ping_pong.trace\"");
 const WORKER_THREADS: Legal = ("worker_threads", "worker_threads = 2");
 const REPEAT: Legal = ("repeat", "repeat = 100");
+const SWEEP: Legal = ("sweep", "sweep = \"kill p\"");
+const SCHEDULE: Legal = ("schedule", "schedule = \"kill p at p:1 send c:1 #2\"");
 const CRATE: Legal = ("crate", "crate = \"renamed_harness\"");
 
 /// The arguments of `#[lonet::host]`.
@@ -38,7 +42,28 @@ pub(crate) const OF_HOST: &[Legal] = &[WORKER_THREADS, CRATE];
 /// The arguments of `#[lonet::before_role]`.
 pub(crate) const OF_BEFORE_ROLE: &[Legal] = &[CRATE];
 /// The arguments of `#[lonet::test]` and `#[lonet::main]`.
-pub(crate) const OF_TEST: &[Legal] = &[TIMEOUT, TRACE, TRACE_FILE, WORKER_THREADS, REPEAT, CRATE];
+pub(crate) const OF_TEST: &[Legal] = &[
+    TIMEOUT,
+    TRACE,
+    TRACE_FILE,
+    WORKER_THREADS,
+    REPEAT,
+    SWEEP,
+    SCHEDULE,
+    CRATE,
+];
+
+/// Arguments of which a test has one at most, and what to say of a second one.
+const EXCLUSIVE: &[(&[&str], &str)] = &[
+    (
+        &["trace", "trace_file"],
+        "a test has one expected trace: either `trace` or `trace_file`",
+    ),
+    (
+        &["repeat", "sweep", "schedule"],
+        "a test has one of `repeat`, `sweep` and `schedule`: each says how often its body runs",
+    ),
+];
 
 impl Args {
     /// The path of what the expansion calls in the harness. What is wrong with the types of a
@@ -58,6 +83,8 @@ impl Args {
             trace_file: None,
             worker_threads: None,
             repeat: None,
+            sweep: None,
+            schedule: None,
         };
         let parsed = (|input: ParseStream<'_>| args.read(input, legal, errors)).parse2(tokens);
         if let Err(error) = parsed {
@@ -103,11 +130,11 @@ impl Args {
                     }
                 },
             }
-            if (name == "trace" && seen.iter().any(|other| other == "trace_file"))
-                || (name == "trace_file" && seen.iter().any(|other| other == "trace"))
-            {
-                let message = "a test has one expected trace: either `trace` or `trace_file`";
-                errors.push(syn::Error::new(key.span(), message));
+            for (group, message) in EXCLUSIVE {
+                let other = |seen: &String| *seen != name && group.contains(&&**seen);
+                if group.contains(&&*name) && seen.iter().any(other) {
+                    errors.push(syn::Error::new(key.span(), message));
+                }
             }
             seen.push(name);
 
@@ -143,6 +170,14 @@ impl Args {
             "repeat" => match number(value) {
                 Some(times) => self.repeat = Some(times),
                 None => return wrong("a whole number, 1 or more"),
+            },
+            "sweep" => match text(value) {
+                Some(text) => self.sweep = Some(text),
+                None => return wrong("a string literal, a fault and its ends"),
+            },
+            "schedule" => match text(value) {
+                Some(text) => self.schedule = Some(text),
+                None => return wrong("a string literal, a fault and the event at which it acts"),
             },
             "crate" => match text(value).map(|text| text.parse_with(Path::parse_mod_style)) {
                 Some(Ok(path)) => self.krate = path,
@@ -299,7 +334,7 @@ mod tests {
             told,
             [
                 "unknown argument `timout`; legal are `timeout`, `trace`, `trace_file`, \
-                 `worker_threads`, `repeat` and `crate`",
+                 `worker_threads`, `repeat`, `sweep`, `schedule` and `crate`",
                 "`repeat` needs a value: `repeat = 100`",
                 "`repeat` is given twice",
                 "`worker_threads` must be a whole number, 1 or more: `worker_threads = 2`",

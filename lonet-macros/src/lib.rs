@@ -132,8 +132,22 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 ///   default is a current-thread runtime.
 /// - `repeat = 100`: run the test this many times in sequence, each time on a new network, until a
 ///   run fails.
+/// - `sweep = "kill p"`: run the test once without a fault, then once for each point of the host `p`,
+///   and let the fault act there. The points are right after `p up`, and each event of `p` in the first
+///   run, before the effect of that event: the events of the default view, sends and shutdowns. The
+///   test fails if a point fails; the message has a `schedule` for each. A point that a run does not
+///   reach is tried three times, then listed as not reached. `timeout` applies to each run, `trace` to
+///   the first. Legal are `kill p`, `pause p`, `vanish p`, `reset p _` and `partition p _`. The body asks
+///   `Scenario::swept` for its point.
+/// - `schedule = "kill p at p:1 send c:1 #2"`: run the test with a fault at one event: here, kill `p` at
+///   the second event of its process that matches `p:1 send c:1`. The event is a line of an expected
+///   trace, or `up`. The test fails if the event does not happen. `LONET_REPLAY=<file>` replays the
+///   schedule in a file, instead of what the attribute says.
 /// - `crate = "path"`: the path of the crate `lonet_harness`, if another crate or a module re-exports
 ///   it. A dependency that is renamed in `Cargo.toml` is found without this.
+///
+/// A test has only one of `repeat`, `sweep` and `schedule`. `UPDATE_EXPECT=1` runs the body without the
+/// fault of a `sweep` or a `schedule`.
 ///
 /// `start_paused` is not supported: real processes and real sockets need real time.
 #[proc_macro_attribute]

@@ -3,8 +3,8 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
-use syn::ReturnType;
 use syn::ext::IdentExt;
+use syn::{LitStr, ReturnType};
 
 use crate::args::Args;
 use crate::function::{Errors, Function, span_of};
@@ -102,13 +102,8 @@ fn spec(args: &Args, function: &Function, private: &TokenStream) -> TokenStream 
     };
     let trace = match (&args.trace, &args.trace_file) {
         (Some(text), _) => {
-            let place = self::place(private, text.span());
-            let lines = literal::lines(&text.token().to_string())
-                .into_iter()
-                .map(|(below, right)| quote!((#below, #right)));
-            some(
-                quote!(#private::TraceSource::Text { text: #text, place: #place, lines: &[#(#lines),*] }),
-            )
+            let text = literal(private, text);
+            some(quote!(#private::TraceSource::Text(#text)))
         }
         (None, Some(path)) => {
             let place = self::place(private, path.span());
@@ -118,6 +113,11 @@ fn spec(args: &Args, function: &Function, private: &TokenStream) -> TokenStream 
     };
     let worker_threads = args.worker_threads.map_or_else(none, |n| some(quote!(#n)));
     let repeat = args.repeat.unwrap_or(1);
+    let text = |of: &Option<LitStr>| match of {
+        Some(text) => some(literal(private, text)),
+        None => none(),
+    };
+    let (sweep, schedule) = (text(&args.sweep), text(&args.schedule));
     quote! {
         #private::Spec {
             name: ::core::concat!(::core::module_path!(), "::", #name),
@@ -126,8 +126,19 @@ fn spec(args: &Args, function: &Function, private: &TokenStream) -> TokenStream 
             trace: #trace,
             worker_threads: #worker_threads,
             repeat: #repeat,
+            sweep: #sweep,
+            schedule: #schedule,
         }
     }
+}
+
+/// A `Literal`: its value, and where its lines stand.
+fn literal(private: &TokenStream, text: &LitStr) -> TokenStream {
+    let place = place(private, text.span());
+    let lines = literal::lines(&text.token().to_string())
+        .into_iter()
+        .map(|(below, right)| quote!((#below, #right)));
+    quote!(#private::Literal { text: #text, place: #place, lines: &[#(#lines),*] })
 }
 
 /// A `Place` that is where `span` is: `line!()` tells where its own tokens come from.

@@ -42,6 +42,17 @@ async fn victim(host: Host) -> Result<()> {
     std::future::pending().await
 }
 
+/// Gives up a read, and goes on.
+#[lonet::host]
+async fn impatient(host: Host) -> Result<()> {
+    let mut conn = host.dial("α:10").await?;
+    let read = conn.read_u8();
+    let answer = tokio::time::timeout(std::time::Duration::from_millis(1), read).await;
+    host.mark(if answer.is_err() { "gave up" } else { "read" });
+    host.mark("goes on");
+    std::future::pending().await
+}
+
 /// Server and client, each to its end.
 async fn hello(scenario: &Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", server()).await?;
@@ -291,5 +302,47 @@ async fn a_role_died_half_way(scenario: Scenario) -> Result<()> {
             happened instead: ! kill β
         "#]],
     );
+    Ok(())
+}
+
+/// What cost the order is named, since nothing else on the page shows it.
+#[lonet::test]
+async fn a_read_that_was_given_up_is_named(scenario: Scenario) -> Result<()> {
+    let _alpha = scenario.spawn("α", server()).await?;
+    scenario.until("α:10 listen").await?;
+    let _beta = scenario.spawn("β", impatient()).await?;
+    scenario.until("β mark goes on").await?;
+    let hint = "hint: `β mark gave up` happened concurrently with the assertion, which sees only what \
+                happens before it; wait for it with scenario.until(\"β mark gave up\").await?, or end β \
+                first with its node's join(), terminate() or kill(); β:1's read from α:1 was given up \
+                before that, or is still pending: until the next read from α:1, what its task does \
+                stands in no order\n";
+    let trace = scenario.trace().only_verbs(&[lonet_harness::Verb::Mark]);
+    let page = trace.check("β mark gave up\nβ mark goes on").unwrap_err();
+    assert!(page.to_string().contains(hint), "{page}");
+    let page = trace.check_order("β mark gave up").unwrap_err();
+    assert!(page.to_string().contains(hint), "{page}");
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_mistyped_address_is_asked_about(scenario: Scenario) -> Result<()> {
+    let counter = scenario.host("counter").await?;
+    let _listener = counter.listen(":10").await?;
+    let mut told = "counter:10 listen\n".to_owned();
+    for (to, cause) in [
+        ("conter:10", "no such host"),
+        ("counter:11", "connection refused"),
+    ] {
+        assert!(counter.dial(to).await.is_err());
+        let mismatch = scenario.check_trace(format!("{told}counter:1 dial counter:10"));
+        let page = mismatch.unwrap_err().to_string();
+        let fail = format!("counter:1 fail {to} {cause}");
+        let asks = format!(
+            "hint: `{fail}`: nothing in this trace listened at {to}; is `counter:10` meant?\n"
+        );
+        assert!(page.contains(&asks), "{page}");
+        told += &format!("counter:1 dial {to}\n{fail}\n");
+    }
     Ok(())
 }

@@ -17,6 +17,7 @@ use lonet::Host;
 use lonet_harness::{Node, Result, Scenario, Verb};
 use proptest::prelude::*;
 
+use member::Acknowledges;
 use rules::{Answer, Entry, Rules};
 use wire::{read, write};
 
@@ -29,7 +30,13 @@ fn others(name: &str) -> Vec<String> {
 
 #[lonet::host]
 async fn member(host: Host, others: Vec<String>, file: PathBuf) -> Result<()> {
-    member::Member::run(host, others, file).await
+    member::Member::run(host, others, file, Acknowledges::Committed).await
+}
+
+/// Tells a client too early that its entry is safe.
+#[lonet::host]
+async fn hasty_member(host: Host, others: Vec<String>, file: PathBuf) -> Result<()> {
+    member::Member::run(host, others, file, Acknowledges::AtOnce).await
 }
 
 async fn start(scenario: &Scenario, name: &str) -> Result<Node<()>> {
@@ -122,6 +129,90 @@ async fn leaders_in_turn(scenario: Scenario) -> Result<()> {
     }
     assert!(wrong.is_empty(), "accepted the other way round: {wrong:?}");
     Ok(())
+}
+
+/// One of the three for a swept body: it may be killed before it listens.
+async fn start_swept(scenario: &Scenario, name: &str, hasty: bool) -> Result<Node<()>> {
+    let file = scenario.data_dir(name).join("log.json");
+    let role = match hasty {
+        true => hasty_member(others(name), file),
+        false => member(others(name), file),
+    };
+    let node = scenario.spawn(name, role).await?;
+    unless_killed(scenario, &format!("{name}:10 listen")).await?;
+    Ok(node)
+}
+
+/// Waits for the event, which does not come if α is killed before.
+async fn unless_killed(scenario: &Scenario, event: &str) -> Result<()> {
+    tokio::select! {
+        happened = scenario.until(event) => happened?,
+        killed = scenario.until("! kill α") => killed?,
+    };
+    Ok(())
+}
+
+/// α leads, stores an entry for a client, and is killed: at the latest when that is done. Of two that
+/// are left one leads, and has the entry if the client was told that it is safe.
+async fn nothing_acknowledged_is_lost(scenario: Scenario, hasty: bool) -> Result<()> {
+    let alpha = start_swept(&scenario, "α", hasty).await?;
+    let _beta = start_swept(&scenario, "β", hasty).await?;
+    unless_killed(&scenario, "α mark leader term=1").await?;
+    let _gamma = start_swept(&scenario, "γ", hasty).await?;
+    unless_killed(&scenario, "α mark follower γ").await?;
+    let delta = scenario.host("δ").await?;
+    let acknowledged = write(&delta, "α:10", "one").await.is_ok();
+    assert!(acknowledged || scenario.swept().is_some());
+    unless_killed(&scenario, "α mark committed index=2").await?;
+
+    alpha.kill().await?;
+    let killed = scenario.until("! kill α").await?;
+    let second = scenario.until_after(&killed, "_ mark leader _").await?;
+    let log = read(&delta, &format!("{}:10", second.host())).await?;
+    assert!(log == ["one"] || !acknowledged && log.is_empty(), "{log:?}");
+    Ok(())
+}
+
+#[lonet::test(sweep = "kill α", timeout = "20s")]
+async fn acknowledged_entries_survive_every_kill_of_the_leader(scenario: Scenario) -> Result<()> {
+    nothing_acknowledged_is_lost(scenario, false).await
+}
+
+#[lonet::test(sweep = "kill α", timeout = "20s")]
+#[ignore = "fails"]
+async fn acknowledges_before_it_replicates(scenario: Scenario) -> Result<()> {
+    nothing_acknowledged_is_lost(scenario, true).await
+}
+
+/// Between the acknowledgement and the first follower that has been told of the entry.
+#[test]
+fn a_sweep_names_the_points_at_which_an_acknowledged_entry_is_lost() {
+    let output = std::process::Command::new(std::env::current_exe().unwrap())
+        .args([
+            "acknowledges_before_it_replicates",
+            "--exact",
+            "--ignored",
+            "--nocapture",
+        ])
+        .env("RUST_BACKTRACE", "0")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success(), "{said}");
+    let headline = said.lines().find(|line| line.contains(" failed: kill α: "));
+    let headline = headline.unwrap_or_else(|| panic!("{said}"));
+    let (_, points) = headline
+        .split_once(" points; 2 fail: ")
+        .unwrap_or_else(|| panic!("{said}"));
+    let points: Vec<&str> = points.split(", ").collect();
+    assert!(
+        points[0].starts_with("before `α:") && points[0].contains(" close δ:1"),
+        "{said}"
+    );
+    assert!(
+        points[1].starts_with("before `α:") && points[1].contains(" send β:"),
+        "{said}"
+    );
 }
 
 /// The three members without processes: what they say reaches the others at once, or never.

@@ -25,6 +25,7 @@ fn push(process: &mut Process, r: &[(u64, u64, u64)], e: What) -> u64 {
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
         fires: Vec::new(),
+        reads_pending: Vec::new(),
         what: e,
     });
     n

@@ -13,13 +13,14 @@ use std::path::PathBuf;
 use lonet::Host;
 use lonet_harness::{Node, Result, Scenario, Verb};
 
+use member::Acknowledges;
 use wire::{read, write};
 
 /// Plays one of the three, in a process of its own. The file is what it finds again when it is
 /// restarted.
 #[lonet::host]
 async fn member(host: Host, others: Vec<String>, file: PathBuf) -> Result<()> {
-    member::Member::run(host, others, file).await
+    member::Member::run(host, others, file, Acknowledges::Committed).await
 }
 
 const MEMBERS: [&str; 3] = ["α", "β", "γ"];

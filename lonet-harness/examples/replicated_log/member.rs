@@ -21,10 +21,21 @@ use crate::wire::{Lines, Reply, Request, ask, lines, receive, send};
 /// Where every member listens.
 const PORT: u16 = 10;
 
+/// When a client is told that what it wrote will never be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acknowledges {
+    /// Once a majority has stored it.
+    Committed,
+    /// Before anyone else has: what a test of faults must find.
+    #[allow(dead_code, reason = "only a test is that hasty")]
+    AtOnce,
+}
+
 pub(crate) struct Member {
     host: Host,
     others: Vec<String>,
     file: PathBuf,
+    acknowledges: Acknowledges,
     state: Mutex<State>,
     /// Held while it asks for votes: one request at a time.
     standing: tokio::sync::Mutex<()>,
@@ -63,7 +74,12 @@ impl State {
 
 impl Member {
     /// Plays one member, for ever.
-    pub(crate) async fn run(host: Host, others: Vec<String>, file: PathBuf) -> Result<()> {
+    pub(crate) async fn run(
+        host: Host,
+        others: Vec<String>,
+        file: PathBuf,
+        acknowledges: Acknowledges,
+    ) -> Result<()> {
         let kept = match fs::read(&file) {
             Ok(json) => serde_json::from_slice(&json)?,
             Err(_) => Default::default(),
@@ -78,6 +94,7 @@ impl Member {
             host,
             others,
             file,
+            acknowledges,
             standing: tokio::sync::Mutex::default(),
         });
         // If there is a leader, that is how it learns that one more is there.
@@ -299,19 +316,19 @@ impl Member {
     }
 
     /// Takes in an entry for a client, who is answered when it is committed.
-    async fn enter(&self, text: Option<String>, lines: Lines) {
-        let refused = self.state(|state| match state.rules.enter(text) {
+    async fn enter(&self, text: Option<String>, client: Lines) {
+        let hastily = text.is_some() && self.acknowledges == Acknowledges::AtOnce;
+        let reply = self.state(|state| match state.rules.enter(text) {
+            Some(index) if hastily => Some((Reply::Acknowledged { index }, client)),
             Some(index) => {
-                state.clients.insert(index, lines);
+                state.clients.insert(index, client);
                 None
             }
-            None => Some(lines),
+            None => Some((Reply::NotTheLeader, client)),
         });
-        match refused {
-            None => self.tell().await,
-            Some(mut client) => {
-                let _ = send(&mut client, &Reply::NotTheLeader).await;
-            }
+        if let Some((reply, mut client)) = reply {
+            let _ = send(&mut client, &reply).await;
         }
+        self.tell().await;
     }
 }

@@ -45,12 +45,21 @@ pub(crate) fn explained(error: impl Display) -> String {
 /// The same of an error that came of starting a process or a thread.
 pub(crate) fn explained_start(error: impl Display) -> String {
     with(error.to_string(), |text| {
-        hint(text).or_else(|| text.contains(AGAIN).then(processes))
+        hint(text).or_else(|| text.contains(AGAIN).then(|| processes(named)))
     })
 }
 
 /// What to say of a text that tells of an error, if that is of a limit which it does not name.
 pub(crate) fn hint(text: &str) -> Option<String> {
+    hint_with(text, named)
+}
+
+/// The same of what another process printed: it may have other limits than this one.
+pub(crate) fn hint_of_another(text: &str) -> Option<String> {
+    hint_with(text, |name, _| name.to_owned())
+}
+
+fn hint_with(text: &str, named: fn(&str, Resource) -> String) -> Option<String> {
     if text.contains("RLIMIT_") {
         return None;
     }
@@ -68,7 +77,7 @@ pub(crate) fn hint(text: &str) -> Option<String> {
              `ulimit -n`"
         ));
     }
-    said(text, AGAIN).any(is_of_start).then(processes)
+    said(text, AGAIN).any(is_of_start).then(|| processes(named))
 }
 
 /// Where the text has the system's words for an error: what stands before them on their line. Words
@@ -110,7 +119,7 @@ fn is_of_start(before: &str) -> bool {
 /// As the system words EAGAIN, by which it refuses another process or thread.
 const AGAIN: &str = "Resource temporarily unavailable";
 
-fn processes() -> String {
+fn processes(named: fn(&str, Resource) -> String) -> String {
     let limits = named("RLIMIT_NPROC", Resource::RLIMIT_NPROC);
     format!(
         "the user has reached the limit of processes and threads ({limits}): raise it with \
@@ -159,6 +168,17 @@ mod tests {
         assert_eq!(explained(&error), text);
         assert!(explained_start(&error).contains("RLIMIT_NPROC: soft "));
         assert!(explained(format!("failed to spawn thread: {error}")).contains("RLIMIT_NPROC"));
+    }
+
+    #[test]
+    fn another_process_has_limits_of_its_own() {
+        let hint = hint_of_another("cat: a: Too many open files").unwrap();
+        assert!(
+            hint.contains("open descriptors (RLIMIT_NOFILE): raise"),
+            "{hint}"
+        );
+        let hint = hint_of_another("sh: fork: Resource temporarily unavailable").unwrap();
+        assert!(hint.contains("threads (RLIMIT_NPROC): raise"), "{hint}");
     }
 
     /// A socket or a lock that is busy has the same words, and so may have any program.

@@ -4,17 +4,13 @@
 //! Pure. Owns when that is said, and its words. An expectation that does not hold has hints of its
 //! own, in `trace::explain`.
 
-use std::collections::BTreeSet;
-
 use lonet::Addr;
 use lonet::trace::{Event, Verb};
 
-use super::words::age;
+use super::words::{age, is_meant};
 use crate::collector::query::{NodeReport, Report};
 use crate::process::limits;
-
-/// So many addresses are suggested for one at which nothing listened.
-const MOST_MEANT: usize = 3;
+use crate::trace::explain::meant::meant;
 
 /// So many events that differ by one word are shown for each `until`.
 const MOST_NEAR: usize = 3;
@@ -23,10 +19,11 @@ const MOST_NEAR: usize = 3;
 pub(super) fn advice(then: &Report, report: &Report, failure: &str) -> Vec<String> {
     let mut lines = missing_untils(report, failure);
     let failed = report.nodes.iter().filter(|node| node.failure.is_some());
-    let mut texts = vec![failure];
-    texts.extend(failed.map(|node| &*node.log));
-    if !texts.iter().any(|text| text.contains("RLIMIT_")) {
-        lines.extend(texts.into_iter().find_map(limits::hint));
+    let logs: Vec<&str> = failed.map(|node| &*node.log).collect();
+    let mut texts = logs.iter().chain([&failure]);
+    if !texts.any(|text| text.contains("RLIMIT_")) {
+        let of_logs = || logs.iter().copied().find_map(limits::hint_of_another);
+        lines.extend(limits::hint(failure).or_else(of_logs));
     }
     let untils = then.test.asks.iter().filter_map(|ask| {
         let pattern = ask.strip_prefix("until `")?;
@@ -92,17 +89,16 @@ fn missing_untils(report: &Report, failure: &str) -> Vec<String> {
             Some(_) => continue,
             None if was_there(report, host) => {
                 let why = format!("nothing listened at {peer}, before or after");
-                let meant = meant(listened(report).filter(|addr| addr.host() == host), peer);
-                (why, meant.unwrap_or(wait))
+                (
+                    why,
+                    is_meant(&meant(listened(report), peer, true)).unwrap_or(wait),
+                )
             }
             None => {
                 let why = format!("no host `{host}` was ever on the network");
-                let meant = meant(
-                    listened(report).filter(|addr| are_similar(addr, peer)),
-                    peer,
-                );
                 let spawn = || format!("spawn `{host}`, and wait for it before the dial: {until}");
-                (why, meant.unwrap_or_else(spawn))
+                let meant = meant(listened(report), peer, false);
+                (why, is_meant(&meant).unwrap_or_else(spawn))
             }
         };
         let line = format!("`{fail}`: {why}; {what_to_do}");
@@ -124,43 +120,6 @@ fn listened(report: &Report) -> impl Iterator<Item = &Addr> {
     let listens = report.events.iter();
     let listens = listens.filter(|event| event.verb() == Verb::Listen);
     listens.filter_map(Event::addr)
-}
-
-/// Asks whether one of these was meant, at which something listened: one with the port that was
-/// dialed, or else any.
-fn meant<'a>(listened: impl Iterator<Item = &'a Addr>, peer: &Addr) -> Option<String> {
-    let listened: BTreeSet<&Addr> = listened.collect();
-    let with_port = listened.iter().filter(|addr| addr.port() == peer.port());
-    let with_port: Vec<&Addr> = with_port.copied().collect();
-    let addrs = match with_port.is_empty() {
-        true => listened.into_iter().collect(),
-        false => with_port,
-    };
-    let addrs = addrs.iter().take(MOST_MEANT);
-    let addrs: Vec<String> = addrs.map(|addr| format!("`{addr}`")).collect();
-    (!addrs.is_empty()).then(|| format!("is {} meant?", addrs.join(" or ")))
-}
-
-/// Whether one host's name may be the other's, mistyped: at most a third of it differs.
-fn are_similar(addr: &Addr, peer: &Addr) -> bool {
-    distance(addr.host(), peer.host()) * 3 <= addr.host().chars().count()
-}
-
-/// How many characters must be inserted, removed or replaced to turn one word into the other: the
-/// Levenshtein distance, row by row of its table.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (above, a) in one.chars().enumerate() {
-        let mut diagonal = above;
-        row[0] = above + 1;
-        for (at, &b) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[at + 1];
-            row[at + 1] = replaced.min(row[at] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
 }
 
 /// The events that the pattern would match but for one word.
@@ -216,6 +175,7 @@ mod tests {
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
                 fires: Vec::new(),
+                reads_pending: Vec::new(),
                 reads: Vec::new(),
                 learned: Vec::new(),
                 what: e,
@@ -343,19 +303,6 @@ mod tests {
             ),
         ] {
             assert_eq!(advice_where(up, listening), [expected]);
-        }
-    }
-
-    #[test]
-    fn names_differ_by_their_characters() {
-        for (one, other, far) in [
-            ("", "", 0),
-            ("abc", "", 3),
-            ("kitten", "sitting", 3),
-            ("αβ", "βα", 2),
-            ("conter", "counter", 1),
-        ] {
-            assert_eq!((distance(one, other), distance(other, one)), (far, far));
         }
     }
 

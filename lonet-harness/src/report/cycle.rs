@@ -288,6 +288,7 @@ mod tests {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires: Vec::new(),
+            reads_pending: Vec::new(),
             learned: Vec::new(),
             what: e,
         });
@@ -411,6 +412,7 @@ mod tests {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires: Vec::new(),
+            reads_pending: Vec::new(),
             what: e,
         }));
     }

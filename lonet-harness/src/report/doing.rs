@@ -24,10 +24,7 @@ pub(super) fn sentences(report: &Report, hangs: bool) -> Vec<String> {
     let test =
         test.or_else(|| hangs.then(|| "the test waits for nothing on the network".to_owned()));
     let nodes = report.nodes.iter().map(|node| of_node(node, report));
-    let others = report
-        .others
-        .iter()
-        .map(|other| of_other(other, report));
+    let others = report.others.iter().map(|other| of_other(other, report));
     test.into_iter().chain(nodes).chain(others).collect()
 }
 
@@ -161,19 +158,13 @@ fn of_other(other: &OtherReport, report: &Report) -> String {
 }
 
 /// What a process does that has joined the network.
-fn does(
-    sockets: &Sockets<'_>,
-    waits: &WaitsFor,
-    kernel: Option<&str>,
-    report: &Report,
-) -> String {
+fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, report: &Report) -> String {
     let said = waits.said.as_deref();
     let held = Held {
         by: &waits.held,
         faults: &report.faults,
     };
-    let operations =
-        sockets.operations(said.unwrap_or_default(), &waits.untils, held, report.at);
+    let operations = sockets.operations(said.unwrap_or_default(), &waits.untils, held, report.at);
     if said.is_some() {
         if !operations.is_empty() {
             return format!("waits in {}", operations.join("; waits in "));
@@ -327,6 +318,7 @@ mod tests {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             fires: Vec::new(),
             what,
         }

@@ -2,6 +2,7 @@
 //!
 //! Pure. Which hints apply is `trace::explain`'s business; where they stand on the page, `mismatch`'s.
 
+use super::words::is_meant;
 use crate::trace::explain::diagnosis::Parts;
 use crate::trace::explain::hints::{Forgivable, Hint};
 
@@ -11,11 +12,13 @@ pub(super) fn worded(hint: &Hint, parts: &Parts) -> String {
             "`{fail}`: `{listen}` happened, but nothing orders it before the dial; wait for it before the dial: {}",
             until(listen)
         ),
-        Hint::NobodyListens { fail, addr } => {
-            format!(
-                "`{fail}`: nothing in this trace listened at {addr}; if something should, wait for it before the dial: {}",
-                until(&format!("{addr} listen"))
-            )
+        Hint::NobodyListens { fail, addr, meant } => {
+            let wait = || {
+                let until = until(&format!("{addr} listen"));
+                format!("if something should, wait for it before the dial: {until}")
+            };
+            let what_to_do = is_meant(meant).unwrap_or_else(wait);
+            format!("`{fail}`: nothing in this trace listened at {addr}; {what_to_do}")
         }
         Hint::PortsDiffer {
             renamed,
@@ -40,7 +43,7 @@ pub(super) fn worded(hint: &Hint, parts: &Parts) -> String {
                 swaps.join(", "),
             )
         }
-        Hint::Concurrent { event, host } => {
+        Hint::Concurrent { event, host, reads } => {
             let mut text = format!(
                 "`{event}` happened concurrently with the assertion, which sees only what happens before it; wait for it with {}",
                 until(event)
@@ -48,6 +51,11 @@ pub(super) fn worded(hint: &Hint, parts: &Parts) -> String {
             if parts.cut.graph.started(host) {
                 text.push_str(&format!(
                     ", or end {host} first with its node's join(), terminate() or kill()"
+                ));
+            }
+            for (addr, peer) in reads {
+                text.push_str(&format!(
+                    "; {addr}'s read from {peer} was given up before that, or is still pending: until the next read from {peer}, what its task does stands in no order"
                 ));
             }
             text

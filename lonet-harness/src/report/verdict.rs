@@ -327,6 +327,7 @@ mod tests {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires: Vec::new(),
+            reads_pending: Vec::new(),
             what: What::Mark {
                 host: "α".into(),
                 text: format!("t={t}"),

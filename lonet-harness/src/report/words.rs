@@ -3,6 +3,7 @@
 //!
 //! Pure. Every text of a failing test may use them; they know none of those texts.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use lonet::trace::Event;
@@ -44,6 +45,12 @@ pub(super) fn age(now: u64, since: u64) -> String {
 /// With one digit after the point, as people say it.
 pub(super) fn seconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64())
+}
+
+/// Asks whether one of these addresses was meant.
+pub(super) fn is_meant(addrs: &[impl Display]) -> Option<String> {
+    let addrs: Vec<String> = addrs.iter().map(|addr| format!("`{addr}`")).collect();
+    (!addrs.is_empty()).then(|| format!("is {} meant?", addrs.join(" or ")))
 }
 
 /// Which process each is: its host, and which of those that have played that host, if several have.

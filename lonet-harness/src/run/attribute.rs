@@ -21,22 +21,17 @@ pub struct Spec {
     pub worker_threads: Option<usize>,
     /// How many times it is run, at least 1, each time on a fresh network.
     pub repeat: u32,
+    /// The fault that its body is to meet at every point of a host: `sweep = "…"`.
+    pub sweep: Option<Literal>,
+    /// The fault that its body meets, and the event at which: `schedule = "…"`.
+    pub schedule: Option<Literal>,
 }
 
 /// Where the expected trace of a test is written.
 #[derive(Clone, Debug)]
 pub enum TraceSource {
     /// In the attribute: `trace = "…"`.
-    Text {
-        /// The literal's value.
-        text: &'static str,
-        /// Where the literal begins.
-        place: Place,
-        /// For each line of `text` where its first character stands in the source: lines below
-        /// the literal's own, and characters right of the literal (on its own line) or of the
-        /// left margin (on a further one).
-        lines: &'static [(u32, u32)],
-    },
+    Text(Literal),
     /// In a file beside the source file: `trace_file = "…"`.
     File {
         /// Relative to the directory of the source file.
@@ -44,6 +39,19 @@ pub enum TraceSource {
         /// Where the literal begins.
         place: Place,
     },
+}
+
+/// A string literal in an attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct Literal {
+    /// The literal's value.
+    pub text: &'static str,
+    /// Where the literal begins.
+    pub place: Place,
+    /// For each line of `text` where its first character stands in the source: lines below
+    /// the literal's own, and characters right of the literal (on its own line) or of the
+    /// left margin (on a further one).
+    pub lines: &'static [(u32, u32)],
 }
 
 /// A place in the source. Prints as `src/lib.rs:10:3`, which terminals and editors follow.
@@ -70,26 +78,29 @@ impl Spec {
 }
 
 impl TraceSource {
-    /// Where a character of an expected trace in an attribute stands in the source, given its line
-    /// and its column in the text, both from 1.
-    ///
-    /// Exact unless an escape stands before it on the same line. In a file: the place in it is
-    /// line and column themselves, so this gives where the file is named.
+    /// Where a character of an expected trace in an attribute stands in the source. In a file: the
+    /// place in it is line and column themselves, so this gives where the file is named.
     pub(crate) fn place_of(&self, line: u32, column: u32) -> Place {
         match self {
             TraceSource::File { place, .. } => *place,
-            TraceSource::Text { place, lines, .. } => {
-                let at = line.saturating_sub(1) as usize;
-                let Some(&(below, right)) = lines.get(at).or(lines.last()) else {
-                    return *place;
-                };
-                let margin = if below == 0 { place.column } else { 1 };
-                Place {
-                    file: place.file,
-                    line: place.line + below,
-                    column: margin + right + column.saturating_sub(1),
-                }
-            }
+            TraceSource::Text(text) => text.place_of(line, column),
+        }
+    }
+}
+
+impl Literal {
+    /// Where a character of the text stands in the source, given its line and its column in the
+    /// text, both from 1. Exact unless an escape stands before it on the same line.
+    pub(crate) fn place_of(&self, line: u32, column: u32) -> Place {
+        let at = line.saturating_sub(1) as usize;
+        let Some(&(below, right)) = self.lines.get(at).or(self.lines.last()) else {
+            return self.place;
+        };
+        let margin = if below == 0 { self.place.column } else { 1 };
+        Place {
+            file: self.place.file,
+            line: self.place.line + below,
+            column: margin + right + column.saturating_sub(1),
         }
     }
 }
@@ -110,7 +121,7 @@ mod tests {
             line: 10,
             column: 24,
         };
-        TraceSource::Text {
+        Literal {
             text: "",
             place,
             lines,

@@ -16,7 +16,7 @@ use crate::trace::update::source::Source;
 /// The file can't be read, or a line is none: where it stands in the source, and what is legal.
 pub(super) fn source(of: &TraceSource) -> Result<Source<'static>, String> {
     let source = match of {
-        TraceSource::Text { text, .. } => Source::Attribute(text),
+        TraceSource::Text(literal) => Source::Attribute(literal.text),
         TraceSource::File { path, place } => {
             Source::File(files::beside(place.file, Path::new(path)))
         }

@@ -5,10 +5,15 @@
 //! - `attribute`: what the attribute of a test says, as data;
 //! - `turn`: one turn, from its network to its verdict; `watchdog`: its clock;
 //! - `update`: the turns of a test whose expectations are rewritten;
+//! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, as a
+//!   line; `plan`: which of these a test is to run;
 //! - `expected`: the expected trace that an attribute gives.
 
 pub(crate) mod attribute;
 mod expected;
+mod plan;
+mod schedule;
+mod sweep;
 mod turn;
 mod update;
 mod watchdog;
@@ -25,8 +30,11 @@ use crate::error::{Error, ErrorKind};
 use crate::outcome::{BodyError, BoxError, Outcome};
 use crate::process::Entrance;
 use crate::process::limits;
+use crate::report::artifacts;
 use crate::scenario::Scenario;
 use attribute::{Place, Spec};
+use plan::{From, Plan};
+use turn::Turn;
 use update::Update;
 
 /// The argument type of a test: a [`Scenario`] or a [`lonet::SubNetwork`].
@@ -159,6 +167,8 @@ where
         trace: None,
         worker_threads: None,
         repeat: 1,
+        sweep: None,
+        schedule: None,
     };
     let body = |argument: A| {
         let body = body(argument);
@@ -208,9 +218,27 @@ where
             &Error::new(ErrorKind::Misplaced, error),
         ));
     }
-    let update = Update::of(spec, entrance).map_err(|error| Failed::early(test, &error))?;
-    let learning = update.as_ref().map(Update::learning);
-    let play = || turn::play::<A, F, Fut>(spec, entrance, learning, body);
+    let early = |error: Error| Failed::early(test, &error);
+    let plan = Plan::of(spec).map_err(early)?;
+    if let Plan::Sweep(fault) = &plan {
+        return sweep::play::<A, F, Fut>(spec, entrance, fault, body);
+    }
+    let update = Update::of(spec, entrance).map_err(early)?;
+    let plain = || Turn::plain(spec, artifacts::place(test));
+    let turn = match &plan {
+        Plan::Schedule(schedule, from) => Turn {
+            schedule: Some(schedule),
+            must_act: true,
+            records_data: true,
+            trace: spec.trace.as_ref().filter(|_| *from == From::Attribute),
+            ..plain()
+        },
+        _ => Turn {
+            learning: update.as_ref().map(Update::learning),
+            ..plain()
+        },
+    };
+    let play = || turn::play::<A, F, Fut>(spec, entrance, &turn, body).0;
     let ended = |turn: usize| match &update {
         Some(update) => update.end_turn(test, turn),
         None => Ok(false),

@@ -3,8 +3,9 @@
 //! Owns the order of things, and what made the turn fail. Writes no text and starts no process itself.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -15,6 +16,7 @@ use tokio::sync::oneshot;
 
 use lonet::trace::now;
 
+use super::schedule::Schedule;
 use super::{Failed, TestArgument, expected};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
@@ -24,10 +26,12 @@ use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
 use crate::report::verdict::{self, Reason, Told};
 use crate::report::words::Teardown;
-use crate::run::attribute::Spec;
+use crate::run::attribute::{Spec, TraceSource};
 use crate::run::watchdog::{Failing, Limits, Watchdog};
 use crate::scenario::Scenario;
+use crate::scenario::fault::Injected;
 use crate::session::Session;
+use crate::trace::happened::process::Process;
 use crate::trace::update::learning::Learning;
 
 /// How long what a body leaves may take to go: the tasks that it spawned, the values that they hold.
@@ -41,15 +45,67 @@ enum Ended {
     TimedOut(Option<Arc<Report>>),
 }
 
-/// Plays it.
-///
-/// # Errors
-///
-/// It failed.
+/// What distinguishes a turn from others of the same test.
+pub(super) struct Turn<'a> {
+    /// Where an update takes note of expected traces.
+    pub(super) learning: Option<&'a Arc<Learning>>,
+    /// The fault that is armed before the body starts.
+    pub(super) schedule: Option<&'a Schedule>,
+    /// Whether the turn fails if that fault does not act.
+    pub(super) must_act: bool,
+    /// Whether what is sent and received is recorded from the beginning.
+    pub(super) records_data: bool,
+    /// The expected trace that is asserted at the end.
+    pub(super) trace: Option<&'a TraceSource>,
+    /// Where its artifacts go.
+    pub(super) artifacts: PathBuf,
+}
+
+impl<'a> Turn<'a> {
+    /// One without a fault.
+    pub(super) fn plain(spec: &'a Spec, artifacts: PathBuf) -> Turn<'a> {
+        Turn {
+            learning: None,
+            schedule: None,
+            must_act: false,
+            records_data: false,
+            trace: spec.trace.as_ref(),
+            artifacts,
+        }
+    }
+}
+
+/// What there is to know of a turn that got as far as its body.
+pub(super) struct Seen {
+    pub(super) records: Vec<Process>,
+    /// When the body ended (CLOCK_MONOTONIC in nanoseconds).
+    pub(super) ended_at: u64,
+    /// Whether the fault of its schedule was set off before that.
+    pub(super) reached: bool,
+}
+
+/// Plays it: whether it failed, and what was seen.
 pub(super) fn play<A, F, Fut>(
     spec: &Spec,
     entrance: Entrance,
-    learning: Option<&Arc<Learning>>,
+    turn: &Turn<'_>,
+    body: &F,
+) -> (Result<(), Failed>, Option<Seen>)
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = Result<(), BodyError>>,
+{
+    let mut seen = None;
+    let ended = play_and_see(spec, entrance, turn, &mut seen, body);
+    (ended, seen)
+}
+
+fn play_and_see<A, F, Fut>(
+    spec: &Spec,
+    entrance: Entrance,
+    turn: &Turn<'_>,
+    seen: &mut Option<Seen>,
     body: &F,
 ) -> Result<(), Failed>
 where
@@ -59,25 +115,30 @@ where
 {
     let test = spec.test_name();
     let early = |error: Error| Failed::early(test, &error);
-    let expected = spec
+    let place = &turn.artifacts;
+    let expected = turn
         .trace
-        .as_ref()
         .map(expected::source)
         .transpose()
         .map_err(|error| early(Error::new(ErrorKind::Pattern, error)))?;
     let after = deadline::scaled(spec.timeout).map_err(early)?;
-    let session =
-        Session::start(artifacts::place(test), entrance, A::STARTS_PROCESSES).map_err(early)?;
+    let session = Session::start(place.clone(), entrance, A::STARTS_PROCESSES).map_err(early)?;
     let leaving = runtime(None).map_err(|error| early(error.into()))?;
     let runtime = runtime(spec.worker_threads).map_err(|error| early(error.into()))?;
     let scenario = Scenario {
         inner: session.inner(),
     };
-    if let Some(learning) = learning {
+    if let Some(learning) = turn.learning {
         if let Some(seed) = learning.perturbs() {
             scenario.inner.mailbox.ask(Query::Perturb { seed });
         }
         let _ = scenario.inner.learning.set(learning.clone());
+    }
+    if let Some(schedule) = turn.schedule {
+        let _ = scenario.inner.swept.set(schedule.at.event());
+    }
+    if turn.records_data {
+        scenario.record_data().map_err(early)?;
     }
 
     // Whoever debugs a node needs all the time there is.
@@ -87,7 +148,14 @@ where
     });
     let (watchdog, expired) =
         Watchdog::start(spec, limits, &scenario).map_err(|error| early(error.into()))?;
-    let (ended, ended_at) = play_body(after, &runtime, &scenario, &watchdog, expired, body);
+    let guard = RefCell::new(None);
+    let arming = Arming {
+        turn,
+        guard: &guard,
+    };
+    let (ended, ended_at) = play_body(
+        after, &runtime, &scenario, &watchdog, expired, &arming, body,
+    );
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
@@ -110,7 +178,12 @@ where
         _ => None,
     };
     // A network on which nothing is withheld, for all that comes.
-    let unacted = scenario.inner.end_faults();
+    let mut unacted = scenario.inner.end_faults();
+    if let Some(schedule) = turn.schedule {
+        // What its fault prevents may be what other faults wait for.
+        let own = format!("`! {}`", schedule.fault);
+        unacted.retain(|why| turn.must_act && why.starts_with(&own));
+    }
     if reason.is_none() && !unacted.is_empty() {
         reason = Some(Reason::Fault(unacted.join("\n")));
     }
@@ -137,17 +210,28 @@ where
     let refused = scenario.take_refused();
     let keeps = scenario.keeps_artifacts();
     let adds = scenario.adds_artifacts();
+    let fault = guard.take().map(|guard: Injected| guard.number());
     drop(scenario);
     let mut report = session.end();
     if let Some(then) = &then {
         report.backtraces = then.backtraces.clone();
     }
     let reason = reason.or_else(|| of_others(&report));
+    let reached = fault.is_some_and(|fault| {
+        let records = report.records.iter().flat_map(|process| &process.records);
+        let mut fires = records.filter(|record| record.fires.contains(&fault));
+        fires.any(|record| record.t <= ended_at)
+    });
+    *seen = Some(Seen {
+        records: report.records.clone(),
+        ended_at,
+        reached,
+    });
     if reason.is_none() && !keeps {
         // It stays with what the test has put there; one that merely asked leaves nothing.
         match adds {
-            true => drop(std::fs::remove_dir(artifacts::place(test))),
-            false => artifacts::clear(&artifacts::place(test)),
+            true => drop(std::fs::remove_dir(place)),
+            false => artifacts::clear(place),
         }
         return Ok(());
     }
@@ -161,7 +245,28 @@ where
         },
         teardown,
     };
-    conclude(test, ended, reason, told, &report, refused, adds)
+    let keeps = Keeps { place, adds };
+    conclude(test, keeps, ended, reason, told, &report, refused)
+}
+
+/// What is armed before the body starts, and where its guard stays: a fault ends with that.
+struct Arming<'a> {
+    turn: &'a Turn<'a>,
+    guard: &'a RefCell<Option<Injected>>,
+}
+
+impl Arming<'_> {
+    async fn arm(&self, scenario: &Scenario) -> Result<(), Error> {
+        if let Some(schedule) = self.turn.schedule {
+            let fault = match self.turn.must_act {
+                true => schedule.fault(),
+                false => schedule.fault().may_not_fire(),
+            };
+            let guard = scenario.inject(fault).await?;
+            self.guard.replace(Some(guard));
+        }
+        Ok(())
+    }
 }
 
 /// Plays the body, to its end or its deadline, and says that it has ended. How it ended, and when
@@ -172,6 +277,7 @@ fn play_body<A, F, Fut>(
     scenario: &Scenario,
     watchdog: &Watchdog,
     mut expired: oneshot::Receiver<u64>,
+    arming: &Arming<'_>,
     body: &F,
 ) -> (Ended, u64)
 where
@@ -183,6 +289,7 @@ where
     let last_poll = Cell::new(0);
     let (ended, at) = runtime.block_on(async {
         let playing = async {
+            arming.arm(scenario).await?;
             let argument = A::of(scenario.clone()).await?;
             body(argument).await
         };
@@ -229,17 +336,23 @@ fn of_others(report: &Report) -> Option<Reason> {
     undelivered.or_else(|| report.problems.first().cloned().map(Reason::Reporter))
 }
 
+/// Where the artifacts go, and whether the test has put something there, too.
+#[derive(Clone, Copy)]
+struct Keeps<'a> {
+    place: &'a Path,
+    adds: bool,
+}
+
 /// Writes the artifacts, and the page of a failure.
 fn conclude(
     test: &str,
+    Keeps { place, adds }: Keeps<'_>,
     ended: Ended,
     reason: Option<Reason>,
     told: Told<'_>,
     report: &Report,
     refused: Option<Refused>,
-    adds: bool,
 ) -> Result<(), Failed> {
-    let place = artifacts::place(test);
     // One that was refused and led to no failure is not what this test is about.
     let refused =
         refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
@@ -255,16 +368,16 @@ fn conclude(
         (None, _) => format!("{test} passed"),
         (Some(Reason::Trace(_)), Some(refused)) => {
             let plain = Reason::Trace(refused.page.clone());
-            page(&plain, Some(&*place))
+            page(&plain, Some(place))
         }
         (Some(Reason::Mismatched(_)), Some(Refused { page: told, .. })) => {
             let plain = told.lines().next().unwrap_or_default();
-            let verdict = page(&Reason::Mismatched(plain.to_owned()), Some(&*place));
+            let verdict = page(&Reason::Mismatched(plain.to_owned()), Some(place));
             format!("{told}{verdict}")
         }
         (Some(reason), refused) => {
             let told = refused.as_ref().map(|refused| refused.page.as_str());
-            let verdict = page(reason, Some(&*place));
+            let verdict = page(reason, Some(place));
             format!("{}{verdict}", told.unwrap_or_default())
         }
     };
@@ -273,7 +386,7 @@ fn conclude(
         passed: reason.is_none(),
         teardown: told.teardown,
     };
-    let written = artifacts::write(&place, test, &became, report, refused.as_ref(), adds);
+    let written = artifacts::write(place, test, &became, report, refused.as_ref(), adds);
     let lost = written.err().map(|error| {
         let place = place.display();
         format!("the artifacts can't be written to {place}: {error}\n")
@@ -284,7 +397,7 @@ fn conclude(
         }
         return Ok(());
     };
-    let kept = lost.is_none().then_some(place.as_path());
+    let kept = lost.is_none().then_some(place);
     let mut page = page(&reason, kept);
     page.extend(lost);
     Err(Failed {

@@ -174,7 +174,7 @@ impl Watched {
     /// Prints the verdict, and stops the nodes: that may be what the body waits for.
     fn give_verdict(&self, reason: &Reason, report: &Report, teardown: Option<Teardown>) {
         let Watched { test, scenario, .. } = self;
-        let place = artifacts::place(test);
+        let place = scenario.inner.artifacts.clone();
         let adds = scenario.adds_artifacts();
         let told = Told {
             test_at: &self.test_at,

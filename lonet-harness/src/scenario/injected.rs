@@ -134,6 +134,11 @@ pub struct Injected {
 }
 
 impl Injected {
+    /// The fault's number: the records of the events that set it off name it.
+    pub(crate) fn number(&self) -> u32 {
+        self.fault
+    }
+
     /// Waits until the fault is in force, and returns its event: `! partition a b`. Of several resets,
     /// the first. That event happens before what the calling task does next.
     ///

@@ -425,6 +425,29 @@ impl Scenario {
         place.clone()
     }
 
+    /// The event at which a fault is armed, if this run is a point of a sweep or replays a schedule
+    /// (`#[lonet::test(sweep = "…")]`, `schedule = "…"`); `None` in any other run, the baseline of a
+    /// sweep included.
+    ///
+    /// It is the event as it is expected, known before it happens: host, verb and, as far as it is the
+    /// same in every run, the rest of its line. A port that may differ from run to run is 0, and the
+    /// number of bytes of a `send` is left out. Its id and its time mean nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// if scenario.swept().is_none() {
+    ///     scenario.assert_trace("");
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub fn swept(&self) -> Option<Event> {
+        self.inner.swept.get().cloned()
+    }
+
     /// Writes the [artifacts](Scenario::artifacts_dir) even if the test passes, as `LONET_KEEP=1`
     /// does for every test.
     ///

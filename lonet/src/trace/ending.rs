@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use nix::sys::signal::{Signal, kill, raise};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::gate::Gate;
@@ -31,10 +31,10 @@ impl Stop {
         self.gate.note_stop();
     }
 
-    /// Stops this thread, and with it the process, until that is resumed.
+    /// Stops this thread until the process is resumed. The test's process stops it meanwhile, once: one
+    /// that stopped itself, too, might do so after it was resumed.
     pub(super) fn here(&self) {
-        // A signal to the process might stop another thread first.
-        let _ = raise(Signal::SIGSTOP);
+        self.gate.wait_until_open();
         self.is_over();
     }
 

@@ -30,31 +30,38 @@ pub struct Event {
 impl Event {
     /// The event that a record reports, if it reports one: links and notes do not.
     pub fn of_record(process: u32, record: &Record) -> Option<Event> {
+        let id = EventId {
+            process,
+            n: record.n,
+        };
+        Some(Event::of_parts(id, record.t, &record.what.parts()?))
+    }
+
+    /// An event that says this. Not for users: the harness says with it which event is to come.
+    #[doc(hidden)]
+    pub fn of_parts(id: EventId, t: u64, parts: &Parts<'_>) -> Event {
         let Parts {
             verb,
             subject,
             peer,
             text,
-        } = record.what.parts()?;
-        Some(Event {
-            id: EventId {
-                process,
-                n: record.n,
-            },
-            t: record.t,
+        } = parts;
+        Event {
+            id,
+            t,
             host: subject.host().to_owned(),
-            verb,
-            addr: match subject {
+            verb: *verb,
+            addr: match *subject {
                 Subject::Address(addr) => Some(addr.clone()),
                 Subject::Host(_) | Subject::Process(..) => None,
             },
             peer: peer.cloned(),
-            text: match text {
+            text: match *text {
                 Text::Nothing => String::new(),
                 Text::Words(words) => words.to_owned(),
                 Text::Bytes(bytes) => bytes.to_string(),
             },
-        })
+        }
     }
 
     /// Identifies the event in its scenario.

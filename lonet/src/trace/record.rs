@@ -175,6 +175,9 @@ pub struct Record {
     /// The faults that this event has set off.
     #[serde(rename = "f", default, skip_serializing_if = "Vec::is_empty")]
     pub fires: Vec<u32>,
+    /// With `u`: the connection ends on which reads of the task were pending then. For messages.
+    #[serde(rename = "p", default, skip_serializing_if = "Vec::is_empty")]
+    pub reads_pending: Vec<u64>,
     /// What happened.
     #[serde(rename = "e")]
     pub what: What,

@@ -10,10 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-
 use super::clock::now;
-use super::event::Event;
 use super::ending::{Stop, end_here, park};
+use super::event::Event;
 use super::gate::Gate;
 use super::ids::{EventId, OpId, ReadCredit, TaskKey};
 use super::orders::{Obeyed, Standing, Then, Trigger};
@@ -209,6 +208,7 @@ impl Reporter {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires,
+            reads_pending: Vec::new(),
             what,
         };
         drop(state);
@@ -216,6 +216,7 @@ impl Reporter {
             record.unordered = said.unordered;
             (record.reads, record.learned) = (said.reads, said.learned);
             (record.reads_beside, record.learned_beside) = (said.reads_beside, said.learned_beside);
+            record.reads_pending = said.reads_pending;
         }
         Numbered {
             record,

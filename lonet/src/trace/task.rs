@@ -73,8 +73,13 @@ struct Learned {
 impl TaskState {
     /// Whether an operation is pending that is none of those that act now.
     fn is_beside(&self, own: Option<OpId>) -> bool {
-        let acts = |op: &OpId| Some(*op) == own || self.polled.contains(op);
-        self.pending.iter().any(|op| !acts(op))
+        self.beside(own).next().is_some()
+    }
+
+    /// The operations that are pending and are none of those that act now.
+    fn beside(&self, own: Option<OpId>) -> impl Iterator<Item = OpId> {
+        let acts = move |op: &OpId| Some(*op) == own || self.polled.contains(op);
+        self.pending.iter().copied().filter(move |op| !acts(op))
     }
 
     fn learned(&mut self, own: Option<OpId>) -> &mut Learned {
@@ -95,6 +100,8 @@ pub(crate) struct Said {
     /// What the task has learned, too, and what orders nothing by task.
     pub(crate) reads_beside: Vec<ReadCredit>,
     pub(crate) learned_beside: Vec<EventId>,
+    /// The connection ends whose reads were pending and cost the record its place.
+    pub(crate) reads_pending: Vec<u64>,
 }
 
 /// What a record is to its task.
@@ -123,6 +130,12 @@ impl Tasks {
         let state = self.states.entry(task).or_default();
         state.knowledge += u64::from(matches!(kind, Kind::News | Kind::Accept));
         let unordered = !has_place || state.is_beside(own);
+        let beside_ops = state.beside(own).filter_map(|op| self.pending.get(&op));
+        let reads_pending = beside_ops.filter_map(|&(_, waits, _)| match waits {
+            Waits::Read(socket) => Some(socket),
+            _ => None,
+        });
+        let reads_pending = reads_pending.collect();
         let mut beside = std::mem::take(&mut state.beside);
         let mut alone = Learned::default();
         if unordered || kind == Kind::Here {
@@ -140,6 +153,7 @@ impl Tasks {
             learned: alone.events,
             reads_beside: beside.reads.into_values().collect(),
             learned_beside: beside.events,
+            reads_pending,
         }
     }
 

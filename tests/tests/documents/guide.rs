@@ -6,6 +6,7 @@ use std::time::Duration;
 use lonet::Host;
 use lonet_harness::{Program, Result, Scenario, Verb, expect};
 use lonet_tests::register;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
 async fn primary(host: Host, backup: String) -> Result<()> {
@@ -174,6 +175,74 @@ async fn a_backup_that_hangs(scenario: Scenario) -> Result<()> {
     assert_eq!(c.join().await?, "nobody answers");
     b.resume().await?;
     Ok(())
+}
+
+#[lonet::test(sweep = "kill p")]
+async fn acknowledged_means_stored_wherever_p_dies(scenario: Scenario) -> Result<()> {
+    let directory = scenario.data_dir("b");
+    let b = scenario.spawn("b", backup(directory.clone())).await?;
+    scenario.until("b:20 listen").await?;
+    let _p = scenario.spawn("p", primary("b:20".into())).await?;
+    tokio::select! {
+        listens = scenario.until("p:10 listen") => listens?,
+        killed = scenario.until("! kill p") => killed?, // at a point before it listens
+    };
+    let c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+
+    let acknowledged = matches!(c.join().await.as_deref(), Ok("ok"));
+    assert!(acknowledged || scenario.swept().is_some());
+    if acknowledged {
+        assert_eq!(std::fs::read_to_string(directory.join("value"))?, "x=1");
+    }
+    b.kill().await?;
+    let _ = b.join().await; // it may have stored the value, have failed, or have waited for p
+    Ok(())
+}
+
+#[lonet::test(schedule = "kill p at p:1 send c:1")]
+async fn not_acknowledged(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup(scenario.data_dir("b"))).await?;
+    scenario.until("b:20 listen").await?;
+    let _p = scenario.spawn("p", primary("b:20".into())).await?;
+    scenario.until("p:10 listen").await?;
+    let c = scenario
+        .spawn("c", client("p:10".into(), "x=1".into()))
+        .await?;
+    assert_eq!(c.join().await?, "");
+    Ok(b.join().await?)
+}
+
+/// Answers one request after the other.
+#[lonet::host]
+async fn server(host: Host) -> Result<()> {
+    let listener = host.listen(":10").await?;
+    loop {
+        tokio::select! {
+            conn = listener.accept() => answer(conn?).await?,
+            () = lonet_harness::terminate_requested() => return Ok(()),
+        }
+    }
+}
+
+async fn answer(mut conn: lonet::Stream) -> Result<()> {
+    conn.read_to_end(&mut Vec::new()).await?;
+    conn.write_all(b"ok").await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn a_server_for_many_clients(scenario: Scenario) -> Result<()> {
+    let s = scenario.spawn("s", server()).await?;
+    scenario.until("s:10 listen").await?;
+    for (host, value) in [("c", "x=1"), ("d", "x=2")] {
+        let client = client("s:10".into(), value.into());
+        let c = scenario.spawn(host, client).await?;
+        assert_eq!(c.join().await?, "ok");
+    }
+    s.terminate().await?; // asks it to finish, and waits for its end
+    Ok(s.join().await?)
 }
 
 #[lonet::test]

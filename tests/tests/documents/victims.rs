@@ -114,3 +114,32 @@ async fn somebody_waits(scenario: Scenario) -> Result<()> {
     c.join().await?;
     Ok(())
 }
+
+/// Acknowledges a value before the backup has it.
+#[lonet::host]
+async fn hasty(host: Host, backup: String) -> Result<()> {
+    let (_listener, value) = acknowledge(&host).await?;
+    register::set(&host, &backup, &value).await?;
+    Ok(())
+}
+
+#[lonet::test(sweep = "kill p")]
+#[ignore = "fails, for what it shows"]
+async fn acknowledged_means_stored_wherever_p_dies(scenario: Scenario) -> Result<()> {
+    let b = scenario.spawn("b", backup()).await?;
+    scenario.until("b:20 listen").await?;
+    let p = scenario.spawn("p", hasty("b:20".into())).await?;
+    tokio::select! {
+        listens = scenario.until("p:10 listen") => listens?,
+        killed = scenario.until("! kill p") => killed?,
+    };
+    let c = scenario.spawn("c", client("p:10".into())).await?;
+    let acknowledged = matches!(c.join().await.as_deref(), Ok("ok"));
+    let _ = p.join().await;
+    b.kill().await?;
+    let _ = b.join().await;
+    if acknowledged && scenario.trace().count("b mark stored x=1")? == 0 {
+        return Err("an acknowledged value is lost".into());
+    }
+    Ok(())
+}

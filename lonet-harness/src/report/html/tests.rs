@@ -120,6 +120,7 @@ fn busy() -> (Vec<Event>, Vec<Vec<usize>>) {
         learned: Vec::new(),
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
+        reads_pending: Vec::new(),
         fires: Vec::new(),
         what: lonet::trace::What::Mark {
             host: hosts[n * 7 % 4].into(),

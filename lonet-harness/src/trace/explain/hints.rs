@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use lonet::Addr;
 use lonet::trace::{Verb, What};
 
 use crate::trace::check::decide::Mode;
@@ -13,6 +14,7 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Variable};
 use crate::trace::expected::pattern::{Bindings, unify};
 use crate::trace::explain::look::{Look, Problem, fields, line_of};
+use crate::trace::explain::meant::meant;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::racing_ports::Races;
 use crate::trace::intern::hash_index::NONE;
@@ -29,16 +31,25 @@ const MOST_STATES_RENAMED: usize = 5_000;
 pub(crate) enum Hint {
     /// A dial was refused; `listen` happened, but nothing orders it before the dial.
     DialBeforeListen { fail: String, listen: String },
-    /// A dial was refused, and nothing in the trace ever listened there.
-    NobodyListens { fail: String, addr: String },
+    /// A dial was refused, and nothing in the trace ever listened there, but at what may be `meant`.
+    NobodyListens {
+        fail: String,
+        addr: Addr,
+        meant: Vec<Addr>,
+    },
     /// It would hold with these ports renamed: (expected, happened). `raced`: they all may be others
     /// in the next run.
     PortsDiffer {
         renamed: Vec<(String, String)>,
         raced: bool,
     },
-    /// The line's event exists, concurrent with the assertion.
-    Concurrent { event: String, host: String },
+    /// The line's event exists, concurrent with the assertion. `reads`: those that were pending beside
+    /// it, each as the end and its peer, so that it has no place in the order of its task.
+    Concurrent {
+        event: String,
+        host: String,
+        reads: Vec<(Addr, Addr)>,
+    },
     /// The expectation would hold with blocks.
     Blocks(Vec<Forgivable>),
     /// The line's event exists, but the view leaves it out.
@@ -73,6 +84,7 @@ impl Hint {
         Hint::Concurrent {
             event: line_of(graph, node),
             host: host.to_owned(),
+            reads: reads_beside(graph, node),
         }
     }
 }
@@ -119,6 +131,35 @@ pub(crate) fn find(
         problem: problem.clone(),
     }));
     finder.hints
+}
+
+/// Where something listened.
+fn listened(graph: &Graph) -> impl Iterator<Item = &Addr> {
+    let records = graph.processes.iter().flat_map(|process| &process.records);
+    records.filter_map(|record| match &record.what {
+        What::Listen { addr, .. } => Some(addr),
+        _ => None,
+    })
+}
+
+/// The ends of connections whose pending reads cost a record its place in the order of its task.
+fn reads_beside(graph: &Graph, node: u32) -> Vec<(Addr, Addr)> {
+    let Some((process, record)) = graph.record(node) else {
+        return Vec::new();
+    };
+    let records = graph.processes[process as usize].records.iter();
+    let ends = records.filter_map(|opened| match &opened.what {
+        What::Accept {
+            addr, peer, socket, ..
+        }
+        | What::Connect {
+            addr, peer, socket, ..
+        } => Some((socket, addr, peer)),
+        _ => None,
+    });
+    let pending = ends.filter(|(socket, ..)| record.reads_pending.contains(socket));
+    let named = pending.map(|(_, addr, peer)| (addr.clone(), peer.clone()));
+    named.collect()
 }
 
 struct Finder<'a> {
@@ -267,11 +308,24 @@ impl Finder<'_> {
                 });
             }
             Some(_) => {}
-            None if fields(graph, fail).text == "no such host" => {}
-            None => self.hints.push(Hint::NobodyListens {
-                fail: line,
-                addr: format!("{host}:{port}"),
-            }),
+            None => {
+                let Ok(addr) = format!("{host}:{port}").parse() else {
+                    return;
+                };
+                let was_there = fields(graph, fail).text != "no such host";
+                let meant: Vec<Addr> = meant(listened(graph), &addr, was_there)
+                    .into_iter()
+                    .cloned()
+                    .collect();
+                // A host that is unknown is not to be waited for.
+                if was_there || !meant.is_empty() {
+                    self.hints.push(Hint::NobodyListens {
+                        fail: line,
+                        addr,
+                        meant,
+                    });
+                }
+            }
         }
     }
 

@@ -4,4 +4,5 @@ pub(crate) mod diagnosis;
 pub(crate) mod hints;
 pub(crate) mod in_order;
 pub(crate) mod look;
+pub(crate) mod meant;
 pub(crate) mod nearest;

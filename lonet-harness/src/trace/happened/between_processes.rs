@@ -420,7 +420,6 @@ impl<'a> Across<'a> {
             }
             if credit.eof
                 && peer.shutdown.is_none()
-                && peer.close.is_none()
                 && let Some(&kill) = self.kills.get(&peer.process)
             {
                 return Some((kill, Why::Killed));

@@ -91,6 +91,7 @@ mod tests {
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
                 fires: Vec::new(),
+                reads_pending: Vec::new(),
                 what: serde_json::from_str(line).unwrap(),
             })
             .collect();

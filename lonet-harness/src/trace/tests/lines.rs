@@ -360,6 +360,7 @@ fn event(e: What) -> Event {
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
         fires: Vec::new(),
+        reads_pending: Vec::new(),
         what: e,
     };
     Event::of_record(0, &record).unwrap()

@@ -29,6 +29,7 @@ fn records(did: impl Iterator<Item = Did>) -> Graph {
         reads_beside: Vec::new(),
         learned_beside: Vec::new(),
         fires: Vec::new(),
+        reads_pending: Vec::new(),
         what: match did {
             Ok(port) => What::Dial {
                 addr: addr(format!("α:{port}")),
@@ -219,6 +220,7 @@ fn uses(program: &[Vec<Use>], seed: u64) -> Given {
                 reads_beside: Vec::new(),
                 learned_beside: Vec::new(),
                 fires: Vec::new(),
+                reads_pending: Vec::new(),
                 what: e,
             });
             after.insert((task, done[task]), n);

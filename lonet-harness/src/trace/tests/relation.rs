@@ -330,6 +330,20 @@ fn a_look_sees_all_strands() {
     trace.assert("test mark two\ntest mark one");
 }
 
+/// What a task learns before it accepts belongs to the strand before, and to the look.
+#[test]
+fn a_look_sees_what_was_learned_before_an_accept() {
+    let mut w = World::new();
+    let (beta, gamma) = (w.spawn("β"), w.spawn("γ"));
+    let listener = w.listen(TEST, 10);
+    let dials = ["test:10", "test:10"].map(|to| w.dial(beta, to));
+    w.accept(TEST, listener, dials[0]);
+    let told = w.mark(gamma, "told");
+    w.until(TEST, told);
+    w.accept(TEST, listener, dials[1]);
+    w.trace().assert_contains("γ mark told");
+}
+
 /// Bytes of a stream that several tasks write are whose they are by chance; its end is not.
 #[test]
 fn a_stream_that_tasks_share_orders_at_its_end() {

@@ -213,6 +213,7 @@ impl World {
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires: Vec::new(),
+            reads_pending: Vec::new(),
             what: e,
         };
         if let Some(task) = task {

@@ -152,7 +152,7 @@ fn every_verb_has_a_vector_and_follows_its_row() {
 
 #[test]
 fn a_records_fields_are_letters_on_the_wire() {
-    let wire = r#"{"n":7,"t":5,"k":3,"u":true,"r":[[2,5,9]],"l":[[0,4]],"ru":[[1,6,6]],"lu":[[2,8]],"e":{"up":{"h":"α"}}}"#;
+    let wire = r#"{"n":7,"t":5,"k":3,"u":true,"r":[[2,5,9]],"l":[[0,4]],"ru":[[1,6,6]],"lu":[[2,8]],"p":[4],"e":{"up":{"h":"α"}}}"#;
     let record: Record = serde_json::from_str(wire).unwrap();
     assert_eq!(serde_json::to_string(&record).unwrap(), wire);
     assert_eq!((record.task, record.unordered), (Some(3), true));
@@ -160,4 +160,5 @@ fn a_records_fields_are_letters_on_the_wire() {
     assert_eq!(record.learned, [(0, 4).into()]);
     assert_eq!(record.reads_beside, [(1, 6, 6).into()]);
     assert_eq!(record.learned_beside, [(2, 8).into()]);
+    assert_eq!(record.reads_pending, [4]);
 }

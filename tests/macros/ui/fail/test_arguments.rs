@@ -63,4 +63,19 @@ async fn no_comma(_: Scenario) {}
 #[lonet::test(timeout = )]
 async fn nothing_behind(_: Scenario) {}
 
+#[lonet::test(sweep = "kill p", repeat = 2)]
+async fn swept_and_repeated(_: Scenario) {}
+
+#[lonet::test(schedule = "kill p at up", sweep = "kill p")]
+async fn scheduled_and_swept(_: Scenario) {}
+
+#[lonet::test(sweep = concat!("kill", " p"))]
+async fn sweep_of_an_expression(_: Scenario) {}
+
+#[lonet::test(schedule)]
+async fn schedule_of_nothing(_: Scenario) {}
+
+#[lonet::test(search = "10s")]
+async fn searched(_: Scenario) {}
+
 fn main() {}

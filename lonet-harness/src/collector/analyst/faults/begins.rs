@@ -176,22 +176,18 @@ impl Analyst {
         self.progress();
     }
 
-    /// The process has ended or stopped itself; the scenario sees to it that it has.
+    /// The process has ended itself, or is to be stopped; the scenario sees to it.
     fn act_at(&mut self, at: usize, number: u32, kind: Kind, host: &str) {
         let node = self.node_at(at, host);
         if let Some(fault) = self.faults.all.get_mut(&number) {
             fault.injection.process = node;
         }
         let Some(process) = node else { return };
-        let is_known = self.processes[at].node == Some(process);
         let Some(node) = self.nodes.get_mut(&process) else {
             return;
         };
-        let is_itself = is_known || node.is_role();
         match kind {
             Kind::Pause if node.stopped => self.paused(number),
-            // It stops itself, and a second stop might come after it was resumed.
-            Kind::Pause if is_itself => {}
             Kind::Pause => self.tell(process, Signal::SIGSTOP),
             _ => {
                 node.interfered = true;

@@ -1,0 +1,234 @@
+//! A sweep: the body runs once without a fault, then once for each point of a host at which a fault
+//! could act.
+//!
+//! Owns which points those are, how often a point is tried, and what the sweep comes to. The words are
+//! `report::sweep`'s; one turn is `turn`'s business, a fault's line `schedule`'s.
+//!
+//! What the others see of a fault depends on which events of its host came before it, however
+//! concurrent the rest is: so the points are as many as the host's events, and not as the orders in
+//! which they could have happened. Example: p listens, accepts c, sends, and closes. The points are
+//! right after `p up`, then `p:10 listen`, `p:1 accept c:1`, `p:1 send c:1 _` and the closes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, IsTerminal as _, Write};
+use std::sync::Arc;
+
+use super::schedule::{FaultLine, Point};
+use super::turn::{self, Seen, Turn};
+use super::{Failed, TestArgument};
+use crate::error::{Error, ErrorKind};
+use crate::outcome::BodyError;
+use crate::process::Entrance;
+use crate::report::artifacts;
+use crate::report::sweep::{self as words, Failure, Swept};
+use crate::run::attribute::Spec;
+use crate::trace::cut::Cut;
+use crate::trace::happened::graph::Graph;
+use crate::trace::happened::process::Process;
+use crate::trace::happened::racing_ports::Races;
+use crate::trace::scope::verbs_in;
+use crate::trace::{Event, Pattern, Verb};
+use lonet::trace::InView;
+
+/// How often a point is tried that a run does not reach.
+const TRIES: usize = 3;
+
+/// Plays it.
+///
+/// # Errors
+///
+/// The baseline fails, a point fails, or no point is reached.
+pub(super) fn play<A, F, Fut>(
+    spec: &Spec,
+    entrance: Entrance,
+    fault: &FaultLine,
+    body: &F,
+) -> Result<(), Failed>
+where
+    A: TestArgument,
+    F: Fn(A) -> Fut,
+    Fut: Future<Output = Result<(), BodyError>>,
+{
+    let test = spec.test_name();
+    let place = artifacts::place(test);
+    let baseline = Turn {
+        records_data: true,
+        ..Turn::plain(spec, place.clone())
+    };
+    let (ended, seen) = turn::play::<A, F, Fut>(spec, entrance, &baseline, body);
+    ended.map_err(|mut failed| {
+        failed
+            .page
+            .push_str(&words::of_baseline(&fault.to_string()));
+        failed
+    })?;
+    let points = seen.map_or_else(Vec::new, |seen| points(fault, &seen));
+    if points.is_empty() {
+        let why = words::no_points(&fault.to_string(), fault.host());
+        return Err(Failed::early(test, &Error::new(ErrorKind::Failed, why)));
+    }
+
+    let mut progress = Progress::new(io::stderr(), io::stderr().is_terminal());
+    let mut swept = Swept::new(fault.to_string(), points.len());
+    for (index, point) in points.iter().enumerate() {
+        progress.show(index, points.len());
+        let schedule = fault.at(point);
+        let turn = Turn {
+            schedule: Some(&schedule),
+            records_data: true,
+            trace: None,
+            must_act: false,
+            // Each has a place of its own, or the next would overwrite it.
+            artifacts: place.join(format!("point-{}", index + 1)),
+            ..Turn::plain(spec, place.clone())
+        };
+        let (mut ended, mut reached) = (Ok(()), false);
+        for _ in 0..TRIES {
+            let seen;
+            (ended, seen) = turn::play::<A, F, Fut>(spec, entrance, &turn, body);
+            reached = seen.is_some_and(|seen| seen.reached);
+            // One that fails although nothing was done to it has something to say, too.
+            if reached || ended.is_err() {
+                break;
+            }
+        }
+        match ended {
+            Err(failed) => {
+                // For `LONET_REPLAY`. The line stands in the page, too.
+                let _ = fs::write(turn.artifacts.join("schedule"), format!("{schedule}\n"));
+                swept.fails(Failure {
+                    point: words::before(&point.to_string()),
+                    schedule: schedule.to_string(),
+                    reached,
+                    why: failed.why,
+                    page: failed.page,
+                });
+            }
+            Ok(()) if reached => swept.passes(),
+            Ok(()) => swept.is_not_reached(words::before(&point.to_string())),
+        }
+    }
+    progress.end();
+    match swept.failed() {
+        false => {
+            eprint!("{}", swept.summary(test));
+            Ok(())
+        }
+        true => {
+            let headline = swept.headline();
+            Err(Failed {
+                page: swept.page(test),
+                why: headline.clone(),
+                kind: ErrorKind::Failed,
+                payload: Box::new(headline),
+                panicked: false,
+            })
+        }
+    }
+}
+
+/// Where the fault can act, in the order of the host's events: right after it is up, then at each of
+/// them, up to the end of the body.
+fn points(fault: &FaultLine, seen: &Seen) -> Vec<Point> {
+    of_host(
+        fault.host(),
+        fault.kind.acts_on_process(),
+        &seen.records,
+        seen.ended_at,
+    )
+}
+
+/// The points of a host. A process of the same host that comes later counts its events anew: a point
+/// of it that has the line of an earlier one is that point.
+fn of_host(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<Point> {
+    let cut = Cut::whole(Arc::new(Graph::build(records.to_vec())));
+    let graph = &cut.graph;
+    let races = Races::find(graph, cut.scope());
+    let mut verbs: BTreeSet<Verb> = verbs_in(InView::Default).collect();
+    verbs.retain(|verb| !verb.is_interference());
+    verbs.extend([Verb::Up, Verb::Shutdown, Verb::Send]);
+    // By process and number: what it reported, as it did.
+    let mut events: Vec<(u32, u64, u32, Event)> = (0..graph.len() as u32)
+        .filter_map(|node| {
+            let (process, record) = graph.record(node)?;
+            let event = graph.event(node)?;
+            let is_its = event.host() == host && verbs.contains(&event.verb());
+            let counts = is_its && record.t <= until && !(spawned && process == 0);
+            counts.then_some((process, record.n, node, event))
+        })
+        .collect();
+    events.sort_by_key(|&(process, n, _, _)| (process, n));
+
+    let mut points: Vec<Point> = Vec::new();
+    for (process, n, node, event) in &events {
+        let raced = (races.subject(graph, *node), races.peer(graph, *node));
+        let line = line(event, (raced.0.is_some(), raced.1.is_some()));
+        let Ok(pattern) = Pattern::parse(&line) else {
+            continue;
+        };
+        let same = |(of, number, _, event): &&(u32, u64, u32, Event)| {
+            of == process && number <= n && pattern.matches(event)
+        };
+        let point = Point {
+            host: host.to_owned(),
+            nth: events.iter().filter(same).count(),
+            pattern: line,
+        };
+        if !points.contains(&point) {
+            points.push(point);
+        }
+    }
+    points
+}
+
+/// The line of an event that is the same in the next run: a port that raced is any, and so are the
+/// bytes of a write.
+fn line(event: &Event, raced: (bool, bool)) -> String {
+    let mut words = event.words();
+    let any_port = |word: &mut String| {
+        if let Some((host, _)) = word.rsplit_once(':') {
+            *word = format!("{host}:_");
+        }
+    };
+    if raced.0 && event.addr().is_some() {
+        any_port(&mut words[0]);
+    }
+    if raced.1 && event.peer().is_some() {
+        any_port(&mut words[2]);
+    }
+    if event.verb() == Verb::Send {
+        words.truncate(3);
+        words.push("_".to_owned());
+    }
+    words.join(" ")
+}
+
+/// One line on a terminal, written over and over.
+struct Progress<W> {
+    to: W,
+    shows: bool,
+}
+
+impl<W: Write> Progress<W> {
+    fn new(to: W, shows: bool) -> Progress<W> {
+        Progress { to, shows }
+    }
+
+    /// That many points of so many are done.
+    fn show(&mut self, done: usize, all: usize) {
+        if self.shows {
+            // A terminal that is gone needs no progress.
+            let _ = write!(self.to, "\r{}\x1b[K", words::progress(done + 1, all));
+            let _ = self.to.flush();
+        }
+    }
+
+    /// What follows stands on an empty line.
+    fn end(&mut self) {
+        if self.shows {
+            let _ = write!(self.to, "\r\x1b[K");
+            let _ = self.to.flush();
+        }
+    }
+}
