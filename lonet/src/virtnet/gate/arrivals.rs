@@ -37,6 +37,9 @@ pub(super) enum Admits {
 pub(super) struct Arrivals {
     /// The latest orders; `None`: it is new.
     seq: Option<u64>,
+    /// What lay there when the gate was shut, if it is: all that comes until it is open again arrives
+    /// under the faults that are ordered meanwhile.
+    shut: Option<There>,
     faults: Vec<Fault>,
     /// What the next read comes after.
     owed: Vec<EventId>,
@@ -205,12 +208,13 @@ impl Arrivals {
             return false;
         }
         self.seq = Some(orders.seq);
-        let left = (!there.ended).then_some(there.bytes);
         // A connection that began under these orders: what is there by now has arrived under them.
         let before = match is_new {
             true => There::default(),
-            false => there,
+            false => self.shut.unwrap_or(there),
         };
+        self.shut = orders.shut.then_some(before);
+        let left = (!before.ended).then_some(before.bytes);
         let rules = orders.rules.iter();
         let rules = rules.filter(|rule| rule.covers(peer, local));
         for rule in rules.clone() {
@@ -248,7 +252,7 @@ impl Arrivals {
                 },
                 Does::Reset if rule.event.is_none() && !is_new => {
                     noted.push((rule.fault, local.clone(), peer.clone()));
-                    let (left, said) = (there.bytes, false);
+                    let (left, said) = (before.bytes, false);
                     Kind::Reset { left, said }
                 }
                 Does::Reset | Does::Gone | Does::Refuse => continue,
