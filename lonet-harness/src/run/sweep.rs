@@ -255,6 +255,7 @@ mod tests {
             learned: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
             fires: Vec::new(),
             what,
         });
