@@ -253,6 +253,7 @@ mod tests {
             unordered: false,
             reads: Vec::new(),
             learned: Vec::new(),
+            reads_pending: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
             fires: Vec::new(),
