@@ -161,7 +161,7 @@ where
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
-            Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
+            Some(mismatch) => Reason::Trace(scenario.page_of(mismatch), mismatch.place()),
             None => Reason::Returned(error.text(), error.place()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
@@ -169,7 +169,8 @@ where
     };
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
-        reason = scenario.mismatch_page(expected).map(Reason::Trace);
+        let page = scenario.mismatch_page(expected);
+        reason = page.map(|page| Reason::Trace(page, None));
     }
     let then = match (&ended, &reason) {
         (Ended::TimedOut(then), _) => then.clone(),
@@ -370,7 +371,7 @@ fn conclude(
 ) -> Result<(), Failed> {
     // One that was refused and led to no failure is not what this test is about.
     let refused =
-        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
+        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(..))));
     let page = |reason: &Reason, kept| verdict::page(test, reason, told, kept);
     let reason = match (reason, &refused) {
         (Some(Reason::Panicked(message)), Some(refused)) if message == refused.headline => {
@@ -381,8 +382,8 @@ fn conclude(
     // In files nothing is coloured, and the mismatch is written in full.
     let whole = match (&reason, &refused) {
         (None, _) => format!("{test} passed"),
-        (Some(Reason::Trace(_)), Some(refused)) => {
-            let plain = Reason::Trace(refused.page.clone());
+        (Some(Reason::Trace(_, call)), Some(refused)) => {
+            let plain = Reason::Trace(refused.page.clone(), *call);
             page(&plain, Some(place))
         }
         (Some(Reason::Mismatched(_)), Some(Refused { page: told, .. })) => {

@@ -52,6 +52,8 @@ struct EndState {
     /// Sees what arrives meanwhile.
     watch: Option<Watch>,
     slices: Option<Random>,
+    /// A write that was withheld took the socket's only word of a reset: it is told after the heal.
+    took_reset: bool,
 }
 
 /// Who waits.
@@ -136,6 +138,11 @@ impl EndGate {
         !self.gate.is_busy() && !self.is_marked.load(Ordering::Acquire)
     }
 
+    fn mark(&self, state: &EndState) {
+        let is_marked = !state.arrivals.is_free() || state.took_reset;
+        self.is_marked.store(is_marked, Ordering::Release);
+    }
+
     /// Tells what has acted. With no lock held.
     fn tell(&self, acted: Vec<u32>) {
         for fault in acted {
@@ -150,8 +157,7 @@ impl EndGate {
             true => {
                 let mut state = self.lock();
                 let owed = state.arrivals.take_owed();
-                self.is_marked
-                    .store(!state.arrivals.is_free(), Ordering::Release);
+                self.mark(&state);
                 owed
             }
         }
@@ -245,6 +251,9 @@ impl EndGate {
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
         ready!(io.poll_read(cx, &mut part))?;
         let bytes = part.filled().len();
+        if bytes == 0 && most > 0 && std::mem::take(&mut state.took_reset) {
+            return Poll::Ready(Err(reset()));
+        }
         buf.advance(bytes);
         state.arrivals.took(bytes as u64);
         Poll::Ready(Ok(()))
@@ -272,7 +281,10 @@ impl EndGate {
                 let first = bufs.iter_mut().find(|buf| !buf.is_empty());
                 let first = first.map_or(&mut [][..], |buf| &mut **buf);
                 let most = within(most, first.len());
-                io.try_read(&mut [IoSliceMut::new(&mut first[..most])])
+                match io.try_read(&mut [IoSliceMut::new(&mut first[..most])]) {
+                    Ok(0) if most > 0 && std::mem::take(&mut state.took_reset) => Err(reset()),
+                    read => read,
+                }
             }
         });
         if let Ok(bytes) = bytes {
@@ -368,10 +380,12 @@ impl EndGate {
         let mut state = self.lock();
         if let Some(is_reset) = state.arrivals.refuses_write() {
             self.after(state);
-            return Err(match is_reset {
-                true => reset(),
-                false => io::ErrorKind::BrokenPipe.into(),
-            });
+            if !is_reset {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            // Who reads may learn of it now, too.
+            self.wake();
+            return Err(reset());
         }
         let slices = |rule: &&Rule| matches!(rule.does, Does::Slice(_)) && rule.covers(local, peer);
         let Some(rule) = standing.rules.iter().find(slices) else {
@@ -400,8 +414,10 @@ impl EndGate {
             Poll::Ready(Err(error)) if tells_of_the_end(&error) => {
                 let mut state = self.lock();
                 if !state.arrivals.is_withheld() {
-                    return Poll::Ready(Err(error));
+                    let took_reset = std::mem::take(&mut state.took_reset);
+                    return Poll::Ready(Err(if took_reset { reset() } else { error }));
                 }
+                state.took_reset |= error.kind() == io::ErrorKind::ConnectionReset;
                 state.arrivals.withheld_write();
                 self.after(state);
                 Poll::Pending
@@ -500,14 +516,14 @@ impl EndGate {
     ) {
         let mut state = self.lock();
         // What lies in a socket costs system calls.
-        let there = match now.rules.is_empty() && state.arrivals.is_free() {
+        let idle = now.rules.is_empty() && state.arrivals.is_free();
+        let there = match idle && !now.shut {
             true => There::default(),
             false => io.there(),
         };
         let arrivals = &mut state.arrivals;
         arrivals.order(now, (peer, local), there, Instant::now(), &mut found.noted);
-        self.is_marked
-            .store(!state.arrivals.is_free(), Ordering::Release);
+        self.mark(&state);
         self.after(state);
         let covers = |rule: &&Rule| rule.covers(peer, local) || rule.covers(local, peer);
         let rules = now.rules.iter().filter(covers);

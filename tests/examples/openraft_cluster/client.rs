@@ -1,6 +1,10 @@
 //! A client of the store: finds the leader, and outlives it.
 //!
-//! It never sleeps: a member that is asked answers once it knows of a leader.
+//! It never sleeps: a member that is asked answers once it knows of a leader. A member that is cut off
+//! never answers; after a time, the client asks another one, with the same serial number, so that
+//! what was applied and not acknowledged is not applied again.
+
+use std::time::Duration;
 
 use lonet::Host;
 use lonet_harness::Result;
@@ -10,6 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::lines::Lines;
 use crate::network::Request;
 use crate::{MEMBERS, address};
+
+/// After that time without an answer, the client asks another member. An election takes less.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a client asks of a member.
 #[derive(Debug, Serialize, Deserialize)]
@@ -93,7 +100,10 @@ impl Client {
     }
 
     async fn ask(&self, call: Call) -> Result<Reply> {
-        let mut lines = Lines::dial(&self.host, &address(self.leader)).await?;
-        lines.ask(&Request::Client(call)).await
+        let asking = async {
+            let mut lines = Lines::dial(&self.host, &address(self.leader)).await?;
+            lines.ask(&Request::Client(call)).await
+        };
+        tokio::time::timeout(PATIENCE, asking).await?
     }
 }

@@ -2,7 +2,8 @@
 //! elect a leader, a value is written, the leader is killed, another is elected, and the value is
 //! still there.
 //!
-//! Run it with `cargo run --example openraft_cluster`.
+//! Run it with `cargo run --example openraft_cluster`. Its test cuts the leader off instead of killing
+//! it: `cargo test --example openraft_cluster`.
 //!
 //! openraft elects by time-outs, so who leads is a race, and under load it may change hands more
 //! than once. Nothing here depends on it: variables stand for whoever it was, and the client finds
@@ -12,11 +13,13 @@ mod client;
 mod lines;
 mod member;
 mod network;
+#[cfg(test)]
+mod partition;
 
 use std::collections::BTreeMap;
 
 use lonet::Host;
-use lonet_harness::{Result, Scenario, Verb};
+use lonet_harness::{Node, Result, Scenario, Verb};
 
 use client::Client;
 
@@ -35,11 +38,8 @@ async fn member(host: Host, id: u64, founds: bool) -> Result<()> {
     member::run(host, id, founds).await
 }
 
-#[lonet::main]
-async fn main(scenario: Scenario) -> Result<()> {
-    scenario.keep_artifacts();
-
-    // The last one founds the cluster, when the others listen.
+/// Starts the members. The last one founds the cluster, when the others listen.
+async fn start(scenario: &Scenario) -> Result<BTreeMap<&'static str, Node<()>>> {
     let mut nodes = BTreeMap::new();
     for (id, name) in (1..).zip(MEMBERS) {
         let founds = id == MEMBERS.len() as u64;
@@ -47,6 +47,13 @@ async fn main(scenario: Scenario) -> Result<()> {
         node.until(&format!("{name}:{PORT} listen")).await?;
         nodes.insert(name, node);
     }
+    Ok(nodes)
+}
+
+#[lonet::main]
+async fn main(scenario: Scenario) -> Result<()> {
+    scenario.keep_artifacts();
+    let nodes = start(&scenario).await?;
 
     // δ is the client; the test's own process plays it.
     let mut client = Client::new(scenario.host("δ").await?);

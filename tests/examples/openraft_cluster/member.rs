@@ -1,6 +1,6 @@
 //! One member: an openraft node with openraft's own in-memory store, served over lonet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use lonet::{Host, Stream};
@@ -16,6 +16,7 @@ use crate::{MEMBERS, PORT};
 
 #[derive(Clone)]
 struct Member {
+    host: Host,
     id: u64,
     raft: Raft<TypeConfig>,
     store: Arc<MemStore>,
@@ -35,12 +36,18 @@ pub(crate) async fn run(host: Host, id: u64, founds: bool) -> Result<()> {
     let network = Network(host.clone());
     let raft = Raft::new(id, Arc::new(config.validate()?), network, log, machine).await?;
     let listener = host.listen(&format!(":{PORT}")).await?;
-    tokio::spawn(announce(host, id, raft.clone()));
+    tokio::spawn(announce(host.clone(), id, raft.clone()));
+    tokio::spawn(show(host.clone(), raft.clone(), store.clone()));
     if founds {
         raft.initialize((1..=MEMBERS.len() as u64).collect::<BTreeSet<_>>())
             .await?;
     }
-    let member = Member { id, raft, store };
+    let member = Member {
+        host,
+        id,
+        raft,
+        store,
+    };
     loop {
         let stream = listener.accept().await?;
         tokio::spawn(member.clone().serve(stream));
@@ -62,6 +69,28 @@ async fn announce(host: Host, id: u64, raft: Raft<TypeConfig>) {
             Err(_) => return,
         }
         host.mark(format!("leader term={latest}"));
+    }
+}
+
+/// Marks what the member's store holds, whenever the member has applied something that changes it.
+async fn show(host: Host, raft: Raft<TypeConfig>, store: Arc<MemStore>) {
+    let mut metrics = raft.metrics();
+    let mut applied = None;
+    let mut held = BTreeMap::new();
+    loop {
+        match metrics.wait_for(|now| now.last_applied > applied).await {
+            Ok(now) => applied = now.last_applied,
+            // openraft has stopped.
+            Err(_) => return,
+        }
+        let holds = store.get_state_machine().await.client_status;
+        let holds: BTreeMap<String, String> = holds.into_iter().collect();
+        for (key, value) in &holds {
+            if held.get(key) != Some(value) {
+                host.mark(format!("holds {key}={value}"));
+            }
+        }
+        held = holds;
     }
 }
 
@@ -105,7 +134,9 @@ impl Member {
             // It may have ceased to lead meanwhile, or not reach a majority for the moment.
             match call.wish.clone() {
                 Wish::Set(request) => {
+                    let set = format!("{}={}", request.client, request.status);
                     if let Ok(done) = self.raft.client_write(request).await {
+                        self.host.mark(format!("applied {set}"));
                         return Some(Reply::Done(done.data.0));
                     }
                 }

@@ -2,9 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod acknowledgement;
+mod against_tcp;
 mod bounds;
+mod many;
 mod must_act;
 mod network;
+mod order;
 mod processes;
+mod puppet;
 mod roles;
+mod two_processes;
 mod words;

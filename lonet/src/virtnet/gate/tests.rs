@@ -469,8 +469,13 @@ on_both_engines! {
         let mut reading = Box::pin(a.read(&mut one));
         pends(&mut reading).await;
         drop(reading);
-        assert_eq!(a.write(b"x").await.unwrap_err().kind(), ErrorKind::ConnectionReset);
-        assert_eq!(a.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        let (mut read, mut write) = a.into_split();
+        let mut reading = Box::pin(read.read(&mut one));
+        pends(&mut reading).await;
+        assert_eq!(write.write(b"x").await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        assert_eq!(write.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+        // One that waits learns of it by the write.
+        assert_eq!(soon(reading).await.unwrap(), 0);
         // The host is back.
         let (mut a, mut b) = world.connected().await;
         b.write_all(b"back").await.unwrap();
