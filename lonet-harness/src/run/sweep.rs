@@ -256,7 +256,6 @@ mod tests {
             reads_pending: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
-            reads_pending: Vec::new(),
             fires: Vec::new(),
             what,
         });
