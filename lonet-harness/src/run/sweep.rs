@@ -253,9 +253,9 @@ mod tests {
             unordered: false,
             reads: Vec::new(),
             learned: Vec::new(),
+            reads_pending: Vec::new(),
             reads_beside: Vec::new(),
             learned_beside: Vec::new(),
-            reads_pending: Vec::new(),
             fires: Vec::new(),
             what,
         });

@@ -87,7 +87,9 @@ fn code_in_the_documents_is_run() {
 
 /// What the ignored test prints, without what differs from run to run.
 fn output(victim: &str) -> String {
-    let artifacts = std::env::temp_dir().join(format!("lonet-guide-{}", std::process::id()));
+    // Several tests of this process do this at once.
+    let artifacts = format!("lonet-guide-{}-{victim}", std::process::id());
+    let artifacts = std::env::temp_dir().join(artifacts);
     let output = Command::new(std::env::current_exe().unwrap())
         .args([&format!("victims::{victim}"), "--exact", "--ignored"])
         .env("RUST_BACKTRACE", "0")
