@@ -2,7 +2,7 @@
 //! acknowledged to a client is lost, and the expected trace says so.
 //!
 //! Run it with `cargo run --example replicated_log`. `rules` and `member` are the program under
-//! test; this file is the test.
+//! test; this file is the test. `tests/tests/replicated_log.rs` kills the leader at each of its events.
 
 mod member;
 mod rules;

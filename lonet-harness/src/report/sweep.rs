@@ -151,3 +151,66 @@ pub(crate) fn no_points(fault: &str, host: &str) -> String {
         "the sweep `{fault}` has no points: no process that the body spawned played {host} in the baseline"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(point: &str, page: &str) -> Failure {
+        Failure {
+            point: before(point),
+            schedule: format!("kill p at {point}"),
+            reached: true,
+            why: format!("{point} is lost\nwith more lines"),
+            page: page.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_shown_whole_and_the_others_by_their_headline() {
+        let mut swept = Swept::new("kill p".into(), 4);
+        swept.passes();
+        swept.fails(failure("up", "\nt failed: lost\n\nevents:\n  p up\n"));
+        swept.fails(failure("p mark a #2", "another page\n"));
+        swept.is_not_reached(before("p mark b"));
+        assert!(swept.failed());
+        assert_eq!(
+            swept.page("t"),
+            "
+t failed: kill p: 3 of 4 points; 2 fail: right after `up`, before `p mark a #2`
+not reached, neither passed nor failed: before `p mark b`
+
+right after `up`: up is lost
+  this point alone: schedule = \"kill p at up\"
+  t failed: lost
+
+  events:
+    p up
+
+before `p mark a #2`: p mark a #2 is lost
+  this point alone: schedule = \"kill p at p mark a #2\"
+"
+        );
+    }
+
+    #[test]
+    fn a_sweep_passes_if_some_point_did_and_none_failed() {
+        let mut swept = Swept::new("kill p".into(), 2);
+        swept.is_not_reached(before("up"));
+        assert!(swept.failed());
+        swept.passes();
+        assert!(!swept.failed());
+        assert_eq!(
+            swept.summary("t"),
+            "t: kill p: 1 of 2 points, all pass\n\
+             not reached, neither passed nor failed: right after `up`\n"
+        );
+        let mut none = Swept::new("kill p".into(), 1);
+        none.is_not_reached(before("up"));
+        assert_eq!(
+            none.headline(),
+            "kill p: 0 of 1 point reached: nothing was tried"
+        );
+        assert!(none.failed());
+    }
+}

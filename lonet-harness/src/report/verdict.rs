@@ -43,8 +43,8 @@ pub(crate) enum Reason {
     TimedOut(Duration),
     /// A node failed, and nothing had said so.
     Node(String),
-    /// The expected trace of the attribute does not hold.
-    Trace(String),
+    /// An expected trace does not hold: of the attribute, or of the call at that place.
+    Trace(String, Option<&'static Location<'static>>),
     /// A process sent an invalid trace.
     Reporter(String),
     /// A fault that should have acted never did.
@@ -63,7 +63,7 @@ impl Reason {
                 format!("it did not end within {} s", seconds(*after))
             }
             Reason::Node(failure) => network_last(failure),
-            Reason::Trace(page) => page.clone(),
+            Reason::Trace(page, _) => page.clone(),
             Reason::Reporter(problem) | Reason::Fault(problem) => problem.clone(),
         }
     }
@@ -74,6 +74,7 @@ impl Reason {
         let calls: Vec<&Location<'_>> = match self {
             Reason::Returned(_, place) => place.iter().copied().collect(),
             Reason::TimedOut(_) => told.then.test.calls.clone(),
+            Reason::Trace(_, Some(place)) => vec![place],
             _ => return Vec::new(),
         };
         if calls.is_empty() {
@@ -112,9 +113,14 @@ pub(crate) fn page(
         ..
     } = told;
     let mut page = String::new();
-    let _ = writeln!(page, "\n{test} failed: {}", reason.text());
+    let text = reason.text();
+    let (headline, rest) = text.split_once('\n').unwrap_or((&text, ""));
+    let _ = writeln!(page, "\n{test} failed: {headline}");
     for place in reason.places(told) {
         let _ = writeln!(page, "    {place}");
+    }
+    if !rest.is_empty() {
+        let _ = writeln!(page, "{rest}");
     }
     let failures = report.nodes.iter().filter_map(|node| node.failure.as_ref());
     let failures = failures.map(|failure| network_last(&failure.to_string()));
@@ -124,7 +130,7 @@ pub(crate) fn page(
         }
     }
     // The page of the mismatch has shown the rest: the events as a difference, the logs, the places.
-    if matches!(reason, Reason::Trace(_) | Reason::Mismatched(_)) {
+    if matches!(reason, Reason::Trace(..) | Reason::Mismatched(_)) {
         return page;
     }
     let sentences = doing::sentences(then, matches!(reason, Reason::TimedOut(_)));
@@ -390,7 +396,7 @@ mod tests {
         let report = marks([1].into_iter());
         for reason in [
             Reason::Mismatched("trace mismatch at line 1".into()),
-            Reason::Trace("trace mismatch at line 1".into()),
+            Reason::Trace("trace mismatch at line 1".into(), None),
         ] {
             let verdict = page("fails", &reason, &report, None, Some(Path::new("/x")));
             assert_eq!(verdict.lines().count(), 2, "{verdict}");

@@ -246,6 +246,13 @@ where
     for turn in 1..=spec.repeat {
         let played = play().and_then(|()| ended(turn as usize));
         played.map_err(|mut failed| {
+            if let Plan::Schedule(schedule, from) = &plan {
+                let from = match from {
+                    From::Attribute => "of the attribute",
+                    From::Variable => "that LONET_REPLAY names",
+                };
+                let _ = writeln!(failed.page, "it ran with the schedule {from}: {schedule}");
+            }
             if spec.repeat > 1 {
                 let _ = writeln!(failed.page, "it was repetition {turn} of {}", spec.repeat);
             }

@@ -167,12 +167,17 @@ fn of_host(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<Po
         let Ok(pattern) = Pattern::parse(&line) else {
             continue;
         };
-        let same = |(of, number, _, event): &&(u32, u64, u32, Event)| {
-            of == process && number <= n && pattern.matches(event)
-        };
+        // As the process counts: also an attempt to send that sent nothing and was repeated.
+        let records = records.get(*process as usize);
+        let until = records.into_iter().flat_map(|process| &process.records);
+        let until = until.filter(|record| record.n <= *n);
+        let of_line = until.filter(|record| {
+            let event = Event::of_record(*process, record);
+            event.is_some_and(|event| pattern.matches(&event))
+        });
         let point = Point {
             host: host.to_owned(),
-            nth: events.iter().filter(same).count(),
+            nth: of_line.count(),
             pattern: line,
         };
         if !points.contains(&point) {
@@ -230,5 +235,135 @@ impl<W: Write> Progress<W> {
             let _ = write!(self.to, "\r\x1b[K");
             let _ = self.to.flush();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lonet::trace::{Record, What};
+
+    use super::*;
+
+    /// A process that does this, a nanosecond apart, from that time on.
+    fn process(from: u64, whats: Vec<What>) -> Process {
+        let records = (1..).zip(whats).map(|(n, what)| Record {
+            n,
+            t: from + n,
+            task: Some(1),
+            unordered: false,
+            reads: Vec::new(),
+            learned: Vec::new(),
+            reads_beside: Vec::new(),
+            learned_beside: Vec::new(),
+            reads_pending: Vec::new(),
+            fires: Vec::new(),
+            what,
+        });
+        Process {
+            pid: 1,
+            node: Some(1),
+            records: records.collect(),
+        }
+    }
+
+    fn up() -> What {
+        What::Up { host: "p".into() }
+    }
+
+    fn mark(host: &str, text: &str) -> What {
+        What::Mark {
+            host: host.into(),
+            text: text.into(),
+        }
+    }
+
+    fn send(peer: &str, written: u64, bytes: u64) -> What {
+        What::Send {
+            addr: "p:1".parse().unwrap(),
+            peer: peer.parse().unwrap(),
+            socket: 1,
+            written,
+            bytes,
+        }
+    }
+
+    fn lines(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<String> {
+        let points = of_host(host, spawned, records, until);
+        points.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn points_are_counted_as_the_process_counts() {
+        let own = process(
+            0,
+            vec![
+                up(),
+                mark("q", "of another host"),
+                mark("p", "a"),
+                send("c:1", 0, 5),
+                // Of this one nothing was sent: it is no point, but the process has counted it.
+                send("c:1", 5, 7),
+                send("c:1", 5, 6),
+                mark("p", "a"),
+                send("d:1", 11, 7),
+                mark("p", "#2"),
+            ],
+        );
+        let test = process(0, vec![mark("p", "by the test itself")]);
+        let records = [test, own];
+        let all = [
+            "up",
+            "p mark a",
+            "p:1 send c:1",
+            "p:1 send c:1 #3",
+            "p mark a #2",
+            "p:1 send d:1",
+            "p mark \"#2\"",
+        ];
+        assert_eq!(lines("p", true, &records, 100), all);
+        // What came after the body's end is no point.
+        assert_eq!(lines("p", true, &records, 3), all[..2]);
+        let with_own = lines("p", false, &records, 100);
+        assert_eq!(with_own[0], "p mark by the test itself");
+        assert!(lines("r", true, &records, 100).is_empty());
+    }
+
+    #[test]
+    fn a_later_process_has_only_the_points_that_the_first_has_not() {
+        let first = process(0, vec![up(), mark("p", "a"), mark("p", "b")]);
+        let second = process(
+            10,
+            vec![up(), mark("p", "a"), mark("p", "a"), mark("p", "c")],
+        );
+        let records = [process(0, vec![]), first, second];
+        assert_eq!(
+            lines("p", true, &records, 100),
+            ["up", "p mark a", "p mark b", "p mark a #2", "p mark c"]
+        );
+    }
+
+    #[test]
+    fn a_port_that_raced_is_any() {
+        let event = Event::of_record(1, &process(0, vec![send("c:3", 0, 5)]).records[0]).unwrap();
+        assert_eq!(line(&event, (false, false)), "p:1 send c:3 _");
+        assert_eq!(line(&event, (true, false)), "p:_ send c:3 _");
+        assert_eq!(line(&event, (false, true)), "p:1 send c:_ _");
+    }
+
+    #[test]
+    fn a_terminal_shows_one_line() {
+        let mut written = Vec::new();
+        let mut progress = Progress::new(&mut written, true);
+        progress.show(0, 2);
+        progress.show(1, 2);
+        progress.end();
+        let shown = "\rsweep: 1 of 2 points\x1b[K\rsweep: 2 of 2 points\x1b[K\r\x1b[K";
+        assert_eq!(String::from_utf8(written).unwrap(), shown);
+
+        let mut written = Vec::new();
+        let mut progress = Progress::new(&mut written, false);
+        progress.show(0, 2);
+        progress.end();
+        assert!(written.is_empty());
     }
 }

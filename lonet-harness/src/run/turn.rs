@@ -4,6 +4,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -77,6 +78,7 @@ impl<'a> Turn<'a> {
 
 /// What there is to know of a turn that got as far as its body.
 pub(super) struct Seen {
+    /// All records, where data is recorded and there is no fault: a sweep takes its points from them.
     pub(super) records: Vec<Process>,
     /// When the body ended (CLOCK_MONOTONIC in nanoseconds).
     pub(super) ended_at: u64,
@@ -159,7 +161,7 @@ where
     let mut reason = match &ended {
         Ended::Returned(Ok(())) => None,
         Ended::Returned(Err(error)) => Some(match error.mismatch() {
-            Some(mismatch) => Reason::Trace(scenario.page_of(mismatch)),
+            Some(mismatch) => Reason::Trace(scenario.page_of(mismatch), mismatch.place()),
             None => Reason::Returned(error.text(), error.place()),
         }),
         Ended::Panicked(payload) => Some(Reason::Panicked(message(payload.as_ref()))),
@@ -167,7 +169,8 @@ where
     };
     // Of the body's end, before anything is stopped.
     if let (None, Some(expected)) = (&reason, &expected) {
-        reason = scenario.mismatch_page(expected).map(Reason::Trace);
+        let page = scenario.mismatch_page(expected);
+        reason = page.map(|page| Reason::Trace(page, None));
     }
     let then = match (&ended, &reason) {
         (Ended::TimedOut(then), _) => then.clone(),
@@ -184,9 +187,12 @@ where
         let own = format!("`! {}`", schedule.fault);
         unacted.retain(|why| turn.must_act && why.starts_with(&own));
     }
-    if reason.is_none() && !unacted.is_empty() {
-        reason = Some(Reason::Fault(unacted.join("\n")));
-    }
+    let unacted = (!unacted.is_empty()).then(|| unacted.join("\n"));
+    // A body that fails may do so because its schedule is not the one that was meant.
+    let also = unacted
+        .clone()
+        .filter(|_| reason.is_some() && turn.schedule.is_some());
+    reason = reason.or(unacted.map(Reason::Fault));
     let teardown = match (&ended, &reason) {
         (Ended::TimedOut(_), _) => Some(Teardown::of_deadline(ended_at)),
         (Ended::Returned(Ok(())), _) | (_, None) => None,
@@ -222,8 +228,12 @@ where
         let mut fires = records.filter(|record| record.fires.contains(&fault));
         fires.any(|record| record.t <= ended_at)
     });
+    let records = match (turn.records_data, turn.schedule) {
+        (true, None) => report.records.clone(),
+        _ => Vec::new(),
+    };
     *seen = Some(Seen {
-        records: report.records.clone(),
+        records,
         ended_at,
         reached,
     });
@@ -246,7 +256,13 @@ where
         teardown,
     };
     let keeps = Keeps { place, adds };
-    conclude(test, keeps, ended, reason, told, &report, refused)
+    let concluded = conclude(test, keeps, ended, reason, told, &report, refused);
+    concluded.map_err(|mut failed| {
+        if let Some(also) = also {
+            let _ = writeln!(failed.page, "\nalso: {also}");
+        }
+        failed
+    })
 }
 
 /// What is armed before the body starts, and where its guard stays: a fault ends with that.
@@ -355,7 +371,7 @@ fn conclude(
 ) -> Result<(), Failed> {
     // One that was refused and led to no failure is not what this test is about.
     let refused =
-        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(_))));
+        refused.filter(|_| matches!(reason, Some(Reason::Panicked(_) | Reason::Trace(..))));
     let page = |reason: &Reason, kept| verdict::page(test, reason, told, kept);
     let reason = match (reason, &refused) {
         (Some(Reason::Panicked(message)), Some(refused)) if message == refused.headline => {
@@ -366,8 +382,8 @@ fn conclude(
     // In files nothing is coloured, and the mismatch is written in full.
     let whole = match (&reason, &refused) {
         (None, _) => format!("{test} passed"),
-        (Some(Reason::Trace(_)), Some(refused)) => {
-            let plain = Reason::Trace(refused.page.clone());
+        (Some(Reason::Trace(_, call)), Some(refused)) => {
+            let plain = Reason::Trace(refused.page.clone(), *call);
             page(&plain, Some(place))
         }
         (Some(Reason::Mismatched(_)), Some(Refused { page: told, .. })) => {

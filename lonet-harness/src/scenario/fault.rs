@@ -1,8 +1,9 @@
 //! Faults: what a test does to the network and to its processes.
 //!
-//! A fault names hosts: present, future and restarted ones. [`Scenario::inject`] puts it into force,
-//! at once or at an exact event ([`Fault::at`]), and returns an [`Injected`], which ends the fault
-//! when it is [healed](Injected::heal) or dropped.
+//! A fault names hosts: present, future and restarted ones.
+//! [`Scenario::inject`](crate::Scenario::inject) puts it into force, at once or at an exact event
+//! ([`Fault::at`]), and returns an [`Injected`], which ends the fault when it is
+//! [healed](Injected::heal) or dropped.
 //!
 //! ```
 //! # use lonet_harness::{Result, Scenario};
@@ -32,7 +33,7 @@
 //! | [`partition`] | Reads return what had arrived, then pend, even if the peer closes or dies. Writes fill the buffers, then pend. Dials pend. | Everything arrives in order; pending dials continue. |
 //! | [`cut`] | The same, in one direction. No dial completes in either direction. | The same. |
 //! | [`delay`] | Every byte, EOF and reset arrives later by this time, in order. A dial takes both directions' delays. | What is under way arrives at once. |
-//! | [`slice`] | Every read and every write moves at most n bytes. | |
+//! | [`slice`](slice()) | Every read and every write moves at most n bytes. | |
 //! | [`limit`] | n bytes of a connection arrive, then EOF; with [`Fault::reset`], a reset. | Stays for connections that it has ended. |
 //! | [`reset`] | Both ends: reads return what had arrived, then `ConnectionReset` once, then EOF; writes fail. | |
 //! | [`refuse`] | Dials are refused at once. Connections stay. | |

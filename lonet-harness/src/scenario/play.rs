@@ -18,19 +18,19 @@ use crate::session::Inner;
 
 /// What [`Scenario::spawn`](crate::Scenario::spawn) can start: a [`Role`] or a [`Program`]. This trait
 /// is sealed.
-///
-/// [`Node::join`](crate::Node::join) returns a `T`. It is a parameter since rustc says of an associated
-/// type once more, wherever it is used, that the trait is not implemented.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be spawned: it is neither a role nor a `Program`",
     label = "must be a role or a `Program`",
-    note = "for a function: call it, as in `role()`, since only what it returns is a role",
-    note = "for a future: its `async fn` lacks the attribute `#[lonet::host]`"
+    note = "for a function: did you forget the `()` after the role?",
+    note = "for a future: did you forget `#[lonet::host]` on its `async fn`?"
 )]
-pub trait Play<T>: sealed::Sealed {
+pub trait Play: sealed::Sealed {
+    /// What [`Node::join`](crate::Node::join) returns.
+    type Output: 'static;
+
     /// What is to be started, and how its end is read.
     #[doc(hidden)]
-    fn parts(self) -> Result<(Player, Decode<T>), Error>;
+    fn parts(self) -> Result<(Player, Decode<Self::Output>), Error>;
 }
 
 mod sealed {
@@ -40,7 +40,9 @@ mod sealed {
 }
 
 /// The output is the role's result.
-impl<T: DeserializeOwned + 'static> Play<T> for Role<T> {
+impl<T: DeserializeOwned + 'static> Play for Role<T> {
+    type Output = T;
+
     fn parts(self) -> Result<(Player, Decode<T>), Error> {
         let arguments = self.arguments()?.to_owned();
         let player = Player::Role {
@@ -52,7 +54,9 @@ impl<T: DeserializeOwned + 'static> Play<T> for Role<T> {
 }
 
 /// The output is the program's exit status.
-impl Play<ExitStatus> for Program {
+impl Play for Program {
+    type Output = ExitStatus;
+
     fn parts(self) -> Result<(Player, Decode<ExitStatus>), Error> {
         let decode = Decode::Program(std::convert::identity);
         Ok((Player::Program(self), decode))

@@ -64,11 +64,11 @@ impl Scenario {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn spawn<T: 'static>(
+    pub fn spawn<P: Play>(
         &self,
         host: &str,
-        what: impl Play<T>,
-    ) -> Pin<Box<dyn Future<Output = Result<Node<T>, Error>> + Send>> {
+        what: P,
+    ) -> Pin<Box<dyn Future<Output = Result<Node<P::Output>, Error>> + Send>> {
         let place = Location::caller();
         let inner = self.inner.clone();
         let host = host.to_owned();
@@ -317,6 +317,7 @@ impl Scenario {
     /// assert!(scenario.check_order("α mark two\n α mark one").is_err());
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
         self.trace().check_order(lines)
     }

@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 
 use lonet::trace::{Event, EventId, InView, Verb};
@@ -322,8 +322,11 @@ impl Trace {
     /// assert!(scenario.trace().check("α mark ready\n α mark done").is_err());
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn check(&self, expected: impl Expected) -> Result<(), Mismatch> {
-        self.check_source(&expected.source())
+        let place = Location::caller();
+        let checked = self.check_source(&expected.source());
+        checked.map_err(|mismatch| mismatch.at(place))
     }
 
     pub(crate) fn check_source(&self, source: &Source<'_>) -> Result<(), Mismatch> {
@@ -405,11 +408,15 @@ impl Trace {
     /// assert!(scenario.trace().check_contains("α mark done").is_err());
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn check_contains(&self, expected: impl Expected) -> Result<(), Mismatch> {
+        let place = Location::caller();
         let source = expected.source();
         let text = source.text_as_it_is();
-        let text = text.map_err(|why| Mismatch::unusable(&self.cut, why))?;
-        self.cut.check_parsed(&self.cut.parsed(&text)?, Mode::Some)
+        let text = text.map_err(|why| Mismatch::unusable(&self.cut, why));
+        let parsed = text.and_then(|text| self.cut.parsed(&text));
+        let checked = parsed.and_then(|parsed| self.cut.check_parsed(&parsed, Mode::Some));
+        checked.map_err(|mismatch| mismatch.at(place))
     }
 
     /// Asserts that these events happened in this order.
@@ -465,12 +472,15 @@ impl Trace {
     /// assert!(scenario.trace().check_order("α mark two\n α mark one").is_err());
     /// # Ok(()) }
     /// ```
+    #[track_caller]
     pub fn check_order(&self, lines: &str) -> Result<(), Mismatch> {
-        let parsed = self.cut.parsed(lines)?;
-        parsed
-            .without_blocks("an order")
-            .map_err(|error| Mismatch::syntax(&self.cut, error))?;
-        in_order(&self.cut, &parsed)
+        let place = Location::caller();
+        let checked = self.cut.parsed(lines).and_then(|parsed| {
+            let plain = parsed.without_blocks("an order");
+            plain.map_err(|error| Mismatch::syntax(&self.cut, error))?;
+            in_order(&self.cut, &parsed)
+        });
+        checked.map_err(|mismatch| mismatch.at(place))
     }
 
     /// What the processes reported that makes no sense. Of a test's own trace, it fails the test.

@@ -201,6 +201,22 @@ impl Gate {
         self.busy.store(true, Ordering::Release);
     }
 
+    /// The process is about to stop at an event: what arrives from here on arrives under the faults
+    /// that it will find ordered when it goes on.
+    pub(super) fn note_stop(&self) {
+        let (gated, standing) = {
+            let state = self.lock();
+            (state.gated.clone(), state.standing.clone())
+        };
+        let shut = Standing {
+            shut: true,
+            ..(*standing).clone()
+        };
+        for gated in gated.iter().filter_map(Weak::upgrade) {
+            gated.ordered(&shut, &mut Obeyed::default());
+        }
+    }
+
     /// A fault has withheld, refused or cut short something.
     pub(crate) fn acted(&self, fault: u32) {
         if !self.lock().acted.insert(fault) {

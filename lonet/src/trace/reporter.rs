@@ -65,13 +65,15 @@ pub struct Numbered {
     sink: Arc<dyn Sink>,
     /// What the process does at this event.
     then: Option<Then>,
-    /// If it stops there: that stop, and what opens when it goes on.
-    stop: Option<(Arc<Stop>, Arc<Gate>)>,
+    stop: Option<Arc<Stop>>,
 }
 
 impl Numbered {
     /// Hands the record to the sink. Call it with no lock held.
     pub fn write(self) {
+        if let Some(stop) = &self.stop {
+            stop.begins();
+        }
         self.sink.record(self.record);
         match self.then {
             None | Some(Then::Tell) => {}
@@ -79,11 +81,8 @@ impl Numbered {
             // The thread that did it goes no further; the others can't do anything either.
             Some(Then::Vanish) => park(),
             Some(Then::Pause) => {
-                // This thread goes no further until the process is resumed. The test's process stops it
-                // meanwhile, once: one that stopped itself, too, might do so after it was resumed.
-                if let Some((stop, gate)) = self.stop {
-                    gate.wait_until_open();
-                    stop.is_over();
+                if let Some(stop) = self.stop {
+                    stop.here();
                 }
             }
         }
@@ -194,7 +193,7 @@ impl Reporter {
             park();
         }
         let (fires, then) = state.fires(&what, &self.gate);
-        let stop = (then == Some(Then::Pause)).then(Arc::<Stop>::default);
+        let stop = (then == Some(Then::Pause)).then(|| Stop::at(&self.gate));
         state.stop.clone_from(&stop);
         state.last += 1;
         let said = task.map(|task| state.tasks.record(task, own, has_place, kind));
@@ -223,7 +222,7 @@ impl Reporter {
             record,
             sink: self.sink.clone(),
             then,
-            stop: stop.map(|stop| (stop, self.gate.clone())),
+            stop,
         }
     }
 

@@ -516,7 +516,8 @@ impl EndGate {
     ) {
         let mut state = self.lock();
         // What lies in a socket costs system calls.
-        let there = match now.rules.is_empty() && state.arrivals.is_free() {
+        let idle = now.rules.is_empty() && state.arrivals.is_free();
+        let there = match idle && !now.shut {
             true => There::default(),
             false => io.there(),
         };

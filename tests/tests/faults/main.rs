@@ -8,6 +8,7 @@ mod bounds;
 mod many;
 mod must_act;
 mod network;
+mod order;
 mod processes;
 mod puppet;
 mod roles;

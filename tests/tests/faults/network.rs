@@ -110,6 +110,9 @@ async fn a_delay_lets_everything_arrive_later(scenario: Scenario) -> Result<()> 
         assert_eq!(accepted.read(&mut bytes).await?, 5);
         assert!(sent.elapsed() >= by, "{:?}", sent.elapsed());
     }
+    // The other direction is as ever.
+    accepted.write_all(b"back").await?;
+    assert_eq!(arrives(&mut dialed, &mut bytes).await.unwrap()?, 4);
     Ok(())
 }
 
@@ -130,6 +133,9 @@ async fn a_slice_moves_little_and_never_nothing(scenario: Scenario) -> Result<()
         }
     }
     assert_eq!(all, 100);
+    // The other direction is as ever.
+    accepted.write_all(&[7; 50]).await?;
+    assert_eq!(dialed.read(&mut bytes).await?, 50);
     Ok(())
 }
 
@@ -148,6 +154,9 @@ async fn a_limit_ends_a_connection_for_good(scenario: Scenario) -> Result<()> {
         let own = limit.fired().await?;
         dialed.write_all(b"hello world").await?;
         let mut bytes = [0; 16];
+        // The other direction is as ever.
+        accepted.write_all(b"hello world").await?;
+        assert_eq!(dialed.read(&mut bytes).await?, 11);
         accepted.read_exact(&mut bytes[..5]).await?;
         let end = accepted.read(&mut bytes).await;
         match resets {
@@ -162,13 +171,17 @@ async fn a_limit_ends_a_connection_for_good(scenario: Scenario) -> Result<()> {
 
 #[lonet::test]
 async fn who_refuses_keeps_open_connections(scenario: Scenario) -> Result<()> {
-    let (_alpha, beta, listener, mut dialed, mut accepted) = connected(&scenario).await?;
+    let (alpha, beta, listener, mut dialed, mut accepted) = connected(&scenario).await?;
     let refuse = scenario.inject(fault::refuse("β", "α")).await?;
     let error = beta.dial("α:10").await.unwrap_err();
     assert!(error.to_string().contains("connection refused"), "{error}");
     dialed.write_all(b"there").await?;
     let mut bytes = [0; 8];
     assert_eq!(accepted.read(&mut bytes).await?, 5);
+    // The other direction is as ever.
+    let own = beta.listen(":10").await?;
+    let (back, met) = tokio::join!(alpha.dial("β:10"), own.accept());
+    let _met = (back?, met?);
     refuse.heal().await?;
     let (again, accepted) = tokio::join!(beta.dial("α:10"), listener.accept());
     let _both = (again?, accepted?);
@@ -366,5 +379,78 @@ async fn a_window_shows_back_pressure(scenario: Scenario) -> Result<()> {
     cut.heal().await?;
     let mut bytes = [0; 8];
     assert!(accepted.read(&mut bytes).await? > 0);
+    Ok(())
+}
+
+#[lonet::test(repeat = 20)]
+async fn who_was_paused_obeys_before_it_reads_on(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.host("α").await?;
+    let listener = alpha.listen(":10").await?;
+    let beta = scenario.spawn("β", roles::reads("α:10".into())).await?;
+    let mut conn = listener.accept().await?;
+    conn.write_all(b"x").await?;
+    scenario.until("β mark read x").await?;
+    beta.pause().await?;
+    // It does not wait for who is paused.
+    let partition = scenario.inject(fault::partition("α", "β")).await?;
+    conn.write_all(b"y").await?;
+    beta.resume().await?;
+    let read = scenario.until("β mark read y");
+    let mut read = std::pin::pin!(read);
+    assert!(
+        timeout(Duration::from_millis(10), read.as_mut())
+            .await
+            .is_err()
+    );
+    partition.heal().await?;
+    read.await?;
+    Ok(())
+}
+
+#[lonet::test(repeat = 20)]
+async fn who_stopped_at_an_event_obeys_before_it_reads_on(scenario: Scenario) -> Result<()> {
+    let alpha = scenario.host("α").await?;
+    let listener = alpha.listen(":10").await?;
+    let pause = scenario
+        .inject(fault::pause("β").at("β mark read x"))
+        .await?;
+    let _beta = scenario.spawn("β", roles::reads("α:10".into())).await?;
+    let mut conn = listener.accept().await?;
+    conn.write_all(b"x").await?;
+    pause.fired().await?;
+    let partition = scenario.inject(fault::partition("α", "β")).await?;
+    conn.write_all(b"y").await?;
+    pause.heal().await?;
+    let read = scenario.until("β mark read y");
+    let mut read = std::pin::pin!(read);
+    assert!(
+        timeout(Duration::from_millis(10), read.as_mut())
+            .await
+            .is_err()
+    );
+    partition.heal().await?;
+    read.await?;
+    Ok(())
+}
+
+#[lonet::test]
+async fn one_end_leaves_the_others_of_its_host_alone(scenario: Scenario) -> Result<()> {
+    let (_alpha, beta, listener, mut dialed, mut accepted) = connected(&scenario).await?;
+    let (other, met) = tokio::join!(beta.dial("α:10"), listener.accept());
+    let (mut other, mut met) = (other?, met?);
+    let partition = scenario
+        .inject(fault::partition("β:1", ["α:1", "γ"]))
+        .await?;
+    assert_eq!(
+        partition.fired().await?.to_string(),
+        "! partition β:1 α:1,γ"
+    );
+    dialed.write_all(b"there").await?;
+    other.write_all(b"there").await?;
+    let mut bytes = [0; 8];
+    assert_eq!(met.read(&mut bytes).await?, 5);
+    assert!(arrives(&mut accepted, &mut bytes).await.is_none());
+    partition.heal().await?;
+    assert_eq!(accepted.read(&mut bytes).await?, 5);
     Ok(())
 }

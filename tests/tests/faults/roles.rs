@@ -67,3 +67,14 @@ pub async fn tries(host: Host, to: String, letters: String) -> Result<String> {
     }
     Ok(answered)
 }
+
+/// Marks every letter that arrives on a connection.
+#[lonet::host]
+pub async fn reads(host: Host, to: String) -> Result<()> {
+    let mut conn = host.dial(&to).await?;
+    let mut byte = [0];
+    while conn.read(&mut byte).await? > 0 {
+        host.mark(format!("read {}", char::from(byte[0])));
+    }
+    Ok(())
+}

@@ -18,7 +18,7 @@ async fn late_acknowledgements_survive_every_pause(scenario: Scenario) -> Result
     let primary = scenario.spawn("p", primary(false)).await?;
     let acknowledged = async {
         scenario.until("p:10 listen").await?;
-        Ok::<_, lonet_harness::Error>(scenario.spawn("c", client(None)).await?.join().await?)
+        scenario.spawn("c", client(None)).await?.join().await
     };
     let goes_on = async {
         scenario.until("! pause p").await?;

@@ -140,6 +140,8 @@ fn a_sweep_names_the_points_that_fail() {
             false,
             &[&format!("\nvictims::{victim} failed: it panicked: ")],
         );
+        let end = "it ran with the schedule that LONET_REPLAY names: kill p at p:1 send b:1\n";
+        assert!(replayed.said.ends_with(end), "{}", replayed.said);
         assert!(!replayed.said.contains("points"), "{}", replayed.said);
     }
 }
@@ -175,6 +177,14 @@ fn an_unreached_schedule_fails_and_names_the_nearest_event() {
         &[
             "failed: `! kill p` was armed, and never triggered: `p:3 listen` matched 0 events; \
              nearest: `p:10 listen`",
+        ],
+    );
+    run("fails_and_does_not_reach_its_schedule").says(
+        false,
+        &[
+            "failed: as ever\n",
+            "\nalso: `! kill p` was armed, and never triggered: `p mark three` matched 0 events",
+            "\nit ran with the schedule of the attribute: kill p at p mark three\n",
         ],
     );
     run("has_no_such_host").says(
@@ -217,6 +227,16 @@ fn a_point_that_is_not_reached_is_tried_three_times_and_neither_passes_nor_fails
             "the fault had not acted: the body fails without it",
         ],
     );
+}
+
+#[test]
+fn a_host_of_the_tests_process_is_cut_off_but_not_killed() {
+    run("kills_the_tests_own_host").says(false, &["`! kill p` was armed, and never triggered"]);
+    run("sweeps_the_tests_own_host").says(
+        false,
+        &["the sweep `kill p` has no points: no process that the body spawned played p"],
+    );
+    run("cuts_off_the_tests_own_host").says(true, &["partition p _: 2 of 2 points, all pass"]);
 }
 
 #[test]

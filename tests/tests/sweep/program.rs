@@ -59,7 +59,7 @@ pub async fn client(host: Host, patience: Option<u64>) -> bool {
 }
 
 /// What is acknowledged is stored twice.
-pub async fn acknowledged_is_stored(scenario: Scenario, early: bool) -> Result<()> {
+pub(crate) async fn acknowledged_is_stored(scenario: Scenario, early: bool) -> Result<()> {
     let backup = scenario.spawn("b", backup()).await?;
     backup.until("b:20 listen").await?;
     let primary = scenario.spawn("p", primary(early)).await?;
@@ -81,7 +81,7 @@ pub async fn acknowledged_is_stored(scenario: Scenario, early: bool) -> Result<(
 }
 
 /// A swept body says what it tolerates.
-pub async fn ended(scenario: &Scenario, node: Node<()>) -> Result<()> {
+pub(crate) async fn ended(scenario: &Scenario, node: Node<()>) -> Result<()> {
     match node.join().await {
         Err(error) if error.kind() == ErrorKind::Killed && scenario.swept().is_some() => Ok(()),
         ended => Ok(ended?),

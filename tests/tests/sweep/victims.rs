@@ -44,6 +44,13 @@ async fn does_not_happen(scenario: Scenario) -> Result<()> {
     acknowledged_is_stored(scenario, false).await
 }
 
+#[lonet::test(schedule = "kill p at p mark three")]
+#[ignore = "fails"]
+async fn fails_and_does_not_reach_its_schedule(scenario: Scenario) -> Result<()> {
+    scenario.spawn("p", marks(true)).await?.join().await?;
+    Err("as ever".into())
+}
+
 #[lonet::test(schedule = "kill q at up")]
 #[ignore = "fails"]
 async fn has_no_such_host(scenario: Scenario) -> Result<()> {
@@ -126,4 +133,26 @@ async fn schedules_what_is_illegal(_: Scenario) {}
 #[ignore = "is run by another test"]
 async fn plain(scenario: Scenario) -> Result<()> {
     acknowledged_is_stored(scenario, true).await
+}
+
+/// The host is in the test's own process.
+#[lonet::test(schedule = "kill p at p mark one")]
+#[ignore = "fails"]
+async fn kills_the_tests_own_host(scenario: Scenario) -> Result<()> {
+    scenario.host("p").await?.mark("one");
+    Ok(())
+}
+
+#[lonet::test(sweep = "kill p")]
+#[ignore = "fails"]
+async fn sweeps_the_tests_own_host(scenario: Scenario) -> Result<()> {
+    scenario.host("p").await?.mark("one");
+    Ok(())
+}
+
+#[lonet::test(sweep = "partition p _")]
+#[ignore = "is run by another test"]
+async fn cuts_off_the_tests_own_host(scenario: Scenario) -> Result<()> {
+    scenario.host("p").await?.mark("one");
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! are `hints`', all wording is `report`'s.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::OnceLock;
 
 use lonet::trace::EventId;
@@ -30,6 +31,8 @@ struct Found {
     what: What,
     /// How to have it rewritten, if that is known.
     advice: Option<Advice>,
+    /// The call that checked it.
+    place: Option<&'static Location<'static>>,
     parts: OnceLock<Parts>,
 }
 
@@ -123,6 +126,7 @@ impl Mismatch {
             mode,
             what,
             advice: None,
+            place: None,
             parts: OnceLock::new(),
         }))
     }
@@ -131,6 +135,17 @@ impl Mismatch {
     pub(crate) fn advised(mut self, advice: Advice) -> Mismatch {
         self.0.advice = Some(advice);
         self
+    }
+
+    /// The same, of the call at that place.
+    pub(crate) fn at(mut self, place: &'static Location<'static>) -> Mismatch {
+        self.0.place = Some(place);
+        self
+    }
+
+    /// The call that checked it, if it was one of the test's.
+    pub(crate) fn place(&self) -> Option<&'static Location<'static>> {
+        self.0.place
     }
 
     /// The first event that differs from the expectation.

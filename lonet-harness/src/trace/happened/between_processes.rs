@@ -209,7 +209,10 @@ impl<'a> Across<'a> {
                 let list = if ends { &mut finishes } else { &mut starts };
                 list.entry(of).or_default().push(node);
                 match what {
-                    What::Kill { .. } => drop(self.kills.insert(of, node)),
+                    What::Kill { .. } => {
+                        // Its peers read the end that the first made.
+                        self.kills.entry(of).or_insert(node);
+                    }
                     What::Vanish { .. } => drop(self.vanished.insert(of)),
                     _ => {}
                 }

@@ -443,3 +443,26 @@ fn killing_a_dead_process_causes_nothing() {
     assert!(caused("signal 9"));
     assert!(!caused("signal 6"));
 }
+
+/// Its peers read the end that the first kill made.
+#[test]
+fn a_second_kill_causes_nothing() {
+    let mut w = World::new();
+    let (alpha, beta) = (w.spawn("α"), w.spawn("β"));
+    let listener = w.listen(alpha, 10);
+    let dial = w.dial(beta, "α:10");
+    let end = w.accept(alpha, listener, dial);
+    w.connect(beta, dial);
+    w.kill(beta);
+    w.read(alpha, end, 0);
+    let read = w.mark(alpha, "read");
+    w.until(TEST, read);
+    w.kill(beta);
+    let trace = w.trace();
+    trace.assert_contains("! kill β\nα mark read\n! kill β");
+    assert!(
+        trace
+            .check_contains("! kill β\n! kill β\nα mark read")
+            .is_err()
+    );
+}

@@ -37,6 +37,9 @@ pub(super) enum Admits {
 pub(super) struct Arrivals {
     /// The latest orders; `None`: it is new.
     seq: Option<u64>,
+    /// What lay there when the gate was shut, if it is: all that comes until it is open again arrives
+    /// under the faults that are ordered meanwhile.
+    shut: Option<There>,
     faults: Vec<Fault>,
     /// What the next read comes after.
     owed: Vec<EventId>,
@@ -205,7 +208,13 @@ impl Arrivals {
             return false;
         }
         self.seq = Some(orders.seq);
-        let left = (!there.ended).then_some(there.bytes);
+        // A connection that began under these orders: what is there by now has arrived under them.
+        let before = match is_new {
+            true => There::default(),
+            false => self.shut.unwrap_or(there),
+        };
+        self.shut = orders.shut.then_some(before);
+        let left = (!before.ended).then_some(before.bytes);
         let rules = orders.rules.iter();
         let rules = rules.filter(|rule| rule.covers(peer, local));
         for rule in rules.clone() {
@@ -226,24 +235,24 @@ impl Arrivals {
             let does = match rule.does {
                 Does::Withhold => Kind::Withhold { left },
                 Does::Delay(us) => {
-                    Kind::Delay(Queue::new(Duration::from_micros(us), None, there, now))
+                    Kind::Delay(Queue::new(Duration::from_micros(us), None, before, now))
                 }
                 Does::Jitter(us, seed) => {
                     let most = Duration::from_micros(us);
-                    Kind::Delay(Queue::new(most, Some(random(seed)), there, now))
+                    Kind::Delay(Queue::new(most, Some(random(seed)), before, now))
                 }
                 Does::Slice(bytes) => Kind::Slice {
                     bytes,
                     random: random(0),
                 },
                 Does::Limit(bytes, reset) => Kind::Limit {
-                    left: there.bytes.saturating_add(bytes),
+                    left: before.bytes.saturating_add(bytes),
                     reset,
                     said: false,
                 },
                 Does::Reset if rule.event.is_none() && !is_new => {
                     noted.push((rule.fault, local.clone(), peer.clone()));
-                    let (left, said) = (there.bytes, false);
+                    let (left, said) = (before.bytes, false);
                     Kind::Reset { left, said }
                 }
                 Does::Reset | Does::Gone | Does::Refuse => continue,
@@ -337,7 +346,10 @@ impl Arrivals {
                     fault.acts(&mut self.acted);
                 }
                 Admits::Later(_) | Admits::End | Admits::Reset => {
-                    if !fault.acted {
+                    // A reset may have withheld something before it had its event.
+                    let ends = !matches!(one, Admits::Later(_));
+                    let is_owed = fault.event.is_some_and(|event| self.owed.contains(&event));
+                    if !fault.acted || ends && !is_owed {
                         self.owed.extend(fault.event);
                     }
                     fault.acts(&mut self.acted);

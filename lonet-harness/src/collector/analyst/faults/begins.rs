@@ -176,7 +176,7 @@ impl Analyst {
         self.progress();
     }
 
-    /// The process has ended or stopped itself; the scenario sees to it that it has.
+    /// The process has ended itself, or is to be stopped; the scenario sees to it.
     fn act_at(&mut self, at: usize, number: u32, kind: Kind, host: &str) {
         let node = self.node_at(at, host);
         if let Some(fault) = self.faults.all.get_mut(&number) {
