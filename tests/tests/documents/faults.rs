@@ -6,7 +6,7 @@ use lonet::{Host, Stream};
 use lonet_harness::{Result, Scenario, fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// Applies each request, marks it, and acknowledges it.
+/// Applies each request, and acknowledges it; marks both.
 #[lonet::host]
 async fn server(host: Host) -> Result<()> {
     let listener = host.listen(":10").await?;
@@ -21,6 +21,7 @@ async fn server(host: Host) -> Result<()> {
             if conn.write_u8(request).await.is_err() {
                 break;
             }
+            host.mark(format!("answered {request}"));
         }
     }
 }
@@ -30,7 +31,7 @@ async fn server(host: Host) -> Result<()> {
 async fn client(host: Host, requests: u8) -> Result<()> {
     let mut conn = host.dial("s:10").await?;
     for request in 1..=requests {
-        while let Err(error) = ask(&mut conn, request).await {
+        while let Err(error) = ask(&host, &mut conn, request).await {
             host.mark(format!("lost {request} {:?}", error.kind()));
             conn = host.dial("s:10").await?;
         }
@@ -39,8 +40,9 @@ async fn client(host: Host, requests: u8) -> Result<()> {
     Ok(())
 }
 
-async fn ask(conn: &mut Stream, request: u8) -> std::io::Result<u8> {
+async fn ask(host: &Host, conn: &mut Stream, request: u8) -> std::io::Result<u8> {
     conn.write_u8(request).await?;
+    host.mark(format!("asked {request}"));
     conn.read_u8().await
 }
 
@@ -52,7 +54,8 @@ async fn a_late_acknowledgement(scenario: Scenario) -> Result<()> {
     scenario.until("s:10 listen").await?;
     let c = scenario.spawn("c", client(3)).await?;
 
-    partition.fired().await?; // 2 is applied, and its acknowledgement has not arrived
+    partition.fired().await?; // 2 is applied
+    scenario.until("s mark answered 2").await?; // and acknowledged, which does not arrive
     partition.heal().await?;
     c.join().await?;
     scenario.trace().assert_contains(
@@ -97,6 +100,7 @@ async fn a_partition_that_ends_at_an_event(scenario: Scenario) -> Result<()> {
     scenario.until("s:10 listen").await?;
     let c = scenario.spawn("c", client(2)).await?;
     partition.fired().await?;
+    scenario.until("c mark asked 2").await?;
     let d = scenario.spawn("d", client(3)).await?;
     d.join().await?; // served while c is cut off
     c.join().await?;
