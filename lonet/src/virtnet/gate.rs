@@ -49,6 +49,8 @@ struct EndState {
     others: Vec<Waker>,
     /// Wakes the reader when what is delayed may be read.
     due: Option<Pin<Box<Sleep>>>,
+    /// Wakes the writer when it may learn of a delayed end.
+    write_due: Option<Pin<Box<Sleep>>>,
     /// Sees what arrives meanwhile.
     watch: Option<Watch>,
     slices: Option<Random>,
@@ -81,17 +83,15 @@ impl EndState {
             None => *slot = Some(cx.waker().clone()),
         }
     }
+}
 
-    /// When the delayed bytes may be read, the task is woken.
-    fn wait_until(&mut self, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let due = self
-            .due
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
-        if due.deadline() != at.into() {
-            due.as_mut().reset(at.into());
-        }
-        due.as_mut().poll(cx)
+/// At that moment the task is woken.
+fn poll_due(due: &mut Option<Pin<Box<Sleep>>>, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    let due = due.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
+    if due.deadline() != at.into() {
+        due.as_mut().reset(at.into());
     }
+    due.as_mut().poll(cx)
 }
 
 /// What a read may do now.
@@ -190,7 +190,7 @@ impl EndGate {
                 Admits::Nothing => ready!(io.poll_more(cx, there, &mut state.watch)),
                 Admits::Later(at) => {
                     let more = io.poll_more(cx, there, &mut state.watch).is_ready();
-                    if !more && state.wait_until(at, cx).is_pending() {
+                    if !more && poll_due(&mut state.due, at, cx).is_pending() {
                         return Poll::Pending;
                     }
                 }
@@ -341,8 +341,8 @@ impl EndGate {
         }
         self.lock().wait(Waiter::Writer, cx);
         match self.before_write(bufs, (local, peer)) {
-            Ok(None) => self.wrote_poll(io.poll_write(cx, bufs)),
-            Ok(Some(part)) => self.wrote_poll(io.poll_write(cx, &[part])),
+            Ok(None) => self.wrote(io, io.poll_write(cx, bufs), Some(cx)),
+            Ok(Some(part)) => self.wrote(io, io.poll_write(cx, &[part]), Some(cx)),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Err(error) => Poll::Ready(Err(error)),
         }
@@ -361,7 +361,7 @@ impl EndGate {
             None => io.try_write(bufs),
             Some(part) => io.try_write(&[part]),
         };
-        match self.wrote_poll(Poll::Ready(written)) {
+        match self.wrote(io, Poll::Ready(written), None) {
             Poll::Ready(written) => written,
             Poll::Pending => Err(would_block()),
         }
@@ -408,22 +408,34 @@ impl EndGate {
         Ok(Some(IoSlice::new(&first[..part])))
     }
 
-    /// What a write came to. That the other side is gone is not told while it is withheld.
-    fn wrote_poll(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Ready(Err(error)) if tells_of_the_end(&error) => {
-                let mut state = self.lock();
-                if !state.arrivals.is_withheld() {
-                    let took_reset = std::mem::take(&mut state.took_reset);
-                    return Poll::Ready(Err(if took_reset { reset() } else { error }));
-                }
-                state.took_reset |= error.kind() == io::ErrorKind::ConnectionReset;
-                state.arrivals.withheld_write();
-                self.after(state);
-                Poll::Pending
-            }
-            other => other,
+    /// What a write came to. That the other side is gone is not told while it is withheld, nor before
+    /// the delay is over.
+    fn wrote(
+        &self,
+        io: &Io,
+        written: Poll<io::Result<usize>>,
+        cx: Option<&mut Context<'_>>,
+    ) -> Poll<io::Result<usize>> {
+        let error = match written {
+            Poll::Ready(Err(error)) if tells_of_the_end(&error) => error,
+            other => return other,
+        };
+        let mut state = self.lock();
+        let later = state.arrivals.end_comes(io.there(), Instant::now());
+        if !state.arrivals.is_withheld() && later.is_none() {
+            let took_reset = std::mem::take(&mut state.took_reset);
+            return Poll::Ready(Err(if took_reset { reset() } else { error }));
         }
+        state.took_reset |= error.kind() == io::ErrorKind::ConnectionReset;
+        state.arrivals.withheld_write();
+        if let (Some(at), Some(cx)) = (later, cx) {
+            let due = &mut state.write_due;
+            let is_due = poll_due(due, at, cx).is_ready();
+            // It looks again at once.
+            is_due.then(|| cx.waker().wake_by_ref());
+        }
+        self.after(state);
+        Poll::Pending
     }
 
     /// Whether the error of an operation that ends this direction may be told.

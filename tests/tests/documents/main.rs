@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+mod faults;
 mod guide;
 mod readme;
 mod shown;

@@ -3,7 +3,7 @@
 use std::io;
 
 use lonet::{Host, NetListener, Networker};
-use lonet_harness::{Result, Scenario};
+use lonet_harness::{Result, Scenario, fault};
 use lonet_tests::register;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -141,5 +141,29 @@ async fn acknowledged_means_stored_wherever_p_dies(scenario: Scenario) -> Result
     if acknowledged && scenario.trace().count("b mark stored x=1")? == 0 {
         return Err("an acknowledged value is lost".into());
     }
+    Ok(())
+}
+
+/// Of docs/faults.md.
+#[lonet::test]
+#[ignore = "fails, for what it shows"]
+async fn nothing_tried_to_pass(scenario: Scenario) -> Result<()> {
+    let (s, _c) = (scenario.host("s").await?, scenario.host("c").await?);
+    let partition = scenario.inject(fault::partition("s", "c")).await?;
+    s.mark("applied 1");
+    partition.heal().await?;
+    Ok(())
+}
+
+/// Likewise.
+#[lonet::test]
+#[ignore = "fails, for what it shows"]
+async fn nothing_set_it_off(scenario: Scenario) -> Result<()> {
+    let partition = fault::partition("s", "c").at("s mark applied 2");
+    let partition = scenario.inject(partition).await?;
+    scenario.host("s").await?.mark("applied 1");
+    scenario.until("s mark applied 1").await?;
+    // Dropped here, it would be disarmed.
+    std::mem::forget(partition);
     Ok(())
 }

@@ -254,6 +254,41 @@ async fn a_heal_lets_in_at_once_what_a_delay_held(scenario: Scenario) -> Result<
 }
 
 #[lonet::test]
+async fn a_reset_is_delayed_for_a_writer_as_well(scenario: Scenario) -> Result<()> {
+    let stage = Stage::new(&scenario).await?;
+    let (mut a, mut b) = stage.connected().await?;
+    b.does("write unread", "wrote 6").await;
+    a.does("arrived 6", "arrived").await;
+    let (hour, moment) = (Duration::from_secs(3600), Duration::from_millis(50));
+    let long = scenario.inject(fault::delay("a", "b", hour)).await?;
+    a.node.kill().await?;
+    b.does("try x", "WouldBlock").await;
+    let mut writing = b.begins("write x").await;
+    b.pends(&mut writing).await;
+    long.heal().await?;
+    writing.is("ConnectionReset").await;
+    b.does("read", "end").await;
+    b.node.kill().await?;
+
+    let mut c = stage.again(a).await?;
+    let mut d = stage.again(b).await?;
+    d.does("listen", "listens").await;
+    let accepted = d.begins("accept").await;
+    c.does("dial b:10", "a:2").await;
+    accepted.is("a:2").await;
+    d.does("write unread", "wrote 6").await;
+    c.does("arrived 6", "arrived").await;
+    let short = scenario.inject(fault::delay("a", "b", moment)).await?;
+    let begun = Instant::now();
+    c.node.kill().await?;
+    d.does("write x", "ConnectionReset").await;
+    assert!(begun.elapsed() >= moment, "{:?}", begun.elapsed());
+    d.does("write x", "BrokenPipe").await;
+    short.heal().await?;
+    Ok(())
+}
+
+#[lonet::test]
 async fn a_slice_moves_at_most_so_many_bytes(scenario: Scenario) -> Result<()> {
     let stage = Stage::new(&scenario).await?;
     let (mut a, mut b) = stage.connected().await?;

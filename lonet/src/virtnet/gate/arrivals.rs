@@ -395,6 +395,20 @@ impl Arrivals {
         self.withheld_by().is_some()
     }
 
+    /// When an end that is there has arrived, if delays keep it for later.
+    pub(super) fn end_comes(&mut self, there: There, now: Instant) -> Option<Instant> {
+        let ends = self.faults.iter_mut().filter_map(|fault| {
+            let Kind::Delay(queue) = &mut fault.does else {
+                return None;
+            };
+            queue.see(there, now);
+            let end = queue.end.filter(|end| *end > now)?;
+            fault.acts(&mut self.acted);
+            Some(end)
+        });
+        ends.max()
+    }
+
     /// The fault that withholds arrivals.
     pub(super) fn withheld_by(&self) -> Option<u32> {
         let withholds = |fault: &&Fault| match fault.does {
