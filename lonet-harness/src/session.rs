@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use lonet::__private::NetworkDir;
 use lonet::SubNetwork;
-use lonet::trace::{Event, EventId, SOCKET_NAME, TaskKey, Tracing, What};
+use lonet::trace::{Event, EventId, ORDERS_NAME, SOCKET_NAME, TaskKey, Tracing, What};
 use nix::sys::signal::Signal;
 use tokio::sync::{OnceCell, oneshot};
 
@@ -56,6 +56,8 @@ impl Session {
         let directory = NetworkDir::random()
             .map_err(|cause| Error::new(ErrorKind::Network, cause.to_string()))?;
         let path = directory.path().to_owned();
+        // Before anyone can find the socket.
+        std::fs::write(directory.reach().join(ORDERS_NAME), "")?;
         let doors = vec![
             (Door::Trace, bind(&directory, SOCKET_NAME)?),
             (Door::Control, bind(&directory, CONTROL_SOCKET)?),

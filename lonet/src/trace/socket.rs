@@ -42,6 +42,10 @@ pub const DATA_NAME: &str = "trace.data";
 /// there is room again in microseconds, unless its process is stopped.
 const PATIENCE: i64 = 2;
 
+/// The name of the file in a network's directory that says that the collector gives orders about the
+/// network: who joins waits for them.
+pub const ORDERS_NAME: &str = "trace.orders";
+
 /// How long a join waits for its orders, in seconds: those of a test's process come at once, unless it
 /// is stopped.
 const ORDERS_WITHIN: u64 = 10;
@@ -134,8 +138,9 @@ impl Tracing {
             let first = socket.first_orders();
             // A process that can't have a thread says that it obeys nothing.
             let obeys = socket.read_orders(&mut socket.lock()).is_ok();
-            socket.write(&mut socket.lock(), &hello(obeys));
-            if obeys {
+            let gates = obeys && dir.join(ORDERS_NAME).exists();
+            socket.write(&mut socket.lock(), &hello(obeys, gates));
+            if gates {
                 // What this process does from here on is under the faults that stand.
                 first.recv_timeout(Duration::from_secs(ORDERS_WITHIN)).map_err(|_| {
                     io::Error::other(format!(
@@ -145,7 +150,7 @@ impl Tracing {
                 })?;
             }
         } else {
-            socket.write(&mut socket.lock(), &hello(false));
+            socket.write(&mut socket.lock(), &hello(false, false));
         }
         *open = (Arc::downgrade(&reporter), Arc::downgrade(&socket));
         Ok(Some(Tracing { reporter, socket }))
@@ -329,7 +334,7 @@ impl TraceSocket {
             writer.reads_orders = false;
             writer.stream = dial(&self.dir).ok().flatten();
             // Of the parent's threads the child has none.
-            self.put(writer, &hello(false));
+            self.put(writer, &hello(false, false));
         }
         self.put(writer, line);
     }
@@ -425,7 +430,7 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
     Ok(Some(UnixStream::from(fd)))
 }
 
-fn hello(obeys: bool) -> Line {
+fn hello(waits: bool, gates: bool) -> Line {
     use std::hash::{BuildHasher, RandomState};
     Line::Hello(Hello {
         version: PROTOCOL_VERSION,
@@ -434,7 +439,7 @@ fn hello(obeys: bool) -> Line {
         host: std::env::var("LONET_HOST")
             .ok()
             .filter(|host| !host.is_empty()),
-        waits: obeys,
-        gates: obeys,
+        waits,
+        gates,
     })
 }
