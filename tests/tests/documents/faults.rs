@@ -132,7 +132,7 @@ async fn a_writer_is_held_back(scenario: Scenario) -> Result<()> {
     let partition = fault::partition("a", "b").window(4096);
     let partition = scenario.inject(partition).await?;
 
-    let writing = to_b.write_all(&[0; 50_000]);
+    let writing = to_b.write_all(&[0; 500_000]);
     assert!(
         tokio::time::timeout(Duration::from_millis(20), writing)
             .await

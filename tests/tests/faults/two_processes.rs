@@ -433,10 +433,10 @@ async fn a_window_shows_back_pressure(scenario: Scenario) -> Result<()> {
     let (mut a, mut b) = stage.connected().await?;
     let partition = fault::partition("a", "b").window(4096);
     let partition = scenario.inject(partition).await?;
-    let mut filling = a.begins("fill 60000").await;
+    let mut filling = a.begins("fill 200000").await;
     a.pends(&mut filling).await;
     partition.heal().await?;
-    b.does("drain 60000", "drained").await;
+    b.does("drain 200000", "drained").await;
     filling.is("filled").await;
     Ok(())
 }
