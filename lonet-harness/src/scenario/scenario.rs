@@ -20,6 +20,9 @@ use crate::session::Inner;
 use crate::trace::happened::graph::Graph;
 use crate::trace::{Expected, Mismatch, Trace};
 
+/// A node that is being started.
+type Spawning<T> = Pin<Box<dyn Future<Output = Result<Node<T>, Error>> + Send>>;
+
 /// A test's network and the processes that play hosts on it. A cheap handle: clones refer to the
 /// same scenario.
 #[derive(Clone)]
@@ -64,11 +67,7 @@ impl Scenario {
     /// # Ok(()) }
     /// ```
     #[track_caller]
-    pub fn spawn<P: Play>(
-        &self,
-        host: &str,
-        what: P,
-    ) -> Pin<Box<dyn Future<Output = Result<Node<P::Output>, Error>> + Send>> {
+    pub fn spawn<P: Play>(&self, host: &str, what: P) -> Spawning<P::Output> {
         let place = Location::caller();
         let inner = self.inner.clone();
         let host = host.to_owned();

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// Accepts and sends; once that fault has happened, says so and closes.
 #[lonet::host]
 async fn serves(host: Host, fault: String) -> Result<()> {
-    let mut listener = host.listen(":10").await?;
+    let listener = host.listen(":10").await?;
     let mut conn = listener.accept().await?;
     conn.write_all(b"ping").await?;
     lonet_harness::until(&fault).await?;
