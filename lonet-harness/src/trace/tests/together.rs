@@ -152,12 +152,22 @@ fn an_end_beside_the_assertion_is_shown() {
     );
 }
 
-/// α and β lead in turn, in terms that nothing else tells apart.
 #[test]
 fn ends_are_of_their_starts_host_and_variables_bind() {
     let any: Kind = ("_ mark leader _", "_ mark follows _");
-    let trace = elected(true);
-    // β's end would be the next one of any host if α's did not count.
+    let mut w = World::new();
+    let (a, b, c) = (w.spawn("α"), w.spawn("β"), w.spawn("γ"));
+    w.mark(a, "leader 1");
+    // The next end of any host, which nothing orders before β's start.
+    w.mark(c, "follows 0");
+    let end = w.mark(a, "follows 1");
+    w.until(b, end);
+    w.mark(b, "leader 2");
+    w.mark(b, "follows 2");
+    for task in [a, b, c] {
+        w.join(task);
+    }
+    let trace = w.trace();
     trace.never_together(any, any);
     trace.never_together(any, BETA);
     assert!(
