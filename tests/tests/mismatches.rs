@@ -4,8 +4,8 @@
 
 use expect_test::{Expect, expect};
 use lonet::Host;
-use lonet_harness::{Result, Scenario};
-use tokio::io::AsyncReadExt;
+use lonet_harness::{Mismatch, Result, Scenario};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
 async fn server(host: Host) -> Result<()> {
@@ -40,6 +40,31 @@ async fn victim(host: Host) -> Result<()> {
     let _conn = host.dial("α:10").await?;
     host.mark("half way");
     std::future::pending().await
+}
+
+/// Leads once, and hands over: before its end, if it is hasty.
+#[lonet::host]
+async fn leader(host: Host, is_hasty: bool) -> Result<()> {
+    let mut conn = host.dial("β:10").await?;
+    host.mark("leader 1");
+    if is_hasty {
+        conn.write_all(b".").await?;
+    }
+    host.mark("follows 1");
+    if !is_hasty {
+        conn.write_all(b".").await?;
+    }
+    Ok(())
+}
+
+/// Leads once the other has handed over.
+#[lonet::host]
+async fn next_leader(host: Host) -> Result<()> {
+    let mut conn = host.listen(":10").await?.accept().await?;
+    conn.read_u8().await?;
+    host.mark("leader 2");
+    host.mark("follows 2");
+    Ok(())
 }
 
 /// Gives up a read, and goes on.
@@ -322,6 +347,40 @@ async fn a_read_that_was_given_up_is_named(scenario: Scenario) -> Result<()> {
     assert!(page.to_string().contains(hint), "{page}");
     let page = trace.check_order("β mark gave up").unwrap_err();
     assert!(page.to_string().contains(hint), "{page}");
+    Ok(())
+}
+
+/// One run of two leaders, of which the second waits for a byte of the first.
+async fn hand_over(scenario: &Scenario, is_hasty: bool) -> Result<Result<(), Mismatch>> {
+    let beta = scenario.spawn("β", next_leader()).await?;
+    scenario.until("β:10 listen").await?;
+    let alpha = scenario.spawn("α", leader(is_hasty)).await?;
+    alpha.join().await?;
+    beta.join().await?;
+    Ok(scenario.trace().check_never_together(
+        ("α mark leader _", "α mark follows _"),
+        ("β mark leader _", "β mark follows _"),
+    ))
+}
+
+#[lonet::test]
+async fn a_message_between_keeps_two_leaders_apart(scenario: Scenario) -> Result<()> {
+    Ok(hand_over(&scenario, false).await??)
+}
+
+/// The clock decides whether they did overlap, so the page is one of two.
+#[lonet::test]
+async fn two_leaders_that_nothing_keeps_apart_are_found(scenario: Scenario) -> Result<()> {
+    let page = hand_over(&scenario, true).await?.unwrap_err().to_string();
+    for says in [
+        "overlap: `α mark leader 1` and `β mark leader 2`\n",
+        "    from `α mark leader 1` to `α mark follows 1`\n",
+        "    from `β mark leader 2` to `β mark follows 2`\n",
+        ", by the clock",
+        "nothing orders `α mark follows 1` before `β mark leader 2`",
+    ] {
+        assert!(page.contains(says), "{says:?} is not in\n{page}");
+    }
     Ok(())
 }
 

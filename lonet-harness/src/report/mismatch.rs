@@ -16,6 +16,7 @@ use crate::trace::explain::diagnosis::{Advice, Parts};
 use crate::trace::explain::hints::Hint;
 use crate::trace::explain::look::{ExpectedLine, Problem, line_of};
 use crate::trace::explain::nearest::Difference;
+use crate::trace::explain::together::Overlap;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::columns::{aligned, shortened};
 
@@ -68,13 +69,14 @@ impl Page<'_> {
         self.headline();
         if matches!(
             self.parts.problem,
-            Problem::Syntax(_) | Problem::Unusable(_)
+            Problem::Syntax(_) | Problem::Unusable(_) | Problem::Pattern(_)
         ) {
             self.artifacts();
             return self.text;
         }
         self.difference();
-        if self.parts.cut.events().is_empty() {
+        let looks_at_all = matches!(self.parts.problem, Problem::Together(_));
+        if self.parts.cut.events().is_empty() && !looks_at_all {
             self.heading("nothing happened that the assertion looks at");
         } else if let Problem::AboveCause {
             other: Some(_),
@@ -141,6 +143,8 @@ impl Page<'_> {
             Problem::Syntax(error) => {
                 self.line(&format!("invalid expected trace: {error}"));
             }
+            Problem::Pattern(why) => self.line(why),
+            Problem::Together(overlap) => self.overlap(overlap),
             Problem::Unusable(why) => {
                 self.line(&format!("the expected trace can't be used: {why}"));
             }
@@ -275,6 +279,66 @@ impl Page<'_> {
         }
         if matching > candidates.len() {
             self.line(&format!("    … and {} more", matching - candidates.len()));
+        }
+    }
+
+    /// Intervals that must never overlap, and could.
+    fn overlap(&mut self, overlap: &Overlap) {
+        let Overlap {
+            first,
+            then,
+            in_run,
+            always,
+            others,
+        } = overlap;
+        let quoted = |node: u32| format!("`{}`", self.event(node));
+        let (first_start, then_start) = (quoted(first.start), quoted(then.start));
+        let (first_end, then_end) = (first.end.map(quoted), then.end.map(quoted));
+        let title = match in_run {
+            true => format!("overlap: {first_start} and {then_start}"),
+            false => format!("possible overlap: {first_start} and {then_start}"),
+        };
+        let interval = |start: &str, end: &Option<String>| match end {
+            Some(end) => format!("    from {start} to {end}"),
+            None => format!("    from {start}; no event ends it"),
+        };
+        let intervals = [
+            interval(&first_start, &first_end),
+            interval(&then_start, &then_end),
+        ];
+        // What would keep them apart, in this run's order first.
+        let mut gaps = vec![first_end.map(|end| (end, &then_start))];
+        if *in_run {
+            gaps.push(then_end.map(|end| (end, &first_start)));
+        }
+        let gaps: Vec<_> = gaps.into_iter().flatten().collect();
+        let missing: Vec<String> = gaps
+            .iter()
+            .map(|(end, start)| format!("{end} before {start}"))
+            .collect();
+        let missing = match missing.is_empty() {
+            true => "neither has an end".to_owned(),
+            false => format!("nothing orders {}", missing.join(", or ")),
+        };
+        let finding = match (in_run, always) {
+            (true, true) => "they overlap in every order that this run allows".to_owned(),
+            (true, false) => format!("in this run they overlapped, by the clock: {missing}"),
+            (false, _) => format!(
+                "in this run they did not overlap, by the clock; but it allows that they do: {missing}"
+            ),
+        };
+        let title = self.paint(Paint::Strong, &title);
+        self.line(&title);
+        self.line(&format!("\n{}\n\n{finding}", intervals.join("\n")));
+        match others {
+            0 => {}
+            1 => self.line("another pair may overlap, too"),
+            _ => self.line(&format!("{others} other pairs may overlap, too")),
+        }
+        if let (false, [(end, start)]) = (in_run, &gaps[..]) {
+            self.line(&format!(
+                "a run that shows the overlap confirms it; to rule it out, let {start} wait for {end} in a way that lonet sees, such as a message"
+            ));
         }
     }
 

@@ -16,6 +16,7 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::pattern::Pattern;
 use crate::trace::explain::diagnosis::{Advice, Mismatch};
 use crate::trace::explain::in_order::in_order;
+use crate::trace::explain::together::never_together;
 use crate::trace::happened::graph::Graph;
 use crate::trace::scope::{View, verbs_in};
 use crate::trace::update::learning::Learning;
@@ -481,6 +482,86 @@ impl Trace {
             in_order(&self.cut, &parsed)
         });
         checked.map_err(|mismatch| mismatch.at(place))
+    }
+
+    /// Asserts that two kinds of interval never overlap, in any order that this run allows.
+    ///
+    /// Each kind is the pattern of the events that begin an interval, and the pattern of those that
+    /// end it; see [`check_never_together`](Trace::check_never_together).
+    ///
+    /// # Panics
+    ///
+    /// If two intervals could overlap, even if they did not in this run, or if a pattern is invalid.
+    ///
+    /// # Examples
+    ///
+    /// β leads only after it has waited for α's end:
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// alpha.mark("leader 1");
+    /// alpha.mark("follows 1");
+    /// scenario.until("α mark follows 1").await?;
+    /// beta.mark("leader 2");
+    /// scenario.trace().never_together(
+    ///     ("α mark leader _", "α mark follows _"),
+    ///     ("β mark leader _", "β mark follows _"),
+    /// );
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn never_together(&self, one: (&str, &str), other: (&str, &str)) {
+        if let Err(mismatch) = self.check_never_together(one, other) {
+            panic!("{}", self.tell(&mismatch));
+        }
+    }
+
+    /// Checks that two kinds of interval never overlap, in any order that this run allows.
+    ///
+    /// An interval lasts from an event that matches the first pattern to the next event that matches
+    /// the second, by the clock; if none follows, it does not end. If the host of the second pattern
+    /// is `_`, the end is an event of the host that began the interval. A variable stands for the
+    /// same in all four patterns, and two host variables are two hosts.
+    ///
+    /// Two intervals could overlap unless one's end happens before the other's start in every run.
+    /// It looks at all events of the causal past, whatever the view.
+    ///
+    /// # Errors
+    ///
+    /// Two intervals could overlap, or a pattern is invalid.
+    ///
+    /// # Examples
+    ///
+    /// Two leaders of one term, on any two hosts:
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    /// alpha.mark("leader term=1");
+    /// alpha.mark("follows term=1");
+    /// // lonet does not see what orders two tasks.
+    /// tokio::spawn(async move { beta.mark("leader term=1") }).await?;
+    /// scenario.until("β mark leader _").await?;
+    /// let checked = scenario.trace().check_never_together(
+    ///     ("$a mark leader term=$t", "$a mark follows _"),
+    ///     ("$b mark leader term=$t", "$b mark follows _"),
+    /// );
+    /// assert!(checked.is_err());
+    /// # Ok(()) }
+    /// ```
+    #[track_caller]
+    pub fn check_never_together(
+        &self,
+        one: (&str, &str),
+        other: (&str, &str),
+    ) -> Result<(), Mismatch> {
+        let place = Location::caller();
+        never_together(&self.cut, one, other).map_err(|mismatch| mismatch.at(place))
     }
 
     /// What the processes reported that makes no sense. Of a test's own trace, it fails the test.

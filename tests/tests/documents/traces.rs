@@ -1,4 +1,4 @@
-//! The program of docs/traces.md.
+//! The programs of docs/traces.md.
 
 use lonet_harness::{Result, Scenario};
 
@@ -35,6 +35,22 @@ async fn hang_up(scenario: Scenario) -> Result<()> {
         α:10 close
         β:1  close   α:1
         ",
+    );
+    Ok(())
+}
+
+#[lonet::test]
+async fn one_leader_a_term(scenario: Scenario) -> Result<()> {
+    let (alpha, beta) = (scenario.host("α").await?, scenario.host("β").await?);
+    alpha.mark("leader term=1");
+    beta.mark("leader term=2");
+    alpha.mark("follows 2");
+    beta.mark("follows 3");
+    alpha.mark("leader term=2");
+    let trace = scenario.trace();
+    trace.never_together(
+        ("$a mark leader term=$t", "$a mark follows _"),
+        ("$b mark leader term=$t", "$b mark follows _"),
     );
     Ok(())
 }

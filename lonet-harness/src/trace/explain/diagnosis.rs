@@ -156,7 +156,8 @@ impl Mismatch {
             Problem::NotHappened { instead, .. } => instead.first().copied(),
             Problem::MoreHappened { events } => events.first().copied(),
             Problem::OutOfOrder { events, .. } => Some(events.1),
-            Problem::NotOne { .. } => None,
+            Problem::Together(overlap) => Some(overlap.then.start),
+            Problem::NotOne { .. } | Problem::Pattern(_) => None,
             Problem::Syntax(_) | Problem::Unusable(_) | Problem::Undecided { .. } => None,
         };
         node.and_then(|node| graph.event(node))
@@ -173,7 +174,8 @@ impl Mismatch {
     }
 
     /// The number of the line that did not match, counted from 1 in the expected trace. `None` if
-    /// every line has its event, but more events happened.
+    /// every line has its event, but more events happened; also of
+    /// [`check_never_together`](crate::Trace::check_never_together).
     ///
     /// # Examples
     ///

@@ -8,6 +8,7 @@ use crate::trace::check::outcome::{counts, names_port};
 use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
+use crate::trace::explain::together::Overlap;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::text;
@@ -66,6 +67,10 @@ pub(crate) enum Problem {
         /// decided.
         chain: Vec<(u32, Why)>,
     },
+    /// A pattern can't be read.
+    Pattern(String),
+    /// Intervals that must never overlap could.
+    Together(Overlap),
     /// The search was given up.
     Undecided {
         line: ExpectedLine,

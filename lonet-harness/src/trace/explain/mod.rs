@@ -6,3 +6,4 @@ pub(crate) mod in_order;
 pub(crate) mod look;
 pub(crate) mod meant;
 pub(crate) mod nearest;
+pub(crate) mod together;

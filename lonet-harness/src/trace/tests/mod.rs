@@ -20,6 +20,7 @@ mod records;
 mod relation;
 mod simulation;
 mod speed;
+mod together;
 mod turns;
 mod updates;
 mod world;
