@@ -242,6 +242,9 @@ impl EndGate {
     ) -> Poll<io::Result<()>> {
         let most = match ready!(self.poll_may(state, io, cx, Waiter::Reader)) {
             May::Get(result) => {
+                if result.is_err() {
+                    state.arrivals.say_reset();
+                }
                 // The other side is to see the end, too.
                 io.shutdown();
                 return Poll::Ready(result);
@@ -274,6 +277,9 @@ impl EndGate {
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
             May::Get(result) => {
+                if result.is_err() {
+                    state.arrivals.say_reset();
+                }
                 io.shutdown();
                 result.map(|()| 0)
             }
@@ -315,7 +321,12 @@ impl EndGate {
         }
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
-            May::Get(result) => result.map(|()| 0),
+            May::Get(result) => {
+                if result.is_err() {
+                    state.arrivals.say_reset();
+                }
+                result.map(|()| 0)
+            }
             May::Read(most) => {
                 let most = within(most, buf.len());
                 io.peek(&mut buf[..most])

@@ -562,4 +562,19 @@ on_both_engines! {
         let there = b.end().conn().io.there();
         assert!(there.bytes < 1 << 19, "{there:?}");
     }
+
+    async fn readiness_does_not_take_the_reset(world: World) {
+        let (_a, mut b) = world.connected().await;
+        world.rule("a", "b", Does::Reset);
+        world.orders.rules[0].event = None;
+        world.obey();
+        world.orders.rules[0].event = Some(EventId::from((0, 9)));
+        world.obey();
+        soon(b.readable()).await.unwrap();
+        soon(b.readable()).await.unwrap();
+        let mut one = [0];
+        let kind = b.try_read(&mut one).unwrap_err().kind();
+        assert_eq!(kind, ErrorKind::ConnectionReset);
+        assert_eq!(soon(b.read(&mut one)).await.unwrap(), 0);
+    }
 }
