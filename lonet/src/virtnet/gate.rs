@@ -9,6 +9,7 @@ mod arrivals;
 mod dials;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
@@ -28,6 +29,7 @@ use crate::loopback::socket::Watch;
 use crate::trace::{Does, EventId, Gate, Obeyed, Rule, Standing};
 use arrivals::{Admits, Arrivals, Random};
 pub(super) use dials::{Admission, answer_may_come, dial_may_go};
+use waiters::{Waiter, Waiters};
 
 /// So much of a read into a growing buffer goes through a buffer of its own, where a fault limits it.
 const MOST_AT_ONCE: usize = 64 << 10;
@@ -35,6 +37,7 @@ const MOST_AT_ONCE: usize = 64 << 10;
 /// The gate of one end of a connection.
 pub(super) struct EndGate {
     gate: Arc<Gate>,
+    waiters: Arc<Waiters>,
     state: Mutex<EndState>,
     /// Whether a fault concerns this end, which may outlive its order.
     is_marked: AtomicBool,
@@ -43,11 +46,7 @@ pub(super) struct EndGate {
 #[derive(Default)]
 struct EndState {
     arrivals: Arrivals,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    /// Of calls of `ready`, each with its own.
-    others: Vec<Waker>,
-    /// Wakes the reader when what is delayed may be read.
+    /// Wakes who waits when what is delayed may be read.
     due: Option<Pin<Box<Sleep>>>,
     /// Wakes the writer when it may learn of a delayed end.
     write_due: Option<Pin<Box<Sleep>>>,
@@ -56,33 +55,6 @@ struct EndState {
     slices: Option<Random>,
     /// A write that was withheld took the socket's only word of a reset: it is told after the heal.
     took_reset: bool,
-}
-
-/// Who waits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiter {
-    Reader,
-    Writer,
-    Other,
-}
-
-impl EndState {
-    fn wait(&mut self, waiter: Waiter, cx: &Context<'_>) {
-        let slot = match waiter {
-            Waiter::Reader => &mut self.reader,
-            Waiter::Writer => &mut self.writer,
-            Waiter::Other => {
-                if !self.others.iter().any(|other| other.will_wake(cx.waker())) {
-                    self.others.push(cx.waker().clone());
-                }
-                return;
-            }
-        };
-        match slot {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *slot = Some(cx.waker().clone()),
-        }
-    }
 }
 
 /// At that moment the task is woken.
@@ -123,6 +95,7 @@ impl EndGate {
     pub(super) fn new(gate: Arc<Gate>) -> EndGate {
         EndGate {
             gate,
+            waiters: Arc::default(),
             state: Mutex::default(),
             is_marked: AtomicBool::new(false),
         }
@@ -171,9 +144,12 @@ impl EndGate {
         cx: &mut Context<'_>,
         waiter: Waiter,
     ) -> Poll<May> {
+        // Several may wait for the same bytes, and each has to be woken.
+        let all = Waker::from(self.waiters.clone());
+        let all = &mut Context::from_waker(&all);
         loop {
             // Before it looks: what comes after that wakes.
-            state.wait(waiter, cx);
+            self.waiters.wait(waiter, cx);
             if self.gate.is_shut() {
                 return Poll::Pending;
             }
@@ -187,10 +163,10 @@ impl EndGate {
                 Admits::End => return Poll::Ready(May::Get(Ok(()))),
                 Admits::Reset => return Poll::Ready(May::Get(Err(reset()))),
                 Admits::Withheld => return Poll::Pending,
-                Admits::Nothing => ready!(io.poll_more(cx, there, &mut state.watch)),
+                Admits::Nothing => ready!(io.poll_more(all, there, &mut state.watch)),
                 Admits::Later(at) => {
-                    let more = io.poll_more(cx, there, &mut state.watch).is_ready();
-                    if !more && poll_due(&mut state.due, at, cx).is_pending() {
+                    let more = io.poll_more(all, there, &mut state.watch).is_ready();
+                    if !more && poll_due(&mut state.due, at, all).is_pending() {
                         return Poll::Pending;
                     }
                 }
@@ -224,7 +200,7 @@ impl EndGate {
         if self.is_free() {
             let poll = io.poll_read(cx, buf);
             if poll.is_pending() {
-                state.wait(Waiter::Reader, cx);
+                self.waiters.wait(Waiter::Reader, cx);
             }
             return poll;
         }
@@ -346,11 +322,11 @@ impl EndGate {
         if self.is_free() {
             let poll = io.poll_write(cx, bufs);
             if poll.is_pending() {
-                self.lock().wait(Waiter::Writer, cx);
+                self.waiters.wait(Waiter::Writer, cx);
             }
             return poll;
         }
-        self.lock().wait(Waiter::Writer, cx);
+        self.waiters.wait(Waiter::Writer, cx);
         match self.before_write(bufs, (local, peer)) {
             Ok(None) => self.wrote(io, io.poll_write(cx, bufs), Some(cx)),
             Ok(Some(part)) => self.wrote(io, io.poll_write(cx, &[part]), Some(cx)),
@@ -484,7 +460,7 @@ impl EndGate {
         waiter: Waiter,
     ) -> Poll<Option<Interest>> {
         if !interest.is_readable() || self.is_free() {
-            state.wait(waiter, cx);
+            self.waiters.wait(waiter, cx);
             return match self.gate.is_shut() {
                 true => Poll::Pending,
                 false => Poll::Ready(Some(interest)),
@@ -503,9 +479,10 @@ impl EndGate {
     pub(super) async fn ready(&self, io: &Io, interest: Interest) -> io::Result<Ready> {
         let mut readable = std::pin::pin!(io.ready(Interest::READABLE));
         let mut writable = std::pin::pin!(io.ready(Interest::WRITABLE));
+        let call = self.waiters.call();
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
-            let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Other);
+            let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Call(call.number));
             self.after(state);
             let Some(passes) = ready!(passes) else {
                 return Poll::Ready(Ok(Ready::READABLE));
@@ -557,9 +534,8 @@ impl EndGate {
 
     /// The fault that withholds something from an operation that waits here.
     pub(super) fn withholds_from_waiting(&self) -> Option<u32> {
-        let state = self.lock();
-        let waits = state.reader.is_some() || !state.others.is_empty();
-        state.arrivals.withheld_by().filter(|_| waits)
+        let withheld_by = self.lock().arrivals.withheld_by();
+        withheld_by.filter(|_| self.waiters.any_reads())
     }
 
     /// Whether arrivals are withheld, so that nothing may be learned of the other side.
@@ -572,14 +548,13 @@ impl EndGate {
     }
 
     pub(super) fn wake(&self) {
-        let mut state = self.lock();
-        let mut wakers = std::mem::take(&mut state.others);
-        wakers.extend(state.reader.take());
-        wakers.extend(state.writer.take());
-        drop(state);
-        for waker in wakers {
-            waker.wake();
-        }
+        self.waiters.wake_all();
+    }
+
+    /// How many calls of `ready` wait.
+    #[cfg(test)]
+    pub(super) fn waiting_calls(&self) -> usize {
+        self.waiters.calls()
     }
 }
 

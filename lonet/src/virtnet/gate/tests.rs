@@ -577,4 +577,47 @@ on_both_engines! {
         assert_eq!(kind, ErrorKind::ConnectionReset);
         assert_eq!(soon(b.read(&mut one)).await.unwrap(), 0);
     }
+
+    async fn what_is_delayed_wakes_all_who_wait(world: World) {
+        let (mut a, b) = world.connected().await;
+        world.rule("a", "b", Does::Delay(1000));
+        world.obey();
+        let b = Arc::new(b);
+        let waits = || {
+            let b = b.clone();
+            tokio::spawn(async move { b.readable().await })
+        };
+        let waiting = [waits(), waits(), waits()];
+        let peeking = tokio::spawn({
+            let b = b.clone();
+            async move { b.peek(&mut [0]).await }
+        });
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        a.write_all(b"x").await.unwrap();
+        for waiting in waiting {
+            soon(waiting).await.unwrap().unwrap();
+        }
+        assert_eq!(soon(peeking).await.unwrap().unwrap(), 1);
+    }
+
+    async fn who_waits_no_more_is_forgotten(world: World) {
+        let (mut a, b) = world.connected().await;
+        let b = Arc::new(b);
+        let waits_for = async |patience| {
+            for _ in 0..100 {
+                let b = b.clone();
+                let waiting = tokio::spawn(async move {
+                    // On a socket, the first may find it ready for nothing.
+                    let _ = tokio::time::timeout(patience, b.readable()).await;
+                });
+                soon(waiting).await.unwrap();
+            }
+        };
+        waits_for(Duration::ZERO).await;
+        a.write_all(b"x").await.unwrap();
+        waits_for(PATIENCE).await;
+        assert_eq!(b.end().conn().gate.as_ref().unwrap().waiting_calls(), 0);
+    }
 }
