@@ -274,8 +274,11 @@ impl Gate {
             gated.wake();
         }
         self.changed.notify_waiters();
-        let state = self.lock();
+        let mut state = self.lock();
         found.acted = state.acted.iter().copied().collect();
+        // What has ended is said for the last time.
+        let stands = |fault: &u32| orders.rules.iter().any(|rule| rule.fault == *fault);
+        state.acted.retain(stands);
         found
     }
 
