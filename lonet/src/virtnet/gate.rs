@@ -57,6 +57,11 @@ struct EndState {
     took_reset: bool,
 }
 
+/// The moment as tokio's timers know it, whose clock a test may have paused.
+fn moment() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// At that moment the task is woken.
 fn poll_due(due: &mut Option<Pin<Box<Sleep>>>, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
     let due = due.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(at.into())));
@@ -80,6 +85,16 @@ fn reset() -> io::Error {
 
 fn would_block() -> io::Error {
     io::ErrorKind::WouldBlock.into()
+}
+
+/// Without the word that a direction has ended, which may not have arrived yet.
+fn without_ends(ready: Ready) -> Ready {
+    let states = [
+        (ready.is_readable(), Ready::READABLE),
+        (ready.is_writable(), Ready::WRITABLE),
+    ];
+    let states = states.into_iter().filter(|(is, _)| *is);
+    states.fold(Ready::EMPTY, |all, (_, state)| all | state)
 }
 
 /// Whether an error tells that the other side is gone.
@@ -158,7 +173,7 @@ impl EndGate {
                 return Poll::Ready(May::Read(u64::MAX));
             }
             let there = io.there();
-            match state.arrivals.admits(there, Instant::now()) {
+            match state.arrivals.admits(there, moment()) {
                 Admits::UpTo(most) => return Poll::Ready(May::Read(most)),
                 Admits::End => return Poll::Ready(May::Get(Ok(()))),
                 Admits::Reset => return Poll::Ready(May::Get(Err(reset()))),
@@ -182,7 +197,7 @@ impl EndGate {
         if state.arrivals.is_free() {
             return Ok(May::Read(u64::MAX));
         }
-        match state.arrivals.admits(io.there(), Instant::now()) {
+        match state.arrivals.admits(io.there(), moment()) {
             Admits::UpTo(most) => Ok(May::Read(most)),
             Admits::End => Ok(May::Get(Ok(()))),
             Admits::Reset => Ok(May::Get(Err(reset()))),
@@ -320,11 +335,11 @@ impl EndGate {
         (local, peer): (&Addr, &Addr),
     ) -> Poll<io::Result<usize>> {
         if self.is_free() {
-            let poll = io.poll_write(cx, bufs);
-            if poll.is_pending() {
-                self.waiters.wait(Waiter::Writer, cx);
+            // No lock is held meanwhile, and orders may come: one that pends looks again below.
+            let poll = self.wrote(io, io.poll_write(cx, bufs), None);
+            if poll.is_ready() {
+                return poll;
             }
-            return poll;
         }
         self.waiters.wait(Waiter::Writer, cx);
         match self.before_write(bufs, (local, peer)) {
@@ -341,10 +356,11 @@ impl EndGate {
         bufs: &[IoSlice<'_>],
         (local, peer): (&Addr, &Addr),
     ) -> io::Result<usize> {
-        if self.is_free() {
-            return io.try_write(bufs);
-        }
-        let written = match self.before_write(bufs, (local, peer))? {
+        let part = match self.is_free() {
+            true => None,
+            false => self.before_write(bufs, (local, peer))?,
+        };
+        let written = match part {
             None => io.try_write(bufs),
             Some(part) => io.try_write(&[part]),
         };
@@ -408,7 +424,7 @@ impl EndGate {
             other => return other,
         };
         let mut state = self.lock();
-        let later = state.arrivals.end_comes(io.there(), Instant::now());
+        let later = state.arrivals.end_comes(io.there(), moment());
         if !state.arrivals.is_withheld() && later.is_none() {
             let took_reset = std::mem::take(&mut state.took_reset);
             return Poll::Ready(Err(if took_reset { reset() } else { error }));
@@ -483,24 +499,30 @@ impl EndGate {
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
             let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Call(call.number));
+            let is_free = state.arrivals.is_free();
+            let ready = passes.map(|passes| {
+                let Some(passes) = passes else {
+                    return Ok(Ready::READABLE);
+                };
+                let mut all = Ready::EMPTY;
+                if passes.is_readable()
+                    && let Poll::Ready(ready) = readable.as_mut().poll(cx)
+                {
+                    all |= ready?;
+                }
+                if passes.is_writable()
+                    && let Poll::Ready(ready) = writable.as_mut().poll(cx)
+                {
+                    all |= ready?;
+                }
+                Ok(all)
+            });
+            // Under the lock until here: what it has found had arrived before the next order.
             self.after(state);
-            let Some(passes) = ready!(passes) else {
-                return Poll::Ready(Ok(Ready::READABLE));
-            };
-            let mut all = Ready::EMPTY;
-            if passes.is_readable()
-                && let Poll::Ready(ready) = readable.as_mut().poll(cx)
-            {
-                all |= ready?;
-            }
-            if passes.is_writable()
-                && let Poll::Ready(ready) = writable.as_mut().poll(cx)
-            {
-                all |= ready?;
-            }
-            match all.is_empty() {
-                true => Poll::Pending,
-                false => Poll::Ready(Ok(all)),
+            match ready {
+                Poll::Ready(Ok(ready)) if ready.is_empty() => Poll::Pending,
+                Poll::Ready(Ok(ready)) if !is_free => Poll::Ready(Ok(without_ends(ready))),
+                ready => ready,
             }
         })
         .await
@@ -522,7 +544,7 @@ impl EndGate {
             false => io.there(),
         };
         let arrivals = &mut state.arrivals;
-        arrivals.order(now, (peer, local), there, Instant::now(), &mut found.noted);
+        arrivals.order(now, (peer, local), there, moment(), &mut found.noted);
         self.mark(&state);
         self.after(state);
         let covers = |rule: &&Rule| rule.covers(peer, local) || rule.covers(local, peer);
