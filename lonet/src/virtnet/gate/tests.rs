@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest, Ready};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::pipes::Pipes;
 use crate::trace::{Does, Ends, EventId, Gate, Place, Rule, Standing, Then};
@@ -150,6 +150,8 @@ macro_rules! on_both_engines {
         }
     };
 }
+
+mod waiting;
 
 on_both_engines! {
     async fn a_partition_lets_in_what_had_arrived(world: World) {
@@ -562,111 +564,4 @@ on_both_engines! {
         let there = b.end().conn().io.there();
         assert!(there.bytes < 1 << 19, "{there:?}");
     }
-
-    async fn readiness_does_not_take_the_reset(world: World) {
-        let (_a, mut b) = world.connected().await;
-        world.rule("a", "b", Does::Reset);
-        world.orders.rules[0].event = None;
-        world.obey();
-        world.orders.rules[0].event = Some(EventId::from((0, 9)));
-        world.obey();
-        soon(b.readable()).await.unwrap();
-        soon(b.readable()).await.unwrap();
-        let mut one = [0];
-        let kind = b.try_read(&mut one).unwrap_err().kind();
-        assert_eq!(kind, ErrorKind::ConnectionReset);
-        assert_eq!(soon(b.read(&mut one)).await.unwrap(), 0);
-    }
-
-    async fn readiness_does_not_tell_of_a_withheld_end(world: World) {
-        let (mut a, mut b) = world.connected().await;
-        a.write_all(b"x").await.unwrap();
-        arrived(&b, 1, false).await;
-        world.partition();
-        drop(a);
-        arrived(&b, 1, true).await;
-        // The runtime knows by now, too.
-        let io = &b.end().conn().io;
-        soon(async {
-            while !io.ready(Interest::READABLE).await.unwrap().is_read_closed() {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-        let ready = soon(b.ready(Interest::READABLE)).await.unwrap();
-        assert_eq!(ready, Ready::READABLE);
-        reads(&mut b, b"x").await;
-        let both = Interest::READABLE | Interest::WRITABLE;
-        let ready = soon(b.ready(both)).await.unwrap();
-        assert_eq!(ready, Ready::WRITABLE);
-        world.heal();
-        let ready = soon(b.ready(Interest::READABLE)).await.unwrap();
-        assert!(ready.is_readable());
-        assert_eq!(soon(b.read(&mut [0])).await.unwrap(), 0);
-    }
-
-    async fn what_is_delayed_wakes_all_who_wait(world: World) {
-        let (mut a, b) = world.connected().await;
-        world.rule("a", "b", Does::Delay(1000));
-        world.obey();
-        let b = Arc::new(b);
-        let waits = || {
-            let b = b.clone();
-            tokio::spawn(async move { b.readable().await })
-        };
-        let waiting = [waits(), waits(), waits()];
-        let peeking = tokio::spawn({
-            let b = b.clone();
-            async move { b.peek(&mut [0]).await }
-        });
-        for _ in 0..10 {
-            tokio::task::yield_now().await;
-        }
-        a.write_all(b"x").await.unwrap();
-        for waiting in waiting {
-            soon(waiting).await.unwrap().unwrap();
-        }
-        assert_eq!(soon(peeking).await.unwrap().unwrap(), 1);
-    }
-
-    async fn who_waits_no_more_is_forgotten(world: World) {
-        let (mut a, b) = world.connected().await;
-        world.obey();
-        let b = Arc::new(b);
-        let waits_for = async |patience| {
-            for _ in 0..100 {
-                let b = b.clone();
-                let waiting = tokio::spawn(async move {
-                    // On a socket, the first may find it ready for nothing.
-                    let _ = tokio::time::timeout(patience, b.readable()).await;
-                });
-                soon(waiting).await.unwrap();
-            }
-        };
-        waits_for(Duration::ZERO).await;
-        a.write_all(b"x").await.unwrap();
-        waits_for(PATIENCE).await;
-        assert_eq!(b.end().conn().gate.as_ref().unwrap().waiting_calls(), 0);
-    }
-}
-
-/// A process under many faults, one after the other, remembers those that stand.
-#[tokio::test]
-async fn what_has_acted_and_ended_is_told_once() {
-    let (gate, engine) = (Gate::new(), Engine::Pipes(Arc::new(Pipes::default())));
-    let net = Net::behind(gate.clone(), NetName::new("pipe", "x"), engine);
-    let mut world = World::on(SubNetwork::of(net), gate).await;
-    let (mut a, mut b) = world.connected().await;
-    world.rule("a", "b", Does::Withhold);
-    world.obey();
-    a.write_all(b"x").await.unwrap();
-    assert_eq!(
-        b.try_read(&mut [0]).unwrap_err().kind(),
-        ErrorKind::WouldBlock
-    );
-    assert_eq!(world.obey(), [1], "as long as it stands");
-    assert_eq!(world.obey(), [1]);
-    assert_eq!(world.heal(), [1]);
-    assert_eq!(world.obey(), [0; 0]);
-    reads(&mut b, b"x").await;
 }
