@@ -38,16 +38,14 @@ impl Watch {
         Ok(Watch(TcpStream::from_std(own)?))
     }
 
-    /// Polls until what lies there is news.
+    /// Polls until what lies there is news. It fails when the runtime is gone in which it began.
     pub(crate) fn poll_more(
         &self,
         cx: &mut Context<'_>,
         is_news: impl Fn((u64, bool)) -> bool,
-    ) -> Poll<()> {
+    ) -> Poll<io::Result<()>> {
         loop {
-            if ready!(self.0.poll_read_ready(cx)).is_err() {
-                return Poll::Ready(());
-            }
+            ready!(self.0.poll_read_ready(cx))?;
             let looked = self
                 .0
                 .try_io(Interest::READABLE, || match is_news(there(&self.0)) {
@@ -56,7 +54,7 @@ impl Watch {
                     false => Err(io::ErrorKind::WouldBlock.into()),
                 });
             if looked.is_ok() {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
         }
     }

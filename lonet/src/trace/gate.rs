@@ -157,7 +157,21 @@ impl Gate {
     /// Keeps a closed connection until the orders change so that nothing is withheld from it. The
     /// connection asks again whenever they change.
     pub(crate) fn keep(&self, closed: Arc<dyn Gated>) {
-        self.lock().kept.push(closed);
+        self.lock().kept.push(closed.clone());
+        if closed.is_withheld() {
+            return;
+        }
+        // The orders have changed just before, and don't come again.
+        let mut state = self.lock();
+        let kept = state.kept.extract_if(.., |kept| Arc::ptr_eq(kept, &closed));
+        let kept: Vec<_> = kept.collect();
+        drop(state);
+        drop(kept);
+    }
+
+    #[cfg(all(test, lonet_loom))]
+    pub(crate) fn keeps_nothing(&self) -> bool {
+        self.lock().kept.is_empty()
     }
 
     /// A dial begins to ask; its record's number, if there is one.
@@ -234,7 +248,7 @@ impl Gate {
             seq: orders.seq,
             ..Obeyed::default()
         };
-        let (gated, kept) = {
+        let gated = {
             let mut state = self.lock();
             if orders.seq < state.standing.seq {
                 return found;
@@ -245,11 +259,13 @@ impl Gate {
             if state.is_busy() {
                 self.busy.store(true, Ordering::Release);
             }
-            (state.gated.clone(), std::mem::take(&mut state.kept))
+            state.gated.clone()
         };
         for gated in gated.iter().filter_map(Weak::upgrade) {
             gated.ordered(&orders, &mut found);
         }
+        // Once all know the orders: what is kept from here on knows them, too.
+        let kept = std::mem::take(&mut self.lock().kept);
         let (keep, done): (Vec<_>, Vec<_>) = kept.into_iter().partition(|kept| kept.is_withheld());
         self.lock().kept.extend(keep);
         drop(done);
@@ -258,8 +274,11 @@ impl Gate {
             gated.wake();
         }
         self.changed.notify_waiters();
-        let state = self.lock();
+        let mut state = self.lock();
         found.acted = state.acted.iter().copied().collect();
+        // What has ended is said for the last time.
+        let stands = |fault: &u32| orders.rules.iter().any(|rule| rule.fault == *fault);
+        state.acted.retain(stands);
         found
     }
 

@@ -68,7 +68,7 @@ impl Engine {
     }
 
     /// Makes a name free for others: now, or as soon as that is possible without waiting here.
-    fn withdraw_now(&self, name: &str) {
+    pub(crate) fn withdraw_now(&self, name: &str) {
         match self {
             Engine::Loopback(loopback) => loopback.withdraw_now(name),
             Engine::Pipes(pipes) => pipes.withdraw(name),

@@ -9,6 +9,7 @@ mod arrivals;
 mod dials;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::pin::Pin;
@@ -28,6 +29,7 @@ use crate::loopback::socket::Watch;
 use crate::trace::{Does, EventId, Gate, Obeyed, Rule, Standing};
 use arrivals::{Admits, Arrivals, Random};
 pub(super) use dials::{Admission, answer_may_come, dial_may_go};
+use waiters::{Waiter, Waiters};
 
 /// So much of a read into a growing buffer goes through a buffer of its own, where a fault limits it.
 const MOST_AT_ONCE: usize = 64 << 10;
@@ -35,6 +37,7 @@ const MOST_AT_ONCE: usize = 64 << 10;
 /// The gate of one end of a connection.
 pub(super) struct EndGate {
     gate: Arc<Gate>,
+    waiters: Arc<Waiters>,
     state: Mutex<EndState>,
     /// Whether a fault concerns this end, which may outlive its order.
     is_marked: AtomicBool,
@@ -43,11 +46,7 @@ pub(super) struct EndGate {
 #[derive(Default)]
 struct EndState {
     arrivals: Arrivals,
-    reader: Option<Waker>,
-    writer: Option<Waker>,
-    /// Of calls of `ready`, each with its own.
-    others: Vec<Waker>,
-    /// Wakes the reader when what is delayed may be read.
+    /// Wakes who waits when what is delayed may be read.
     due: Option<Pin<Box<Sleep>>>,
     /// Wakes the writer when it may learn of a delayed end.
     write_due: Option<Pin<Box<Sleep>>>,
@@ -58,31 +57,9 @@ struct EndState {
     took_reset: bool,
 }
 
-/// Who waits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiter {
-    Reader,
-    Writer,
-    Other,
-}
-
-impl EndState {
-    fn wait(&mut self, waiter: Waiter, cx: &Context<'_>) {
-        let slot = match waiter {
-            Waiter::Reader => &mut self.reader,
-            Waiter::Writer => &mut self.writer,
-            Waiter::Other => {
-                if !self.others.iter().any(|other| other.will_wake(cx.waker())) {
-                    self.others.push(cx.waker().clone());
-                }
-                return;
-            }
-        };
-        match slot {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *slot = Some(cx.waker().clone()),
-        }
-    }
+/// The moment as tokio's timers know it, whose clock a test may have paused.
+fn moment() -> Instant {
+    tokio::time::Instant::now().into_std()
 }
 
 /// At that moment the task is woken.
@@ -110,6 +87,16 @@ fn would_block() -> io::Error {
     io::ErrorKind::WouldBlock.into()
 }
 
+/// Without the word that a direction has ended, which may not have arrived yet.
+fn without_ends(ready: Ready) -> Ready {
+    let states = [
+        (ready.is_readable(), Ready::READABLE),
+        (ready.is_writable(), Ready::WRITABLE),
+    ];
+    let states = states.into_iter().filter(|(is, _)| *is);
+    states.fold(Ready::EMPTY, |all, (_, state)| all | state)
+}
+
 /// Whether an error tells that the other side is gone.
 fn tells_of_the_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut};
@@ -123,6 +110,7 @@ impl EndGate {
     pub(super) fn new(gate: Arc<Gate>) -> EndGate {
         EndGate {
             gate,
+            waiters: Arc::default(),
             state: Mutex::default(),
             is_marked: AtomicBool::new(false),
         }
@@ -171,9 +159,12 @@ impl EndGate {
         cx: &mut Context<'_>,
         waiter: Waiter,
     ) -> Poll<May> {
+        // Several may wait for the same bytes, and each has to be woken.
+        let all = Waker::from(self.waiters.clone());
+        let all = &mut Context::from_waker(&all);
         loop {
             // Before it looks: what comes after that wakes.
-            state.wait(waiter, cx);
+            self.waiters.wait(waiter, cx);
             if self.gate.is_shut() {
                 return Poll::Pending;
             }
@@ -182,15 +173,15 @@ impl EndGate {
                 return Poll::Ready(May::Read(u64::MAX));
             }
             let there = io.there();
-            match state.arrivals.admits(there, Instant::now()) {
+            match state.arrivals.admits(there, moment()) {
                 Admits::UpTo(most) => return Poll::Ready(May::Read(most)),
                 Admits::End => return Poll::Ready(May::Get(Ok(()))),
                 Admits::Reset => return Poll::Ready(May::Get(Err(reset()))),
                 Admits::Withheld => return Poll::Pending,
-                Admits::Nothing => ready!(io.poll_more(cx, there, &mut state.watch)),
+                Admits::Nothing => ready!(io.poll_more(all, there, &mut state.watch)),
                 Admits::Later(at) => {
-                    let more = io.poll_more(cx, there, &mut state.watch).is_ready();
-                    if !more && poll_due(&mut state.due, at, cx).is_pending() {
+                    let more = io.poll_more(all, there, &mut state.watch).is_ready();
+                    if !more && poll_due(&mut state.due, at, all).is_pending() {
                         return Poll::Pending;
                     }
                 }
@@ -206,7 +197,7 @@ impl EndGate {
         if state.arrivals.is_free() {
             return Ok(May::Read(u64::MAX));
         }
-        match state.arrivals.admits(io.there(), Instant::now()) {
+        match state.arrivals.admits(io.there(), moment()) {
             Admits::UpTo(most) => Ok(May::Read(most)),
             Admits::End => Ok(May::Get(Ok(()))),
             Admits::Reset => Ok(May::Get(Err(reset()))),
@@ -224,7 +215,7 @@ impl EndGate {
         if self.is_free() {
             let poll = io.poll_read(cx, buf);
             if poll.is_pending() {
-                state.wait(Waiter::Reader, cx);
+                self.waiters.wait(Waiter::Reader, cx);
             }
             return poll;
         }
@@ -242,6 +233,9 @@ impl EndGate {
     ) -> Poll<io::Result<()>> {
         let most = match ready!(self.poll_may(state, io, cx, Waiter::Reader)) {
             May::Get(result) => {
+                if result.is_err() {
+                    state.arrivals.say_reset();
+                }
                 // The other side is to see the end, too.
                 io.shutdown();
                 return Poll::Ready(result);
@@ -274,6 +268,9 @@ impl EndGate {
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
             May::Get(result) => {
+                if result.is_err() {
+                    state.arrivals.say_reset();
+                }
                 io.shutdown();
                 result.map(|()| 0)
             }
@@ -315,7 +312,12 @@ impl EndGate {
         }
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
-            May::Get(result) => result.map(|()| 0),
+            May::Get(result) => {
+                if result.is_err() {
+                    state.arrivals.say_reset();
+                }
+                result.map(|()| 0)
+            }
             May::Read(most) => {
                 let most = within(most, buf.len());
                 io.peek(&mut buf[..most])
@@ -333,13 +335,13 @@ impl EndGate {
         (local, peer): (&Addr, &Addr),
     ) -> Poll<io::Result<usize>> {
         if self.is_free() {
-            let poll = io.poll_write(cx, bufs);
-            if poll.is_pending() {
-                self.lock().wait(Waiter::Writer, cx);
+            // No lock is held meanwhile, and orders may come: one that pends looks again below.
+            let poll = self.wrote(io, io.poll_write(cx, bufs), None);
+            if poll.is_ready() {
+                return poll;
             }
-            return poll;
         }
-        self.lock().wait(Waiter::Writer, cx);
+        self.waiters.wait(Waiter::Writer, cx);
         match self.before_write(bufs, (local, peer)) {
             Ok(None) => self.wrote(io, io.poll_write(cx, bufs), Some(cx)),
             Ok(Some(part)) => self.wrote(io, io.poll_write(cx, &[part]), Some(cx)),
@@ -354,10 +356,11 @@ impl EndGate {
         bufs: &[IoSlice<'_>],
         (local, peer): (&Addr, &Addr),
     ) -> io::Result<usize> {
-        if self.is_free() {
-            return io.try_write(bufs);
-        }
-        let written = match self.before_write(bufs, (local, peer))? {
+        let part = match self.is_free() {
+            true => None,
+            false => self.before_write(bufs, (local, peer))?,
+        };
+        let written = match part {
             None => io.try_write(bufs),
             Some(part) => io.try_write(&[part]),
         };
@@ -421,7 +424,7 @@ impl EndGate {
             other => return other,
         };
         let mut state = self.lock();
-        let later = state.arrivals.end_comes(io.there(), Instant::now());
+        let later = state.arrivals.end_comes(io.there(), moment());
         if !state.arrivals.is_withheld() && later.is_none() {
             let took_reset = std::mem::take(&mut state.took_reset);
             return Poll::Ready(Err(if took_reset { reset() } else { error }));
@@ -473,7 +476,7 @@ impl EndGate {
         waiter: Waiter,
     ) -> Poll<Option<Interest>> {
         if !interest.is_readable() || self.is_free() {
-            state.wait(waiter, cx);
+            self.waiters.wait(waiter, cx);
             return match self.gate.is_shut() {
                 true => Poll::Pending,
                 false => Poll::Ready(Some(interest)),
@@ -492,27 +495,34 @@ impl EndGate {
     pub(super) async fn ready(&self, io: &Io, interest: Interest) -> io::Result<Ready> {
         let mut readable = std::pin::pin!(io.ready(Interest::READABLE));
         let mut writable = std::pin::pin!(io.ready(Interest::WRITABLE));
+        let call = self.waiters.call();
         std::future::poll_fn(|cx| {
             let mut state = self.lock();
-            let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Other);
+            let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Call(call.number));
+            let is_free = state.arrivals.is_free();
+            let ready = passes.map(|passes| {
+                let Some(passes) = passes else {
+                    return Ok(Ready::READABLE);
+                };
+                let mut all = Ready::EMPTY;
+                if passes.is_readable()
+                    && let Poll::Ready(ready) = readable.as_mut().poll(cx)
+                {
+                    all |= ready?;
+                }
+                if passes.is_writable()
+                    && let Poll::Ready(ready) = writable.as_mut().poll(cx)
+                {
+                    all |= ready?;
+                }
+                Ok(all)
+            });
+            // Under the lock until here: what it has found had arrived before the next order.
             self.after(state);
-            let Some(passes) = ready!(passes) else {
-                return Poll::Ready(Ok(Ready::READABLE));
-            };
-            let mut all = Ready::EMPTY;
-            if passes.is_readable()
-                && let Poll::Ready(ready) = readable.as_mut().poll(cx)
-            {
-                all |= ready?;
-            }
-            if passes.is_writable()
-                && let Poll::Ready(ready) = writable.as_mut().poll(cx)
-            {
-                all |= ready?;
-            }
-            match all.is_empty() {
-                true => Poll::Pending,
-                false => Poll::Ready(Ok(all)),
+            match ready {
+                Poll::Ready(Ok(ready)) if ready.is_empty() => Poll::Pending,
+                Poll::Ready(Ok(ready)) if !is_free => Poll::Ready(Ok(without_ends(ready))),
+                ready => ready,
             }
         })
         .await
@@ -534,7 +544,7 @@ impl EndGate {
             false => io.there(),
         };
         let arrivals = &mut state.arrivals;
-        arrivals.order(now, (peer, local), there, Instant::now(), &mut found.noted);
+        arrivals.order(now, (peer, local), there, moment(), &mut found.noted);
         self.mark(&state);
         self.after(state);
         let covers = |rule: &&Rule| rule.covers(peer, local) || rule.covers(local, peer);
@@ -546,9 +556,8 @@ impl EndGate {
 
     /// The fault that withholds something from an operation that waits here.
     pub(super) fn withholds_from_waiting(&self) -> Option<u32> {
-        let state = self.lock();
-        let waits = state.reader.is_some() || !state.others.is_empty();
-        state.arrivals.withheld_by().filter(|_| waits)
+        let withheld_by = self.lock().arrivals.withheld_by();
+        withheld_by.filter(|_| self.waiters.any_reads())
     }
 
     /// Whether arrivals are withheld, so that nothing may be learned of the other side.
@@ -561,14 +570,13 @@ impl EndGate {
     }
 
     pub(super) fn wake(&self) {
-        let mut state = self.lock();
-        let mut wakers = std::mem::take(&mut state.others);
-        wakers.extend(state.reader.take());
-        wakers.extend(state.writer.take());
-        drop(state);
-        for waker in wakers {
-            waker.wake();
-        }
+        self.waiters.wake_all();
+    }
+
+    /// How many calls of `ready` wait.
+    #[cfg(test)]
+    pub(super) fn waiting_calls(&self) -> usize {
+        self.waiters.calls()
     }
 }
 

@@ -133,11 +133,8 @@ impl Host {
         if !self.core.close(&self.net.events, Cause::HostDown) {
             return Ok(());
         }
-        let left = if self.net.remove(&self.core) {
-            self.net.engine.leave().await
-        } else {
-            self.net.engine.withdraw(self.name()).await
-        };
+        let last = self.net.remove(&self.core);
+        let left = self.net.withdraw((!last).then(|| self.name())).await;
         left.map_err(|cause| self.net.error("close", cause).about(self.name()))
     }
 

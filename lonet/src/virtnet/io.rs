@@ -221,14 +221,20 @@ impl Io {
         let is_news = |now| There::from(now) != than;
         match self {
             Io::Tcp(stream) => {
-                if watch.is_none() {
-                    *watch = loopback::socket::Watch::of(stream).ok();
+                // Again, if the runtime is gone that watched it until now.
+                for _ in 0..2 {
+                    if watch.is_none() {
+                        *watch = loopback::socket::Watch::of(stream).ok();
+                    }
+                    let polled = watch.as_ref().map(|watch| watch.poll_more(cx, is_news));
+                    match polled {
+                        Some(Poll::Ready(Ok(()))) => return Poll::Ready(()),
+                        Some(Poll::Ready(Err(_))) => *watch = None,
+                        // Without a descriptor, it is seen at the next look.
+                        Some(Poll::Pending) | None => return Poll::Pending,
+                    }
                 }
-                match watch {
-                    Some(watch) => watch.poll_more(cx, is_news),
-                    // Without a descriptor, it is seen at the next look.
-                    None => Poll::Pending,
-                }
+                Poll::Pending
             }
             Io::Pipe(end) => end.poll_more(cx, is_news),
         }

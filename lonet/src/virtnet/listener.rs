@@ -217,14 +217,20 @@ impl Listener {
     }
 
     fn poll_turn(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Stream>> {
-        let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
-        let admission = gate.map(|gate| Admission::at(gate, &self.addr));
-        let admits = |queued: &mut Queued| match &admission {
-            None => true,
-            Some(None) => false,
-            Some(Some(admission)) => admission.admits(queued.knock.src(), &mut queued.held),
-        };
         loop {
+            // The orders are looked up under the queue's lock, where the waker is kept: a heal that
+            // comes after that wakes.
+            let mut orders = None;
+            let admits = |queued: &mut Queued| {
+                let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
+                let admission =
+                    orders.get_or_insert_with(|| gate.map(|gate| Admission::at(gate, &self.addr)));
+                match admission {
+                    None => true,
+                    Some(None) => false,
+                    Some(Some(admission)) => admission.admits(queued.knock.src(), &mut queued.held),
+                }
+            };
             let Queued { knock, held } = match self.core.poll_pop(cx, ticket, admits) {
                 Poll::Ready(Ok(queued)) => queued,
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(self.error(cause))),

@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 
 use loom::thread;
 
-use tokio::io::ReadBuf;
+use tokio::io::{AsyncWrite, ReadBuf};
 
 use super::engine::Engine;
 use super::net::{Net, NetName};
@@ -364,6 +364,89 @@ fn a_reader_is_woken_by_the_heal() {
             "it waits for ever"
         );
         assert_eq!(drain(&accepted), b"x");
+    });
+}
+
+#[test]
+fn an_accept_is_woken_by_the_heal() {
+    explore(|| {
+        let (gate, engine) = (Gate::new(), Engine::Pipes(Arc::default()));
+        let net = Net::behind(gate.clone(), NetName::new("pipe", "x"), engine);
+        let net = SubNetwork::of(net);
+        let (alpha, beta) = (now(net.new_host("α")), now(net.new_host("β")));
+        let (alpha, beta) = (alpha.expect("a new name"), beta.expect("a new name"));
+        let listener = now(alpha.listen(":10")).expect("the port is free");
+        let Begun::Waits(_dialing) = dial(&beta) else {
+            panic!("it waits to be accepted");
+        };
+        order(&gate, 1, &[Does::Withhold], &[]);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let accepting = thread::spawn(move || {
+            let mut cx = Context::from_waker(&waker);
+            let accepted = listener.poll_accept(&mut cx);
+            (accepted.is_ready(), listener)
+        });
+        order(&gate, 2, &[], &[]);
+        let (was_ready, listener) = accepting.join().expect("it ends");
+        assert!(
+            was_ready || woken.0.load(Ordering::Relaxed) > 0,
+            "it waits for ever"
+        );
+        drop(listener);
+    });
+}
+
+#[test]
+fn a_writer_is_woken_by_a_reset() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        while dialed.try_write(&[0; 1 << 16]).is_ok() {}
+        let resets = |seq, event| {
+            let rule = Rule {
+                fault: 1,
+                event,
+                from: Ends::Others,
+                to: Ends::Others,
+                does: Does::Reset,
+                window: None,
+            };
+            gate.obey(Arc::new(Standing {
+                seq,
+                rules: vec![rule],
+                ..Standing::default()
+            }));
+        };
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let writing = thread::spawn(move || {
+            let mut cx = Context::from_waker(&waker);
+            let mut dialed = dialed;
+            let poll = Pin::new(&mut dialed).poll_write(&mut cx, b"x");
+            (poll.is_ready(), dialed)
+        });
+        resets(1, None);
+        resets(2, Some(crate::trace::EventId::from((0, 9))));
+        let (was_ready, dialed) = writing.join().expect("it ends");
+        assert!(
+            was_ready || woken.0.load(Ordering::Relaxed) > 0,
+            "it waits for ever"
+        );
+        assert!(dialed.try_write(b"x").is_err());
+        drop(accepted);
+    });
+}
+
+#[test]
+fn what_a_close_keeps_goes_with_the_heal() {
+    explore(|| {
+        let (net, gate, dialed, accepted) = gated();
+        order(&gate, 1, &[Does::Withhold], &[]);
+        let closing = thread::spawn(move || drop(dialed));
+        order(&gate, 2, &[], &[]);
+        closing.join().expect("it ends");
+        assert!(gate.keeps_nothing(), "it stays for ever");
+        drop((net, accepted));
     });
 }
 

@@ -171,8 +171,28 @@ impl Net {
     /// Closes all there is, and leaves. May wait for other processes, briefly.
     pub(crate) fn end(&self) {
         if self.close_now() {
-            self.engine.leave_now();
+            let engine = self.engine.clone();
+            self.effect(move || engine.leave_now());
         }
+    }
+
+    /// Other processes learn that a host is gone, or, without a name, that all are. While nothing may
+    /// leave this process, that waits, even if the future is dropped.
+    pub(super) async fn withdraw(&self, host: Option<&str>) -> Result<(), Cause> {
+        let shut = self.events.gate().filter(|gate| gate.is_shut());
+        let Some(gate) = shut else {
+            return match host {
+                Some(host) => self.engine.withdraw(host).await,
+                None => self.engine.leave().await,
+            };
+        };
+        let (engine, host) = (self.engine.clone(), host.map(str::to_owned));
+        self.effect(move || match host {
+            Some(host) => engine.withdraw_now(&host),
+            None => engine.leave_now(),
+        });
+        gate.pass(|_| Some(())).await;
+        Ok(())
     }
 
     /// Whether this subnetwork has an open host of that name.
@@ -192,7 +212,8 @@ impl Net {
         for host in hosts.values() {
             host.close(&self.events, Cause::NetworkDown);
         }
-        self.engine.shut();
+        let engine = self.engine.clone();
+        self.effect(move || engine.shut());
         true
     }
 }

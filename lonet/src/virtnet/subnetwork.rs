@@ -160,7 +160,7 @@ impl SubNetwork {
     /// ```
     pub async fn close(&self) -> Result<()> {
         if self.net.close_now() {
-            let left = self.net.engine.leave().await;
+            let left = self.net.withdraw(None).await;
             left.map_err(|cause| self.net.error("close", cause))?;
         }
         Ok(())

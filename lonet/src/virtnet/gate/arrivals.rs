@@ -358,13 +358,11 @@ impl Arrivals {
             }
             admits = admits.and(one);
         }
-        if admits == Admits::Reset {
-            self.say_reset();
-        }
         admits
     }
 
-    fn say_reset(&mut self) {
+    /// Somebody is told of the reset. Who only asks whether there is something to read, is not.
+    pub(super) fn say_reset(&mut self) {
         for fault in &mut self.faults {
             if let Kind::Reset { said, .. } | Kind::Limit { said, .. } = &mut fault.does {
                 *said = true;

@@ -151,6 +151,8 @@ macro_rules! on_both_engines {
     };
 }
 
+mod waiting;
+
 on_both_engines! {
     async fn a_partition_lets_in_what_had_arrived(world: World) {
         let (mut a, mut b) = world.connected().await;
