@@ -131,7 +131,7 @@ impl Scenario {
 }
 
 /// A fault that is in force or armed. Dropping it ends the fault, without waiting for the processes to
-/// obey; one that has not been set off never will be.
+/// obey. A fault that is still armed is disarmed: it never begins, and the test does not fail for it.
 #[must_use = "dropping it ends the fault: bind it to a name, and `heal` it when it has lasted long enough"]
 pub struct Injected {
     inner: Arc<Inner>,
@@ -185,7 +185,8 @@ impl Injected {
     ///
     /// # Errors
     ///
-    /// The fault has not been set off: it is disarmed now.
+    /// The fault has not begun, and now never will; the message names the event that did not happen. A
+    /// `reset` found no connection.
     ///
     /// # Cancel safety
     ///
