@@ -33,7 +33,11 @@ impl Bridge {
     ///
     /// # Errors
     ///
-    /// Those of [`Host::listen`].
+    /// The same as for [`Host::listen`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing stays open.
     ///
     /// # Examples
     ///
@@ -75,6 +79,10 @@ impl Bridge {
     /// # Errors
     ///
     /// The system has no free port or file descriptor.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing stays open.
     ///
     /// # Examples
     ///

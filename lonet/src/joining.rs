@@ -20,16 +20,16 @@ use serve::{Serving, serve};
 /// What a network's full name begins with.
 const PREFIX: &str = "lonet";
 
-/// Joins the network of that name, or creates it; with `""`, a fresh one with a random unique
-/// name. Any processes of one user on one machine that join the same name share it.
+/// Joins the network of that name, or creates it. With `""`, creates a fresh network with a random
+/// unique name. All processes of one user on one machine that join the same name share the network.
 ///
-/// What others dial is served by the runtime that this is called on. When that runtime is dropped,
-/// the subnetwork closes, as at the end of a process, whatever other runtimes use it: from then on
-/// operations fail with [`Cause::NetworkDown`]. So join on a runtime that lives as long as the hosts
-/// do.
+/// The runtime on which this is called serves the dials of other processes. When that runtime is
+/// dropped, the subnetwork closes, as at the end of a process, even if other runtimes use it: its
+/// operations then fail with [`Cause::NetworkDown`]. So join on a runtime that lives as long as the
+/// hosts do.
 ///
-/// Files are waited for on the blocking threads of whichever runtime an operation is called on:
-/// where all of those are taken by callers of `block_on`, such an operation never ends.
+/// An operation waits for files on the blocking threads of the runtime on which it is called. If
+/// callers of `block_on` occupy all of these threads, the operation never ends.
 ///
 /// # Errors
 ///
@@ -37,12 +37,12 @@ const PREFIX: &str = "lonet";
 ///
 /// # Panics
 ///
-/// Outside of a tokio runtime, or on one without I/O. The network needs its time, too: where that
-/// is not enabled, a dial panics.
+/// If called outside of a tokio runtime, or on one without I/O. Dials panic on a runtime without
+/// time.
 ///
 /// # Cancel safety
 ///
-/// A dropped future leaves nothing open.
+/// If the future is dropped, nothing stays open.
 ///
 /// # Examples
 ///
@@ -93,24 +93,36 @@ pub(crate) async fn join_behind(gate: Arc<crate::trace::Gate>) -> SubNetwork {
     served(net, &opened.loopback, opened.listener)
 }
 
-/// Joins the network that `LONET_NETWORK` names, as the host that `LONET_HOST` names: what a
-/// harness sets for the programs it starts. Called again, it gives the same host, until that is
-/// closed: it stays open for the rest of the program though every handle is dropped. But no longer
-/// than the runtime that it was first called on, as with [`join`]: after the end of a
-/// `#[tokio::test]`, another test in that process gets a new host of that name.
+/// Joins the network named in the environment variable `LONET_NETWORK`, as the host named in
+/// `LONET_HOST`. A test sets both for the programs that it starts.
+///
+/// Further calls return the same host until it is closed. The host stays open for the rest of the
+/// program, even if every handle is dropped, but, as with [`join`], not longer than the runtime of
+/// the first call: after the end of a `#[tokio::test]`, another test in the same process gets a new
+/// host of that name.
 ///
 /// # Errors
 ///
-/// [`Cause::InvalidName`] when one of the two is not set; else as [`join`] and
+/// [`Cause::InvalidName`] if one of the two is not set; otherwise the same as for [`join`] and
 /// [`SubNetwork::new_host`].
 ///
 /// # Panics
 ///
-/// As [`join`].
+/// The same as for [`join`].
 ///
 /// # Cancel safety
 ///
-/// A dropped future leaves nothing open.
+/// If the future is dropped, nothing stays open.
+///
+/// # Examples
+///
+/// ```no_run
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> lonet::Result<()> {
+/// let host = lonet::from_env().await?; // in a program that a test has started
+/// let _listener = host.listen(":10").await?;
+/// # Ok(()) }
+/// ```
 pub async fn from_env() -> Result<Host> {
     static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), Host>> =
         tokio::sync::Mutex::const_new(BTreeMap::new());

@@ -21,7 +21,7 @@ pub async fn primary(network: &impl Networker, backup: &str) -> io::Result<()> {
     client.write_all(answer.as_bytes()).await
 }
 
-/// Takes one value, and has it stored.
+/// Takes one value and stores it.
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub async fn backup(
     primary.write_all(b"ok").await
 }
 
-/// Sends a value to whoever is at that address; the answer.
+/// Sends a value to that address, and returns the answer.
 ///
 /// # Errors
 ///

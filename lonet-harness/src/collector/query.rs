@@ -144,8 +144,8 @@ pub(crate) enum Healing {
     Resume(u64, What),
     /// It has ended with this event; or can't end, and began with this one.
     Was(Event),
-    /// It had not been set off.
-    Disarmed,
+    /// It had not been set off: why not.
+    Disarmed(String),
     /// There was nothing that it could act on.
     Nothing,
 }
@@ -238,6 +238,7 @@ pub(crate) struct Report {
 }
 
 /// What there is to say of one process.
+#[derive(Default)]
 pub(crate) struct NodeReport {
     pub(crate) process: u64,
     pub(crate) host: String,

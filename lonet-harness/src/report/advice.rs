@@ -48,18 +48,23 @@ pub(crate) fn may_listen_yet(report: &Report, failure: &str) -> Option<(u64, Str
     })
 }
 
-/// The dials that the failure is about, and that nothing listened for, with where they went.
+/// The dials that the failure is about, or that a node failed of, and that nothing listened for, with
+/// where they went. A body that asserts a value often fails because a node has failed.
 fn refused<'a>(
     report: &'a Report,
     failure: &'a str,
 ) -> impl Iterator<Item = (&'a Event, &'a Addr)> {
+    let of_nodes = report.nodes.iter().filter_map(|node| node.failure.as_ref());
+    let of_nodes: Vec<String> = of_nodes.map(ToString::to_string).collect();
     report.events.iter().filter_map(move |event| {
         let cause = event.words().get(3..)?.join(" ");
         let early = matches!(&*cause, "connection refused" | "no such host");
         (event.verb() == Verb::Fail && early).then_some(())?;
         let (own, peer) = (event.addr()?, event.peer()?);
         // As the error says it, which the failure passes on.
-        let passed_on = failure.contains(&format!("{own}->{peer}"));
+        let dial = format!("{own}->{peer}");
+        let of_a_node = || of_nodes.iter().any(|failure| failure.contains(&dial));
+        let passed_on = failure.contains(&dial) || of_a_node();
         passed_on.then_some((event, peer))
     })
 }
@@ -162,6 +167,7 @@ mod tests {
     use lonet::trace::{Record, What};
 
     use super::*;
+    use crate::collector::failure::{Failure, How};
     use crate::collector::query::TestReport;
 
     fn event(n: u64, t: u64, e: What) -> Event {
@@ -234,6 +240,28 @@ mod tests {
         );
         // A failure of something else is not explained by it.
         assert!(advice(&report, &report, "it panicked: boom").is_empty());
+    }
+
+    #[test]
+    fn a_refused_dial_that_a_node_failed_of_is_explained() {
+        let failed = NodeReport {
+            failure: Some(Failure {
+                host: "b".into(),
+                what: "role `client`".into(),
+                place: None,
+                how: How::Returned("dial x b:1->a:10: connection refused".into()),
+            }),
+            ..NodeReport::default()
+        };
+        let up = event(1, 0, What::Up { host: "a".into() });
+        let report = Report {
+            events: vec![up, refused()],
+            nodes: vec![failed],
+            ..Report::default()
+        };
+        let advice = advice(&report, &report, "it panicked: assertion failed");
+        assert_eq!(advice.len(), 1);
+        assert!(advice[0].contains("nothing listened at a:10"), "{advice:?}");
     }
 
     #[test]

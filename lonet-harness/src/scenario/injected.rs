@@ -4,6 +4,7 @@
 //! number before any process can have its effect.
 
 use std::fmt;
+use std::panic::Location;
 use std::sync::Arc;
 
 use lonet::trace::{Event, What};
@@ -39,7 +40,12 @@ impl Scenario {
     /// # Examples
     ///
     /// See [`fault`](crate::fault).
-    pub async fn inject(&self, fault: Fault) -> Result<Injected, Error> {
+    #[track_caller]
+    pub fn inject(&self, fault: Fault) -> impl Future<Output = Result<Injected, Error>> {
+        self.inner.called(Location::caller(), self.injected(fault))
+    }
+
+    async fn injected(&self, fault: Fault) -> Result<Injected, Error> {
         let inner = &self.inner;
         let mut injection = fault.plan(inner.next_fault())?;
         let refused = |why| Error::new(ErrorKind::Fault, why);
@@ -125,7 +131,7 @@ impl Scenario {
 }
 
 /// A fault that is in force or armed. Dropping it ends the fault, without waiting for the processes to
-/// obey; one that has not been set off never will be.
+/// obey. A fault that is still armed is disarmed: it never begins, and the test does not fail for it.
 #[must_use = "dropping it ends the fault: bind it to a name, and `heal` it when it has lasted long enough"]
 pub struct Injected {
     inner: Arc<Inner>,
@@ -153,7 +159,12 @@ impl Injected {
     /// # Examples
     ///
     /// See [`Fault::at`].
-    pub async fn fired(&self) -> Result<Event, Error> {
+    #[track_caller]
+    pub fn fired(&self) -> impl Future<Output = Result<Event, Error>> {
+        self.inner.called(Location::caller(), self.begun())
+    }
+
+    async fn begun(&self) -> Result<Event, Error> {
         let fault = self.fault;
         let event = self.inner.ask(|reply| Query::Fired { fault, reply });
         let event = event.await?.map_err(|why| match why {
@@ -174,7 +185,8 @@ impl Injected {
     ///
     /// # Errors
     ///
-    /// The fault has not been set off: it is disarmed now.
+    /// The fault has not begun, and now never will; the message names the event that did not happen. A
+    /// `reset` found no connection.
     ///
     /// # Cancel safety
     ///
@@ -183,7 +195,16 @@ impl Injected {
     /// # Examples
     ///
     /// See [`fault`](crate::fault).
-    pub async fn heal(self) -> Result<Event, Error> {
+    #[track_caller]
+    pub fn heal(self) -> impl Future<Output = Result<Event, Error>> {
+        let place = Location::caller();
+        async move {
+            let inner = self.inner.clone();
+            inner.called(place, self.healed()).await
+        }
+    }
+
+    async fn healed(self) -> Result<Event, Error> {
         let fault = self.fault;
         let healing = self.inner.ask(|reply| Query::Healing { fault, reply });
         let event = match healing.await? {
@@ -207,11 +228,8 @@ impl Injected {
                 self.inner.learn(event.id());
                 event
             }
-            Healing::Disarmed => {
-                let message = format!(
-                    "`{}` can't heal: it has not been set off, and never will be now",
-                    self.line
-                );
+            Healing::Disarmed(why) => {
+                let message = format!("`{}` can't heal: it was never triggered: {why}", self.line);
                 return Err(Error::new(ErrorKind::Misplaced, message));
             }
             Healing::Nothing => return Err(self.found_nothing()),

@@ -110,6 +110,10 @@ impl Trace {
     ///
     /// An event does not happen before itself. Returns false for an event that was reported after
     /// this trace was taken. For events of another scenario the result is unspecified.
+    ///
+    /// # Examples
+    ///
+    /// See [`Scenario::trace`](crate::Scenario::trace).
     pub fn happens_before(&self, a: &Event, b: &Event) -> bool {
         match (self.cut.graph.node(a.id()), self.cut.graph.node(b.id())) {
             (Some(a), Some(b)) => self.cut.graph.reaches_in_run(a, b),
@@ -205,6 +209,10 @@ impl Trace {
 
     /// Adds `shutdown`, `send` and `recv` events to the view. The trace has `send` and `recv` events
     /// only if the scenario [records them](crate::Scenario::record_data).
+    ///
+    /// # Examples
+    ///
+    /// See [`Scenario::record_data`](crate::Scenario::record_data).
     #[must_use]
     pub fn with_data(self) -> Trace {
         self.with_view(|view| view.verbs.extend(verbs_in(InView::Data)))

@@ -29,9 +29,9 @@ pub struct Listener {
 }
 
 impl Host {
-    /// Listens on an address of this host: `"α:10"`, `":10"` or `("α", 10)` on α. With port 0, or
-    /// `""`, on the lowest free port, which [`Listener::local_addr`] tells. [`ToAddr`] has all
-    /// that stands for an address.
+    /// Listens on an address of this host: `"α:10"`, `":10"` or `("α", 10)` on α. With port 0 or
+    /// `""`, listens on the lowest free port, which [`Listener::local_addr`] returns. [`ToAddr`] lists
+    /// all forms of an address.
     ///
     /// # Errors
     ///
@@ -41,7 +41,7 @@ impl Host {
     ///
     /// # Cancel safety
     ///
-    /// Never pends.
+    /// The future completes when it is first polled.
     ///
     /// # Examples
     ///
@@ -198,7 +198,7 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// As [`accept`](Listener::accept).
+    /// The same as for [`accept`](Listener::accept).
     ///
     /// # Examples
     ///

@@ -148,7 +148,7 @@ async fn other_faults(scenario: Scenario) -> Result<()> {
     let faults = [
         fault::partition("n1", "_"),                         // n1 and all others
         fault::partition(["n1", "n2"], ["n3", "n4", "n5"]),  // two sides
-        fault::cut("n1", "n2"),                              // n2 hears nothing of n1
+        fault::cut("n1", "n2"),                              // n2 receives nothing from n1
         fault::delay("n1", "n2", Duration::from_millis(40)), // 40 ms later, in order
         fault::slice("n1", "n2", 3),                         // at most 3 bytes at a time
         fault::limit("n1", "n2", 100),                       // 100 bytes, then EOF

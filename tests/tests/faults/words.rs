@@ -98,7 +98,7 @@ async fn a_guard_dropped_before_its_event_disarms(scenario: Scenario) -> Result<
     assert_eq!(error.kind(), ErrorKind::Misplaced);
     assert_eq!(
         error.to_string(),
-        "`! kill α` can't heal: it has not been set off, and never will be now"
+        "`! kill α` can't heal: it was never triggered: `α mark waits` matched 0 events; there was no host α"
     );
     let alpha = scenario.spawn("α", roles::waits()).await?;
     alpha.until("α mark waits").await?;

@@ -534,7 +534,10 @@ impl Analyst {
                 asks.push(format!("inject `{line}`"));
             }
             if fault.on_fired.iter().any(|reply| !reply.is_closed()) {
-                asks.push(format!("fired `{line}`"));
+                // Of an event that is misspelled, the nearest is the answer.
+                let why = self.never_set_off(fault.injection.number);
+                let why = (!why.is_empty()).then(|| format!(" ({why})"));
+                asks.push(format!("fired `{line}`{}", why.unwrap_or_default()));
             }
         }
         asks

@@ -69,8 +69,8 @@ pub fn slice(from: impl Ends, to: impl Ends, bytes: usize) -> Fault {
 }
 
 /// `bytes` bytes of each connection arrive at `to`, then EOF; with [`Fault::reset`], a reset. The
-/// writer sees what it sees when its peer closes. This does not end for a connection that has
-/// reached the limit.
+/// writer sees the same as when its peer closes. A connection that has reached the limit stays ended
+/// when the fault ends.
 ///
 /// The trace line is `! limit from to 100`.
 ///
@@ -205,9 +205,9 @@ pub fn bridge(hosts: impl Ends) -> Fault {
     partition(first, second)
 }
 
-/// Every host hears a majority of the hosts, and no two hear the same: the hosts stand in a ring, and
-/// each hears those nearest to it. One fault for each pair that does not hear each other, a
-/// [`partition`] or, where only one of them hears the other, a [`cut`].
+/// Every host receives from a majority of the hosts, and no two from the same majority: the hosts form
+/// a ring, and each receives from those nearest to it. Returns one fault for each pair of hosts that is
+/// to be separated: a [`partition`], or a [`cut`] where one of them receives from the other.
 ///
 /// # Examples
 ///

@@ -40,8 +40,9 @@ impl Analyst {
         number: u32,
         reply: oneshot::Sender<Healing>,
     ) {
+        let never = self.never_set_off(number);
         let Some(fault) = self.faults.all.get_mut(&number) else {
-            let _ = reply.send(Healing::Disarmed);
+            let _ = reply.send(Healing::Disarmed("it had been disarmed".to_owned()));
             return;
         };
         let event = fault.healed.as_ref().or(fault.injection.event.as_ref());
@@ -49,9 +50,9 @@ impl Analyst {
             (Phase::Coming, ..) => return fault.on_healing.push(reply),
             (Phase::Armed, ..) => {
                 self.disarm(number);
-                Healing::Disarmed
+                Healing::Disarmed(never)
             }
-            (Phase::Disarmed, ..) => Healing::Disarmed,
+            (Phase::Disarmed, ..) => Healing::Disarmed("it had been disarmed".to_owned()),
             (_, None, _) => Healing::Nothing,
             (Phase::InForce, Some(event), Kind::Limit(..)) if fault.acted => {
                 // What was cut short stays so; new connections are not.

@@ -47,6 +47,17 @@ impl Analyst {
         }
     }
 
+    /// Why the event of an armed fault did not come; of another fault, nothing.
+    pub(super) fn never_set_off(&self, number: u32) -> String {
+        let fault = self.faults.all.get(&number);
+        let armed = fault.filter(|fault| fault.phase == Phase::Armed);
+        let why = armed.and_then(|fault| {
+            let at = fault.injection.at.as_ref()?;
+            Some(self.never(at, fault.after))
+        });
+        why.unwrap_or_default()
+    }
+
     /// Why an event did not come.
     fn never(&self, at: &At, after: usize) -> String {
         let (before, since) = self.events.split_at(after.min(self.events.len()));
