@@ -14,9 +14,9 @@ use crate::trace::Mismatch;
 use crate::trace::Mode;
 use crate::trace::explain::diagnosis::{Advice, Parts};
 use crate::trace::explain::hints::Hint;
+use crate::trace::explain::look::Overlap;
 use crate::trace::explain::look::{ExpectedLine, Problem, line_of};
 use crate::trace::explain::nearest::Difference;
-use crate::trace::explain::together::Overlap;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::columns::{aligned, shortened};
 

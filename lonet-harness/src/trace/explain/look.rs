@@ -8,7 +8,6 @@ use crate::trace::check::outcome::{counts, names_port};
 use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, SyntaxError};
 use crate::trace::expected::pattern::{Bindings, Fields, unify};
-use crate::trace::explain::together::Overlap;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::relation::Why;
 use crate::trace::write::text;
@@ -290,6 +289,27 @@ impl<'a> Look<'a> {
         let mut effects = events.filter(|&node| self.matched[node as usize]);
         effects.find(|&node| self.graph.reaches(event, node))
     }
+}
+
+/// From an event to the next one that ends it, if any does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Interval {
+    pub(crate) start: u32,
+    pub(crate) end: Option<u32>,
+}
+
+/// Two intervals that could overlap.
+#[derive(Clone, Debug)]
+pub(crate) struct Overlap {
+    /// The one that started first in this run.
+    pub(crate) first: Interval,
+    pub(crate) then: Interval,
+    /// They did in this run, by the clock.
+    pub(crate) in_run: bool,
+    /// They do in every order.
+    pub(crate) always: bool,
+    /// So many other pairs could overlap.
+    pub(crate) others: usize,
 }
 
 pub(crate) fn fields(graph: &Graph, node: u32) -> Fields<'_> {

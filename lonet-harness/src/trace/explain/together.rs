@@ -16,30 +16,9 @@ use crate::trace::cut::Cut;
 use crate::trace::expected::grammar::{Expectation, Term};
 use crate::trace::expected::pattern::{Bindings, Pattern, unify};
 use crate::trace::explain::diagnosis::Mismatch;
-use crate::trace::explain::look::{Problem, fields};
+use crate::trace::explain::look::{Interval, Overlap, Problem, fields};
 use crate::trace::happened::graph::Graph;
 use crate::trace::intern::hash_index::NONE;
-
-/// From an event to the next one that ends it, if any does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Interval {
-    pub(crate) start: u32,
-    pub(crate) end: Option<u32>,
-}
-
-/// Two intervals that could overlap.
-#[derive(Clone, Debug)]
-pub(crate) struct Overlap {
-    /// The one that started first in this run.
-    pub(crate) first: Interval,
-    pub(crate) then: Interval,
-    /// They did in this run, by the clock.
-    pub(crate) in_run: bool,
-    /// They do in every order.
-    pub(crate) always: bool,
-    /// So many other pairs could overlap.
-    pub(crate) others: usize,
-}
 
 /// Whether no interval of the one kind could overlap one of the other kind. A kind is the pattern
 /// of its starts and that of its ends.

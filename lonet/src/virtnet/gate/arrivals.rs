@@ -252,7 +252,8 @@ impl Arrivals {
                 },
                 Does::Reset if rule.event.is_none() && !is_new => {
                     noted.push((rule.fault, local.clone(), peer.clone()));
-                    let (left, said) = (before.bytes, false);
+                    // As in the kernel: whose end had arrived reads that, and writes fail by EPIPE.
+                    let (left, said) = (before.bytes, before.ended);
                     Kind::Reset { left, said }
                 }
                 Does::Reset | Does::Gone | Does::Refuse => continue,

@@ -434,6 +434,21 @@ on_both_engines! {
         assert_eq!(soon(b.read(&mut [])).await.unwrap(), 0);
     }
 
+    async fn a_reset_after_the_end_leaves_the_end(world: World) {
+        let (mut a, mut b) = world.connected().await;
+        a.write_all(b"x").await.unwrap();
+        a.shutdown().await.unwrap();
+        arrived(&b, 1, true).await;
+        world.rule("a", "b", Does::Reset);
+        world.orders.rules[0].event = None;
+        world.obey();
+        world.orders.rules[0].event = Some(EventId::from((0, 9)));
+        world.obey();
+        reads(&mut b, b"x").await;
+        assert_eq!(soon(b.read(&mut [0; 8])).await.unwrap(), 0);
+        assert_eq!(b.write(b"x").await.unwrap_err().kind(), ErrorKind::BrokenPipe);
+    }
+
     async fn a_reset_wakes_a_reader_that_waits(world: World) {
         let (_a, mut b) = world.connected().await;
         let reading = tokio::spawn(async move { b.read_u8().await });
