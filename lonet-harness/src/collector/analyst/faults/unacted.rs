@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use lonet::trace::Event;
+use strsim::levenshtein;
 
 use super::{Analyst, Fault, Kind, Phase};
 use crate::collector::fault::At;
@@ -122,7 +123,7 @@ impl Analyst {
         }
         let near = hosts
             .into_iter()
-            .map(|host| (distance(host, name), host))
+            .map(|host| (levenshtein(host, name), host))
             .min();
         Some(near.map_or_else(String::new, |(_, host)| format!(" (nearest: {host})")))
     }
@@ -144,32 +145,9 @@ fn long(nanos: u64) -> String {
     }
 }
 
-/// How many characters have to be put in, left out or changed to make one of the other.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, &y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_is_near_to_one_that_is_almost_it() {
-        assert_eq!(distance("", "ab"), 2);
-        assert_eq!(distance("node1", "node2"), 1);
-        assert_eq!(distance("αβ", "β"), 1);
-        assert_eq!(distance("kitten", "sitting"), 3);
-    }
 
     #[test]
     fn a_time_is_short() {
