@@ -97,7 +97,7 @@ impl Events {
     }
 
     /// Something happens: its record gets the next number. Call it under the lock under which it
-    /// becomes true. `what` is asked only if the network is traced; `None` is no event.
+    /// becomes true. `what` is asked only if the network is traced; `None`: nothing is recorded.
     pub(crate) fn happens(&self, by: By, what: impl FnOnce() -> Option<What>) -> Happened {
         let numbered = self.tracing.as_ref().and_then(|tracing| {
             let (reporter, what) = (&tracing.reporter, what()?);

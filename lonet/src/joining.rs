@@ -127,7 +127,7 @@ pub async fn from_env() -> Result<Host> {
     static OPEN: tokio::sync::Mutex<BTreeMap<(String, String), Host>> =
         tokio::sync::Mutex::const_new(BTreeMap::new());
     let place = (variable("LONET_NETWORK")?, variable("LONET_HOST")?);
-    // Held while joining: who calls meanwhile gets the same host.
+    // Held while joining: a concurrent call gets the same host.
     let mut open = OPEN.lock().await;
     if let Some(host) = open.get(&place).filter(|host| host.is_open()) {
         return Ok(host.clone());

@@ -112,7 +112,7 @@ pub(crate) enum Query {
         event: Event,
         reply: oneshot::Sender<()>,
     },
-    /// The same, of itself; nobody waits.
+    /// The same, without an answer.
     Release { fault: u32 },
     /// The running process that plays a host.
     Playing {

@@ -48,7 +48,7 @@ enum Wait<'a> {
     Idle(&'a str),
     /// This process, by its end.
     End(u64),
-    /// Whoever can dial.
+    /// Any process that can dial.
     Anybody,
     /// One can't tell: an event may come of anything.
     Unknown,

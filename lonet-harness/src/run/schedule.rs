@@ -311,7 +311,7 @@ impl Point {
         host.to_owned()
     }
 
-    /// What a test is told of it. A port that raced is 0, and the bytes of a write are left out.
+    /// The event as the test sees it. A port that raced is 0, and the bytes of a write are left out.
     pub(crate) fn event(&self) -> Event {
         let words = self.words();
         let verb = self.verb();

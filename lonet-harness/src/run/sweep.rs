@@ -301,7 +301,7 @@ mod tests {
                 mark("q", "of another host"),
                 mark("p", "a"),
                 send("c:1", 0, 5),
-                // Of this one nothing was sent: it is no point, but the process has counted it.
+                // This attempt sent nothing, so it makes no point; but the process has counted it.
                 send("c:1", 5, 7),
                 send("c:1", 5, 6),
                 mark("p", "a"),
@@ -321,7 +321,7 @@ mod tests {
             "p mark \"#2\"",
         ];
         assert_eq!(lines("p", true, &records, 100), all);
-        // What came after the body's end is no point.
+        // What came after the body's end makes no point.
         assert_eq!(lines("p", true, &records, 3), all[..2]);
         let with_own = lines("p", false, &records, 100);
         assert_eq!(with_own[0], "p mark by the test itself");

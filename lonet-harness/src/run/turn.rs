@@ -143,7 +143,7 @@ where
         scenario.record_data().map_err(early)?;
     }
 
-    // Whoever debugs a node needs all the time there is.
+    // Debugging a node takes time: there is no deadline.
     let limits = (!deadline::suspended()).then_some(Limits {
         body: after,
         end: deadline::scaled(ENDS).map_err(early)?,

@@ -29,7 +29,7 @@ impl Scenario {
     ///
     /// The fault is invalid ([`Fault`](ErrorKind::Fault)), or a name ([`Host`](ErrorKind::Host)) or a
     /// pattern ([`Pattern`](ErrorKind::Pattern)) in it; a process that it names does not obey faults;
-    /// there is no connection that a `reset` could reset; no process of the scenario plays the host
+    /// a `reset` found no connection; no process of the scenario plays the host
     /// that is to be killed, paused or to vanish.
     ///
     /// # Cancel safety

@@ -152,7 +152,7 @@ impl Loopback {
         );
     }
 
-    /// The request is there, or will never be: who asks for what, if somebody does.
+    /// The request has come, or never will: the dialer, and the address that it asks for.
     pub(crate) fn requested(
         &self,
         network: &Arc<str>,

@@ -91,7 +91,7 @@ impl PeerCheck {
         })
     }
 
-    /// Gives up its socket. Whoever is asked for from now on is unknown.
+    /// Gives up its socket. From now on every peer is unknown.
     pub(crate) fn close(&self) {
         if let Some(netlink) = &self.netlink {
             *lock(netlink) = None;

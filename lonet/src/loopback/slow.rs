@@ -1,6 +1,6 @@
 //! Peers that owe their request.
 //!
-//! Owns how many are waited for, and who has to go. What a request is, is `accept`'s.
+//! Owns how many may be pending, and which one is dropped. `accept` knows what a request is.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,7 +50,7 @@ impl Slow {
         });
     }
 
-    /// Nobody is waited for any more.
+    /// Drops all that are pending.
     pub(super) fn clear(&self) {
         for (_, task) in self.peers(|peers| std::mem::take(&mut peers.waiting)) {
             task.abort();

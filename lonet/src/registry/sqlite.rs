@@ -1,6 +1,6 @@
 //! All SQL there is: the registry's file as a set of operations.
 //!
-//! Whoever changes something holds the network's writer lock, so our own processes never meet
+//! A process that changes something holds the network's writer lock, so our own processes never meet
 //! each other here; the originals don't know this lock, so conflicts with them are retried. Does not
 //! know which rows are stale: callers say which processes are alive.
 

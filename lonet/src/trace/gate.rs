@@ -313,7 +313,7 @@ impl Gate {
         }
     }
 
-    /// Nobody gives orders any more: everything passes.
+    /// No more orders will come: everything passes.
     pub(crate) fn open(&self) {
         let (seq, fired) = {
             let state = self.lock();

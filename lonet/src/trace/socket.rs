@@ -43,7 +43,7 @@ pub const DATA_NAME: &str = "trace.data";
 const PATIENCE: i64 = 2;
 
 /// The name of the file in a network's directory that says that the collector gives orders about the
-/// network: who joins waits for them.
+/// network: a process that joins waits for them.
 pub const ORDERS_NAME: &str = "trace.orders";
 
 /// How long a join waits for its orders, in seconds: those of a test's process come at once, unless it
@@ -279,7 +279,7 @@ impl TraceSocket {
                         Err(_) => {}
                     }
                 }
-                // Nobody gives orders any more.
+                // No more orders will come.
                 if let Some(reporter) = socket
                     .upgrade()
                     .and_then(|socket| socket.asked_of().upgrade())

@@ -179,7 +179,7 @@ verbs! {
               Ends(to("the other side", Amount::Nothing)) Default Test;
     /// `! cut α β`
     Cut       "cut"       Bang    Never
-              Ends(to("the side that hears nothing", Amount::Nothing)) Default Test;
+              Ends(to("the side that receives nothing", Amount::Nothing)) Default Test;
     /// `! delay α β 5000us`
     Delay     "delay"     Bang    Never
               Ends(to("the receiving side", Amount::Micros)) Default Test;
@@ -460,7 +460,7 @@ pub enum What {
         #[serde(rename = "i")]
         process: u64,
     },
-    /// The scenario cut a host's power: it is killed, and nobody hears of that.
+    /// The scenario cut a host's power: it is killed, and its peers see no end of it.
     Vanish {
         #[serde(rename = "h")]
         host: String,

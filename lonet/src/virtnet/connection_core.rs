@@ -77,8 +77,8 @@ impl Conn {
         }
     }
 
-    /// From now on every operation fails with that cause. Called under the host's lock by whoever
-    /// took the connection out of the port table.
+    /// From now on every operation fails with that cause. Called under the host's lock by the one
+    /// caller that took the connection out of the port table.
     pub(super) fn set_down(&self, why: &Cause) {
         let code = match why {
             Cause::NetworkDown => NETWORK_DOWN,
@@ -148,7 +148,7 @@ impl Conn {
         };
         if end.gate().is_shut() {
             let own = self.clone();
-            // Nobody is left to learn of an error.
+            // No caller is left that could learn of an error.
             end.gate().effect(move || drop(own.io.shutdown_write()));
             return Ok(());
         }

@@ -91,7 +91,7 @@ impl Engine {
         }
     }
 
-    /// From now on nobody gets in. Waits for nothing.
+    /// From now on no dial is let in. Does not wait.
     pub(crate) fn shut(&self) {
         match self {
             Engine::Loopback(loopback) => loopback.shut(),

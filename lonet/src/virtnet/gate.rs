@@ -2,7 +2,7 @@
 //!
 //! Owns that while orders change, and the wakers of what waits for them. Which orders there are is
 //! `trace::Gate`'s to know; how many bytes may be read is decided in `arrivals`. Where nothing is
-//! traced, there is no gate; where nothing is ordered, a read takes one lock that nobody else wants,
+//! traced, there is no gate; where nothing is ordered, a read takes one uncontended lock,
 //! so that an order is in force once it says so: no read is under way then that began before.
 
 mod arrivals;
@@ -46,7 +46,7 @@ pub(super) struct EndGate {
 #[derive(Default)]
 struct EndState {
     arrivals: Arrivals,
-    /// Wakes who waits when what is delayed may be read.
+    /// Wakes the waiting tasks when delayed bytes may be read.
     due: Option<Pin<Box<Sleep>>>,
     /// Wakes the writer when it may learn of a delayed end.
     write_due: Option<Pin<Box<Sleep>>>,

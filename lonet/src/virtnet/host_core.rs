@@ -64,7 +64,7 @@ impl Occupant {
     }
 }
 
-/// What a trace has been told of a dial that is under way.
+/// What the trace has recorded of a dial that is under way.
 pub(super) struct DialTold {
     pub(super) dst: Addr,
     /// The number of its record, if the network is traced.

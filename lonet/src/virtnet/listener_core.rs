@@ -23,7 +23,7 @@ pub(super) struct ListenerState {
     /// At this length, the queue is cleared of those who hung up, which would else stay until
     /// somebody accepts.
     sweep_at: usize,
-    /// Who waits to accept, first come first; 0 is `poll_accept`.
+    /// The calls that wait to accept, in order; 0 is `poll_accept`.
     waiting: BTreeMap<u64, Waker>,
     pub(super) tickets: u64,
     /// Which tasks have accepted here.
@@ -83,7 +83,7 @@ impl ListenerCore {
             knock,
             held: Vec::new(),
         });
-        // Whoever polled `poll_accept` may have lost interest, so it is woken beside another.
+        // The task that polled `poll_accept` may have lost interest, so it is woken beside another.
         let polling = state.waiting.remove(&0);
         let first = state.waiting.pop_first();
         drop(state);
@@ -130,7 +130,7 @@ impl ListenerCore {
         }
     }
 
-    /// Who waits to accept looks again.
+    /// The calls that wait to accept look again.
     pub(super) fn wake_all(&self) {
         let waiting = std::mem::take(&mut self.lock().waiting);
         for waker in waiting.into_values() {
@@ -138,7 +138,7 @@ impl ListenerCore {
         }
     }
 
-    /// Wakes who waits to accept. Those who wait in the queue are to be refused.
+    /// Wakes the calls that wait to accept. The dialers in the queue are to be refused.
     pub(super) fn close(&self, why: Cause) -> Vec<Knock> {
         let mut state = self.lock();
         if state.closed.is_some() {

@@ -120,7 +120,7 @@ async fn an_end_waits_until_others_obey(scenario: Scenario) -> Result<()> {
     let mut bytes = [0; 8];
     assert_eq!(conn.read(&mut bytes).await?, 1);
     partition.fired().await?;
-    // Its process has ended, and nobody hears of that.
+    // Its process has ended, and its peers don't see that.
     beta.join().await?;
     let end = timeout(Duration::from_millis(5), conn.read(&mut bytes)).await;
     assert!(end.is_err(), "{end:?}");

@@ -201,7 +201,7 @@ impl Analyst {
         }
         node.interfered |= until == Effect::Killed;
         let there = match until {
-            // Whoever wants to know waits for the end.
+            // A caller that wants to know waits for the end.
             Effect::Killed => true,
             // The system reports changes alone.
             Effect::Stopped => node.stopped,

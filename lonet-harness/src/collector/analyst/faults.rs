@@ -120,7 +120,7 @@ enum Next {
     Armed(u32),
     /// All withhold what a reset will cut off.
     Noted(u32),
-    /// Nobody hears of a host any more that is to vanish.
+    /// All peers withhold what comes from a host that is to vanish.
     Withheld(u32),
     /// A fault is in force.
     Placed(u32),
@@ -484,7 +484,7 @@ impl Analyst {
         self.progress();
     }
 
-    /// A process has disconnected: nobody waits for it any more.
+    /// A process has disconnected: no step waits for it any more.
     pub(super) fn fault_gone(&mut self, at: usize) {
         let gates = &mut self.processes[at].gates;
         gates.orders_at = None;

@@ -88,7 +88,7 @@ impl Mismatch {
         self.0.advice.as_ref()
     }
 
-    /// The text is no expected trace.
+    /// The text can't be used as an expected trace.
     pub(crate) fn syntax(cut: &Cut, error: SyntaxError) -> Mismatch {
         Mismatch::found(cut, Mode::All, What::Syntax(error))
     }

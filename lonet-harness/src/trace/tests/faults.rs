@@ -84,7 +84,7 @@ fn a_fault_comes_after_the_event_that_set_it_off_once_it_has_learned_of_it() {
     let two = w.task(TEST);
     w.until(two, mark);
     let second = w.fault(two, Verb::Cut, "α", "β");
-    // That it set something off is no order of its own.
+    // That it set something off orders nothing by itself.
     assert_eq!(before(&w, mark, first), (false, false));
     assert_eq!(before(&w, mark, second), (true, true));
 }

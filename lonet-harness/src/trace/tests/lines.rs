@@ -119,7 +119,7 @@ fn the_ends_of_faults() {
         (
             "! cut a",
             expect![
-                "line 1, column 8: `! cut` needs the ends on the side that hears nothing: legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
+                "line 1, column 8: `! cut` needs the ends on the side that receives nothing: legal is a host, an end of one, as in α:1, or several, as in α,β:1; `_` (any, or all others); or a variable, as in $leader"
             ],
         ),
         (

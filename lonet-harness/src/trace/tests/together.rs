@@ -194,7 +194,7 @@ fn ends_are_of_their_starts_host_and_variables_bind() {
     trace.never_together(ALPHA, ("α mark follows _", "α exit _"));
 }
 
-/// A port is given again once it is free: whoever names it names that order.
+/// A port is given again once it is free: a line that names the port names that order.
 #[test]
 fn the_order_of_a_ports_users_counts_where_a_line_names_it() {
     let mut w = World::new();

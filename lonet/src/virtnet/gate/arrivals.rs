@@ -362,7 +362,7 @@ impl Arrivals {
         admits
     }
 
-    /// Somebody is told of the reset. Who only asks whether there is something to read, is not.
+    /// A read returns the reset. A call that only asks whether there is something to read does not.
     pub(super) fn say_reset(&mut self) {
         for fault in &mut self.faults {
             if let Kind::Reset { said, .. } | Kind::Limit { said, .. } = &mut fault.does {
@@ -418,8 +418,8 @@ impl Arrivals {
         self.faults.iter().find(withholds).map(|fault| fault.number)
     }
 
-    /// Why a write can't succeed, if a fault is the reason: `true` for a reset that nobody has been
-    /// told of, `false` for a broken pipe.
+    /// Why a write can't succeed, if a fault is the reason: `true` for a reset that no read or write
+    /// has returned yet, `false` for a broken pipe.
     pub(super) fn refuses_write(&mut self) -> Option<bool> {
         for fault in &mut self.faults {
             let said = match &mut fault.does {

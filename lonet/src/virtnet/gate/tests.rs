@@ -544,7 +544,7 @@ on_both_engines! {
         for stream in [&b, &d] {
             assert_eq!(stream.end().conn().io.there(), (0, false).into());
         }
-        // Others obey by now; a part of that fault is that a hears nothing.
+        // Others obey by now; as part of that fault, a receives nothing.
         world.rule("b", "a", Does::Withhold);
         world.orders.settled = vec![5];
         world.obey();

@@ -1,4 +1,4 @@
-//! Who waits at one end of a connection.
+//! The tasks that wait at one end of a connection.
 //!
 //! Owns their wakers. What is delayed wakes through here, too: the kernel and the clock keep one waker
 //! each, and several tasks may wait for the same bytes.
@@ -22,7 +22,7 @@ struct Wakers {
     calls: u64,
 }
 
-/// Who waits.
+/// A kind of waiting task.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Waiter {
     Reader,

@@ -257,7 +257,7 @@ impl Analyst {
         }
     }
 
-    /// There is no connection that a reset could cut off.
+    /// A reset found no connection.
     fn finds_nothing(&mut self, number: u32) {
         self.end(number);
         self.order_all();
@@ -276,7 +276,7 @@ impl Analyst {
         self.settle_all(number);
     }
 
-    /// Nobody hears any more of a host that vanishes: it can end.
+    /// All peers withhold what comes from a host that vanishes: its process can end.
     pub(super) fn withheld(&mut self, number: u32) {
         let Some(fault) = self.faults.all.get(&number) else {
             return;

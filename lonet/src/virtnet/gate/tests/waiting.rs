@@ -1,4 +1,4 @@
-//! Who waits, who asks without reading, and what outlives a fault.
+//! Several waiting tasks, calls that ask without reading, and what outlives a fault.
 
 use tokio::io::{Interest, Ready};
 
