@@ -1,6 +1,7 @@
 //! Bodies that block their thread, and values and tasks of theirs that outlive them.
 
 use std::path::Path;
+use std::time::Duration;
 
 use lonet_harness::{Program, Result, Scenario};
 
@@ -111,4 +112,28 @@ fn a_task_whose_drop_blocks() {
 fn a_task_that_is_left_is_not_played_on() {
     let (code, text) = run("leaves_a_task_that_accepts");
     assert_eq!(code, Some(0), "{text}");
+}
+
+#[test]
+fn a_blocked_body_may_come_to_itself() {
+    let output = command("victims::blocks_for_its_node")
+        .arg("--nocapture")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("has come to itself"), "{text}");
+}
+
+#[test]
+fn a_body_that_blocks_its_thread() {
+    let began = std::time::Instant::now();
+    let output = super::run("blocks");
+    assert_eq!(output.status.code(), Some(101));
+    assert!(began.elapsed() > Duration::from_secs(2));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("victims::blocks failed: it did not end within 2.0 s"),
+        "{text}"
+    );
+    assert!(text.contains("the test body blocks its thread"), "{text}");
 }

@@ -10,7 +10,6 @@ mod debugger;
 mod length;
 
 use std::process::{Command, Output};
-use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use lonet::Host;
@@ -362,16 +361,6 @@ fn check(victim: &str, expected: Expect) {
 
 /// The nodes of a body that is blocked are stopped: that may be what it waits for.
 #[test]
-fn a_blocked_body_may_come_to_itself() {
-    let output = command("victims::blocks_for_its_node")
-        .arg("--nocapture")
-        .output()
-        .unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("has come to itself"), "{text}");
-}
-
-#[test]
 fn a_deadline_is_scaled() {
     let output = command("victims::blocks_for_its_node")
         .env("LONET_TIMEOUT", "0.5")
@@ -610,18 +599,4 @@ fn a_trace_that_does_not_hold() {
 
         "#]],
     );
-}
-
-#[test]
-fn a_body_that_blocks_its_thread() {
-    let began = std::time::Instant::now();
-    let output = run("blocks");
-    assert_eq!(output.status.code(), Some(101));
-    assert!(began.elapsed() > Duration::from_secs(2));
-    let text = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        text.contains("victims::blocks failed: it did not end within 2.0 s"),
-        "{text}"
-    );
-    assert!(text.contains("the test body blocks its thread"), "{text}");
 }

@@ -3,6 +3,7 @@
 mod blocks;
 mod counting;
 mod diagrams;
+mod fault_lines;
 mod faults;
 mod hints;
 mod holds;
