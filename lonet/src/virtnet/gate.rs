@@ -55,6 +55,19 @@ struct EndState {
     slices: Option<Random>,
     /// A write that was withheld took the socket's only word of a reset: it is told after the heal.
     took_reset: bool,
+    /// A write found the end of the other side, and may not say so: it would find it again.
+    write_waits: bool,
+}
+
+impl EndState {
+    /// A fault has made this of a read: the user learns of it, and the other side sees the end, too.
+    fn got(&mut self, io: &Io, result: io::Result<()>) -> io::Result<()> {
+        if result.is_err() {
+            self.arrivals.say_reset();
+        }
+        io.shutdown();
+        result
+    }
 }
 
 /// The moment as tokio's timers know it, whose clock a test may have paused.
@@ -232,14 +245,7 @@ impl EndGate {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let most = match ready!(self.poll_may(state, io, cx, Waiter::Reader)) {
-            May::Get(result) => {
-                if result.is_err() {
-                    state.arrivals.say_reset();
-                }
-                // The other side is to see the end, too.
-                io.shutdown();
-                return Poll::Ready(result);
-            }
+            May::Get(result) => return Poll::Ready(state.got(io, result)),
             May::Read(most) => within(most, buf.remaining()),
         };
         let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
@@ -267,13 +273,7 @@ impl EndGate {
         }
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
-            May::Get(result) => {
-                if result.is_err() {
-                    state.arrivals.say_reset();
-                }
-                io.shutdown();
-                result.map(|()| 0)
-            }
+            May::Get(result) => state.got(io, result).map(|()| 0),
             May::Read(most) => {
                 let first = bufs.iter_mut().find(|buf| !buf.is_empty());
                 let first = first.map_or(&mut [][..], |buf| &mut **buf);
@@ -312,12 +312,7 @@ impl EndGate {
         }
         let may = self.may(&mut state, io);
         let bytes = may.and_then(|may| match may {
-            May::Get(result) => {
-                if result.is_err() {
-                    state.arrivals.say_reset();
-                }
-                result.map(|()| 0)
-            }
+            May::Get(result) => state.got(io, result).map(|()| 0),
             May::Read(most) => {
                 let most = within(most, buf.len());
                 io.peek(&mut buf[..most])
@@ -426,9 +421,11 @@ impl EndGate {
         let mut state = self.lock();
         let later = state.arrivals.end_comes(io.there(), moment());
         if !state.arrivals.is_withheld() && later.is_none() {
+            state.write_waits = false;
             let took_reset = std::mem::take(&mut state.took_reset);
             return Poll::Ready(Err(if took_reset { reset() } else { error }));
         }
+        state.write_waits = true;
         state.took_reset |= error.kind() == io::ErrorKind::ConnectionReset;
         state.arrivals.withheld_write();
         if let (Some(at), Some(cx)) = (later, cx) {
@@ -475,6 +472,14 @@ impl EndGate {
         interest: Interest,
         waiter: Waiter,
     ) -> Poll<Option<Interest>> {
+        let interest = match state.write_waits && state.arrivals.is_withheld() {
+            true => interest.remove(Interest::WRITABLE),
+            false => Some(interest),
+        };
+        let Some(interest) = interest else {
+            self.waiters.wait(waiter, cx);
+            return Poll::Pending;
+        };
         if !interest.is_readable() || self.is_free() {
             self.waiters.wait(waiter, cx);
             return match self.gate.is_shut() {

@@ -49,9 +49,9 @@ pub(in crate::virtnet) async fn dial_may_go(call: &Call<'_>, gate: &Gate) -> Res
     let refuses = |rule: &&Rule| rule.does == Does::Refuse && rule.covers(call.src, call.dst);
     if let Some(rule) = orders.rules.iter().find(refuses) {
         gate.acted(rule.fault);
-        rule.event
-            .into_iter()
-            .for_each(|event| call.events.learn(event));
+        if let Some(event) = rule.event {
+            call.events.learn(event);
+        }
         return Err(Cause::ConnectionRefused);
     }
     take_longer(call, gate, (call.src, call.dst)).await;
@@ -112,8 +112,8 @@ async fn take_longer(call: &Call<'_>, gate: &Gate, (from, to): (&Addr, &Addr)) {
             (!stands).then_some(())
         });
         let _ = tokio::time::timeout_at(until, healed).await;
-        rule.event
-            .into_iter()
-            .for_each(|event| call.events.learn(event));
+        if let Some(event) = rule.event {
+            call.events.learn(event);
+        }
     }
 }

@@ -47,6 +47,28 @@ on_both_engines! {
         assert_eq!(soon(b.read(&mut [0])).await.unwrap(), 0);
     }
 
+    async fn a_writer_that_may_not_learn_of_the_end_waits(world: World) {
+        let (a, b) = world.connected().await;
+        world.partition();
+        b.end().conn().io.shutdown();
+        soon(async {
+            while a.try_write(b"x").is_ok() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // It would write again at once, and for ever, if it were called writable.
+        let mut writable = Box::pin(a.writable());
+        pends(&mut writable).await;
+        let mut polled = Box::pin(std::future::poll_fn(|cx| a.poll_write_ready(cx)));
+        pends(&mut polled).await;
+        world.heal();
+        soon(writable).await.unwrap();
+        soon(polled).await.unwrap();
+        let kind = a.try_write(b"x").unwrap_err().kind();
+        assert!(matches!(kind, ErrorKind::BrokenPipe | ErrorKind::ConnectionReset), "{kind}");
+    }
+
     async fn what_is_delayed_wakes_all_who_wait(world: World) {
         let (mut a, b) = world.connected().await;
         world.rule("a", "b", Does::Delay(1000));
