@@ -108,6 +108,6 @@ pub use process::terminate::terminate_requested;
 pub use program::Program;
 pub use role::Role;
 pub use run::run;
-pub use scenario::{Node, Play, Scenario, fault, until};
+pub use scenario::{Hold, Lockstep, Node, Ordered, Play, Scenario, fault, until};
 #[doc(inline)]
 pub use trace::{Event, Expected, Mismatch, ParseVerbError, Pattern, SyntaxError, Trace, Verb};
