@@ -17,7 +17,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 pub(crate) enum Acknowledges {
     /// Once the backup has stored the value.
     Stored,
-    /// Once the value is on its way to the backup: a bug.
+    /// Once the value is on its way to the backup: the wait is missing, a bug.
     Sent,
 }
 
@@ -41,11 +41,8 @@ pub(crate) async fn primary(
             backup.send(&request).await?;
             if acknowledges == Acknowledges::Stored {
                 backup.answer().await?;
-                client.send("ok").await?;
-            } else {
-                client.send("ok").await?;
-                backup.answer().await?;
             }
+            client.send("ok").await?;
         }
     }
 }
