@@ -49,11 +49,7 @@ async fn a_read_misses_a_sent_write_that_is_late(scenario: Scenario) -> Result<(
     let _late = scenario.inject(late).await?;
     let judged = a_read_after_a_write(&scenario, Acknowledges::Sent).await;
     let refused = judged.unwrap_err().to_string();
-    let history = "
-    c calls write 1
-    c returns write
-    r calls read
-    r returns read 0";
-    assert_eq!(refused, format!("not linearizable:{history}"));
+    let history = "c calls write 1, c returns write, r calls read, r returns read 0";
+    assert_eq!(refused, format!("not linearizable: {history}"));
     Ok(())
 }

@@ -53,9 +53,8 @@ fn a_read_after_a_write_must_not_miss_it() {
         c returns write
         r calls read
         r returns read 0";
-    let refused = judged(history).unwrap_err();
-    let shown = refused.strip_prefix("not linearizable:");
-    assert_eq!(shown, Some(history.replace("        ", "    ").as_str()));
+    let shown = "c calls write 1, c returns write, r calls read, r returns read 0";
+    assert_eq!(judged(history), Err(format!("not linearizable: {shown}")));
 }
 
 #[test]
@@ -68,7 +67,7 @@ fn the_older_value_must_not_come_back() {
         r returns read 0
         c returns write";
     let refused = judged(history).unwrap_err();
-    assert!(refused.starts_with("not linearizable:\n"), "{refused}");
+    assert!(refused.starts_with("not linearizable: "), "{refused}");
 }
 
 #[test]

@@ -26,11 +26,11 @@ pub(crate) fn assert_linearizable(marks: &[(String, String)]) -> Result<()> {
     if history.is_consistent() {
         return Ok(());
     }
-    let shown = marks
+    let shown: Vec<String> = marks
         .iter()
-        .map(|(host, text)| format!("\n    {host} {text}"));
-    let shown: String = shown.collect();
-    Err(format!("not linearizable:{shown}").into())
+        .map(|(host, text)| format!("{host} {text}"))
+        .collect();
+    Err(format!("not linearizable: {}", shown.join(", ")).into())
 }
 
 /// Each client is a thread of the history: it calls, and nothing else before that has returned.

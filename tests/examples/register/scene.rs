@@ -8,22 +8,23 @@ use super::history;
 use super::replica::{self, Acknowledges};
 
 #[lonet::host]
-async fn primary(host: Host, backup: String, acknowledges: Acknowledges) -> Result<()> {
+pub(crate) async fn primary(host: Host, backup: String, acknowledges: Acknowledges) -> Result<()> {
     Ok(replica::primary(&host, &backup, acknowledges).await?)
 }
 
 #[lonet::host]
-async fn backup(host: Host) -> Result<()> {
+pub(crate) async fn backup(host: Host) -> Result<()> {
     Ok(replica::backup(&host).await?)
 }
 
 #[lonet::host]
-async fn writer(host: Host, replica: String) -> Result<()> {
+pub(crate) async fn writer(host: Host, replica: String) -> Result<()> {
     Client::of(host, &replica).await?.write(1).await
 }
 
+/// Reads once the write has returned.
 #[lonet::host]
-async fn reader(host: Host, replica: String) -> Result<u64> {
+pub(crate) async fn reader(host: Host, replica: String) -> Result<u64> {
     let mut client = Client::of(host, &replica).await?;
     lonet_harness::until("c mark returns write").await?;
     client.read().await
