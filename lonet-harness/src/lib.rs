@@ -69,7 +69,7 @@
 //! | `LONET_IN_MAIN=1` | roles start inside `main` or their test instead of before `main` |
 //! | `UPDATE_EXPECT=1` | rewrites `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` with what happened |
 //! | `LONET_UPDATE_TURNS=50` | an update ends after this number of runs in a row without a new order (default 20) |
-//! | `LONET_REPLAY=file` | runs a test with the fault of the schedule in this file: `kill p at p:1 send c:1 #2` |
+//! | `LONET_REPLAY=file` | runs a test with the schedule in this file: `kill p at p:1 send c:1 #2`, `r:1 recv p:2 before b:1 recv p:1` |
 //! | `NO_COLOR=1` | prints no colours |
 //!
 //! # Features

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use lonet::trace::now;
 
-use super::schedule::Schedule;
+use super::schedule::{Before, FaultAt};
 use super::{Failed, TestArgument, expected};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
@@ -51,7 +51,9 @@ pub(super) struct Turn<'a> {
     /// Where an update takes note of expected traces.
     pub(super) learning: Option<&'a Arc<Learning>>,
     /// The fault that is armed before the body starts.
-    pub(super) schedule: Option<&'a Schedule>,
+    pub(super) schedule: Option<&'a FaultAt>,
+    /// The orders in which events are made to happen.
+    pub(super) orders: &'a [Before],
     /// Whether the turn fails if that fault does not act.
     pub(super) must_act: bool,
     /// Whether what is sent and received is recorded from the beginning.
@@ -68,6 +70,7 @@ impl<'a> Turn<'a> {
         Turn {
             learning: None,
             schedule: None,
+            orders: &[],
             must_act: false,
             records_data: false,
             trace: spec.trace.as_ref(),
@@ -117,6 +120,10 @@ where
 {
     let test = spec.test_name();
     let early = |error: Error| Failed::early(test, &error);
+    if !turn.orders.is_empty() {
+        let why = "orders are not there yet";
+        return Err(early(Error::new(ErrorKind::Failed, why)));
+    }
     let place = &turn.artifacts;
     let expected = turn
         .trace

@@ -1,6 +1,6 @@
 //! An event of one host, as the process of that host looks for it: a pattern → a shape.
 //!
-//! Pure. Owns which patterns a process can look for. What happens at the event, and the message for
+//! Pure. Owns which patterns a process can look for, and which events it can hold. What happens at the event, and the message for
 //! what is not legal, is the caller's business.
 
 use std::borrow::Cow;
@@ -21,6 +21,35 @@ pub(crate) enum Unfit {
     NoHost,
     /// A variable stands twice, and a process compares no words.
     Repeats(String),
+}
+
+/// What can be held before its effect.
+const HELD: [Verb; 7] = [
+    Verb::Listen,
+    Verb::Dial,
+    Verb::Accept,
+    Verb::Connect,
+    Verb::Send,
+    Verb::Shutdown,
+    Verb::Recv,
+];
+
+/// Why events with this verb can't be held, and which can; nothing if they can.
+pub(crate) fn why_not_held(verb: Verb) -> Option<String> {
+    if HELD.contains(&verb) {
+        return None;
+    }
+    let why = match verb {
+        Verb::Mark => "code that marks does not wait, only what its task does on the network",
+        Verb::Close => "code that drops a socket does not wait",
+        Verb::Fail => "it is the end of a `dial`, which can be held",
+        _ => "it is not what a task does on the network",
+    };
+    let held: Vec<String> = HELD.iter().map(|verb| format!("`{verb}`")).collect();
+    let held = held.join(", ");
+    Some(format!(
+        "a `{verb}` can't be held: {why}; what can be held: {held}"
+    ))
 }
 
 /// The pattern, with any number of bytes where it leaves them out: how many bytes a write or a read
