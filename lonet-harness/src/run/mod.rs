@@ -6,12 +6,13 @@
 //! - `turn`: one turn, from its network to its verdict; `watchdog`: its clock;
 //! - `update`: the turns of a test whose expectations are rewritten;
 //! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, as a
-//!   line; `plan`: which of these a test is to run;
+//!   line; `plan`: which of these a test is to run; `progress`: what a terminal shows meanwhile;
 //! - `expected`: the expected trace that an attribute gives.
 
 pub(crate) mod attribute;
 mod expected;
 mod plan;
+mod progress;
 mod schedule;
 mod sweep;
 mod turn;
