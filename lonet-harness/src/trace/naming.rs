@@ -17,11 +17,15 @@ pub(crate) fn line(event: &Event, raced: (bool, bool)) -> String {
             *word = format!("{host}:_");
         }
     };
+    let (own, peer) = match event.verb().is_interference() {
+        true => (2, 3),
+        false => (0, 2),
+    };
     if raced.0 && event.addr().is_some() {
-        any_port(&mut words[0]);
+        any_port(&mut words[own]);
     }
     if raced.1 && event.peer().is_some() {
-        any_port(&mut words[2]);
+        any_port(&mut words[peer]);
     }
     if matches!(event.verb(), Verb::Send | Verb::Recv) {
         words.truncate(3);
@@ -70,5 +74,8 @@ mod tests {
             line(&fail, (false, true)),
             "p:1 fail c:_ connection refused"
         );
+        let reset = event(Verb::Reset, Text::Nothing);
+        assert_eq!(line(&reset, (true, false)), "! reset p:_ c:3");
+        assert_eq!(line(&reset, (false, true)), "! reset p:1 c:_");
     }
 }
