@@ -7,6 +7,7 @@
 //! - `update`: the turns of a test whose expectations are rewritten;
 //! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, as a
 //!   line; `plan`: which of these a test is to run; `progress`: what a terminal shows meanwhile;
+//! - `search`: the turns of a test whose races are tried in both orders;
 //! - `expected`: the expected trace that an attribute gives.
 
 pub(crate) mod attribute;
@@ -14,6 +15,7 @@ mod expected;
 mod plan;
 mod progress;
 mod schedule;
+mod search;
 mod sweep;
 mod turn;
 mod update;

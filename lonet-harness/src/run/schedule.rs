@@ -75,6 +75,13 @@ pub(crate) struct Schedule {
     pub(crate) at: Point,
 }
 
+/// `then` is held until `first` has happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Before {
+    pub(crate) first: Point,
+    pub(crate) then: Point,
+}
+
 /// What is wrong with a text, and at which byte.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wrong {
@@ -357,17 +364,22 @@ impl fmt::Display for Point {
     /// As a schedule has it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let words = self.words();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            [host, up] if *host == self.host && up == "up" => f.write_str("up")?,
-            [from, send, to, any] if send == "send" && any == "_" => {
-                write!(f, "{from} send {to}")?;
-            }
+            [host, "up"] if *host == self.host => f.write_str("up")?,
+            [from, moves @ ("send" | "recv"), to, "_"] => write!(f, "{from} {moves} {to}")?,
             _ => f.write_str(&self.pattern)?,
         }
         match self.nth {
             1 => Ok(()),
             nth => write!(f, " #{nth}"),
         }
+    }
+}
+
+impl fmt::Display for Before {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} before {}", self.first, self.then)
     }
 }
 

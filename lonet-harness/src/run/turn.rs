@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use lonet::trace::now;
 
-use super::schedule::Schedule;
+use super::schedule::{Before, Schedule};
 use super::{Failed, TestArgument, expected};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
@@ -52,6 +52,11 @@ pub(super) struct Turn<'a> {
     pub(super) learning: Option<&'a Arc<Learning>>,
     /// The fault that is armed before the body starts.
     pub(super) schedule: Option<&'a Schedule>,
+    /// The orders that are kept: an event is held until another has happened.
+    pub(super) orders: &'a [Before],
+    /// A hold is given up if nothing else has happened for that long.
+    #[expect(dead_code, reason = "no turn keeps an order yet")]
+    pub(super) patience: Duration,
     /// Whether the turn fails if that fault does not act.
     pub(super) must_act: bool,
     /// Whether what is sent and received is recorded from the beginning.
@@ -68,6 +73,8 @@ impl<'a> Turn<'a> {
         Turn {
             learning: None,
             schedule: None,
+            orders: &[],
+            patience: Duration::ZERO,
             must_act: false,
             records_data: false,
             trace: spec.trace.as_ref(),
@@ -76,7 +83,34 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "no turn keeps an order yet"))]
+pub(super) enum Kept {
+    Yes {
+        held_for: Duration,
+    },
+    /// The one that was to be first did not come. `quiet`: nothing else happened any more; else the
+    /// hold had become too long.
+    GivenUp {
+        quiet: bool,
+        held_for: Duration,
+    },
+    /// The one that was to wait did not come.
+    NeverCame,
+}
+
+impl Kept {
+    pub(super) fn held_for(self) -> Duration {
+        match self {
+            Kept::Yes { held_for } | Kept::GivenUp { held_for, .. } => held_for,
+            Kept::NeverCame => Duration::ZERO,
+        }
+    }
+}
+
 /// What there is to know of a turn that got as far as its body.
+#[derive(Default)]
 pub(super) struct Seen {
     /// All records, where data is recorded and there is no fault: a sweep takes its points from them.
     pub(super) records: Vec<Process>,
@@ -84,6 +118,8 @@ pub(super) struct Seen {
     pub(super) ended_at: u64,
     /// Whether the fault of its schedule was set off before that.
     pub(super) reached: bool,
+    /// What became of each of its orders.
+    pub(super) orders: Vec<Kept>,
 }
 
 /// Plays it: whether it failed, and what was seen.
@@ -236,6 +272,8 @@ where
         records,
         ended_at,
         reached,
+        // Nothing holds an event for an order yet.
+        orders: vec![Kept::NeverCame; turn.orders.len()],
     });
     if reason.is_none() && !keeps {
         // It stays with what the test has put there; one that merely asked leaves nothing.

@@ -17,14 +17,6 @@
 //! arrivals are ordered; and since order is inherited along a chain, only the next event of the other
 //! chain has to be looked at.
 
-#![cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "a search is its first caller, and nothing starts one yet"
-    )
-)]
-
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -442,5 +434,5 @@ fn may_race(one: &Chain, other: &Chain) -> Option<bool> {
     };
     // The test's own process is never held.
     let same_peer = one.raced_peer.is_some() && one.raced_peer == other.raced_peer;
-    (may_race && one.process != 0).then(|| same_peer || one.line == other.line)
+    (may_race && one.process != 0).then_some(same_peer || one.line == other.line)
 }
