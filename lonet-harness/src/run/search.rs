@@ -112,8 +112,12 @@ struct Turns<'a> {
 impl Runs for Turns<'_> {
     fn run(&mut self, orders: &[Before], patience: Duration) -> Run {
         self.runs += 1;
-        // Each has a place of its own, or the next would overwrite it.
-        let artifacts = self.place.join(format!("run-{}", self.runs));
+        // Each has a place of its own, or the next would overwrite it; a baseline that passes clears
+        // away what earlier searches left.
+        let artifacts = match orders {
+            [] => self.place.clone(),
+            _ => self.place.join(format!("run-{}", self.runs)),
+        };
         let (ended, seen) = (self.play)(orders, patience, artifacts);
         let seen = seen.unwrap_or_default();
         Run {

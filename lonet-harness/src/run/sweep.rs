@@ -162,7 +162,7 @@ fn of_host(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<Po
     events.sort_by_key(|&(process, n, _, _)| (process, n));
 
     let mut points: Vec<Point> = Vec::new();
-    for (process, n, node, event) in &events {
+    for (process, _, node, event) in &events {
         let raced = (races.subject(graph, *node), races.peer(graph, *node));
         let line = naming::line(event, (raced.0.is_some(), raced.1.is_some()));
         let Ok(pattern) = Pattern::parse(&line) else {
@@ -172,7 +172,7 @@ fn of_host(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<Po
         let records = records.map_or(&[][..], |process| &process.records);
         let point = Point {
             host: host.to_owned(),
-            nth: naming::nth(*process, records, &pattern, *n),
+            nth: naming::nth(event, records, &pattern),
             pattern: line,
         };
         if !points.contains(&point) {

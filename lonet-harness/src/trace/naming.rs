@@ -34,13 +34,21 @@ pub(crate) fn line(event: &Event, raced: (bool, bool)) -> String {
     words.join(" ")
 }
 
-/// The how-many-th match in its process the event of record `n` is, as the process counts: also an
-/// attempt to send that sent nothing and was repeated.
-pub(crate) fn nth(process: u32, records: &[Record], pattern: &Pattern, n: u64) -> usize {
-    let until = records.iter().filter(|record| record.n <= n);
+/// The how-many-th match of the pattern in its process an event is, as the process counts: also an
+/// attempt to send that sent nothing and was repeated. The pattern is the event's line.
+pub(crate) fn nth(event: &Event, records: &[Record], pattern: &Pattern) -> usize {
+    let id = event.id();
+    let until = records.iter().filter(|record| record.n <= id.n);
     let of_line = until.filter(|record| {
-        let event = Event::of_record(process, record);
-        event.is_some_and(|event| pattern.matches(&event))
+        // Most are about other things, and that is seen at once.
+        let is_like_it = record.what.parts().is_some_and(|parts| {
+            let peer = parts.peer.map(|peer| peer.host());
+            parts.verb == event.verb()
+                && parts.subject.host() == event.host()
+                && peer == event.peer().map(|peer| peer.host())
+        });
+        let event = is_like_it.then(|| Event::of_record(id.process, record));
+        event.flatten().is_some_and(|event| pattern.matches(&event))
     });
     of_line.count()
 }

@@ -335,11 +335,11 @@ impl<'a> Run<'a> {
         let line = self.line(node);
         let event = self.graph.event(node).expect("an arrival is an event");
         let pattern = Pattern::parse(&line).expect("an event's line is a pattern");
-        let id = event.id();
-        let records = &self.graph.processes[id.process as usize].records;
+        let process = event.id().process as usize;
+        let records = &self.graph.processes[process].records;
         Arrival {
             host: event.host().to_owned(),
-            nth: naming::nth(id.process, records, &pattern, id.n),
+            nth: naming::nth(&event, records, &pattern),
             line,
         }
     }
