@@ -10,7 +10,8 @@
 //! - [`mermaid`]: the same for pull requests;
 //! - `drawing`: a trace as something to draw;
 //! - [`html`]: the page for a browser;
-//! - `update`: why an update wrote nothing; `sweep`: what a sweep came to;
+//! - `update`: why an update wrote nothing; `sweep`: what a sweep came to; `search`: what a
+//!   search came to; `order`: why an order of a schedule was not kept;
 //! - `artifacts`: where all of it is kept;
 //! - `words`: what several of these say in the same words.
 //!
@@ -25,6 +26,8 @@ mod hint;
 mod html;
 pub(crate) mod mermaid;
 pub(crate) mod mismatch;
+pub(crate) mod order;
+pub(crate) mod search;
 pub(crate) mod sequence;
 pub(crate) mod sweep;
 pub(crate) mod update;

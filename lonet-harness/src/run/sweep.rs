@@ -11,9 +11,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, IsTerminal as _, Write};
 use std::sync::Arc;
 
+use super::progress::Progress;
 use super::schedule::{FaultLine, Point};
 use super::turn::{self, Seen, Turn};
 use super::{Failed, TestArgument};
@@ -27,6 +27,7 @@ use crate::trace::cut::Cut;
 use crate::trace::happened::graph::Graph;
 use crate::trace::happened::process::Process;
 use crate::trace::happened::racing_ports::Races;
+use crate::trace::naming;
 use crate::trace::scope::verbs_in;
 use crate::trace::{Event, Pattern, Verb};
 use lonet::trace::InView;
@@ -69,10 +70,10 @@ where
         return Err(Failed::early(test, &Error::new(ErrorKind::Failed, why)));
     }
 
-    let mut progress = Progress::new(io::stderr(), io::stderr().is_terminal());
+    let mut progress = Progress::on_stderr();
     let mut swept = Swept::new(fault.to_string(), points.len());
     for (index, point) in points.iter().enumerate() {
-        progress.show(index, points.len());
+        progress.show(&words::progress(index + 1, points.len()));
         let schedule = fault.at(point);
         let turn = Turn {
             schedule: Some(&schedule),
@@ -161,23 +162,17 @@ fn of_host(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<Po
     events.sort_by_key(|&(process, n, _, _)| (process, n));
 
     let mut points: Vec<Point> = Vec::new();
-    for (process, n, node, event) in &events {
+    for (process, _, node, event) in &events {
         let raced = (races.subject(graph, *node), races.peer(graph, *node));
-        let line = line(event, (raced.0.is_some(), raced.1.is_some()));
+        let line = naming::line(event, (raced.0.is_some(), raced.1.is_some()));
         let Ok(pattern) = Pattern::parse(&line) else {
             continue;
         };
-        // As the process counts: also an attempt to send that sent nothing and was repeated.
         let records = records.get(*process as usize);
-        let until = records.into_iter().flat_map(|process| &process.records);
-        let until = until.filter(|record| record.n <= *n);
-        let of_line = until.filter(|record| {
-            let event = Event::of_record(*process, record);
-            event.is_some_and(|event| pattern.matches(&event))
-        });
+        let records = records.map_or(&[][..], |process| &process.records);
         let point = Point {
             host: host.to_owned(),
-            nth: of_line.count(),
+            nth: naming::nth(event, records, &pattern),
             pattern: line,
         };
         if !points.contains(&point) {
@@ -185,57 +180,6 @@ fn of_host(host: &str, spawned: bool, records: &[Process], until: u64) -> Vec<Po
         }
     }
     points
-}
-
-/// The line of an event that is the same in the next run: a port that raced is any, and so are the
-/// bytes of a write.
-fn line(event: &Event, raced: (bool, bool)) -> String {
-    let mut words = event.words();
-    let any_port = |word: &mut String| {
-        if let Some((host, _)) = word.rsplit_once(':') {
-            *word = format!("{host}:_");
-        }
-    };
-    if raced.0 && event.addr().is_some() {
-        any_port(&mut words[0]);
-    }
-    if raced.1 && event.peer().is_some() {
-        any_port(&mut words[2]);
-    }
-    if event.verb() == Verb::Send {
-        words.truncate(3);
-        words.push("_".to_owned());
-    }
-    words.join(" ")
-}
-
-/// One line on a terminal, written over and over.
-struct Progress<W> {
-    to: W,
-    shows: bool,
-}
-
-impl<W: Write> Progress<W> {
-    fn new(to: W, shows: bool) -> Progress<W> {
-        Progress { to, shows }
-    }
-
-    /// That many points of so many are done.
-    fn show(&mut self, done: usize, all: usize) {
-        if self.shows {
-            // A terminal that is gone needs no progress.
-            let _ = write!(self.to, "\r{}\x1b[K", words::progress(done + 1, all));
-            let _ = self.to.flush();
-        }
-    }
-
-    /// What follows stands on an empty line.
-    fn end(&mut self) {
-        if self.shows {
-            let _ = write!(self.to, "\r\x1b[K");
-            let _ = self.to.flush();
-        }
-    }
 }
 
 #[cfg(test)]
@@ -340,30 +284,5 @@ mod tests {
             lines("p", true, &records, 100),
             ["up", "p mark a", "p mark b", "p mark a #2", "p mark c"]
         );
-    }
-
-    #[test]
-    fn a_port_that_raced_is_any() {
-        let event = Event::of_record(1, &process(0, vec![send("c:3", 0, 5)]).records[0]).unwrap();
-        assert_eq!(line(&event, (false, false)), "p:1 send c:3 _");
-        assert_eq!(line(&event, (true, false)), "p:_ send c:3 _");
-        assert_eq!(line(&event, (false, true)), "p:1 send c:_ _");
-    }
-
-    #[test]
-    fn a_terminal_shows_one_line() {
-        let mut written = Vec::new();
-        let mut progress = Progress::new(&mut written, true);
-        progress.show(0, 2);
-        progress.show(1, 2);
-        progress.end();
-        let shown = "\rsweep: 1 of 2 points\x1b[K\rsweep: 2 of 2 points\x1b[K\r\x1b[K";
-        assert_eq!(String::from_utf8(written).unwrap(), shown);
-
-        let mut written = Vec::new();
-        let mut progress = Progress::new(&mut written, false);
-        progress.show(0, 2);
-        progress.end();
-        assert!(written.is_empty());
     }
 }

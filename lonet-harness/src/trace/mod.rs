@@ -9,6 +9,8 @@
 //! - `cut`: the events that were asked for, with their order;
 //! - `expected`: text → lines, patterns;
 //! - `check`: whether an expectation holds;
+//! - `naming`: by which line an event is found again in the next run;
+//! - `racing`: which arrivals raced;
 //! - `write`: the text of a trace, and an old one brought up to date;
 //! - `explain`: why an expectation does not hold, the nearest order that could happen, and what to do;
 //! - `update`: what an assertion takes, and rewriting it in place;
@@ -23,6 +25,8 @@ pub(crate) mod expected;
 pub(crate) mod explain;
 pub(crate) mod happened;
 pub(crate) mod intern;
+pub(crate) mod naming;
+pub(crate) mod racing;
 mod saved;
 pub(crate) mod scope;
 #[cfg(test)]

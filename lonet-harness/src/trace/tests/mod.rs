@@ -17,6 +17,7 @@ mod networks;
 mod oracle;
 mod ports;
 mod raced;
+mod racing;
 mod records;
 mod relation;
 mod simulation;

@@ -87,6 +87,39 @@ impl World {
         });
     }
 
+    /// Writes so many bytes, in a process that records data.
+    pub(in crate::trace::tests) fn send(&mut self, task: T, end: End, bytes: u64) {
+        let state = &self.ends[end.0];
+        let what = What::Send {
+            addr: state.addr.clone(),
+            peer: state.to.clone(),
+            socket: state.s,
+            written: state.written,
+            bytes,
+        };
+        let mut more = state.created.clone();
+        more.extend(state.writing.iter().copied());
+        let id = self.record(Some(task), what, &more);
+        let knowledge = self.tasks.entry(task).or_default().knowledge;
+        self.ends[end.0].noted = Some((task, knowledge));
+        self.ends[end.0].writing = self.with(id);
+        self.write(task, end, bytes);
+    }
+
+    /// Reads so many bytes at once, in a process that records data.
+    pub(in crate::trace::tests) fn receive(&mut self, task: T, end: End, bytes: u64) -> EventId {
+        self.read(task, end, bytes);
+        let state = &self.ends[end.0];
+        let what = What::Recv {
+            addr: state.addr.clone(),
+            peer: state.to.clone(),
+            socket: state.s,
+            bytes,
+        };
+        let more = state.reading.clone();
+        self.record(Some(task), what, &more)
+    }
+
     /// The task comes back to read: what it read before is certain.
     pub(in crate::trace::tests) fn settle(&mut self, task: T, end: End) {
         let state = &mut self.ends[end.0];
