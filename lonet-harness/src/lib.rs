@@ -69,7 +69,7 @@
 //! | `LONET_IN_MAIN=1` | roles start inside `main` or their test instead of before `main` |
 //! | `UPDATE_EXPECT=1` | rewrites `expect![[…]]`, `expect_file![…]` and `trace_file = "…"` with what happened |
 //! | `LONET_UPDATE_TURNS=50` | an update ends after this number of runs in a row without a new order (default 20) |
-//! | `LONET_REPLAY=file` | runs a test with the fault of the schedule in this file: `kill p at p:1 send c:1 #2` |
+//! | `LONET_REPLAY=file` | runs a test with the schedule in this file: `kill p at p:1 send c:1 #2`, `r:1 recv p:2 before b:1 recv p:1` |
 //! | `NO_COLOR=1` | prints no colours |
 //!
 //! # Features
@@ -108,6 +108,6 @@ pub use process::terminate::terminate_requested;
 pub use program::Program;
 pub use role::Role;
 pub use run::run;
-pub use scenario::{Node, Play, Scenario, fault, until};
+pub use scenario::{Hold, Lockstep, Node, Ordered, Play, Scenario, fault, until};
 #[doc(inline)]
 pub use trace::{Event, Expected, Mismatch, ParseVerbError, Pattern, SyntaxError, Trace, Verb};

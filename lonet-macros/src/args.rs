@@ -22,6 +22,7 @@ pub(crate) struct Args {
     pub(crate) worker_threads: Option<usize>,
     pub(crate) repeat: Option<u32>,
     pub(crate) sweep: Option<LitStr>,
+    pub(crate) search_ms: Option<u64>,
     pub(crate) schedule: Option<LitStr>,
 }
 
@@ -34,6 +35,7 @@ const TRACE_FILE: Legal = ("trace_file", "trace_file = \"ping_pong.trace\"");
 const WORKER_THREADS: Legal = ("worker_threads", "worker_threads = 2");
 const REPEAT: Legal = ("repeat", "repeat = 100");
 const SWEEP: Legal = ("sweep", "sweep = \"kill p\"");
+const SEARCH: Legal = ("search", "search = \"10s\"");
 const SCHEDULE: Legal = ("schedule", "schedule = \"kill p at p:1 send c:1 #2\"");
 const CRATE: Legal = ("crate", "crate = \"renamed_harness\"");
 
@@ -49,6 +51,7 @@ pub(crate) const OF_TEST: &[Legal] = &[
     WORKER_THREADS,
     REPEAT,
     SWEEP,
+    SEARCH,
     SCHEDULE,
     CRATE,
 ];
@@ -60,8 +63,8 @@ const EXCLUSIVE: &[(&[&str], &str)] = &[
         "a test has one expected trace: either `trace` or `trace_file`",
     ),
     (
-        &["repeat", "sweep", "schedule"],
-        "a test has one of `repeat`, `sweep` and `schedule`: each says how often its body runs",
+        &["repeat", "sweep", "search", "schedule"],
+        "a test has one of `repeat`, `sweep`, `search` and `schedule`: each says how often its body runs",
     ),
 ];
 
@@ -84,6 +87,7 @@ impl Args {
             worker_threads: None,
             repeat: None,
             sweep: None,
+            search_ms: None,
             schedule: None,
         };
         let parsed = (|input: ParseStream<'_>| args.read(input, legal, errors)).parse2(tokens);
@@ -151,7 +155,8 @@ impl Args {
             Err(syn::Error::new_spanned(value, message))
         };
         match name {
-            "timeout" => match text(value).map(|text| milliseconds(&text.value())) {
+            "timeout" | "search" => match text(value).map(|text| milliseconds(&text.value())) {
+                Some(Some(ms)) if name == "search" => self.search_ms = Some(ms),
                 Some(Some(ms)) => self.timeout_ms = Some(ms),
                 _ => return wrong("a string of a whole number, not 0, and `ms`, `s` or `m`"),
             },
@@ -177,7 +182,9 @@ impl Args {
             },
             "schedule" => match text(value) {
                 Some(text) => self.schedule = Some(text),
-                None => return wrong("a string literal, a fault and the event at which it acts"),
+                None => {
+                    return wrong("a string literal, a fault at an event or an order of events");
+                }
             },
             "crate" => match text(value).map(|text| text.parse_with(Path::parse_mod_style)) {
                 Some(Ok(path)) => self.krate = path,
@@ -334,7 +341,7 @@ mod tests {
             told,
             [
                 "unknown argument `timout`; legal are `timeout`, `trace`, `trace_file`, \
-                 `worker_threads`, `repeat`, `sweep`, `schedule` and `crate`",
+                 `worker_threads`, `repeat`, `sweep`, `search`, `schedule` and `crate`",
                 "`repeat` needs a value: `repeat = 100`",
                 "`repeat` is given twice",
                 "`worker_threads` must be a whole number, 1 or more: `worker_threads = 2`",

@@ -117,6 +117,9 @@ fn spec(args: &Args, function: &Function, private: &TokenStream) -> TokenStream 
         Some(text) => some(literal(private, text)),
         None => none(),
     };
+    let search = args.search_ms.map_or_else(none, |ms| {
+        some(quote!(::core::time::Duration::from_millis(#ms)))
+    });
     let (sweep, schedule) = (text(&args.sweep), text(&args.schedule));
     quote! {
         #private::Spec {
@@ -127,6 +130,7 @@ fn spec(args: &Args, function: &Function, private: &TokenStream) -> TokenStream 
             worker_threads: #worker_threads,
             repeat: #repeat,
             sweep: #sweep,
+            search: #search,
             schedule: #schedule,
         }
     }

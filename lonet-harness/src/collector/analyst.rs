@@ -5,6 +5,7 @@
 
 mod answers;
 mod faults;
+mod holds;
 mod nodes;
 mod reports;
 mod violations;
@@ -13,13 +14,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use lonet::trace::{
     Answer, Ask, Doing, Event, EventId, Line, Order, PROTOCOL_VERSION, Record, Reporter, Verb, What,
 };
 
 use self::faults::{Faults, Gates, Held};
+use self::holds::Holds;
 use super::failure::Failure;
 use super::node::Node;
 use super::query::{Refusal, Wanted};
@@ -57,6 +60,7 @@ pub(crate) struct Analyst {
     /// How often all were asked what they wait for.
     asked: u64,
     faults: Faults,
+    holds: Holds,
     /// The sockets that user code has taken: the place of their process, their number there.
     opaque: Vec<(usize, u64)>,
 }
@@ -127,6 +131,7 @@ impl Analyst {
             on_waits: Vec::new(),
             asked: 0,
             faults: Faults::default(),
+            holds: Holds::default(),
             opaque: Vec::new(),
         }
     }
@@ -137,11 +142,17 @@ impl Analyst {
         if starts_processes {
             self.supervise();
         }
-        while let Ok(input) = inputs.recv() {
-            if let Input::End = input {
-                break;
+        loop {
+            let input = match self.patience_ends() {
+                None => inputs.recv().map_err(RecvTimeoutError::from),
+                Some(at) => inputs.recv_timeout(at.saturating_duration_since(Instant::now())),
+            };
+            match input {
+                Ok(Input::End) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(input) => self.handle(input),
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            self.handle(input);
+            self.give_up_holds();
         }
         for waiting in std::mem::take(&mut self.waiting) {
             waiting.answer(&self.mailbox, Err(Refusal::Over));
@@ -301,6 +312,8 @@ impl Analyst {
             Line::Ask(ask) => self.ask(conn, ask),
             Line::Obeyed(obeyed) => self.hear_obeyed(process, obeyed),
             Line::Acted(fault) => self.hear_acted(fault),
+            Line::Comes(coming) => self.hear_comes(process, coming),
+            Line::Goes(op) => self.hear_goes(process, op),
             Line::Waits(waits) => {
                 // The answer to an earlier question is out of date.
                 if waits.id == self.asked {
@@ -355,6 +368,7 @@ impl Analyst {
             self.check_gates(process, event.host());
         }
         self.heal_at(&event);
+        self.note_event(process, &event);
     }
 
     /// Offers an event to the pending `until`s that `to` selects.

@@ -14,6 +14,7 @@
 mod analyst;
 pub(crate) mod failure;
 pub(crate) mod fault;
+pub(crate) mod hold;
 pub(crate) mod node;
 pub(crate) mod query;
 mod reader;

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::panic::Location;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use lonet::Addr;
 use lonet::trace::{Event, EventId, Moved, Pending, What, Withheld};
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
 use super::fault::Injection;
+use super::hold::{Holding, Kept};
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::{Ended, Means, Play, Program};
 use crate::trace::Pattern;
@@ -119,7 +121,40 @@ pub(crate) enum Query {
         host: String,
         reply: oneshot::Sender<Option<u64>>,
     },
-    /// The test is over: all faults end. Answered once all processes know, with what is wrong with
+    /// Hold events. Answered once all processes obey.
+    Hold {
+        holding: Box<Holding>,
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// Answered with the first event that has come to a hold.
+    Reached {
+        hold: u32,
+        reply: oneshot::Sender<Result<Event, NeverFires>>,
+    },
+    /// A hold ends. Answered once all processes know.
+    LetGo {
+        hold: u32,
+        reply: Option<oneshot::Sender<()>>,
+    },
+    /// Let one event that the hold holds happen: the first that matches. Answered with it; or, when
+    /// nothing has happened for so long, with what is held instead.
+    Expect {
+        hold: u32,
+        text: String,
+        pattern: Box<Pattern>,
+        quiet: Duration,
+        reply: oneshot::Sender<Result<Event, NeverFires>>,
+    },
+    /// The events that a hold holds now.
+    HeldNow {
+        hold: u32,
+        reply: mpsc::Sender<Vec<Event>>,
+    },
+    /// What has become of each order of two events so far.
+    Kept {
+        reply: mpsc::Sender<BTreeMap<u32, Kept>>,
+    },
+    /// The test is over: all faults and holds end. Answered once all processes know, with what is wrong with
     /// those that never acted.
     EndFaults { reply: mpsc::Sender<Vec<String>> },
 }
@@ -133,6 +168,8 @@ pub(crate) enum NeverFires {
     Over,
     /// A node failed, and no `join` has returned that failure.
     Failed(Failure),
+    /// Nothing has happened for so long that it will not come: in words.
+    Quiet(String),
 }
 
 /// How the end of a fault begins.
@@ -294,6 +331,8 @@ pub(crate) struct WaitsFor {
     pub(crate) held: Vec<(Withheld, u32)>,
     /// The events that it has asked for, in the order in which it did.
     pub(crate) untils: Vec<String>,
+    /// The events that the test holds there.
+    pub(crate) holds: Vec<String>,
 }
 
 /// A process to start.

@@ -308,6 +308,7 @@ mod tests {
             ended: None,
             failure: None,
             waits: WaitsFor {
+                holds: Vec::new(),
                 said,
                 ends: Vec::new(),
                 held: Vec::new(),

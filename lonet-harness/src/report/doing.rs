@@ -159,6 +159,20 @@ fn of_other(other: &OtherReport, report: &Report) -> String {
 
 /// What a process does that has joined the network.
 fn does(sockets: &Sockets<'_>, waits: &WaitsFor, kernel: Option<&str>, report: &Report) -> String {
+    let does = does_itself(sockets, waits, kernel, report);
+    match waits.holds.is_empty() {
+        true => does,
+        false => format!("{does}; {}", waits.holds.join("; ")),
+    }
+}
+
+/// The same, without what the test holds there.
+fn does_itself(
+    sockets: &Sockets<'_>,
+    waits: &WaitsFor,
+    kernel: Option<&str>,
+    report: &Report,
+) -> String {
     let said = waits.said.as_deref();
     let held = Held {
         by: &waits.held,

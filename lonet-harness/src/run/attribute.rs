@@ -23,7 +23,9 @@ pub struct Spec {
     pub repeat: u32,
     /// The fault that its body is to meet at every point of a host: `sweep = "…"`.
     pub sweep: Option<Literal>,
-    /// The fault that its body meets, and the event at which: `schedule = "…"`.
+    /// For how long both orders of its races are tried: `search = "…"`.
+    pub search: Option<Duration>,
+    /// The fault that its body meets, and the event at which, or an order of events: `schedule = "…"`.
     pub schedule: Option<Literal>,
 }
 

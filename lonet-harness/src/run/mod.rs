@@ -5,8 +5,9 @@
 //! - `attribute`: what the attribute of a test says, as data;
 //! - `turn`: one turn, from its network to its verdict; `watchdog`: its clock;
 //! - `update`: the turns of a test whose expectations are rewritten;
-//! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, as a
-//!   line; `plan`: which of these a test is to run; `progress`: what a terminal shows meanwhile;
+//! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, or
+//!   an order of events, as a line; `plan`: which of these a test is to run;
+//!   `progress`: what a terminal shows meanwhile;
 //! - `search`: the turns of a test whose races are tried in both orders;
 //! - `expected`: the expected trace that an attribute gives.
 
@@ -37,6 +38,7 @@ use crate::report::artifacts;
 use crate::scenario::Scenario;
 use attribute::{Place, Spec};
 use plan::{From, Plan};
+use schedule::Schedule;
 use turn::Turn;
 use update::Update;
 
@@ -171,6 +173,7 @@ where
         worker_threads: None,
         repeat: 1,
         sweep: None,
+        search: None,
         schedule: None,
     };
     let body = |argument: A| {
@@ -223,19 +226,31 @@ where
     }
     let early = |error: Error| Failed::early(test, &error);
     let plan = Plan::of(spec).map_err(early)?;
-    if let Plan::Sweep(fault) = &plan {
-        return sweep::play::<A, F, Fut>(spec, entrance, fault, body);
+    match &plan {
+        Plan::Sweep(fault) => return sweep::play::<A, F, Fut>(spec, entrance, fault, body),
+        Plan::Search(time) => {
+            let why = format!("search is not there yet: it was asked for {time:?}");
+            return Err(early(Error::new(ErrorKind::Failed, why)));
+        }
+        Plan::Plain | Plan::Schedule(..) => {}
     }
     let update = Update::of(spec, entrance).map_err(early)?;
     let plain = || Turn::plain(spec, artifacts::place(test));
     let turn = match &plan {
-        Plan::Schedule(schedule, from) => Turn {
-            schedule: Some(schedule),
-            must_act: true,
-            records_data: true,
-            trace: spec.trace.as_ref().filter(|_| *from == From::Attribute),
-            ..plain()
-        },
+        Plan::Schedule(schedule, from) => {
+            let (fault, orders) = match schedule {
+                Schedule::Fault(fault) => (Some(fault), &[][..]),
+                Schedule::Orders(orders) => (None, &orders[..]),
+            };
+            Turn {
+                schedule: fault,
+                orders,
+                must_act: true,
+                records_data: true,
+                trace: spec.trace.as_ref().filter(|_| *from == From::Attribute),
+                ..plain()
+            }
+        }
         _ => Turn {
             learning: update.as_ref().map(Update::learning),
             ..plain()

@@ -1,10 +1,11 @@
-//! Which turns a test has: its body as it is, a sweep, or a schedule.
+//! Which turns a test has: its body as it is, a sweep, a search, or a schedule.
 //!
 //! Owns what decides that: the attribute, `LONET_REPLAY` and `UPDATE_EXPECT`; and where in the source a
 //! line stands that is not legal.
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::schedule::{FaultLine, Schedule, Wrong};
 use crate::error::{Error, ErrorKind};
@@ -21,7 +22,9 @@ pub(super) enum Plan {
     Plain,
     /// Once for each point of a host.
     Sweep(FaultLine),
-    /// With a fault at one event.
+    /// Again and again, with events that race in other orders, for so long.
+    Search(Duration),
+    /// With a fault at one event, or with events in an order.
     Schedule(Schedule, From),
 }
 
@@ -53,10 +56,11 @@ impl Plan {
         if let Some(file) = replayed {
             return Ok(Plan::Schedule(replay(file.into())?, From::Variable));
         }
-        Ok(match (sweep, schedule) {
-            (Some(sweep), _) => Plan::Sweep(sweep),
-            (None, Some(schedule)) => Plan::Schedule(schedule, From::Attribute),
-            (None, None) => Plan::Plain,
+        Ok(match (sweep, spec.search, schedule) {
+            (Some(sweep), _, _) => Plan::Sweep(sweep),
+            (None, Some(time), _) => Plan::Search(time),
+            (None, None, Some(schedule)) => Plan::Schedule(schedule, From::Attribute),
+            (None, None, None) => Plan::Plain,
         })
     }
 }
@@ -80,7 +84,10 @@ fn replay(file: PathBuf) -> Result<Schedule, Error> {
         !line.is_empty() && !line.starts_with('#')
     });
     let Some((above, line)) = line else {
-        let why = format!("{file} has no schedule: a line as in `kill p at p:1 send c:1 #2`");
+        let why = format!(
+            "{file} has no schedule: a line as in `kill p at p:1 send c:1 #2` or \
+             `r:1 recv p:2 before b:1 recv p:1`"
+        );
         return Err(environment(why));
     };
     Schedule::parse(line).map_err(|wrong| {

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use lonet::trace::now;
 
-use super::schedule::{Before, Schedule};
+use super::schedule::{Before, FaultAt};
 use super::{Failed, TestArgument, expected};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
@@ -51,8 +51,8 @@ pub(super) struct Turn<'a> {
     /// Where an update takes note of expected traces.
     pub(super) learning: Option<&'a Arc<Learning>>,
     /// The fault that is armed before the body starts.
-    pub(super) schedule: Option<&'a Schedule>,
-    /// The orders that are kept: an event is held until another has happened.
+    pub(super) schedule: Option<&'a FaultAt>,
+    /// The orders in which events are made to happen.
     pub(super) orders: &'a [Before],
     /// A hold is given up if nothing else has happened for that long.
     #[expect(dead_code, reason = "no turn keeps an order yet")]
@@ -153,6 +153,10 @@ where
 {
     let test = spec.test_name();
     let early = |error: Error| Failed::early(test, &error);
+    if !turn.orders.is_empty() {
+        let why = "orders are not there yet";
+        return Err(early(Error::new(ErrorKind::Failed, why)));
+    }
     let place = &turn.artifacts;
     let expected = turn
         .trace

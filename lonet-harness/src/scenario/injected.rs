@@ -170,7 +170,7 @@ impl Injected {
         let event = event.await?.map_err(|why| match why {
             NeverFires::Failed(failure) => Error::from(failure),
             NeverFires::Nothing => self.found_nothing(),
-            NeverFires::Over => Error::over(),
+            NeverFires::Over | NeverFires::Quiet(_) => Error::over(),
         })?;
         self.inner.learn(event.id());
         Ok(event)

@@ -12,6 +12,7 @@
 pub mod fault;
 mod hang;
 mod hindsight;
+mod hold;
 mod in_role;
 mod injected;
 mod node;
@@ -23,6 +24,7 @@ mod refusal;
 )]
 mod scenario;
 
+pub use hold::{Hold, Lockstep, Ordered};
 pub use in_role::until;
 pub use node::Node;
 pub use play::Play;

@@ -14,9 +14,11 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
+use super::holds::Held;
 use super::ids::EventId;
 use super::orders::{Obeyed, Rule, Standing, Then};
-use super::record::Withheld;
+use super::record::{Line, Withheld};
+use super::verbs::Verb;
 use crate::addr::Addr;
 use crate::lock::{AtomicBool, Condvar, Mutex, MutexGuard};
 
@@ -43,12 +45,13 @@ pub trait Gated: Send + Sync {
 /// What has to wait until something may leave this process again.
 type Effect = Box<dyn FnOnce() + Send>;
 
-/// What says to the test's process that a fault has acted.
-type Teller = Box<dyn Fn(u32) + Send + Sync>;
+/// What says something to the test's process.
+type Teller = Box<dyn Fn(Line) + Send + Sync>;
 
 /// See the module.
 pub struct Gate {
-    /// Whether there is anything to ask: a fault is in force, or nothing may pass.
+    /// Whether there is anything to ask: a fault is in force, the test holds something, or nothing may
+    /// pass.
     busy: AtomicBool,
     state: Mutex<State>,
     /// Wakes dials when orders have changed.
@@ -74,6 +77,10 @@ struct State {
     acted: BTreeSet<u32>,
     /// The dials that wait, each for the end of that fault.
     dials: BTreeMap<u64, u32>,
+    /// How many have come to each hold that stands.
+    came: BTreeMap<u32, u64>,
+    /// The number of the operation that was held last.
+    ops: u64,
 }
 
 /// A dial that waits here, for as long as it does.
@@ -105,7 +112,7 @@ impl State {
     }
 
     fn is_busy(&self) -> bool {
-        self.is_shut() || !self.standing.rules.is_empty()
+        self.is_shut() || !self.standing.rules.is_empty() || !self.standing.holds.is_empty()
     }
 }
 
@@ -121,8 +128,8 @@ impl Gate {
         })
     }
 
-    /// What says that a fault has acted.
-    pub(crate) fn tell_by(&self, teller: impl Fn(u32) + Send + Sync + 'static) {
+    /// What says to the test's process that a fault has acted, or that something is held.
+    pub(crate) fn tell_by(&self, teller: impl Fn(Line) + Send + Sync + 'static) {
         let mut own = self.teller.lock().unwrap_or_else(PoisonError::into_inner);
         *own = Some(Box::new(teller));
     }
@@ -233,13 +240,52 @@ impl Gate {
 
     /// A fault has withheld, refused or cut short something.
     pub(crate) fn acted(&self, fault: u32) {
-        if !self.lock().acted.insert(fault) {
-            return;
+        if self.lock().acted.insert(fault) {
+            self.say(Line::Acted(fault));
         }
+    }
+
+    /// Says something to the test's process.
+    pub(super) fn say(&self, line: Line) {
         let teller = self.teller.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(teller) = &*teller {
-            teller(fault);
+            teller(line);
         }
+    }
+
+    /// Another one has come to that hold: how many have.
+    pub(super) fn count(&self, hold: u32) -> u64 {
+        let mut state = self.lock();
+        let came = state.came.entry(hold).or_default();
+        *came += 1;
+        *came
+    }
+
+    /// A number for an operation that is held.
+    pub(super) fn next_op(&self) -> u64 {
+        let mut state = self.lock();
+        state.ops += 1;
+        state.ops
+    }
+
+    /// Waits while the test holds such an event. `n` is the number of its record, if it has one.
+    pub(crate) async fn may_go(
+        self: &Arc<Self>,
+        verb: Verb,
+        addr: &Addr,
+        peer: Option<&Addr>,
+        n: Option<u64>,
+    ) {
+        if !self.holds_any() {
+            return;
+        }
+        let mut held = Held::new(self, verb, addr, peer).recorded(n);
+        self.pass(|orders| held.may_go(orders).then_some(())).await;
+    }
+
+    /// Whether the test holds anything.
+    pub(crate) fn holds_any(&self) -> bool {
+        self.is_busy() && !self.standing().holds.is_empty()
     }
 
     /// Obeys, and says what it found. The triggers are the reporter's to set.
@@ -256,6 +302,8 @@ impl Gate {
             // What it finds settled here goes on below, once all that waits was done.
             state.standing = orders.clone();
             state.shut |= orders.shut;
+            let stands = |hold: &u32| orders.holds.iter().any(|own| own.hold == *hold);
+            state.came.retain(|hold, _| stands(hold));
             if state.is_busy() {
                 self.busy.store(true, Ordering::Release);
             }

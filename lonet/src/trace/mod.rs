@@ -18,6 +18,7 @@ mod clock;
 mod ending;
 mod event;
 mod gate;
+mod holds;
 mod ids;
 mod orders;
 mod record;
@@ -32,8 +33,11 @@ pub use crate::quote::word;
 pub use clock::now;
 pub use event::Event;
 pub use gate::{Gate, Gated};
+pub(crate) use holds::Held;
 pub use ids::{EventId, OpId, ReadCredit, TaskKey};
-pub use orders::{Does, Ends, EventShape, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape};
+pub use orders::{
+    Coming, Does, Ends, EventShape, Hold, Obeyed, Place, Rule, Standing, Then, Trigger, WordShape,
+};
 pub use record::{
     Answer, Ask, Doing, Hello, Line, Moved, Order, PROTOCOL_VERSION, Record, Waiting, Withheld,
 };

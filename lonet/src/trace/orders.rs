@@ -1,4 +1,5 @@
-//! What the network is to do to a process: the faults in force, and the events that set others off.
+//! What the network is to do to a process: the faults in force, the events that set others off, and
+//! the events that the test holds.
 //!
 //! Owns these orders as they stand on the trace socket, and which connections and events they
 //! name. Pure. The test's process decides what is ordered; `gate` obeys.
@@ -29,6 +30,62 @@ pub struct Standing {
     /// Nothing passes: the process is about to be stopped.
     #[serde(default, skip_serializing_if = "is_false")]
     pub shut: bool,
+    /// The events that the test holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
+    /// The operations of this process that are held and may go on all the same, by their numbers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub passes: Vec<u64>,
+}
+
+/// An event that the test holds: what comes to it waits before it, in its future.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Its number. No fault has the same.
+    pub hold: u32,
+    /// Which events; without it, all that can be held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<EventShape>,
+    /// Only the how-many-th that comes to it in this process, from 1; of arrivals, at one end of a
+    /// connection. 0 is every one.
+    #[serde(default)]
+    pub nth: u64,
+}
+
+/// An operation that a hold keeps from its event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Coming {
+    /// Its number in this process.
+    pub op: u64,
+    /// The holds.
+    pub holds: Vec<u32>,
+    /// What is about to happen.
+    pub verb: Verb,
+    /// Where. An arrival is a [`Verb::Recv`], also if it is an EOF or a reset.
+    pub addr: Addr,
+    /// The other side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Addr>,
+    /// The number of its record, if it has one: a dial is recorded, and its request is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n: Option<u64>,
+    /// How many bytes a write has, or how many have arrived; 0 have where an EOF or a reset has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+impl Hold {
+    /// Whether it holds such an event.
+    pub(crate) fn is_of(&self, verb: Verb, addr: &Addr, peer: Option<&Addr>) -> bool {
+        self.event.as_ref().is_none_or(|shape| {
+            shape.is(&Parts {
+                verb,
+                subject: Subject::Address(addr),
+                peer,
+                text: Text::Nothing,
+            })
+        })
+    }
 }
 
 /// What a fault does to all that goes from some ends to others.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::ids::{EventId, ReadCredit};
-use super::orders::{Obeyed, Standing};
+use super::orders::{Coming, Obeyed, Standing};
 use super::task::Pending;
 use super::verbs::{What, is_false};
 
@@ -34,6 +34,10 @@ pub enum Line {
     Obeyed(Obeyed),
     /// A fault has acted here for the first time: it withheld, refused or cut short something.
     Acted(u32),
+    /// An operation is held before its event; again, if more holds hold it.
+    Comes(Coming),
+    /// A held operation of that number goes on, or was given up.
+    Goes(u64),
 }
 
 /// The reporter.

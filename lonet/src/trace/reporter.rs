@@ -17,7 +17,7 @@ use super::ending::{Stop, end_here, park};
 use super::event::Event;
 use super::gate::Gate;
 use super::ids::{EventId, OpId, TaskKey};
-use super::orders::{Obeyed, Standing, Then, Trigger};
+use super::orders::{EventShape, Obeyed, Standing, Then, Trigger};
 use super::record::{Doing, Moved, Record};
 use super::task::{Kind, Tasks, Waits};
 use super::verbs::{InView, What};
@@ -128,10 +128,11 @@ impl Reporter {
 
     /// Obeys these orders: the events that set faults off, and what the network is to do.
     pub fn obey(&self, orders: Arc<Standing>) -> Obeyed {
-        let verbs = orders.triggers.iter().map(|trigger| trigger.event.verb);
-        if verbs
-            .into_iter()
-            .any(|verb| verb.rules().view == InView::Data)
+        let is_data = |shape: &EventShape| shape.verb.rules().view == InView::Data;
+        let mut triggers = orders.triggers.iter();
+        let mut holds = orders.holds.iter();
+        if triggers.any(|trigger| is_data(&trigger.event))
+            || holds.any(|hold| hold.event.as_ref().is_none_or(is_data))
         {
             self.record_data();
         }

@@ -125,9 +125,9 @@ impl Tracing {
         let socket = Arc::new(socket);
         let reporter = Reporter::behind(Gate::new(), socket.clone());
         let teller = Arc::downgrade(&socket);
-        reporter.gate().tell_by(move |fault| {
+        reporter.gate().tell_by(move |line| {
             if let Some(socket) = teller.upgrade() {
-                socket.write(&mut socket.lock(), &Line::Acted(fault));
+                socket.write(&mut socket.lock(), &line);
             }
         });
         if dir.join(DATA_NAME).exists() {

@@ -15,7 +15,7 @@ use super::connection_core::Conn;
 use super::host::Host;
 use crate::error::Cause;
 use crate::happens::By;
-use crate::trace::{Direction, Waits, What};
+use crate::trace::{Direction, Verb, Waits, What};
 
 /// A user's hold on a connection's end. Dropping it closes the end.
 pub(super) struct End {
@@ -217,15 +217,40 @@ impl End {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.check("write")?;
+        let bytes = bufs.iter().map(|buf| buf.len()).sum();
+        if self
+            .poll_leaves(cx, (Verb::Send, bytes as u64))
+            .is_pending()
+        {
+            return self.polled(Direction::Write, Poll::Pending);
+        }
         if let Some(tap) = &self.conn.tap {
-            tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
+            tap.before_write(bytes);
         }
         let poll = match &self.conn.gate {
             None => self.conn.io.poll_write(cx, bufs),
             Some(gate) => gate.poll_write(&self.conn.io, cx, bufs, self.conn.way()),
         };
         let poll = self.polled(Direction::Write, poll);
-        poll.map(|written| self.was_written(written))
+        poll.map(|written| {
+            self.left();
+            self.was_written(written)
+        })
+    }
+
+    /// Something comes to the event by which it leaves. `Pending`: the test holds it.
+    fn poll_leaves(&self, cx: &mut Context<'_>, what: (Verb, u64)) -> Poll<()> {
+        match &self.conn.gate {
+            None => Poll::Ready(()),
+            Some(gate) => gate.poll_leaves(cx, what, self.conn.way()),
+        }
+    }
+
+    /// It has left.
+    fn left(&self) {
+        if let Some(gate) = &self.conn.gate {
+            gate.left();
+        }
     }
 
     pub(super) fn try_read(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
@@ -260,13 +285,22 @@ impl End {
 
     pub(super) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.check("write")?;
+        let bytes = bufs.iter().map(|buf| buf.len()).sum();
+        if let Some(gate) = &self.conn.gate
+            && !gate.leaves((Verb::Send, bytes as u64), self.conn.way())
+        {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
         if let Some(tap) = &self.conn.tap {
-            tap.before_write(bufs.iter().map(|buf| buf.len()).sum());
+            tap.before_write(bytes);
         }
         let written = match &self.conn.gate {
             None => self.conn.io.try_write(bufs),
             Some(gate) => gate.try_write(&self.conn.io, bufs, self.conn.way()),
         };
+        if !matches!(&written, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.left();
+        }
         self.tried(Direction::Write, written)
     }
 
@@ -305,6 +339,16 @@ impl End {
                 self.host.net.watch(waits, ready).await
             }
         }
+    }
+
+    /// Shuts writing down, once the test lets it.
+    pub(super) fn poll_shutdown(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check("write")?;
+        if self.poll_leaves(cx, (Verb::Shutdown, 0)).is_pending() {
+            return self.polled(Direction::Write, Poll::Pending);
+        }
+        self.left();
+        Poll::Ready(self.shutdown_write())
     }
 
     /// Ends the direction away from here: the peer reads EOF. Repeating it does nothing.

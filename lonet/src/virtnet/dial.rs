@@ -16,7 +16,7 @@ use crate::addr::{Addr, ToAddr, text_of};
 use crate::call::Call;
 use crate::error::{Cause, Error, Result};
 use crate::happens::By;
-use crate::trace::{TaskKey, Waits, What};
+use crate::trace::{TaskKey, Verb, Waits, What};
 
 use std::sync::Arc;
 
@@ -117,9 +117,14 @@ impl Host {
         let Some(gate) = self.net.events.gate() else {
             return self.net.carry(call).await;
         };
+        gate.may_go(Verb::Dial, call.src, Some(call.dst), call.dial)
+            .await;
         dial_may_go(call, gate).await?;
         let carried = self.net.carry(call).await;
         answer_may_come(call, gate).await;
+        if let Ok(Carried { peer, .. }) = &carried {
+            gate.may_go(Verb::Connect, call.src, Some(peer), None).await;
+        }
         carried
     }
 }

@@ -7,6 +7,8 @@
 
 mod arrivals;
 mod dials;
+mod held;
+mod ready;
 #[cfg(test)]
 mod tests;
 mod waiters;
@@ -19,16 +21,17 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::BufMut;
-use tokio::io::{Interest, ReadBuf, Ready};
+use tokio::io::ReadBuf;
 use tokio::time::Sleep;
 
 use super::io::{Io, There};
 use crate::addr::Addr;
 use crate::lock::{AtomicBool, Mutex, MutexGuard};
 use crate::loopback::socket::Watch;
-use crate::trace::{Does, EventId, Gate, Obeyed, Rule, Standing};
+use crate::trace::{Does, EventId, Gate, Held, Obeyed, Rule, Standing};
 use arrivals::{Admits, Arrivals, Random};
 pub(super) use dials::{Admission, answer_may_come, dial_may_go};
+use held::HeldArrivals;
 use waiters::{Waiter, Waiters};
 
 /// So much of a read into a growing buffer goes through a buffer of its own, where a fault limits it.
@@ -39,7 +42,7 @@ pub(super) struct EndGate {
     gate: Arc<Gate>,
     waiters: Arc<Waiters>,
     state: Mutex<EndState>,
-    /// Whether a fault concerns this end, which may outlive its order.
+    /// Whether a fault or a hold concerns this end, which may outlive its order.
     is_marked: AtomicBool,
 }
 
@@ -57,9 +60,25 @@ struct EndState {
     took_reset: bool,
     /// A write found the end of the other side, and may not say so: it would find it again.
     write_waits: bool,
+    /// What the test holds of its arrivals.
+    held: HeldArrivals,
+    /// The write or the shutdown under way, once it has come to its event.
+    leaves: Option<Held>,
 }
 
 impl EndState {
+    /// Whether all that arrives may be read.
+    fn is_free(&self) -> bool {
+        self.arrivals.is_free() && self.held.is_free()
+    }
+
+    /// So many bytes were read.
+    fn took(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.arrivals.took(bytes);
+        self.held.took(bytes);
+    }
+
     /// A fault has made this of a read: the user learns of it, and the other side sees the end, too.
     fn got(&mut self, io: &Io, result: io::Result<()>) -> io::Result<()> {
         if result.is_err() {
@@ -100,16 +119,6 @@ fn would_block() -> io::Error {
     io::ErrorKind::WouldBlock.into()
 }
 
-/// Without the word that a direction has ended, which may not have arrived yet.
-fn without_ends(ready: Ready) -> Ready {
-    let states = [
-        (ready.is_readable(), Ready::READABLE),
-        (ready.is_writable(), Ready::WRITABLE),
-    ];
-    let states = states.into_iter().filter(|(is, _)| *is);
-    states.fold(Ready::EMPTY, |all, (_, state)| all | state)
-}
-
 /// Whether an error tells that the other side is gone.
 fn tells_of_the_end(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, TimedOut};
@@ -140,7 +149,7 @@ impl EndGate {
     }
 
     fn mark(&self, state: &EndState) {
-        let is_marked = !state.arrivals.is_free() || state.took_reset;
+        let is_marked = !state.is_free() || state.took_reset || state.leaves.is_some();
         self.is_marked.store(is_marked, Ordering::Release);
     }
 
@@ -164,6 +173,21 @@ impl EndGate {
         }
     }
 
+    /// What of what is there may be read.
+    fn admits(&self, state: &mut EndState, there: There) -> Admits {
+        let by_faults = match state.arrivals.is_free() {
+            true => Admits::UpTo(u64::MAX),
+            false => state.arrivals.admits(there, moment()),
+        };
+        match by_faults {
+            // What has not arrived can't be held.
+            Admits::UpTo(_) | Admits::End | Admits::Reset if !state.held.is_free() => {
+                by_faults.and(state.held.admits(there, &self.gate))
+            }
+            by_faults => by_faults,
+        }
+    }
+
     /// Asks what a read may do. `Pending`: the waiter is woken when it may do something.
     fn poll_may(
         &self,
@@ -181,12 +205,12 @@ impl EndGate {
             if self.gate.is_shut() {
                 return Poll::Pending;
             }
-            if state.arrivals.is_free() {
+            if state.is_free() {
                 (state.due, state.watch) = (None, None);
                 return Poll::Ready(May::Read(u64::MAX));
             }
             let there = io.there();
-            match state.arrivals.admits(there, moment()) {
+            match self.admits(state, there) {
                 Admits::UpTo(most) => return Poll::Ready(May::Read(most)),
                 Admits::End => return Poll::Ready(May::Get(Ok(()))),
                 Admits::Reset => return Poll::Ready(May::Get(Err(reset()))),
@@ -207,10 +231,10 @@ impl EndGate {
         if self.gate.is_shut() {
             return Err(would_block());
         }
-        if state.arrivals.is_free() {
+        if state.is_free() {
             return Ok(May::Read(u64::MAX));
         }
-        match state.arrivals.admits(io.there(), moment()) {
+        match self.admits(state, io.there()) {
             Admits::UpTo(most) => Ok(May::Read(most)),
             Admits::End => Ok(May::Get(Ok(()))),
             Admits::Reset => Ok(May::Get(Err(reset()))),
@@ -255,7 +279,7 @@ impl EndGate {
             return Poll::Ready(Err(reset()));
         }
         buf.advance(bytes);
-        state.arrivals.took(bytes as u64);
+        state.took(bytes);
         Poll::Ready(Ok(()))
     }
 
@@ -285,7 +309,7 @@ impl EndGate {
             }
         });
         if let Ok(bytes) = bytes {
-            state.arrivals.took(bytes as u64);
+            state.took(bytes);
         }
         self.after(state);
         bytes
@@ -443,96 +467,6 @@ impl EndGate {
         !self.is_free() && tells_of_the_end(error) && self.lock().arrivals.is_withheld()
     }
 
-    pub(super) fn poll_ready(
-        &self,
-        io: &Io,
-        cx: &mut Context<'_>,
-        interest: Interest,
-    ) -> Poll<io::Result<()>> {
-        let waiter = match interest.is_readable() {
-            true => Waiter::Reader,
-            false => Waiter::Writer,
-        };
-        let mut state = self.lock();
-        let poll = match self.poll_passes(&mut state, io, cx, interest, waiter) {
-            Poll::Ready(None) => Poll::Ready(Ok(())),
-            Poll::Ready(Some(interest)) => io.poll_ready(cx, interest),
-            Poll::Pending => Poll::Pending,
-        };
-        self.after(state);
-        poll
-    }
-
-    /// Which states the socket may be asked for; `None`: it is ready, whatever the socket says.
-    fn poll_passes(
-        &self,
-        state: &mut EndState,
-        io: &Io,
-        cx: &mut Context<'_>,
-        interest: Interest,
-        waiter: Waiter,
-    ) -> Poll<Option<Interest>> {
-        let interest = match state.write_waits && state.arrivals.is_withheld() {
-            true => interest.remove(Interest::WRITABLE),
-            false => Some(interest),
-        };
-        let Some(interest) = interest else {
-            self.waiters.wait(waiter, cx);
-            return Poll::Pending;
-        };
-        if !interest.is_readable() || self.is_free() {
-            self.waiters.wait(waiter, cx);
-            return match self.gate.is_shut() {
-                true => Poll::Pending,
-                false => Poll::Ready(Some(interest)),
-            };
-        }
-        match self.poll_may(state, io, cx, waiter) {
-            Poll::Ready(May::Get(_)) => Poll::Ready(None),
-            Poll::Ready(May::Read(_)) => Poll::Ready(Some(interest)),
-            Poll::Pending if interest.is_writable() && !self.gate.is_shut() => {
-                Poll::Ready(Some(Interest::WRITABLE))
-            }
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    pub(super) async fn ready(&self, io: &Io, interest: Interest) -> io::Result<Ready> {
-        let mut readable = std::pin::pin!(io.ready(Interest::READABLE));
-        let mut writable = std::pin::pin!(io.ready(Interest::WRITABLE));
-        let call = self.waiters.call();
-        std::future::poll_fn(|cx| {
-            let mut state = self.lock();
-            let passes = self.poll_passes(&mut state, io, cx, interest, Waiter::Call(call.number));
-            let is_free = state.arrivals.is_free();
-            let ready = passes.map(|passes| {
-                let Some(passes) = passes else {
-                    return Ok(Ready::READABLE);
-                };
-                let mut all = Ready::EMPTY;
-                if passes.is_readable()
-                    && let Poll::Ready(ready) = readable.as_mut().poll(cx)
-                {
-                    all |= ready?;
-                }
-                if passes.is_writable()
-                    && let Poll::Ready(ready) = writable.as_mut().poll(cx)
-                {
-                    all |= ready?;
-                }
-                Ok(all)
-            });
-            // Under the lock until here: what it has found had arrived before the next order.
-            self.after(state);
-            match ready {
-                Poll::Ready(Ok(ready)) if ready.is_empty() => Poll::Pending,
-                Poll::Ready(Ok(ready)) if !is_free => Poll::Ready(Ok(without_ends(ready))),
-                ready => ready,
-            }
-        })
-        .await
-    }
-
     /// Orders hold for this end; `there` says what lies in its socket.
     pub(super) fn ordered(
         &self,
@@ -543,13 +477,14 @@ impl EndGate {
     ) {
         let mut state = self.lock();
         // What lies in a socket costs system calls.
-        let idle = now.rules.is_empty() && state.arrivals.is_free();
+        let idle = now.rules.is_empty() && now.holds.is_empty() && state.is_free();
         let there = match idle && !now.shut {
             true => There::default(),
             false => io.there(),
         };
         let arrivals = &mut state.arrivals;
         arrivals.order(now, (peer, local), there, moment(), &mut found.noted);
+        state.held.order(now, (peer, local), there);
         self.mark(&state);
         self.after(state);
         let covers = |rule: &&Rule| rule.covers(peer, local) || rule.covers(local, peer);

@@ -18,7 +18,7 @@ use super::stream::Stream;
 use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
 use crate::happens::By;
-use crate::trace::{Waits, What};
+use crate::trace::{Gate, Verb, Waits, What};
 
 /// Accepts connections to one address of a host. Dropping it closes it.
 #[must_use = "a listener closes when it is dropped"]
@@ -41,7 +41,8 @@ impl Host {
     ///
     /// # Cancel safety
     ///
-    /// The future completes when it is first polled.
+    /// The future completes when it is first polled, unless a test holds it. Dropped before that, it
+    /// has done nothing.
     ///
     /// # Examples
     ///
@@ -56,7 +57,27 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, laddr: impl ToAddr) -> Result<Listener> {
-        self.listen_on(&text_of(&laddr))
+        let laddr = text_of(&laddr);
+        if let Some(gate) = self.net.events.gate().filter(|gate| gate.holds_any()) {
+            self.may_listen(gate, &laddr).await;
+        }
+        self.listen_on(&laddr)
+    }
+
+    /// Waits while the test holds this. The port is the one that is free now.
+    async fn may_listen(&self, gate: &Arc<Gate>, laddr: &str) {
+        let text = if laddr.is_empty() { ":0" } else { laddr };
+        let Ok(requested) = self.parse(text) else {
+            return;
+        };
+        let addr = match requested.port() {
+            0 => self
+                .core
+                .addr(self.core.lock().ports.lowest_free().unwrap_or(0)),
+            _ => requested,
+        };
+        let held = gate.may_go(Verb::Listen, &addr, None, None);
+        self.net.watch(Waits::Other, held).await;
     }
 
     fn listen_on(&self, laddr: &str) -> Result<Listener> {
@@ -218,9 +239,16 @@ impl Listener {
 
     fn poll_turn(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Stream>> {
         loop {
+            let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
+            // Under the host's lock, which is never taken under the queue's.
+            let local = gate.map(|_| {
+                let free = self.host.core.lock().ports.lowest_free();
+                self.host.core.addr(free.unwrap_or(0))
+            });
             // The orders are looked up under the queue's lock, where the waker is kept: a heal that
             // comes after that wakes.
             let mut orders = None;
+            let mut comes_late = false;
             let admits = |queued: &mut Queued| {
                 let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
                 let admission =
@@ -228,12 +256,19 @@ impl Listener {
                 match admission {
                     None => true,
                     Some(None) => false,
-                    Some(Some(admission)) => admission.admits(queued.knock.src(), &mut queued.held),
+                    Some(Some(admission)) => {
+                        let admits = admission.admits(queued.knock.src(), &mut queued.held);
+                        let lets = local.as_ref().map(|local| admission.lets(queued, local));
+                        comes_late |= lets.is_none();
+                        admits && lets == Some(true)
+                    }
                 }
             };
-            let Queued { knock, held } = match self.core.poll_pop(cx, ticket, admits) {
+            let Queued { knock, held, .. } = match self.core.poll_pop(cx, ticket, admits) {
                 Poll::Ready(Ok(queued)) => queued,
                 Poll::Ready(Err(cause)) => return Poll::Ready(Err(self.error(cause))),
+                // There was nothing to ask before.
+                Poll::Pending if comes_late => continue,
                 Poll::Pending => return Poll::Pending,
             };
             if !knock.gone() {

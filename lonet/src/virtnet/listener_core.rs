@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::io::Knock;
 use crate::error::Cause;
 use crate::lock::{Mutex, MutexGuard};
-use crate::trace::{EventId, Gated, Obeyed, Standing, Users};
+use crate::trace::{EventId, Gated, Held, Obeyed, Standing, Users};
 
 /// What a host's port table has of a listener.
 pub(crate) struct ListenerCore {
@@ -35,6 +35,8 @@ pub(super) struct Queued {
     pub(super) knock: Knock,
     /// The faults that have withheld it, each with its event.
     pub(super) held: Vec<(u32, Option<EventId>)>,
+    /// The acceptance to which it has come, while the test holds that.
+    pub(super) comes: Option<Held>,
 }
 
 /// The queue's length from which on it is swept.
@@ -82,6 +84,7 @@ impl ListenerCore {
         state.queue.push_back(Queued {
             knock,
             held: Vec::new(),
+            comes: None,
         });
         // The task that polled `poll_accept` may have lost interest, so it is woken beside another.
         let polling = state.waiting.remove(&0);

@@ -8,6 +8,7 @@
 mod faults;
 mod guide;
 mod readme;
+mod search;
 mod shown;
 mod traces;
 mod victims;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The sources that documents may show.
-const SOURCES: [&str; 14] = [
+const SOURCES: [&str; 17] = [
     include_str!("faults.rs"),
     include_str!("guide.rs"),
     include_str!("readme.rs"),
@@ -18,6 +18,9 @@ const SOURCES: [&str; 14] = [
     include_str!("../how_to/real_address.rs"),
     include_str!("../how_to/rpc.rs"),
     include_str!("../how_to/tables.rs"),
+    include_str!("../../examples/register/client.rs"),
+    include_str!("../../examples/register/replica.rs"),
+    include_str!("../../examples/register/scene.rs"),
     include_str!("../../src/register.rs"),
     include_str!("../../src/bin/register_backup.rs"),
 ];
@@ -66,6 +69,7 @@ fn code_in_the_documents_is_run() {
         "docs/faults.md",
         "docs/guide.md",
         "docs/how-to-test.md",
+        "docs/search.md",
         "docs/traces.md",
     ] {
         let document = fs::read_to_string(root().join(name)).unwrap();

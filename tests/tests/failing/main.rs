@@ -7,6 +7,7 @@
 mod blocked;
 mod bodies;
 mod debugger;
+mod holds;
 mod length;
 
 use std::process::{Command, Output};

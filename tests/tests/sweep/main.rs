@@ -130,7 +130,7 @@ fn a_sweep_names_the_points_that_fail() {
         fs::read_to_string(&schedule).unwrap(),
         "kill p at p:1 send b:1\n"
     );
-    for victim in ["early", "plain"] {
+    for victim in ["early", "plain", "searches"] {
         let replayed = run_at(
             victim,
             &Tmp::new().unwrap(),
@@ -258,10 +258,10 @@ fn each_point_has_the_whole_deadline() {
 
 #[test]
 fn an_update_runs_the_plain_body() {
-    for victim in ["early", "early_at_one_point"] {
+    for victim in ["early", "early_at_one_point", "searches"] {
         // The second one's body expects to be swept.
         let ran = run_at(victim, &Tmp::new().unwrap(), &[("UPDATE_EXPECT", "1")]);
-        assert_eq!(ran.passed, victim == "early", "{}", ran.said);
+        assert_eq!(ran.passed, victim != "early_at_one_point", "{}", ran.said);
         assert!(!ran.printed.contains("swept: "), "{}", ran.printed);
     }
 }
@@ -287,6 +287,13 @@ fn an_illegal_line_is_refused_at_its_place_before_anything_runs() {
             "`sings` is not a verb; legal after the host `p`: ",
         ],
     );
+    run("orders_what_cannot_be_held").says(
+        false,
+        &[
+            &here("(schedule = \"p up before p mark one\")", 39),
+            "a `mark` can't be held: code that marks does not wait, ",
+        ],
+    );
 }
 
 #[test]
@@ -309,5 +316,9 @@ fn an_illegal_replay_names_the_file() {
     fails(
         Some("# of a sweep\n\nkill p at\n"),
         ":3:10: the event is missing",
+    );
+    fails(
+        Some("r:1 recv p:2 before b:1 recvs p:1\n"),
+        ":1:25: `recvs` is not a verb; legal after the address `b:1`: ",
     );
 }

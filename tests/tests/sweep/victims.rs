@@ -129,6 +129,17 @@ async fn sweeps_what_is_illegal(_: Scenario) {}
 #[ignore = "fails"]
 async fn schedules_what_is_illegal(_: Scenario) {}
 
+#[lonet::test(schedule = "p up before p mark one")]
+#[ignore = "fails"]
+async fn orders_what_cannot_be_held(_: Scenario) {}
+
+/// Passes as it is, and fails where p is killed in time.
+#[lonet::test(search = "10s")]
+#[ignore = "is run by another test"]
+async fn searches(scenario: Scenario) -> Result<()> {
+    acknowledged_is_stored(scenario, true).await
+}
+
 #[lonet::test]
 #[ignore = "is run by another test"]
 async fn plain(scenario: Scenario) -> Result<()> {

@@ -119,6 +119,18 @@ impl Analyst {
             } => self.heal(fault, event, reply),
             Query::Release { fault } => self.release(fault),
             Query::Playing { host, reply } => drop(reply.send(self.node_of_host(&host))),
+            Query::Hold { holding, reply } => self.hold(*holding, reply),
+            Query::Reached { hold, reply } => self.hold_reached(hold, reply),
+            Query::LetGo { hold, reply } => self.let_go_on(hold, reply),
+            Query::Expect {
+                hold,
+                text,
+                pattern,
+                quiet,
+                reply,
+            } => self.expect(hold, (text, *pattern), quiet, reply),
+            Query::HeldNow { hold, reply } => drop(reply.send(self.held_now(hold))),
+            Query::Kept { reply } => drop(reply.send(self.kept())),
             Query::EndFaults { reply } => self.end_faults(reply),
         }
     }

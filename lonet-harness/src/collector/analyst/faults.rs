@@ -115,7 +115,7 @@ struct Step {
     then: Next,
 }
 
-enum Next {
+pub(super) enum Next {
     /// The event may come that sets this fault off.
     Armed(u32),
     /// All withhold what a reset will cut off.
@@ -129,6 +129,8 @@ enum Next {
     Signal(Held),
     Start(Box<Launch>, oneshot::Sender<Result<u32, Failure>>),
     Reply(oneshot::Sender<()>),
+    /// All hold what the test holds.
+    Held(oneshot::Sender<Result<(), String>>),
     End(mpsc::Sender<Vec<String>>),
 }
 
@@ -196,6 +198,8 @@ impl Analyst {
             settled: gates.settled.iter().copied().collect(),
             healed: self.faults.healed.iter().copied().collect(),
             shut: gates.shut,
+            holds: self.holds_of(at),
+            passes: self.passes_of(at),
         }
     }
 
@@ -277,7 +281,7 @@ impl Analyst {
     }
 
     /// All processes are given new orders; their number.
-    fn order_all(&mut self) -> u64 {
+    pub(super) fn order_all(&mut self) -> u64 {
         self.faults.seq += 1;
         for at in 0..self.processes.len() {
             self.send_orders(at);
@@ -285,14 +289,14 @@ impl Analyst {
         self.faults.seq
     }
 
-    fn order_one(&mut self, at: usize) -> u64 {
+    pub(super) fn order_one(&mut self, at: usize) -> u64 {
         self.faults.seq += 1;
         self.send_orders(at);
         self.faults.seq
     }
 
     /// Once all obey the orders of that number.
-    fn then(&mut self, seq: u64, then: Next) {
+    pub(super) fn then(&mut self, seq: u64, then: Next) {
         let of = None;
         self.faults.steps.push(Step { seq, of, then });
     }
@@ -358,6 +362,7 @@ impl Analyst {
             Next::Signal(held) => self.act_on(held),
             Next::Start(launch, reply) => self.start_for(launch, reply),
             Next::Reply(reply) => drop(reply.send(())),
+            Next::Held(reply) => drop(reply.send(Ok(()))),
             Next::End(reply) => drop(reply.send(self.unacted())),
         }
     }
@@ -489,6 +494,7 @@ impl Analyst {
         let gates = &mut self.processes[at].gates;
         gates.orders_at = None;
         gates.unsettled.clear();
+        self.hold_gone(at);
         self.let_go();
         self.progress();
     }
@@ -512,8 +518,14 @@ impl Analyst {
         self.progress();
     }
 
+    /// The test is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.faults.over
+    }
+
     /// A node has failed, and no answer is to be waited for that it may have prevented.
     pub(super) fn fail_fired(&mut self, failure: &Failure) {
+        self.fail_holds(failure);
         for fault in self.faults.all.values_mut() {
             for reply in fault.on_fired.drain(..) {
                 let _ = reply.send(Err(NeverFires::Failed(failure.clone())));

@@ -47,6 +47,7 @@ impl Analyst {
         let untils = self.untils(|conn| conn.is_none());
         asks.extend(untils.into_iter().map(|text| format!("until `{text}`")));
         asks.extend(self.fault_asks());
+        asks.extend(self.hold_asks());
         let doing = self.reporter.doing();
         TestReport {
             asks,
@@ -66,6 +67,7 @@ impl Analyst {
             .position(|reported| reported.node == Some(node.process));
         if let Some(at) = reported {
             report.waits.untils = self.untils_of(at);
+            report.waits.holds = self.held_in(at);
             if let Some(doing) = &self.processes[at].waits {
                 report.waits.said = Some(doing.ops.clone());
                 report.waits.ends.clone_from(&doing.ends);
@@ -85,6 +87,7 @@ impl Analyst {
                 pid: other.pid,
                 host: other.host.clone(),
                 waits: WaitsFor {
+                    holds: self.held_in(index),
                     said: other.waits.as_ref().map(|doing| doing.ops.clone()),
                     ends: other
                         .waits

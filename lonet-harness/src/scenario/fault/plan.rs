@@ -2,17 +2,16 @@
 //!
 //! Pure. Owns what is legal in a fault, and the message for what is not.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use lonet::trace::{By, Ends, EventShape, Place, Rules, WordShape};
+use lonet::trace::{By, Ends, Place};
 use lonet::{check_name, parse_port};
 
 use super::{Fault, What};
 use crate::collector::fault::{At, Injection, Kind, Side};
 use crate::error::{Error, ErrorKind};
-use crate::trace::Pattern;
-use crate::trace::expected::grammar::{Expectation, Port, Term, Text, Word};
+use crate::trace::expected::shape::{Unfit, event_shape, with_bytes};
+use crate::trace::{Pattern, Verb};
 
 /// The longest delay: what takes longer is a mistake.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -186,133 +185,47 @@ fn check_one_host(side: &Side, verb: &str) -> Checked<()> {
     }
 }
 
-/// The pattern, with any number of bytes where it leaves them out: which number a write moves is
-/// nothing that a fault is about.
-fn with_bytes(pattern: &str) -> Cow<'_, str> {
-    let mut words = pattern.split_whitespace();
-    let moves = words
-        .nth(1)
-        .is_some_and(|verb| verb == "send" || verb == "recv");
-    match moves && words.count() == 1 {
-        true => Cow::Owned(format!("{pattern} _")),
-        false => Cow::Borrowed(pattern),
-    }
-}
-
 /// The event that sets a fault off.
 fn set_off_by(text: &str, nth: Option<usize>, injection: &Injection, line: &str) -> Checked<At> {
     let refused = |why: String| {
         let message = format!("`{line}` can't be set off at `{text}`: {why}");
-        Err(Error::new(ErrorKind::Pattern, message))
+        Error::new(ErrorKind::Pattern, message)
     };
-    let invalid =
-        |error: crate::trace::SyntaxError| Error::new(ErrorKind::Pattern, error.of_pattern(text));
-    let whole = with_bytes(text);
-    let pattern = Pattern::parse(&whole).map_err(invalid)?;
-    let parsed = Expectation::parse(&whole).map_err(invalid)?;
-    let nth = match nth {
-        Some(0) => return refused("`.nth(n)` counts from 1".to_owned()),
-        nth => nth.unwrap_or(1) as u64,
-    };
-    let shape = &parsed.lines[0].shape;
-    let verb = shape.verb;
-    let Rules { by, .. } = verb.rules();
-    if verb.is_interference() || by == By::Test {
-        return refused(format!(
+    let of_the_test = |verb: Verb| {
+        refused(format!(
             "`{verb}` is recorded by the test; legal is an event in a process of the fault's own hosts, \
              as in `a mark ready` or `a:_ send b:_`"
-        ));
-    }
-    let Term::Is(host) = shape.host else {
-        return refused(
-            "its host must be one host by name: it is that host's process that acts".into(),
-        );
+        ))
     };
-    let host = parsed.symbols.text(host).to_owned();
+    let (pattern, shape) = event_shape(text).map_err(|unfit| match unfit {
+        Unfit::Syntax(error) => Error::new(ErrorKind::Pattern, error.of_pattern(text)),
+        Unfit::Interference(verb) => of_the_test(verb),
+        Unfit::NoHost => refused(
+            "its host must be one host by name: it is that host's process that acts".to_owned(),
+        ),
+        Unfit::Repeats(variable) => refused(format!(
+            "${variable} stands twice, and the process that looks for the event compares no words; use `_`"
+        )),
+    })?;
+    if shape.verb.rules().by == By::Test {
+        return Err(of_the_test(shape.verb));
+    }
+    let nth = match nth {
+        Some(0) => return Err(refused("`.nth(n)` counts from 1".to_owned())),
+        nth => nth.unwrap_or(1) as u64,
+    };
+    let host = &shape.host;
     let is_own = match injection.kind.is_of_process() {
         true => injection.from.hosts().any(|own| own == host),
-        false => injection.concerns(&host),
+        false => injection.concerns(host),
     };
     if !is_own {
         let own: Vec<&str> = injection.from.hosts().chain(injection.to.hosts()).collect();
-        return refused(format!(
+        return Err(refused(format!(
             "{host} is not a host of the fault; legal are events of {}",
             own.join(", ")
-        ));
+        )));
     }
-    let mut variables = Vec::new();
-    let mut repeats = None;
-    let mut term = |term: Term| match term {
-        Term::Is(symbol) => Some(parsed.symbols.text(symbol).to_owned()),
-        Term::Any => None,
-        Term::Variable(variable) => {
-            if variables.contains(&variable) {
-                repeats = Some(variable);
-            }
-            variables.push(variable);
-            None
-        }
-    };
-    let number = |port: Port| match port {
-        Port::Is(port) => (Some(port), Term::Any),
-        Port::Any => (None, Term::Any),
-        Port::Variable(variable) => (None, Term::Variable(variable)),
-    };
-    let port_of = |port: Port, term: &mut dyn FnMut(Term) -> Option<String>| {
-        let (port, variable) = number(port);
-        term(variable);
-        port
-    };
-    let port = shape.port.and_then(|port| port_of(port, &mut term));
-    let peer = shape.peer.map(|(host, port)| {
-        let host = term(host);
-        (host, port_of(port, &mut term))
-    });
-    let mut words = Vec::new();
-    let mut more = false;
-    match &shape.text {
-        Text::Is(symbol) => {
-            let text = parsed.symbols.text(*symbol);
-            words.extend(
-                text.split_whitespace()
-                    .map(|word| WordShape::Is(word.to_owned())),
-            );
-        }
-        Text::Words(shapes) => {
-            for word in shapes {
-                words.push(match word {
-                    Word::Rest => {
-                        more = true;
-                        break;
-                    }
-                    // Only lines of faults have these, and those set nothing off.
-                    Word::Ends(_) => WordShape::Any,
-                    Word::Whole(whole) => term(*whole).map_or(WordShape::Any, WordShape::Is),
-                    Word::After(prefix, rest) => {
-                        let prefix = parsed.symbols.text(*prefix);
-                        match term(*rest) {
-                            Some(rest) => WordShape::Is(format!("{prefix}{rest}")),
-                            None => WordShape::Begins(prefix.to_owned()),
-                        }
-                    }
-                });
-            }
-        }
-    }
-    if let Some(variable) = repeats {
-        return refused(format!(
-            "${} stands twice, and the process that looks for the event compares no words; use `_`",
-            parsed.variables[variable as usize].name
-        ));
-    }
-    let shape = EventShape {
-        verb,
-        host,
-        port,
-        peer,
-        words,
-        more,
-    };
     Ok(At {
         text: text.to_owned(),
         pattern,

@@ -268,6 +268,11 @@ impl Pattern {
         unify(&of.lines[0].shape, of, &fields, &mut bindings)
     }
 
+    /// What it was parsed into; it has one line.
+    pub(crate) fn parsed(&self) -> &Expectation {
+        &self.0
+    }
+
     /// The line.
     pub fn as_str(&self) -> &str {
         self.0.text(0)

@@ -206,15 +206,22 @@ fn variables() -> impl Iterator<Item = String> {
 
 /// The words of a line as it was written, quoted ones in one piece.
 pub(crate) fn split_words(line: &str) -> Vec<String> {
+    let words = placed_words(line).into_iter();
+    words.map(|(_, word)| word.to_owned()).collect()
+}
+
+/// The same, each with the byte where it begins.
+pub(crate) fn placed_words(line: &str) -> Vec<(usize, &str)> {
     let mut words = Vec::new();
-    let mut rest = line.trim();
+    let end = line.trim_end().len();
+    let mut rest = line[..end].trim_start();
     while !rest.is_empty() {
         let quoted = rest.starts_with('"');
         let length = match lonet::__private::unquote_text(rest) {
             Ok((_, length)) if quoted => length,
             _ => rest.find(char::is_whitespace).unwrap_or(rest.len()),
         };
-        words.push(rest[..length].to_owned());
+        words.push((end - rest.len(), &rest[..length]));
         rest = rest[length..].trim_start();
     }
     words

@@ -473,7 +473,7 @@ impl Fault {
 
 impl Admits {
     /// What two faults admit together: the one that admits less.
-    fn and(self, other: Admits) -> Admits {
+    pub(super) fn and(self, other: Admits) -> Admits {
         use Admits::{End, Later, Nothing, Reset, UpTo, Withheld};
         match (self, other) {
             (UpTo(a), UpTo(b)) => UpTo(a.min(b)),

@@ -9,18 +9,19 @@ use super::arrivals::Random;
 use crate::addr::Addr;
 use crate::call::Call;
 use crate::error::Cause;
-use crate::trace::{Does, EventId, Gate, Rule, Standing};
+use crate::trace::{Does, EventId, Gate, Held, Rule, Standing, Verb};
+use crate::virtnet::listener_core::Queued;
 
 /// Which dialers of a queue may be accepted.
 pub(in crate::virtnet) struct Admission<'a> {
-    gate: &'a Gate,
+    gate: &'a Arc<Gate>,
     orders: Arc<Standing>,
     at: &'a Addr,
 }
 
 impl<'a> Admission<'a> {
     /// At this listener; `None`: nothing may come in.
-    pub(in crate::virtnet) fn at(gate: &'a Gate, at: &'a Addr) -> Option<Admission<'a>> {
+    pub(in crate::virtnet) fn at(gate: &'a Arc<Gate>, at: &'a Addr) -> Option<Admission<'a>> {
         let orders = gate.standing();
         (!gate.is_shut()).then_some(Admission { gate, orders, at })
     }
@@ -36,6 +37,20 @@ impl<'a> Admission<'a> {
         };
         hold(self.gate, rule, held);
         false
+    }
+
+    /// Whether the test lets this dialer be accepted, with that local address.
+    pub(in crate::virtnet) fn lets(&self, queued: &mut Queued, local: &Addr) -> bool {
+        if self.orders.holds.is_empty() {
+            queued.comes = None;
+            return true;
+        }
+        let new = || {
+            let src = queued.knock.src();
+            Held::new(self.gate, Verb::Accept, local, Some(src))
+        };
+        let comes = queued.comes.get_or_insert_with(new);
+        comes.at(local).may_go(&self.orders)
     }
 }
 

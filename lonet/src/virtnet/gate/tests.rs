@@ -151,6 +151,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod holds;
 mod waiting;
 
 on_both_engines! {

@@ -24,21 +24,8 @@ impl Analyst {
         let line = injection.line();
         // What is done to a process from outside needs no gate.
         let outside = matches!(injection.kind, Kind::Kill | Kind::Pause);
-        let asks_gates = !outside || injection.at.is_some();
-        for (at, reported) in self.processes.iter().enumerate().skip(1) {
-            if !asks_gates || !reported.greeted || !reported.connected || self.obeys(at) {
-                continue;
-            }
-            if let Some(host) = self
-                .hosts_of(reported)
-                .find(|host| injection.concerns(host))
-            {
-                let name = self.name(reported);
-                return Err(format!(
-                    "`{line}` can't act on {host}: {name} reports events and does not obey faults; \
-                     roles and programs that use the crate lonet do"
-                ));
-            }
+        if !outside || injection.at.is_some() {
+            self.check_obeys(&line, |host| injection.concerns(host))?;
         }
         let rules = injection.rules(None);
         for (at, socket) in &self.opaque {
@@ -57,6 +44,27 @@ impl Analyst {
         }
         if let (true, Some(at)) = (injection.kind.is_of_process(), &injection.at) {
             self.check_playable(&line, &at.shape.host)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what concerns the host of a process that does not obey.
+    pub(in crate::collector::analyst) fn check_obeys(
+        &self,
+        line: &str,
+        concerns: impl Fn(&str) -> bool,
+    ) -> Result<(), String> {
+        for (at, reported) in self.processes.iter().enumerate().skip(1) {
+            if !reported.greeted || !reported.connected || self.obeys(at) {
+                continue;
+            }
+            if let Some(host) = self.hosts_of(reported).find(|host| concerns(host)) {
+                let name = self.name(reported);
+                return Err(format!(
+                    "`{line}` can't act on {host}: {name} reports events and does not obey faults; \
+                     roles and programs that use the crate lonet do"
+                ));
+            }
         }
         Ok(())
     }

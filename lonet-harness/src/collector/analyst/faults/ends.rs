@@ -222,6 +222,7 @@ impl Analyst {
     pub(in crate::collector::analyst) fn end_faults(&mut self, reply: mpsc::Sender<Vec<String>>) {
         self.faults.over = true;
         self.faults.perturbs = None;
+        self.end_holds();
         // What has not come into force does not any more.
         self.faults.steps.clear();
         let numbers: Vec<u32> = self.faults.all.keys().copied().collect();

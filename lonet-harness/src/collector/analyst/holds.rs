@@ -1,0 +1,497 @@
+//! What a test holds: which operations have come to it, and when they go on.
+//!
+//! Owns the state of each hold from `hold` to its end. The holds are part of the orders to each process
+//! (`faults`); a process says what comes to them, and what goes on.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use lonet::trace::{Coming, Event, EventId, Hold as Order, Parts, Subject, Text, Verb, now};
+use tokio::sync::oneshot;
+
+use super::faults::Next;
+use super::{Analyst, Failure, index};
+use crate::collector::hold::{Holding, Kept};
+use crate::collector::query::NeverFires;
+use crate::trace::Pattern;
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Holds {
+    all: BTreeMap<u32, Hold>,
+    /// What is held, by process and its number there.
+    comings: BTreeMap<(usize, u64), Came>,
+    /// What may go on though it is held.
+    passes: BTreeSet<(usize, u64)>,
+    expecting: Option<Expecting>,
+    /// What has happened while everything is held, and no `expect` has returned.
+    loose: VecDeque<Event>,
+    /// When the last event was recorded, or came to a hold.
+    news: Option<Instant>,
+}
+
+struct Hold {
+    holding: Holding,
+    stands: bool,
+    /// What has come to it first.
+    reached: Option<Event>,
+    on_reached: Vec<oneshot::Sender<Result<Event, NeverFires>>>,
+    /// How often the event that ends it has happened.
+    seen: u64,
+    since: Option<Instant>,
+    kept: Kept,
+}
+
+/// An operation that is held.
+struct Came {
+    event: Event,
+    holds: Vec<u32>,
+    /// Its event was recorded before.
+    is_recorded: bool,
+    /// No record will follow: an EOF or a reset has arrived.
+    leaves_no_record: bool,
+}
+
+/// What a lockstep expects.
+struct Expecting {
+    hold: u32,
+    text: String,
+    pattern: Pattern,
+    /// It was let go, and its event is about to be recorded.
+    passing: Option<(usize, Event)>,
+    since: Instant,
+    /// How long it waits while nothing happens.
+    quiet: Duration,
+    reply: oneshot::Sender<Result<Event, NeverFires>>,
+}
+
+impl Hold {
+    fn holds_for(&self) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    }
+
+    /// When it is given up, if nothing happens until then; and whether for that reason.
+    fn given_up_at(&self, news: Option<Instant>) -> Option<(Instant, bool)> {
+        let (patience, since) = (self.holding.patience?, self.since?);
+        let quiet = news.map_or(since, |news| news.max(since)) + patience.quiet;
+        let most = since + patience.most;
+        self.stands.then_some(match quiet < most {
+            true => (quiet, true),
+            false => (most, false),
+        })
+    }
+}
+
+impl Expecting {
+    fn given_up_at(&self, news: Option<Instant>) -> Instant {
+        news.map_or(self.since, |news| news.max(self.since)) + self.quiet
+    }
+}
+
+/// Whether both are the same thing happening at the same place. Which port an accepted connection gets
+/// is known only then.
+fn is_same(held: &Event, event: &Event) -> bool {
+    let own = held.verb() == Verb::Accept || held.addr() == event.addr();
+    held.verb() == event.verb() && held.host() == event.host() && held.peer() == event.peer() && own
+}
+
+impl Analyst {
+    /// What a process is ordered to hold.
+    pub(super) fn holds_of(&self, at: usize) -> Vec<Order> {
+        if at == 0 {
+            return Vec::new();
+        }
+        let stand = self.holds.all.values().filter(|hold| hold.stands);
+        let order = |hold: &Hold| Order {
+            hold: hold.holding.number,
+            event: hold.holding.at.as_ref().map(|at| at.shape.clone()),
+            nth: hold.holding.at.as_ref().map_or(0, |at| at.nth),
+        };
+        stand.map(order).collect()
+    }
+
+    /// The held operations of a process that may go on.
+    pub(super) fn passes_of(&self, at: usize) -> Vec<u64> {
+        let passes = self.holds.passes.range((at, 0)..=(at, u64::MAX));
+        passes.map(|&(_, op)| op).collect()
+    }
+
+    /// From now on these events are held; answered once all processes obey.
+    pub(super) fn hold(&mut self, holding: Holding, reply: oneshot::Sender<Result<(), String>>) {
+        if let Err(why) = self.check_hold(&holding) {
+            let _ = reply.send(Err(why));
+            return;
+        }
+        if holding.at.is_none() {
+            self.holds.loose.clear();
+        }
+        let hold = Hold {
+            stands: true,
+            reached: None,
+            on_reached: Vec::new(),
+            seen: 0,
+            since: None,
+            kept: Kept::NeverCame,
+            holding,
+        };
+        self.holds.all.insert(hold.holding.number, hold);
+        let seq = self.order_all();
+        self.then(seq, Next::Held(reply));
+        self.progress();
+    }
+
+    fn check_hold(&self, holding: &Holding) -> Result<(), String> {
+        if self.is_over() {
+            return Err("the scenario is over".to_owned());
+        }
+        let Some(at) = &holding.at else { return Ok(()) };
+        let line = &holding.line;
+        self.check_playable(line, &at.shape.host)?;
+        self.check_obeys(line, |host| host == at.shape.host)
+    }
+
+    /// Something has come to an event that is held.
+    pub(super) fn hear_comes(&mut self, at: usize, coming: Coming) {
+        let Coming {
+            op,
+            holds,
+            verb,
+            addr,
+            peer,
+            n,
+            bytes,
+        } = coming;
+        let parts = Parts {
+            verb,
+            subject: Subject::Address(&addr),
+            peer: peer.as_ref(),
+            text: match verb {
+                Verb::Send | Verb::Recv => Text::Bytes(bytes.unwrap_or(0)),
+                _ => Text::Nothing,
+            },
+        };
+        let process = index(at);
+        let id = EventId::from((process, n.unwrap_or(0)));
+        let event = Event::of_parts(id, now(), &parts);
+        for hold in &holds {
+            let Some(hold) = self.holds.all.get_mut(hold) else {
+                continue;
+            };
+            hold.since.get_or_insert_with(Instant::now);
+            if hold.reached.is_none() {
+                hold.reached = Some(event.clone());
+                for reply in hold.on_reached.drain(..) {
+                    let _ = reply.send(Ok(event.clone()));
+                }
+            }
+        }
+        let came = Came {
+            event,
+            holds,
+            is_recorded: n.is_some(),
+            leaves_no_record: verb == Verb::Recv && bytes == Some(0),
+        };
+        self.holds.comings.insert((at, op), came);
+        self.holds.news = Some(Instant::now());
+        self.look_for_expected();
+    }
+
+    /// What was held goes on, or was given up.
+    pub(super) fn hear_goes(&mut self, at: usize, op: u64) {
+        self.holds.comings.remove(&(at, op));
+        self.holds.passes.remove(&(at, op));
+    }
+
+    /// A process is gone, and with it what it held.
+    pub(super) fn hold_gone(&mut self, at: usize) {
+        self.holds.comings.retain(|&(of, _), _| of != at);
+        self.holds.passes.retain(|&(of, _)| of != at);
+    }
+
+    /// An event was recorded: what waits for it goes on.
+    pub(super) fn note_event(&mut self, at: usize, event: &Event) {
+        let holds = &mut self.holds;
+        if holds.all.is_empty() {
+            return;
+        }
+        holds.news = Some(Instant::now());
+        let mut ended = Vec::new();
+        for (number, hold) in &mut holds.all {
+            let Some(first) = hold.holding.until.as_ref().filter(|_| hold.stands) else {
+                continue;
+            };
+            if first.pattern.matches(event) {
+                hold.seen += 1;
+                if hold.seen >= first.nth {
+                    hold.kept = Kept::Yes {
+                        held_for: hold.holds_for(),
+                    };
+                    ended.push(*number);
+                }
+            }
+        }
+        for number in ended {
+            self.let_go_on(number, None);
+        }
+        self.note_expected(at, event);
+    }
+
+    fn note_expected(&mut self, at: usize, event: &Event) {
+        let holds = &mut self.holds;
+        let mut stands = holds.all.values();
+        if !stands.any(|hold| hold.stands && hold.holding.at.is_none()) {
+            return;
+        }
+        if let Some(expecting) = &holds.expecting
+            && let Some((process, passing)) = &expecting.passing
+            && *process == at
+            && is_same(passing, event)
+        {
+            if let Some(expecting) = holds.expecting.take() {
+                let _ = expecting.reply.send(Ok(event.clone()));
+            }
+            return;
+        }
+        // A dial is recorded before it is held.
+        if event.verb() != Verb::Dial || at == 0 {
+            holds.loose.push_back(event.clone());
+            self.look_for_expected();
+        }
+    }
+
+    /// Lets the expected event happen, if it is held; or returns it, if it has happened.
+    fn look_for_expected(&mut self) {
+        let holds = &mut self.holds;
+        let Some(expecting) = holds
+            .expecting
+            .take_if(|expecting| expecting.passing.is_none())
+        else {
+            return;
+        };
+        let matches = |event: &Event| expecting.pattern.matches(event);
+        if let Some(at) = holds.loose.iter().position(matches)
+            && let Some(event) = holds.loose.remove(at)
+        {
+            let _ = expecting.reply.send(Ok(event));
+            return;
+        }
+        let mut comings = holds.comings.iter();
+        let found = comings.find(|(of, came)| {
+            let is_held = came.holds.contains(&expecting.hold) && !holds.passes.contains(of);
+            is_held && matches(&came.event)
+        });
+        let Some((&(at, op), came)) = found else {
+            holds.expecting = Some(expecting);
+            return;
+        };
+        holds.passes.insert((at, op));
+        let event = came.event.clone();
+        match came.is_recorded || came.leaves_no_record {
+            true => drop(expecting.reply.send(Ok(event))),
+            false => {
+                holds.expecting = Some(Expecting {
+                    passing: Some((at, event)),
+                    ..expecting
+                });
+            }
+        }
+        self.order_one(at);
+    }
+
+    /// Lets just that event happen; answered with it.
+    pub(super) fn expect(
+        &mut self,
+        hold: u32,
+        (text, pattern): (String, Pattern),
+        quiet: Duration,
+        reply: oneshot::Sender<Result<Event, NeverFires>>,
+    ) {
+        if let Some(failure) = self.undelivered() {
+            let _ = reply.send(Err(NeverFires::Failed(failure)));
+            return;
+        }
+        self.holds.expecting = Some(Expecting {
+            hold,
+            text,
+            pattern,
+            passing: None,
+            since: Instant::now(),
+            quiet,
+            reply,
+        });
+        self.look_for_expected();
+    }
+
+    /// Answered when something has come to that hold.
+    pub(super) fn hold_reached(
+        &mut self,
+        hold: u32,
+        reply: oneshot::Sender<Result<Event, NeverFires>>,
+    ) {
+        let failure = self.undelivered();
+        let answer = match (self.holds.all.get_mut(&hold), failure) {
+            (None, _) => Err(NeverFires::Over),
+            (Some(hold), failure) => match (&hold.reached, failure) {
+                (Some(event), _) => Ok(event.clone()),
+                (None, Some(failure)) => Err(NeverFires::Failed(failure)),
+                (None, None) => return hold.on_reached.push(reply),
+            },
+        };
+        let _ = reply.send(answer);
+    }
+
+    /// What that hold holds now, in the order in which it came.
+    pub(super) fn held_now(&self, hold: u32) -> Vec<Event> {
+        let comings = self.holds.comings.iter();
+        let held = comings
+            .filter(|(of, came)| came.holds.contains(&hold) && !self.holds.passes.contains(of));
+        let mut held: Vec<Event> = held.map(|(_, came)| came.event.clone()).collect();
+        held.sort_by_key(Event::time_ns);
+        held
+    }
+
+    /// A hold ends; answered once all processes obey.
+    pub(super) fn let_go_on(&mut self, number: u32, reply: Option<oneshot::Sender<()>>) {
+        let Some(hold) = self.holds.all.get_mut(&number) else {
+            return;
+        };
+        let stood = std::mem::replace(&mut hold.stands, false);
+        for waits in hold.on_reached.drain(..) {
+            let _ = waits.send(Err(NeverFires::Over));
+        }
+        // What became of an order is asked at the end.
+        if hold.holding.until.is_none() {
+            self.holds.all.remove(&number);
+        }
+        if stood {
+            let seq = self.order_all();
+            if let Some(reply) = reply {
+                self.then(seq, Next::Reply(reply));
+            }
+            self.progress();
+        }
+    }
+
+    /// All holds end with the test.
+    pub(super) fn end_holds(&mut self) {
+        for hold in self.holds.all.values_mut() {
+            hold.stands = false;
+        }
+        self.holds.expecting = None;
+    }
+
+    /// What became of each order, by number. One that still holds something now has not been kept.
+    pub(super) fn kept(&self) -> BTreeMap<u32, Kept> {
+        let all = self.holds.all.iter();
+        let orders = all.filter(|(_, hold)| hold.holding.until.is_some());
+        let kept = orders.map(|(&number, hold)| {
+            let kept = match (hold.kept, hold.since) {
+                (Kept::NeverCame, Some(_)) => Kept::GivenUp {
+                    quiet: false,
+                    held_for: hold.holds_for(),
+                },
+                (kept, _) => kept,
+            };
+            (number, kept)
+        });
+        kept.collect()
+    }
+
+    /// When the next hold is to be given up.
+    pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let holds = self.holds.all.values();
+        let ends = holds.filter_map(|hold| hold.given_up_at(self.holds.news));
+        let expecting = self.holds.expecting.as_ref();
+        let expects = expecting.map(|expecting| expecting.given_up_at(self.holds.news));
+        ends.map(|(at, _)| at).chain(expects).min()
+    }
+
+    /// Gives up the holds that have waited long enough.
+    pub(super) fn give_up_holds(&mut self) {
+        let news = self.holds.news;
+        let mut given_up = Vec::new();
+        for (number, hold) in &mut self.holds.all {
+            if let Some((at, quiet)) = hold.given_up_at(news)
+                && at <= Instant::now()
+            {
+                hold.kept = Kept::GivenUp {
+                    quiet,
+                    held_for: hold.holds_for(),
+                };
+                given_up.push(*number);
+            }
+        }
+        for number in given_up {
+            self.let_go_on(number, None);
+        }
+        let is_late = |expecting: &mut Expecting| expecting.given_up_at(news) <= Instant::now();
+        if let Some(expecting) = self.holds.expecting.take_if(is_late) {
+            let why = format!(
+                "`{}` did not come: nothing has happened for {:.1} s, and {}",
+                expecting.text,
+                expecting.quiet.as_secs_f64(),
+                self.held_in_words(expecting.hold)
+            );
+            let _ = expecting.reply.send(Err(NeverFires::Quiet(why)));
+        }
+    }
+
+    /// "held: `α:10 listen`".
+    fn held_in_words(&self, hold: u32) -> String {
+        let held = self.held_now(hold);
+        let held: Vec<String> = held.iter().map(|event| format!("`{event}`")).collect();
+        match held.is_empty() {
+            true => "nothing is held".to_owned(),
+            false => format!("held: {}", held.join(", ")),
+        }
+    }
+
+    /// A node has failed: what is waited for may never come.
+    pub(super) fn fail_holds(&mut self, failure: &Failure) {
+        let failed = || Err(NeverFires::Failed(failure.clone()));
+        for hold in self.holds.all.values_mut() {
+            for reply in hold.on_reached.drain(..) {
+                let _ = reply.send(failed());
+            }
+        }
+        if let Some(expecting) = self.holds.expecting.take() {
+            let _ = expecting.reply.send(failed());
+        }
+    }
+
+    /// What is asked about holds, and has no answer yet.
+    pub(super) fn hold_asks(&self) -> Vec<String> {
+        let holds = self.holds.all.values();
+        let waits = |hold: &&Hold| hold.on_reached.iter().any(|reply| !reply.is_closed());
+        let mut asks: Vec<String> = holds
+            .filter(waits)
+            .map(|hold| format!("reached `{}`", hold.holding.line))
+            .collect();
+        if let Some(expecting) = &self.holds.expecting
+            && !expecting.reply.is_closed()
+        {
+            let held = self.held_in_words(expecting.hold);
+            asks.push(format!("expect `{}` ({held})", expecting.text));
+        }
+        asks
+    }
+
+    /// What a process is kept from by holds, for the page of a hang.
+    pub(super) fn held_in(&self, at: usize) -> Vec<String> {
+        let comings = self.holds.comings.range((at, 0)..=(at, u64::MAX));
+        let held = comings.map(|(_, came)| {
+            let age = now().saturating_sub(came.event.time_ns()) as f64 / 1e9;
+            let lines = came.holds.iter().filter_map(|hold| {
+                let hold = self.holds.all.get(hold)?;
+                Some(format!("`{}`", hold.holding.line))
+            });
+            let lines: Vec<String> = lines.collect();
+            format!(
+                "`{}`: held by {} for {age:.1} s",
+                came.event,
+                lines.join(" and ")
+            )
+        });
+        held.collect()
+    }
+}

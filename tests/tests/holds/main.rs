@@ -1,0 +1,7 @@
+//! What a test holds, end to end, in real processes.
+
+#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
+
+mod held;
+mod order;
+mod words;
