@@ -379,6 +379,24 @@ fn a_wrong_event_is_shown_beside_those_that_wait() {
     }
 }
 
+/// A race found without saying where: each arrival is delayed in turn.
+#[lonet::test(search = "10s")]
+#[ignore = "fails"]
+async fn a_race(scenario: Scenario) -> Result<()> {
+    two_replicas(&scenario, Acknowledges::Sent).await?;
+    scenario.spawn("c", writer()).await?.join().await?;
+    scenario.spawn("r", reader()).await?.join().await?;
+    history::assert_linearizable(&history::marks(&scenario.trace()))
+}
+
+#[test]
+fn a_race_is_found_by_delaying() {
+    let said = says("a_race");
+    for text in ["not linearizable", "b:1 recv p:1", "schedule = "] {
+        assert!(said.contains(text), "{text:?} is not in:\n{said}");
+    }
+}
+
 /// What that test, which fails, says.
 fn says(victim: &str) -> String {
     let place = Tmp::new().unwrap();

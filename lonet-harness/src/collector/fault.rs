@@ -29,7 +29,7 @@ pub(crate) struct Injection {
     pub(crate) process: Option<u64>,
 }
 
-/// The event that sets a fault off.
+/// The event that sets a fault off, that is held, or that ends a hold.
 #[derive(Clone, Debug)]
 pub(crate) struct At {
     /// As it was written.

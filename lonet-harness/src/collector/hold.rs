@@ -5,9 +5,7 @@
 
 use std::time::Duration;
 
-use lonet::trace::EventShape;
-
-use crate::trace::Pattern;
+use super::fault::At;
 
 /// Events that a test holds.
 #[derive(Clone, Debug)]
@@ -16,24 +14,16 @@ pub(crate) struct Holding {
     pub(crate) number: u32,
     /// How it is called where it is named: "hold b:_ recv p:_".
     pub(crate) line: String,
-    /// Which events; without it, all that can be held.
-    pub(crate) at: Option<Awaited>,
+    /// Which events; without it, all that can be held. Number 0 is every match.
+    pub(crate) at: Option<At>,
     /// It ends when that has happened.
-    pub(crate) until: Option<Awaited>,
+    pub(crate) until: Option<At>,
     /// When it ends though that has not happened.
     pub(crate) patience: Option<Patience>,
 }
 
-/// An event: the how-many-th match of a pattern, from 1; 0 is every one.
-#[derive(Clone, Debug)]
-pub(crate) struct Awaited {
-    pub(crate) pattern: Pattern,
-    pub(crate) shape: EventShape,
-    pub(crate) nth: u64,
-}
-
 /// How long a hold waits for the event that ends it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Patience {
     /// While nothing happens in any process.
     pub(crate) quiet: Duration,
@@ -57,4 +47,20 @@ pub(crate) enum Kept {
     },
     /// Neither the first has happened, nor has the other come.
     NeverCame,
+}
+
+impl Kept {
+    /// For how long the other was held.
+    pub(crate) fn held_for(self) -> Duration {
+        match self {
+            Kept::Yes { held_for } | Kept::GivenUp { held_for, .. } => held_for,
+            Kept::NeverCame => Duration::ZERO,
+        }
+    }
+}
+
+/// What became of an order, and of one that nothing came to, which event is missing and what is nearest.
+pub(crate) struct Outcome {
+    pub(crate) kept: Kept,
+    pub(crate) missing: Option<String>,
 }

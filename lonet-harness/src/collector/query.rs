@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::failure::{Failure, Killed};
 use super::fault::Injection;
-use super::hold::{Holding, Kept};
+use super::hold::{Holding, Outcome};
 use crate::process::backtrace::Backtraces;
 use crate::process::wire::{Ended, Means, Play, Program};
 use crate::trace::Pattern;
@@ -151,8 +151,8 @@ pub(crate) enum Query {
         reply: mpsc::Sender<Vec<Event>>,
     },
     /// What has become of each order of two events so far.
-    Kept {
-        reply: mpsc::Sender<BTreeMap<u32, Kept>>,
+    Outcomes {
+        reply: mpsc::Sender<BTreeMap<u32, Outcome>>,
     },
     /// The test is over: all faults and holds end. Answered once all processes know, with what is wrong with
     /// those that never acted.

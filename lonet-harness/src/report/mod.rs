@@ -11,7 +11,7 @@
 //! - `drawing`: a trace as something to draw;
 //! - [`html`]: the page for a browser;
 //! - `update`: why an update wrote nothing; `sweep`: what a sweep came to; `search`: what a
-//!   search came to;
+//!   search came to; `order`: why an order of a schedule was not kept;
 //! - `artifacts`: where all of it is kept;
 //! - `words`: what several of these say in the same words.
 //!
@@ -26,6 +26,7 @@ mod hint;
 mod html;
 pub(crate) mod mermaid;
 pub(crate) mod mismatch;
+pub(crate) mod order;
 pub(crate) mod search;
 pub(crate) mod sequence;
 pub(crate) mod sweep;

@@ -7,8 +7,8 @@
 //! - `update`: the turns of a test whose expectations are rewritten;
 //! - `sweep`: the turns of a test that meets a fault at every point; `schedule`: one such point, or
 //!   an order of events, as a line; `plan`: which of these a test is to run;
-//!   `progress`: what a terminal shows meanwhile;
-//! - `search`: the turns of a test whose races are tried in both orders;
+//! - `search`: the turns of a test whose races are tried in both orders; `progress`: what a terminal
+//!   shows meanwhile;
 //! - `expected`: the expected trace that an attribute gives.
 
 pub(crate) mod attribute;
@@ -27,9 +27,12 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use lonet::SubNetwork;
 
+use crate::collector::hold::Patience;
+use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::{BodyError, BoxError, Outcome};
 use crate::process::Entrance;
@@ -209,6 +212,10 @@ impl Failed {
     }
 }
 
+/// How long nothing happens until an order of a schedule is given up, and with it the test. Long, as
+/// nothing is to be lost by waiting: it is the test that is wrong.
+const REPLAY_QUIET: Duration = Duration::from_secs(2);
+
 fn repeated<A, F, Fut>(spec: &Spec, entrance: Entrance, body: &F) -> Result<(), Failed>
 where
     A: TestArgument,
@@ -228,10 +235,7 @@ where
     let plan = Plan::of(spec).map_err(early)?;
     match &plan {
         Plan::Sweep(fault) => return sweep::play::<A, F, Fut>(spec, entrance, fault, body),
-        Plan::Search(time) => {
-            let why = format!("search is not there yet: it was asked for {time:?}");
-            return Err(early(Error::new(ErrorKind::Failed, why)));
-        }
+        Plan::Search(time) => return search::play::<A, F, Fut>(spec, entrance, *time, body),
         Plan::Plain | Plan::Schedule(..) => {}
     }
     let update = Update::of(spec, entrance).map_err(early)?;
@@ -245,6 +249,10 @@ where
             Turn {
                 schedule: fault,
                 orders,
+                patience: Patience {
+                    quiet: deadline::scaled(REPLAY_QUIET).map_err(early)?,
+                    most: deadline::scaled(spec.timeout).map_err(early)?,
+                },
                 must_act: true,
                 records_data: true,
                 trace: spec.trace.as_ref().filter(|_| *from == From::Attribute),

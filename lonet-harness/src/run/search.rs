@@ -4,11 +4,6 @@
 //! `explore`'s business, the words are `report::search`'s, and holding an event until another has
 //! happened is that of the turn.
 
-#![expect(
-    dead_code,
-    reason = "no attribute starts a search yet, and no turn keeps an order"
-)]
-
 mod explore;
 #[cfg(test)]
 mod tests;
@@ -20,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use super::progress::Progress;
 use super::schedule::{Before, Point};
-use super::turn::{self, Kept, Seen, Turn};
+use super::turn::{self, Seen, Turn};
 use super::{Failed, TestArgument};
+use crate::collector::hold::{Kept, Patience};
 use crate::error::ErrorKind;
 use crate::outcome::BodyError;
 use crate::process::Entrance;
@@ -29,6 +25,9 @@ use crate::report::artifacts;
 use crate::run::attribute::Spec;
 use crate::trace::racing::{Arrival, Forced, Racing};
 use explore::{Fails, Run, Runs};
+
+/// The longest hold: a longer one may make a time-out of the program pass, which is another test.
+const LONGEST_HOLD: Duration = Duration::from_millis(250);
 
 /// Plays it.
 ///
@@ -48,10 +47,13 @@ where
 {
     let test = spec.test_name();
     let place = artifacts::place(test);
-    let mut play = |orders: &[Before], patience, artifacts| {
+    let mut play = |orders: &[Before], quiet, artifacts| {
         let turn = Turn {
             orders,
-            patience,
+            patience: Patience {
+                quiet,
+                most: LONGEST_HOLD,
+            },
             records_data: true,
             artifacts,
             ..Turn::plain(spec, place.clone())

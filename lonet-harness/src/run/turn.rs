@@ -17,20 +17,22 @@ use tokio::sync::oneshot;
 
 use lonet::trace::now;
 
-use super::schedule::{Before, FaultAt};
+use super::schedule::{Before, FaultAt, Point};
 use super::{Failed, TestArgument, expected};
+use crate::collector::hold::{Kept, Outcome, Patience};
 use crate::collector::query::{Query, Report};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
+use crate::report::order::{self, Named, Unkept};
 use crate::report::verdict::{self, Reason, Told};
 use crate::report::words::Teardown;
 use crate::run::attribute::{Spec, TraceSource};
 use crate::run::watchdog::{Failing, Limits, Watchdog};
-use crate::scenario::Scenario;
 use crate::scenario::fault::Injected;
+use crate::scenario::{Ordered, Scenario};
 use crate::session::Session;
 use crate::trace::happened::process::Process;
 use crate::trace::update::learning::Learning;
@@ -52,11 +54,10 @@ pub(super) struct Turn<'a> {
     pub(super) learning: Option<&'a Arc<Learning>>,
     /// The fault that is armed before the body starts.
     pub(super) schedule: Option<&'a FaultAt>,
-    /// The orders in which events are made to happen.
+    /// The orders that are kept: an event is held until another has happened.
     pub(super) orders: &'a [Before],
-    /// A hold is given up if nothing else has happened for that long.
-    #[expect(dead_code, reason = "no turn keeps an order yet")]
-    pub(super) patience: Duration,
+    /// When a hold of these orders is given up.
+    pub(super) patience: Patience,
     /// Whether the turn fails if that fault does not act.
     pub(super) must_act: bool,
     /// Whether what is sent and received is recorded from the beginning.
@@ -74,37 +75,11 @@ impl<'a> Turn<'a> {
             learning: None,
             schedule: None,
             orders: &[],
-            patience: Duration::ZERO,
+            patience: Patience::default(),
             must_act: false,
             records_data: false,
             trace: spec.trace.as_ref(),
             artifacts,
-        }
-    }
-}
-
-/// What became of an order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(test), expect(dead_code, reason = "no turn keeps an order yet"))]
-pub(super) enum Kept {
-    Yes {
-        held_for: Duration,
-    },
-    /// The one that was to be first did not come. `quiet`: nothing else happened any more; else the
-    /// hold had become too long.
-    GivenUp {
-        quiet: bool,
-        held_for: Duration,
-    },
-    /// The one that was to wait did not come.
-    NeverCame,
-}
-
-impl Kept {
-    pub(super) fn held_for(self) -> Duration {
-        match self {
-            Kept::Yes { held_for } | Kept::GivenUp { held_for, .. } => held_for,
-            Kept::NeverCame => Duration::ZERO,
         }
     }
 }
@@ -153,10 +128,6 @@ where
 {
     let test = spec.test_name();
     let early = |error: Error| Failed::early(test, &error);
-    if !turn.orders.is_empty() {
-        let why = "orders are not there yet";
-        return Err(early(Error::new(ErrorKind::Failed, why)));
-    }
     let place = &turn.artifacts;
     let expected = turn
         .trace
@@ -191,9 +162,11 @@ where
     let (watchdog, expired) =
         Watchdog::start(spec, limits, &scenario).map_err(|error| early(error.into()))?;
     let guard = RefCell::new(None);
+    let orders = RefCell::new(Vec::new());
     let arming = Arming {
         turn,
         guard: &guard,
+        orders: &orders,
     };
     let (ended, ended_at) = play_body(
         after, &runtime, &scenario, &watchdog, expired, &arming, body,
@@ -220,8 +193,18 @@ where
         }
         _ => None,
     };
-    // A network on which nothing is withheld, for all that comes.
+    let kept = outcomes(&scenario, &orders.borrow());
+    // A network on which nothing is withheld or held, for all that comes.
     let mut unacted = scenario.inner.end_faults();
+    if turn.must_act {
+        let orders = turn.orders.iter().zip(&kept);
+        for unkept in orders.filter_map(|(order, outcome)| unkept(&scenario, order, outcome)) {
+            match unkept {
+                Unkept::Wrong(why) => unacted.push(why),
+                Unkept::Ordered(why) => eprintln!("{test}: the schedule has no race to try: {why}"),
+            }
+        }
+    }
     if let Some(schedule) = turn.schedule {
         // What its fault prevents may be what other faults wait for.
         let own = format!("`! {}`", schedule.fault);
@@ -231,7 +214,7 @@ where
     // A body that fails may do so because its schedule is not the one that was meant.
     let also = unacted
         .clone()
-        .filter(|_| reason.is_some() && turn.schedule.is_some());
+        .filter(|_| reason.is_some() && (turn.schedule.is_some() || !turn.orders.is_empty()));
     reason = reason.or(unacted.map(Reason::Fault));
     let teardown = match (&ended, &reason) {
         (Ended::TimedOut(_), _) => Some(Teardown::of_deadline(ended_at)),
@@ -277,7 +260,7 @@ where
         ended_at,
         reached,
         // Nothing holds an event for an order yet.
-        orders: vec![Kept::NeverCame; turn.orders.len()],
+        orders: kept.iter().map(|outcome| outcome.kept).collect(),
     });
     if reason.is_none() && !keeps {
         // It stays with what the test has put there; one that merely asked leaves nothing.
@@ -311,6 +294,7 @@ where
 struct Arming<'a> {
     turn: &'a Turn<'a>,
     guard: &'a RefCell<Option<Injected>>,
+    orders: &'a RefCell<Vec<Ordered>>,
 }
 
 impl Arming<'_> {
@@ -323,8 +307,43 @@ impl Arming<'_> {
             let guard = scenario.inject(fault).await?;
             self.guard.replace(Some(guard));
         }
+        for Before { first, then } in self.turn.orders {
+            let (first, then) = ((&*first.pattern, first.nth), (&*then.pattern, then.nth));
+            let patience = Some(self.turn.patience);
+            let ordered = scenario.ordered(first, then, patience).await?;
+            self.orders.borrow_mut().push(ordered);
+        }
         Ok(())
     }
+}
+
+/// What is wrong with an order that was not kept.
+fn unkept(scenario: &Scenario, order: &Before, outcome: &Outcome) -> Option<Unkept> {
+    let named = |point: &'_ Point| Named {
+        text: point.to_string(),
+        pattern: point.pattern.clone(),
+        nth: point.nth,
+    };
+    let records = || {
+        let records = scenario.inner.ask_now(|reply| Query::Records { reply });
+        records.unwrap_or_default()
+    };
+    order::unkept(
+        (&named(&order.first), &named(&order.then)),
+        outcome,
+        records,
+    )
+}
+
+/// What became of these orders by now; of one that was not even given, nothing.
+fn outcomes(scenario: &Scenario, orders: &[Ordered]) -> Vec<Outcome> {
+    if orders.is_empty() {
+        return Vec::new();
+    }
+    let all = scenario.inner.ask_now(|reply| Query::Outcomes { reply });
+    let mut all = all.unwrap_or_default();
+    let outcome = |order: &Ordered| all.remove(&order.number());
+    orders.iter().filter_map(outcome).collect()
 }
 
 /// Plays the body, to its end or its deadline, and says that it has ended. How it ended, and when

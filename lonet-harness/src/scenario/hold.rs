@@ -11,32 +11,18 @@ use std::time::Duration;
 use lonet::trace::{Event, EventShape, Verb};
 
 use super::scenario::Scenario;
-use crate::collector::hold::{Awaited, Holding, Patience};
+use crate::collector::fault::At;
+use crate::collector::hold::{Holding, Patience};
 use crate::collector::query::{NeverFires, Query};
 use crate::deadline;
 use crate::error::{Error, ErrorKind};
 use crate::session::Inner;
 use crate::trace::Pattern;
-use crate::trace::expected::shape::{Unfit, event_shape, with_bytes};
+use crate::trace::expected::shape::{Unfit, event_shape, why_not_held, with_bytes};
 
 /// How long nothing happens until it is clear that an expected event does not come: what is held does
 /// not go on, so only timers and plain code can make something happen.
 const QUIET: Duration = Duration::from_secs(2);
-
-/// What can be held.
-const LEGAL: &str =
-    "legal are `listen`, `dial`, `accept`, `connect`, `send`, `shutdown` and `recv`";
-
-/// The verbs of what can be held.
-const HELD: [Verb; 7] = [
-    Verb::Listen,
-    Verb::Dial,
-    Verb::Accept,
-    Verb::Connect,
-    Verb::Send,
-    Verb::Shutdown,
-    Verb::Recv,
-];
 
 impl Scenario {
     /// Holds what comes to an event that matches `pattern`, before that event, until the [`Hold`] is
@@ -191,8 +177,8 @@ impl Scenario {
     /// The same as [`order`](Scenario::order), of the how-many-th match of each; 0 is every one.
     pub(crate) async fn ordered(
         &self,
-        (first, nth): (&str, u64),
-        (then, of): (&str, u64),
+        (first, nth): (&str, usize),
+        (then, of): (&str, usize),
         patience: Option<Patience>,
     ) -> Result<Ordered, Error> {
         let at = holdable(then, of)?;
@@ -209,8 +195,8 @@ impl Scenario {
     async fn held(
         &self,
         line: String,
-        at: Option<Awaited>,
-        until: Option<Awaited>,
+        at: Option<At>,
+        until: Option<At>,
         patience: Option<Patience>,
     ) -> Result<Guard, Error> {
         let inner = &self.inner;
@@ -233,7 +219,7 @@ impl Scenario {
 }
 
 /// The event that a pattern names; why there is none.
-fn awaited(text: &str, nth: u64) -> Result<Awaited, Error> {
+fn awaited(text: &str, nth: usize) -> Result<At, Error> {
     let refused = |why: String| Error::new(ErrorKind::Pattern, format!("`{text}`: {why}"));
     let (pattern, shape) = event_shape(text).map_err(|unfit| match unfit {
         Unfit::Syntax(error) => Error::new(ErrorKind::Pattern, error.of_pattern(text)),
@@ -245,25 +231,20 @@ fn awaited(text: &str, nth: u64) -> Result<Awaited, Error> {
             "${variable} stands twice, and who looks for the event compares no words; use `_`"
         )),
     })?;
-    Ok(Awaited {
+    Ok(At {
+        text: text.to_owned(),
         pattern,
         shape,
-        nth,
+        nth: nth as u64,
     })
 }
 
 /// The same, of an event that can be held.
-fn holdable(text: &str, nth: u64) -> Result<Awaited, Error> {
+fn holdable(text: &str, nth: usize) -> Result<At, Error> {
     let mut awaited = awaited(text, nth)?;
     let verb = awaited.shape.verb;
-    if !HELD.contains(&verb) {
-        let why = match verb {
-            Verb::Mark => "a mark happens in plain code, where nothing can wait",
-            Verb::Close => "a close happens in a drop, where nothing can wait",
-            _ => "it is not something that a future waits to do",
-        };
-        let message = format!("`{text}` can't be held: {why}; {LEGAL}");
-        return Err(Error::new(ErrorKind::Pattern, message));
+    if let Some(why) = why_not_held(verb) {
+        return Err(Error::new(ErrorKind::Pattern, format!("`{text}`: {why}")));
     }
     if matches!(verb, Verb::Send | Verb::Recv) {
         // How many bytes it moves is known only once it has happened.

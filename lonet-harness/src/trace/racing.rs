@@ -93,13 +93,17 @@ impl Racing {
     }
 
     pub(in crate::trace) fn find_within(
-        records: Vec<Process>,
+        mut records: Vec<Process>,
         until: u64,
         forced: &[Forced],
         most: usize,
     ) -> Racing {
+        // A port that the end of the test frees has raced with nothing.
+        for process in &mut records {
+            process.records.retain(|record| record.t <= until);
+        }
         let cut = Cut::whole(Arc::new(Graph::build(records)));
-        let mut run = Run::new(&cut, until);
+        let mut run = Run::new(&cut);
         let seen = forced.iter().map(|forced| run.force(forced)).collect();
         Racing {
             seen,
@@ -135,19 +139,17 @@ struct Run<'a> {
     cut: &'a Cut,
     graph: &'a Graph,
     races: Races,
-    until: u64,
     /// What was held, and until when.
     forced: BTreeMap<u32, Vec<u32>>,
 }
 
 impl<'a> Run<'a> {
-    fn new(cut: &'a Cut, until: u64) -> Run<'a> {
+    fn new(cut: &'a Cut) -> Run<'a> {
         let graph: &Graph = &cut.graph;
         Run {
             cut,
             graph,
             races: Races::find(graph, cut.scope()),
-            until,
             forced: BTreeMap::new(),
         }
     }
@@ -177,8 +179,7 @@ impl<'a> Run<'a> {
             let found = naming::find(process, &of.records, &pattern, arrival.nth);
             found.map(|record| (process, record))
         })?;
-        let is_in_time = record.t <= self.until;
-        is_in_time.then(|| self.graph.node((process, record.n).into()))?
+        self.graph.node((process, record.n).into())
     }
 
     fn racing(&self, most: usize) -> Racing {
@@ -224,9 +225,6 @@ impl<'a> Run<'a> {
             let Some((process, record)) = self.graph.record(node) else {
                 continue;
             };
-            if record.t > self.until {
-                continue;
-            }
             let at = match &record.what {
                 What::Recv { socket, .. } => At::Socket(*socket),
                 What::Accept { .. } => At::Caller,
@@ -444,20 +442,15 @@ impl<'a> Run<'a> {
     }
 
     fn lines(&self) -> Vec<String> {
-        let events = self.cut.scope().events.iter().copied();
-        let in_time = events.filter(|&node| {
-            let record = self.graph.record(node);
-            record.is_some_and(|(_, record)| record.t <= self.until)
-        });
-        let mut lines: Vec<String> = in_time.map(|node| self.named(node)).collect();
+        let events = self.cut.scope().events.iter();
+        let mut lines: Vec<String> = events.map(|&node| self.named(node)).collect();
         lines.sort();
         lines
     }
 
     fn longest_gap(&self) -> Duration {
         let records = self.graph.processes.iter().flat_map(|of| &of.records);
-        let times = records.map(|record| record.t);
-        let mut times: Vec<u64> = times.filter(|&t| t <= self.until).collect();
+        let mut times: Vec<u64> = records.map(|record| record.t).collect();
         times.sort();
         let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
         Duration::from_nanos(gaps.max().unwrap_or(0))

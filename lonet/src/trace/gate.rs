@@ -14,11 +14,9 @@ use std::sync::{Arc, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use super::holds::Held;
 use super::ids::EventId;
 use super::orders::{Obeyed, Rule, Standing, Then};
 use super::record::{Line, Withheld};
-use super::verbs::Verb;
 use crate::addr::Addr;
 use crate::lock::{AtomicBool, Condvar, Mutex, MutexGuard};
 
@@ -266,21 +264,6 @@ impl Gate {
         let mut state = self.lock();
         state.ops += 1;
         state.ops
-    }
-
-    /// Waits while the test holds such an event. `n` is the number of its record, if it has one.
-    pub(crate) async fn may_go(
-        self: &Arc<Self>,
-        verb: Verb,
-        addr: &Addr,
-        peer: Option<&Addr>,
-        n: Option<u64>,
-    ) {
-        if !self.holds_any() {
-            return;
-        }
-        let mut held = Held::new(self, verb, addr, peer).recorded(n);
-        self.pass(|orders| held.may_go(orders).then_some(())).await;
     }
 
     /// Whether the test holds anything.

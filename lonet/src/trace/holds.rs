@@ -138,3 +138,20 @@ impl Drop for Held {
         self.end();
     }
 }
+
+impl Gate {
+    /// Waits while the test holds such an event. `n` is the number of its record, if it has one.
+    pub(crate) async fn may_go(
+        self: &Arc<Self>,
+        verb: Verb,
+        addr: &Addr,
+        peer: Option<&Addr>,
+        n: Option<u64>,
+    ) {
+        if !self.holds_any() {
+            return;
+        }
+        let mut held = Held::new(self, verb, addr, peer).recorded(n);
+        self.pass(|orders| held.may_go(orders).then_some(())).await;
+    }
+}

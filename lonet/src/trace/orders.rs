@@ -36,6 +36,9 @@ pub struct Standing {
     /// The operations of this process that are held and may go on all the same, by their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub passes: Vec<u64>,
+    /// What is sent and received is recorded from now on.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub data: bool,
 }
 
 /// An event that the test holds: what comes to it waits before it, in its future.

@@ -131,7 +131,8 @@ impl Reporter {
         let is_data = |shape: &EventShape| shape.verb.rules().view == InView::Data;
         let mut triggers = orders.triggers.iter();
         let mut holds = orders.holds.iter();
-        if triggers.any(|trigger| is_data(&trigger.event))
+        if orders.data
+            || triggers.any(|trigger| is_data(&trigger.event))
             || holds.any(|hold| hold.event.as_ref().is_none_or(is_data))
         {
             self.record_data();

@@ -10,27 +10,28 @@ async fn refused(scenario: &Scenario, pattern: &str) -> (ErrorKind, String) {
 }
 
 const LEGAL: &str =
-    "legal are `listen`, `dial`, `accept`, `connect`, `send`, `shutdown` and `recv`";
+    "what can be held: `listen`, `dial`, `accept`, `connect`, `send`, `shutdown`, `recv`";
 
 #[lonet::test]
 async fn what_can_not_be_held_says_why(scenario: Scenario) -> Result<()> {
     for (pattern, why) in [
         (
             "s mark x",
-            "a mark happens in plain code, where nothing can wait",
+            "a `mark` can't be held: code that marks does not wait, only what its task does on the network",
         ),
         (
             "s:1 close c:1",
-            "a close happens in a drop, where nothing can wait",
+            "a `close` can't be held: code that drops a socket does not wait",
         ),
-        ("s up", "it is not something that a future waits to do"),
+        (
+            "s up",
+            "a `up` can't be held: it is not what a task does on the network",
+        ),
     ] {
+        let expected = format!("`{pattern}`: {why}; {LEGAL}");
         assert_eq!(
             refused(&scenario, pattern).await,
-            (
-                ErrorKind::Pattern,
-                format!("`{pattern}` can't be held: {why}; {LEGAL}")
-            )
+            (ErrorKind::Pattern, expected)
         );
     }
     let refused = async |pattern| refused(&scenario, pattern).await.1;

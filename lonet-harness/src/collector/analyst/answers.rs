@@ -130,7 +130,7 @@ impl Analyst {
                 reply,
             } => self.expect(hold, (text, *pattern), quiet, reply),
             Query::HeldNow { hold, reply } => drop(reply.send(self.held_now(hold))),
-            Query::Kept { reply } => drop(reply.send(self.kept())),
+            Query::Outcomes { reply } => drop(reply.send(self.outcomes())),
             Query::EndFaults { reply } => self.end_faults(reply),
         }
     }

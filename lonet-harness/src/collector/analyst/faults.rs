@@ -200,6 +200,7 @@ impl Analyst {
             shut: gates.shut,
             holds: self.holds_of(at),
             passes: self.passes_of(at),
+            data: self.holds_ask_for_data(),
         }
     }
 

@@ -6,12 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use lonet::trace::{Coming, Event, EventId, Hold as Order, Parts, Subject, Text, Verb, now};
+use lonet::trace::{
+    Coming, Event, EventId, Hold as Order, InView, Parts, Subject, Text, Verb, now,
+};
 use tokio::sync::oneshot;
 
 use super::faults::Next;
 use super::{Analyst, Failure, index};
-use crate::collector::hold::{Holding, Kept};
+use crate::collector::hold::{Holding, Kept, Outcome};
 use crate::collector::query::NeverFires;
 use crate::trace::Pattern;
 
@@ -108,6 +110,18 @@ impl Analyst {
             nth: hold.holding.at.as_ref().map_or(0, |at| at.nth),
         };
         stand.map(order).collect()
+    }
+
+    /// Whether a hold ends with what is sent or received.
+    pub(super) fn holds_ask_for_data(&self) -> bool {
+        let untils = self
+            .holds
+            .all
+            .values()
+            .filter_map(|hold| hold.holding.until.as_ref());
+        untils
+            .into_iter()
+            .any(|until| until.shape.verb.rules().view == InView::Data)
     }
 
     /// The held operations of a process that may go on.
@@ -381,10 +395,10 @@ impl Analyst {
     }
 
     /// What became of each order, by number. One that still holds something now has not been kept.
-    pub(super) fn kept(&self) -> BTreeMap<u32, Kept> {
+    pub(super) fn outcomes(&self) -> BTreeMap<u32, Outcome> {
         let all = self.holds.all.iter();
-        let orders = all.filter(|(_, hold)| hold.holding.until.is_some());
-        let kept = orders.map(|(&number, hold)| {
+        let outcome = |(&number, hold): (&u32, &Hold)| {
+            let until = hold.holding.until.as_ref()?;
             let kept = match (hold.kept, hold.since) {
                 (Kept::NeverCame, Some(_)) => Kept::GivenUp {
                     quiet: false,
@@ -392,9 +406,15 @@ impl Analyst {
                 },
                 (kept, _) => kept,
             };
-            (number, kept)
-        });
-        kept.collect()
+            let never = match hold.seen < until.nth {
+                true => Some(until),
+                false => hold.holding.at.as_ref(),
+            };
+            let missing = (kept == Kept::NeverCame).then_some(never).flatten();
+            let missing = missing.map(|at| self.never(at, 0));
+            Some((number, Outcome { kept, missing }))
+        };
+        all.filter_map(outcome).collect()
     }
 
     /// When the next hold is to be given up.

@@ -14,9 +14,9 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use crate::collector::hold::Kept;
 use crate::report::search::{Came, Failure, Searched, Tried, progress};
 use crate::run::schedule::{Before, Point};
-use crate::run::turn::Kept;
 use crate::trace::racing::{Arrival, Pair, Racing};
 
 /// How often the body runs as it is, and how often in an order that fails.

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use super::explore::{Fails, Run, Runs, search};
+use crate::collector::hold::Kept;
 use crate::report::search::{Came, Searched};
 use crate::run::schedule::Before;
-use crate::run::turn::Kept;
 use crate::trace::racing::{Arrival, Pair, Racing};
 
 /// Which events happened so far.

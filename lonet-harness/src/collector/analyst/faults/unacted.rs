@@ -60,7 +60,7 @@ impl Analyst {
     }
 
     /// Why an event did not come.
-    fn never(&self, at: &At, after: usize) -> String {
+    pub(in crate::collector::analyst) fn never(&self, at: &At, after: usize) -> String {
         let (before, since) = self.events.split_at(after.min(self.events.len()));
         let matches = |event: &&Event| at.pattern.matches(event);
         let found = since.iter().filter(matches).count();
