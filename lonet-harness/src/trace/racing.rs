@@ -9,7 +9,7 @@
 //! and then from d, it alone would order its reads, and they would be no pair.
 //!
 //! The end of a stream has no line, so it is in no pair. Neither are arrivals that the next run can't
-//! tell apart: over two connections of one host whose ports raced, or with the same line. Of pairs with
+//! tell apart, as they have the same line. Of pairs with
 //! the same lines, only the first counts: of heartbeats there would be as many as their number squared.
 //!
 //! A search that has put two arrivals in an order knows what comes of that: as long as the order stands,
@@ -347,15 +347,27 @@ impl<'a> Run<'a> {
     }
 
     fn raced_peer(&self, node: u32) -> Option<String> {
-        self.races.of_event(self.graph, node).1?;
+        self.raced_ports(node).1.then_some(())?;
         let event = self.graph.event(node)?;
         event.peer().map(|peer| peer.host().to_owned())
     }
 
     fn raced(&self, node: u32, verb: Verb) -> (bool, bool) {
-        let (own, peer) = self.races.of_event(self.graph, node);
+        let (own, peer) = self.raced_ports(node);
         // Which caller comes first has the lower port.
-        (own.is_some() || verb == Verb::Accept, peer.is_some())
+        (own || verb == Verb::Accept, peer)
+    }
+
+    /// Whether the ports of an event raced, its own and the other side's. A dialer's port says which of
+    /// its connections it is, in the order in which it dialed, though which task has dialed first may
+    /// differ: so it names the connection.
+    fn raced_ports(&self, node: u32) -> (bool, bool) {
+        let raced = |taken_by: Option<u32>| {
+            let record = taken_by.and_then(|taken_by| self.graph.record(taken_by));
+            record.is_some_and(|(_, record)| !matches!(record.what, What::Dial { .. }))
+        };
+        let (own, peer) = self.races.of_event(self.graph, node);
+        (raced(own), raced(peer))
     }
 
     fn explained(&self, mut found: Vec<(u32, u32)>) -> Vec<Pair> {
