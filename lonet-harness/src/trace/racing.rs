@@ -118,8 +118,6 @@ struct Chain {
     host: Symbol,
     at: At,
     line: Symbol,
-    /// The other side's host, if its port raced.
-    raced_peer: Option<Symbol>,
     task: Option<u64>,
     /// Nodes, as they stand in the order.
     events: Vec<u32>,
@@ -251,7 +249,6 @@ impl<'a> Run<'a> {
                         .host,
                     at,
                     line: names.intern(&self.line(node)),
-                    raced_peer: self.raced_peer(node).map(|peer| names.intern(&peer)),
                     task: record.task,
                     events: vec![node],
                 }),
@@ -344,12 +341,6 @@ impl<'a> Run<'a> {
         let event = self.graph.event(node);
         let event = event.expect("an arrival is an event");
         naming::line(&event, self.raced(node, event.verb()))
-    }
-
-    fn raced_peer(&self, node: u32) -> Option<String> {
-        self.raced_ports(node).1.then_some(())?;
-        let event = self.graph.event(node)?;
-        event.peer().map(|peer| peer.host().to_owned())
     }
 
     fn raced(&self, node: u32, verb: Verb) -> (bool, bool) {
@@ -493,6 +484,5 @@ fn may_race(one: &Chain, other: &Chain) -> Option<bool> {
         _ => false,
     };
     // The test's own process is never held.
-    let same_peer = one.raced_peer.is_some() && one.raced_peer == other.raced_peer;
-    (may_race && one.process != 0).then_some(same_peer || one.line == other.line)
+    (may_race && one.process != 0).then_some(one.line == other.line)
 }

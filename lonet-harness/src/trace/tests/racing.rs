@@ -463,13 +463,7 @@ proptest! {
                 if is_recv && process == of && first.task == then.task && !first.unordered {
                     continue;
                 }
-                let raced_peer = |node: u32| {
-                    let line = line(node);
-                    let peer = line.split(' ').nth(2);
-                    peer.filter(|peer| peer.ends_with(":_")).map(str::to_owned)
-                };
-                let same_peer = raced_peer(one).is_some() && raced_peer(one) == raced_peer(two);
-                match line(one) == line(two) || same_peer {
+                match line(one) == line(two) {
                     true => alike.extend([line(one), line(two)]),
                     false => {
                         let of_lines = expected.entry((line(one), line(two))).or_default();
