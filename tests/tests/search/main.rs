@@ -1,8 +1,18 @@
-//! Searches: the same body with the races of its processes in both orders.
+//! Searches and their schedules, end to end: a race is found, kept as a line, and gone once it is mended.
 
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
+// A register with a race, between two clients, a primary and a backup.
+#[path = "../../examples/register/client.rs"]
+mod client;
+#[path = "../../examples/register/history.rs"]
+mod history;
 mod program;
+mod races;
+#[path = "../../examples/register/replica.rs"]
+mod replica;
+#[path = "../../examples/register/scene.rs"]
+mod scene;
 mod victims;
 
 use std::fs;
@@ -10,13 +20,15 @@ use std::process::Command;
 
 use lonet_tests::tmp::Tmp;
 
-/// Runs that victim: whether it passed, and what the harness said, without how many runs it took: on a
-/// busy machine a hold is given up now and then, and tried again.
-fn run(victim: &str) -> (bool, String) {
-    run_at(victim, &Tmp::new().unwrap(), &[])
+/// How often a schedule is replayed.
+fn times(usually: usize) -> usize {
+    match std::env::var_os("LONET_FULL") {
+        Some(_) => 100,
+        None => usually,
+    }
 }
 
-/// The same, with that place for its artifacts and these variables.
+/// Runs that victim, with that place for its artifacts: whether it passed, and what it said.
 fn run_at(victim: &str, place: &Tmp, variables: &[(&str, &str)]) -> (bool, String) {
     let output = Command::new(std::env::current_exe().unwrap())
         .args([
@@ -28,117 +40,136 @@ fn run_at(victim: &str, place: &Tmp, variables: &[(&str, &str)]) -> (bool, Strin
         .envs(variables.iter().copied())
         .env("LONET_ARTIFACTS", place.path())
         .env("RUST_BACKTRACE", "0")
+        .env("LONET_BACKTRACES", "0")
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    let uncounted = said
-        .split_inclusive('\n')
-        .map(|line| match line.rsplit_once("; ") {
-            Some((coverage, runs)) if runs.contains(" runs, ") => format!("{coverage}\n"),
-            _ => line.to_owned(),
-        });
-    (output.status.success(), uncounted.collect())
+    (
+        output.status.success(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
 }
 
-#[track_caller]
-fn says((passed, said): (bool, String), expected: bool, text: &str) {
-    assert_eq!(passed, expected, "{said}");
-    assert!(said.contains(text), "{text:?} is not in:\n{said}");
+fn run(victim: &str) -> (bool, String) {
+    run_at(victim, &Tmp::new().unwrap(), &[])
+}
+
+fn has(said: &str, texts: &[&str]) {
+    for text in texts {
+        assert!(said.contains(text), "{text:?} is not in:\n{said}");
+    }
 }
 
 #[test]
-fn a_search_finds_the_order_that_fails() {
+fn a_read_that_overtakes_the_backup_is_found() {
     let place = Tmp::new().unwrap();
-    let ran = run_at("first_written_is_stored_first", &place, &[]);
-    let message = "
-victims::first_written_is_stored_first failed: with `s:2 recv d:1 before s:1 recv c:1`: it panicked: stored first: 2
-
-`s:1 recv c:1` before `s:2 recv d:1`: passes 3 of 3
-`s:2 recv d:1` before `s:1 recv c:1`: fails 3 of 3: it panicked: stored first: 2
-the last event before both: `c:1 send s:1`
-1 racing pair, 1 both ways
-to order them, let `d:1 send s:2` happen only after `s:1 recv c:1`
-to keep this order: schedule = \"s:2 recv d:1 before s:1 recv c:1\"
-
-  victims::first_written_is_stored_first failed: it panicked: stored first: 2
-";
-    says(ran, false, message);
-
-    let schedule = place
-        .path()
-        .join("search/victims__first_written_is_stored_first/schedule");
-    let line = "s:2 recv d:1 before s:1 recv c:1\n";
-    assert_eq!(fs::read_to_string(&schedule).unwrap(), line);
-    let replay = [("LONET_REPLAY", schedule.to_str().unwrap())];
-    let ran = run_at("either_is_stored_first", &place, &replay);
-    says(ran, true, "");
-    let ran = run_at("first_written_is_stored_first", &place, &replay);
-    says(ran, false, "failed: it panicked: stored first: 2\n");
-}
-
-#[test]
-fn a_search_that_finds_nothing_says_what_it_saw() {
-    says(
-        run("either_is_stored_first"),
-        true,
-        "victims::either_is_stored_first: search: 1 racing pair, 1 both ways\n\
-         this pair was seen in both orders at least once\n",
+    let (passed, said) = run_at("searched::sent", &place, &[]);
+    assert!(!passed, "{said}");
+    has(
+        &said,
+        &[
+            "with `b:2 recv r:1 before b:1 recv p:1`: not linearizable",
+            "fails 3 of 3",
+            "passes 3 of 3",
+            "1 racing pair, 1 both ways",
+            "schedule = \"b:2 recv r:1 before b:1 recv p:1\"",
+        ],
     );
-    says(
-        run("waits_for_the_answer"),
-        true,
-        "victims::waits_for_the_answer: search: no racing pairs\n",
+    // The file that it leaves replays it.
+    let schedule = place.path().join("search/victims/searched/sent/schedule");
+    let found = find(&place, "schedule").unwrap_or(schedule);
+    assert_eq!(
+        fs::read_to_string(&found).unwrap(),
+        "b:2 recv r:1 before b:1 recv p:1\n"
+    );
+    let replay = [("LONET_REPLAY", found.to_str().unwrap())];
+    let (passed, said) = run_at("plain::sent", &Tmp::new().unwrap(), &replay);
+    assert!(!passed, "{said}");
+    has(
+        &said,
+        &[
+            "not linearizable",
+            "it ran with the schedule that LONET_REPLAY names: b:2 recv r:1 before b:1 recv p:1",
+        ],
     );
 }
 
-/// The server itself orders its reads: once an accept is reversed, nothing is left to be tried.
-#[test]
-fn a_server_that_serves_in_turn_has_a_race_of_accepts() {
-    says(
-        run("serves_in_turn"),
-        true,
-        "victims::serves_in_turn: search: 2 racing pairs, 2 both ways\n\
-         each of these pairs was seen in both orders at least once\n",
-    );
+/// The file of that name, wherever it is.
+fn find(place: &Tmp, name: &str) -> Option<std::path::PathBuf> {
+    let mut todo = vec![place.path().to_owned()];
+    while let Some(directory) = todo.pop() {
+        for entry in fs::read_dir(directory).ok()?.flatten() {
+            match entry.file_type() {
+                Ok(kind) if kind.is_dir() => todo.push(entry.path()),
+                Ok(_) if entry.file_name() == name => return Some(entry.path()),
+                _ => {}
+            }
+        }
+    }
+    None
 }
 
 #[test]
-fn what_a_channel_orders_is_not_counted_as_tried() {
-    let (passed, said) = run("reads_one_after_the_other");
+fn its_schedule_fails_each_time() {
+    for _ in 0..times(10) {
+        let (passed, said) = run("scheduled::sent");
+        assert!(!passed, "{said}");
+        has(&said, &["not linearizable"]);
+    }
+}
+
+#[test]
+fn with_the_wait_its_schedule_passes_each_time_and_shows_what_orders_it() {
+    for _ in 0..times(3) {
+        let (passed, said) = run("scheduled::stored");
+        assert!(passed, "{said}");
+        has(
+            &said,
+            &[
+                "the schedule has no race to try: `b:2 recv r:1 before b:1 recv p:1` can't be: `b:1 recv p:1",
+            ],
+        );
+    }
+}
+
+#[test]
+fn with_the_wait_a_search_finds_nothing() {
+    let (passed, said) = run("searched::stored");
     assert!(passed, "{said}");
-    // On a busy machine other things may go on for too long to tell.
-    let why = [
-        "ordered by something lonet can't see",
-        "given up after the longest hold",
-    ];
-    let expected = why.map(|why| {
-        format!(
-            "victims::reads_one_after_the_other: search: 1 racing pair, 1 {why}\n\
-             {why}: `s:2 recv d:1 before s:1 recv c:1`\n"
-        )
-    });
-    assert!(expected.contains(&said), "{said}");
+    has(&said, &["search: no racing pairs"]);
 }
 
+/// Both events have their host in the program; one of them never happens.
 #[test]
-fn a_body_that_fails_by_itself_is_not_searched() {
-    let (passed, said) = run("fails_by_itself");
-    assert!(!passed);
-    assert!(
-        said.starts_with("\nvictims::fails_by_itself failed: as ever\n"),
-        "{said}"
+fn a_schedule_of_another_program_names_what_is_missing() {
+    let (passed, said) = run("scheduled::another");
+    assert!(!passed, "{said}");
+    has(
+        &said,
+        &[
+            "`b:7 recv r:1 before b:1 recv p:1`",
+            "`b:7 recv r:1` matched 0 events",
+            "nearest: `b:",
+        ],
     );
-    let last = "\nthis was baseline 1 of 3 of the search: the body fails without any hold, so no order \
-                was tried\n";
-    assert!(said.contains(last), "{said}");
+}
+
+/// What is said before the body starts.
+#[test]
+fn a_schedule_against_the_rules_of_a_connection_is_refused() {
+    let (passed, said) = run("scheduled::backwards");
+    assert!(!passed, "{said}");
+    has(
+        &said,
+        &[
+            "`r:1 connect b:2` can't come before `b:2 accept r:1`: of one connection, `accept` → \
+             `connect` happen in this order",
+        ],
+    );
 }
 
 #[test]
-fn baselines_that_differ_are_told() {
-    let (passed, said) = run("marks_something_else_each_time");
+fn a_body_that_differs_by_itself_is_searched_all_the_same() {
+    let (passed, said) = run("searched::differs");
     assert!(passed, "{said}");
-    let found = "search: 1 racing pair, 1 both ways\n\
-                 this pair was seen in both orders at least once\n\
-                 the baselines differ: `t mark run ";
-    assert!(said.contains(found), "{said}");
+    has(&said, &["the baselines differ: ", "`p mark at "]);
 }
