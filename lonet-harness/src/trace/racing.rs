@@ -79,7 +79,7 @@ pub(crate) struct Racing {
     pub(crate) left_out: usize,
     /// The lines of the default view, as the next run has them, sorted.
     pub(crate) lines: Vec<String>,
-    /// The longest time in which nothing was recorded.
+    /// The longest time in which nothing was recorded, and no process was about to start.
     pub(crate) longest_gap: Duration,
     /// Of each forced order, whether both happened, in that order.
     pub(crate) seen: Vec<bool>,
@@ -455,8 +455,35 @@ impl<'a> Run<'a> {
         let records = self.graph.processes.iter().flat_map(|of| &of.records);
         let mut times: Vec<u64> = records.map(|record| record.t).collect();
         times.sort();
-        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-        Duration::from_nanos(gaps.max().unwrap_or(0))
+        let starts = self.starts();
+        let gaps = times.windows(2).map(|pair| (pair[0], pair[1]));
+        let in_no_start = gaps.filter(|&(from, to)| {
+            let has_it = |&(spawn, up): &(u64, u64)| spawn <= from && to <= up;
+            !starts.iter().any(has_it)
+        });
+        let longest = in_no_start.map(|(from, to)| to - from).max();
+        Duration::from_nanos(longest.unwrap_or(0))
+    }
+
+    /// When each process was spawned, and when it was up.
+    fn starts(&self) -> Vec<(u64, u64)> {
+        let records = self.graph.processes.iter().flat_map(|of| &of.records);
+        let spawned = records.filter_map(|record| match record.what {
+            What::Spawn { process, .. } | What::Restart { process, .. } => {
+                Some((process, record.t))
+            }
+            _ => None,
+        });
+        let up = |number: u64| {
+            let mut processes = self.graph.processes.iter();
+            let process = processes.find(|process| process.node == Some(number))?;
+            let mut records = process.records.iter();
+            let up = records.find(|record| matches!(record.what, What::Up { .. }))?;
+            Some(up.t)
+        };
+        spawned
+            .filter_map(|(process, at)| Some((at, up(process)?)))
+            .collect()
     }
 }
 

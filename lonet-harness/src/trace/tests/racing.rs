@@ -270,6 +270,28 @@ fn what_came_after_the_body_does_not_count() {
     assert_eq!(found.lines, ["s:10 listen"]);
 }
 
+/// What a process takes to start says nothing of how fast the program is.
+#[test]
+fn a_start_is_no_gap() {
+    let mut w = World::new();
+    let s = w.spawn("s");
+    w.mark(s, "one");
+    w.mark(s, "two");
+    w.spawn("c");
+    w.mark(s, "three");
+    let mut reported = w.reported();
+    // `! spawn s`, `s up`, one, two, `! spawn c`, `c up`, three.
+    let times = [0, 900, 910, 950, 960, 1800, 1810];
+    for record in reported.iter_mut().flat_map(|of| &mut of.records) {
+        record.t = times[record.t as usize - 1];
+    }
+    let gap = |of| Racing::find(of, ALL, &[]).longest_gap.as_nanos();
+    assert_eq!(gap(reported.clone()), 40);
+    // It never came up.
+    reported[2].records.clear();
+    assert_eq!(gap(reported), 850);
+}
+
 /// Of two connections that one host makes at the same time, the dialer's port says which it is.
 #[test]
 fn connections_of_one_host_are_told_apart_by_the_dialers_ports() {
