@@ -17,15 +17,15 @@ async fn what_can_not_be_held_says_why(scenario: Scenario) -> Result<()> {
     for (pattern, why) in [
         (
             "s mark x",
-            "a `mark` can't be held: code that marks does not wait, only what its task does on the network",
+            "`mark` can't be held: code that marks does not wait, only what its task does on the network",
         ),
         (
             "s:1 close c:1",
-            "a `close` can't be held: code that drops a socket does not wait",
+            "`close` can't be held: code that drops a socket does not wait",
         ),
         (
             "s up",
-            "a `up` can't be held: it is not what a task does on the network",
+            "`up` can't be held: it is not what a task does on the network",
         ),
     ] {
         let expected = format!("`{pattern}`: {why}; {LEGAL}");
