@@ -43,6 +43,12 @@ pub(crate) fn unkept(
                 return Some(Unkept::Ordered(told));
             }
             let seconds = held_for.as_secs_f64();
+            if let Some(missing) = &outcome.missing {
+                return Some(Unkept::Wrong(format!(
+                    "`{order}` did not come about: `{}` was held for {seconds:.1} s; {missing}",
+                    then.text
+                )));
+            }
             let and = match quiet {
                 true => "while nothing else happened",
                 false => "in all the time that it was held",
