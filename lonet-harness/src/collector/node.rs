@@ -136,6 +136,11 @@ impl Node {
         self.is_role
     }
 
+    /// Its role has not joined the network yet.
+    pub(super) fn is_starting(&self) -> bool {
+        self.is_role && self.up.is_none() && self.role_end.is_none() && self.ended.is_none()
+    }
+
     /// The scenario has ended it, or is about to, or nothing kept it any more.
     pub(super) fn is_caused(&self) -> bool {
         let unreceived = self.unreceived.is_some();

@@ -9,7 +9,7 @@
 //! and then from d, it alone would order its reads, and they would be no pair.
 //!
 //! The end of a stream has no line, so it is in no pair. Neither are arrivals that the next run can't
-//! tell apart: over two connections of one host whose ports raced, or with the same line. Of pairs with
+//! tell apart, as they have the same line. Of pairs with
 //! the same lines, only the first counts: of heartbeats there would be as many as their number squared.
 //!
 //! A search that has put two arrivals in an order knows what comes of that: as long as the order stands,
@@ -79,7 +79,7 @@ pub(crate) struct Racing {
     pub(crate) left_out: usize,
     /// The lines of the default view, as the next run has them, sorted.
     pub(crate) lines: Vec<String>,
-    /// The longest time in which nothing was recorded.
+    /// The longest time in which nothing was recorded, and no process was about to start.
     pub(crate) longest_gap: Duration,
     /// Of each forced order, whether both happened, in that order.
     pub(crate) seen: Vec<bool>,
@@ -118,8 +118,6 @@ struct Chain {
     host: Symbol,
     at: At,
     line: Symbol,
-    /// The other side's host, if its port raced.
-    raced_peer: Option<Symbol>,
     task: Option<u64>,
     /// Nodes, as they stand in the order.
     events: Vec<u32>,
@@ -251,7 +249,6 @@ impl<'a> Run<'a> {
                         .host,
                     at,
                     line: names.intern(&self.line(node)),
-                    raced_peer: self.raced_peer(node).map(|peer| names.intern(&peer)),
                     task: record.task,
                     events: vec![node],
                 }),
@@ -346,16 +343,22 @@ impl<'a> Run<'a> {
         naming::line(&event, self.raced(node, event.verb()))
     }
 
-    fn raced_peer(&self, node: u32) -> Option<String> {
-        self.races.of_event(self.graph, node).1?;
-        let event = self.graph.event(node)?;
-        event.peer().map(|peer| peer.host().to_owned())
+    fn raced(&self, node: u32, verb: Verb) -> (bool, bool) {
+        let (own, peer) = self.raced_ports(node);
+        // Which caller comes first has the lower port.
+        (own || verb == Verb::Accept, peer)
     }
 
-    fn raced(&self, node: u32, verb: Verb) -> (bool, bool) {
+    /// Whether the ports of an event raced, its own and the other side's. A dialer's port says which of
+    /// its connections it is, in the order in which it dialed, though which task has dialed first may
+    /// differ: so it names the connection.
+    fn raced_ports(&self, node: u32) -> (bool, bool) {
+        let raced = |taken_by: Option<u32>| {
+            let record = taken_by.and_then(|taken_by| self.graph.record(taken_by));
+            record.is_some_and(|(_, record)| !matches!(record.what, What::Dial { .. }))
+        };
         let (own, peer) = self.races.of_event(self.graph, node);
-        // Which caller comes first has the lower port.
-        (own.is_some() || verb == Verb::Accept, peer.is_some())
+        (raced(own), raced(peer))
     }
 
     fn explained(&self, mut found: Vec<(u32, u32)>) -> Vec<Pair> {
@@ -452,8 +455,35 @@ impl<'a> Run<'a> {
         let records = self.graph.processes.iter().flat_map(|of| &of.records);
         let mut times: Vec<u64> = records.map(|record| record.t).collect();
         times.sort();
-        let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
-        Duration::from_nanos(gaps.max().unwrap_or(0))
+        let starts = self.starts();
+        let gaps = times.windows(2).map(|pair| (pair[0], pair[1]));
+        let in_no_start = gaps.filter(|&(from, to)| {
+            let has_it = |&(spawn, up): &(u64, u64)| spawn <= from && to <= up;
+            !starts.iter().any(has_it)
+        });
+        let longest = in_no_start.map(|(from, to)| to - from).max();
+        Duration::from_nanos(longest.unwrap_or(0))
+    }
+
+    /// When each process was spawned, and when it was up.
+    fn starts(&self) -> Vec<(u64, u64)> {
+        let records = self.graph.processes.iter().flat_map(|of| &of.records);
+        let spawned = records.filter_map(|record| match record.what {
+            What::Spawn { process, .. } | What::Restart { process, .. } => {
+                Some((process, record.t))
+            }
+            _ => None,
+        });
+        let up = |number: u64| {
+            let mut processes = self.graph.processes.iter();
+            let process = processes.find(|process| process.node == Some(number))?;
+            let mut records = process.records.iter();
+            let up = records.find(|record| matches!(record.what, What::Up { .. }))?;
+            Some(up.t)
+        };
+        spawned
+            .filter_map(|(process, at)| Some((at, up(process)?)))
+            .collect()
     }
 }
 
@@ -481,6 +511,5 @@ fn may_race(one: &Chain, other: &Chain) -> Option<bool> {
         _ => false,
     };
     // The test's own process is never held.
-    let same_peer = one.raced_peer.is_some() && one.raced_peer == other.raced_peer;
-    (may_race && one.process != 0).then_some(same_peer || one.line == other.line)
+    (may_race && one.process != 0).then_some(one.line == other.line)
 }

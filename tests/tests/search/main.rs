@@ -7,6 +7,8 @@
 mod client;
 #[path = "../../examples/register/history.rs"]
 mod history;
+mod program;
+mod races;
 #[path = "../../examples/register/replica.rs"]
 mod replica;
 #[path = "../../examples/register/scene.rs"]

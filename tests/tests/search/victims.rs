@@ -2,6 +2,7 @@
 
 use lonet_harness::{Result, Scenario};
 
+use crate::program::{Reads, client, in_turn, stored};
 use crate::replica::Acknowledges;
 use crate::scene::a_read_after_a_write;
 
@@ -69,5 +70,56 @@ mod plain {
     #[ignore = "is replayed"]
     async fn sent(scenario: Scenario) -> Result<()> {
         a_read_after_a_write(&scenario, Acknowledges::Sent).await
+    }
+}
+
+mod races {
+    use super::*;
+
+    #[lonet::test(search = "20s")]
+    #[ignore = "fails"]
+    async fn first_written_is_stored_first(scenario: Scenario) -> Result<()> {
+        let stored = stored(&scenario, Reads::AsTheyCome).await?;
+        assert!(stored == [1, 2], "stored first: {}", stored[0]);
+        Ok(())
+    }
+
+    #[lonet::test(search = "20s")]
+    #[ignore = "searches"]
+    async fn either_is_stored_first(scenario: Scenario) -> Result<()> {
+        stored(&scenario, Reads::AsTheyCome).await?;
+        Ok(())
+    }
+
+    #[lonet::test(search = "20s")]
+    #[ignore = "searches"]
+    async fn reads_one_after_the_other(scenario: Scenario) -> Result<()> {
+        let stored = stored(&scenario, Reads::InOrder).await?;
+        assert_eq!(stored, [1, 2]);
+        Ok(())
+    }
+
+    #[lonet::test(search = "20s")]
+    #[ignore = "searches"]
+    async fn serves_in_turn(scenario: Scenario) -> Result<()> {
+        let server = scenario.spawn("s", in_turn()).await?;
+        scenario.until("s:10 listen").await?;
+        let c = scenario.spawn("c", client(1, None)).await?;
+        // It is accepted at about this time.
+        scenario.until("c mark dials").await?;
+        let d = scenario.spawn("d", client(2, None)).await?;
+        c.join().await?;
+        d.join().await?;
+        let mut stored = server.join().await?;
+        stored.sort();
+        assert_eq!(stored, [1, 2]);
+        Ok(())
+    }
+
+    #[lonet::test(search = "20s")]
+    #[ignore = "fails"]
+    async fn fails_by_itself(scenario: Scenario) -> Result<()> {
+        stored(&scenario, Reads::AsTheyCome).await?;
+        Err("as ever".into())
     }
 }

@@ -15,6 +15,7 @@ use super::faults::Next;
 use super::{Analyst, Failure, index};
 use crate::collector::fault::At;
 use crate::collector::hold::{Holding, Kept, Outcome};
+use crate::collector::node::Node;
 use crate::collector::query::NeverFires;
 use crate::trace::Pattern;
 
@@ -73,12 +74,13 @@ impl Hold {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// When it is given up, if nothing happens until then; and whether for that reason.
-    fn given_up_at(&self, news: Option<Instant>) -> Option<(Instant, bool)> {
+    /// When it is given up, if nothing happens until then; and whether for that reason. A process that
+    /// is starting is about to do something.
+    fn given_up_at(&self, news: Option<Instant>, is_starting: bool) -> Option<(Instant, bool)> {
         let (patience, since) = (self.holding.patience?, self.since?);
         let quiet = news.map_or(since, |news| news.max(since)) + patience.quiet;
         let most = since + patience.most;
-        self.stands.then_some(match quiet < most {
+        self.stands.then_some(match quiet < most && !is_starting {
             true => (quiet, true),
             false => (most, false),
         })
@@ -426,19 +428,24 @@ impl Analyst {
 
     /// When the next hold is to be given up.
     pub(super) fn patience_ends(&self) -> Option<Instant> {
+        let is_starting = self.is_starting();
         let holds = self.holds.all.values();
-        let ends = holds.filter_map(|hold| hold.given_up_at(self.holds.news));
+        let ends = holds.filter_map(|hold| hold.given_up_at(self.holds.news, is_starting));
         let expecting = self.holds.expecting.as_ref();
         let expects = expecting.map(|expecting| expecting.given_up_at(self.holds.news));
         ends.map(|(at, _)| at).chain(expects).min()
     }
 
+    fn is_starting(&self) -> bool {
+        self.nodes.values().any(Node::is_starting)
+    }
+
     /// Gives up the holds that have waited long enough.
     pub(super) fn give_up_holds(&mut self) {
-        let news = self.holds.news;
+        let (news, is_starting) = (self.holds.news, self.is_starting());
         let mut given_up = Vec::new();
         for (number, hold) in &mut self.holds.all {
-            if let Some((at, quiet)) = hold.given_up_at(news)
+            if let Some((at, quiet)) = hold.given_up_at(news, is_starting)
                 && at <= Instant::now()
             {
                 hold.kept = Kept::GivenUp {

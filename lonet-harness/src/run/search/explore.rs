@@ -7,6 +7,9 @@
 //! top of that. Example: a write and a read race for a server. The read first: the server asks another
 //! one, whose answer races with the write. So that pair is tried with the read first.
 //!
+//! What was given up is tried once more at the end, if there is time: a process that starts slowly looks
+//! like one that waits for ever.
+//!
 //! A run that fails is repeated: one failure may be chance. Then one order after the other is left out
 //! that is not needed to make it fail, and the pair is put back into its first order, in which it should
 //! pass.
@@ -70,11 +73,11 @@ pub(super) fn search(runs: &mut impl Runs, budget: Duration) -> Result<Searched,
     };
     search.baselines()?;
     search.show_progress();
-    while let Some(task) = search.todo.pop_front() {
-        match search.runs.elapsed() < budget {
-            true => search.reverse(&task),
-            false => search.found.tried[task.index].came = Came::TimeOver,
-        }
+    while search.runs.elapsed() < budget {
+        let Some(task) = search.todo.pop_front() else {
+            break;
+        };
+        search.reverse(task);
         search.show_progress();
     }
     search.found.took = search.runs.elapsed();
@@ -91,6 +94,8 @@ struct Task {
     pair: Pair,
     /// Where it stands among all.
     index: usize,
+    /// Whether it was given up before.
+    again: bool,
 }
 
 struct Search<'a, R> {
@@ -155,6 +160,7 @@ impl<R: Runs> Search<'_, R> {
                     orders: Vec::new(),
                     pair: pair.clone(),
                     index,
+                    again: false,
                 }),
             }
         }
@@ -168,12 +174,13 @@ impl<R: Runs> Search<'_, R> {
         orders.push(reversed(pair));
         self.found.tried.push(Tried {
             orders: orders.iter().map(Before::to_string).collect(),
+            // Until it is tried.
             came: Came::TimeOver,
         });
         self.found.tried.len() - 1
     }
 
-    fn reverse(&mut self, task: &Task) {
+    fn reverse(&mut self, task: Task) {
         let mut orders = task.orders.clone();
         orders.push(reversed(&task.pair));
         let mut run = self.run(&orders);
@@ -192,7 +199,7 @@ impl<R: Runs> Search<'_, R> {
             Kept::NeverCame => Came::NotReached,
         };
         match run.ended {
-            Err(fails) => self.fails(task, orders, fails, &run.orders),
+            Err(fails) => self.fails(&task, orders, fails, &run.orders),
             Ok(()) if matches!(kept, Kept::Yes { .. }) => {
                 for pair in &run.racing.pairs {
                     if self.known.insert(lines(pair)) {
@@ -201,9 +208,16 @@ impl<R: Runs> Search<'_, R> {
                             orders: orders.clone(),
                             pair: pair.clone(),
                             index,
+                            again: false,
                         });
                     }
                 }
+            }
+            Ok(()) if matches!(kept, Kept::GivenUp { .. }) && !task.again => {
+                self.todo.push_back(Task {
+                    again: true,
+                    ..task
+                });
             }
             Ok(()) => {}
         }

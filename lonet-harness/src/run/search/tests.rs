@@ -308,12 +308,32 @@ fn what_something_else_orders_is_not_counted_as_tried() {
     let searched = found(&mut p);
     assert_eq!(
         searched.summary("t"),
-        "t: search: 1 racing pair, 1 ordered by something lonet can't see; 4 runs, 0.4 s\n\
+        "t: search: 1 racing pair, 1 ordered by something lonet can't see; 5 runs, 0.5 s\n\
          ordered by something lonet can't see: `s:_ recv b:1 before s:_ recv a:1`\n"
     );
     // Heartbeats go on: nobody knows.
     p.is_busy = true;
     assert_eq!(came(&found(&mut p)), [Came::HeldTooLong]);
+}
+
+/// A process that started slowly: for a while, nothing happened.
+#[test]
+fn what_was_given_up_is_tried_once_more_if_there_is_time() {
+    let mut slow = program(&["a", "b", "c"]);
+    slow.varies = |events, number| {
+        if number == 4 {
+            events.retain(|&event| event != "b");
+        }
+    };
+    slow.race = |_, one, other| one != "b" || other != "c";
+    let searched = found(&mut slow);
+    assert_eq!(ran(&slow), ["", "", "", "b<a", "c<a", "b<a"]);
+    assert_eq!(came(&searched), [Came::BothWays, Came::BothWays]);
+
+    slow.ran.clear();
+    let searched = search(&mut slow, Duration::from_millis(450));
+    let searched = searched.map_err(|fails| fails.page).unwrap();
+    assert_eq!(came(&searched), [Came::Unseen, Came::BothWays]);
 }
 
 /// A hold alone may make a test fail.

@@ -270,9 +270,31 @@ fn what_came_after_the_body_does_not_count() {
     assert_eq!(found.lines, ["s:10 listen"]);
 }
 
-/// Of two connections that one host makes at the same time, no schedule can name one.
+/// What a process takes to start says nothing of how fast the program is.
 #[test]
-fn arrivals_that_are_alike_are_told_and_not_paired() {
+fn a_start_is_no_gap() {
+    let mut w = World::new();
+    let s = w.spawn("s");
+    w.mark(s, "one");
+    w.mark(s, "two");
+    w.spawn("c");
+    w.mark(s, "three");
+    let mut reported = w.reported();
+    // `! spawn s`, `s up`, one, two, `! spawn c`, `c up`, three.
+    let times = [0, 900, 910, 950, 960, 1800, 1810];
+    for record in reported.iter_mut().flat_map(|of| &mut of.records) {
+        record.t = times[record.t as usize - 1];
+    }
+    let gap = |of| Racing::find(of, ALL, &[]).longest_gap.as_nanos();
+    assert_eq!(gap(reported.clone()), 40);
+    // It never came up.
+    reported[2].records.clear();
+    assert_eq!(gap(reported), 850);
+}
+
+/// Of two connections that one host makes at the same time, the dialer's port says which it is.
+#[test]
+fn connections_of_one_host_are_told_apart_by_the_dialers_ports() {
     let mut w = World::new();
     let (s, listener) = server(&mut w);
     let c = w.spawn("c");
@@ -287,9 +309,16 @@ fn arrivals_that_are_alike_are_told_and_not_paired() {
         w.receive(reader, server, 4);
     }
     let found = racing(&w);
-    assert_eq!(lines(&found), [] as [&str; 0]);
-    let alike: Vec<&str> = found.alike.iter().map(String::as_str).collect();
-    assert_eq!(alike, ["s:_ accept c:_", "s:_ recv c:_ _"]);
+    assert_eq!(
+        lines(&found),
+        [
+            "s:_ accept c:1 #1 | s:_ accept c:2 #1",
+            "s:_ accept c:1 #1 | s:_ recv c:2 #1",
+            "s:_ accept c:2 #1 | s:_ recv c:1 #1",
+            "s:_ recv c:1 #1 | s:_ recv c:2 #1",
+        ]
+    );
+    assert_eq!(found.alike, BTreeSet::new());
 }
 
 /// A schedule has the line of a later process as that of the first one.
@@ -421,9 +450,14 @@ proptest! {
         let races = Races::find(graph, cut.scope());
         let line = |node: u32| {
             let event = graph.event(node).unwrap();
+            // A dialer's port says which of its connections it is.
+            let raced = |taken_by: Option<u32>| {
+                let taken_by = taken_by.and_then(|node| graph.record(node));
+                taken_by.is_some_and(|(_, record)| !matches!(record.what, What::Dial { .. }))
+            };
             let (own, peer) = races.of_event(graph, node);
-            let own = own.is_some() || event.verb() == Verb::Accept;
-            naming::line(&event, (own, peer.is_some()))
+            let own = raced(own) || event.verb() == Verb::Accept;
+            naming::line(&event, (own, raced(peer)))
         };
         let mut expected: BTreeMap<(String, String), BTreeSet<(u32, u32)>> = BTreeMap::new();
         let mut alike = BTreeSet::new();
@@ -451,13 +485,7 @@ proptest! {
                 if is_recv && process == of && first.task == then.task && !first.unordered {
                     continue;
                 }
-                let raced_peer = |node: u32| {
-                    let line = line(node);
-                    let peer = line.split(' ').nth(2);
-                    peer.filter(|peer| peer.ends_with(":_")).map(str::to_owned)
-                };
-                let same_peer = raced_peer(one).is_some() && raced_peer(one) == raced_peer(two);
-                match line(one) == line(two) || same_peer {
+                match line(one) == line(two) {
                     true => alike.extend([line(one), line(two)]),
                     false => {
                         let of_lines = expected.entry((line(one), line(two))).or_default();
