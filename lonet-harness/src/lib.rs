@@ -51,7 +51,9 @@
 //! the test can [`join`](Node::join), [`kill`](Node::kill), [`pause`](Node::pause) and
 //! [`restart`](Node::restart). [`Scenario::inject`] cuts, delays and resets connections, and kills
 //! processes at exact events; see [`fault`]. With `#[lonet::test(sweep = "kill p")]`, the test runs once
-//! for each event of the host `p`, which is killed there. The crate [`lonet`] provides the network and the attributes
+//! for each event of the host `p`, which is killed there. With `#[lonet::test(search = "10s")]`, it runs
+//! in both orders of each race. [`Scenario::hold`], [`order`](Scenario::order) and
+//! [`lockstep`](Scenario::lockstep) choose the order by hand. The crate [`lonet`] provides the network and the attributes
 //! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]`. The guide (`docs/guide.md` in the
 //! repository) starts with a first test and ends with CI; `docs/traces.md` is a two-page
 //! introduction to partial orders.

@@ -140,10 +140,10 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 ///   the first. Legal are `kill p`, `pause p`, `vanish p`, `reset p _` and `partition p _`. The body asks
 ///   `Scenario::swept` for its point.
 /// - `search = "10s"`: look for races for this time, a whole number of `ms`, `s` or `m`. Two arrivals at
-///   one host race if nothing orders them. The test runs several times as it is, then again and again
+///   one host race if nothing orders them. The test runs three times as it is, then again and again
 ///   with a race reversed: the arrival that came first is held until the other has happened. The test
 ///   fails if a run fails; the message names the two events and has a `schedule` that replays the run.
-///   `timeout` applies to each run.
+///   `timeout` and `trace` apply to each run.
 /// - `schedule = "kill p at p:1 send c:1 #2"`: run the test with a fault at one event: here, kill `p` at
 ///   the second event of its process that matches `p:1 send c:1`. The event is a line of an expected
 ///   trace, or `up`. The test fails if the event does not happen. `LONET_REPLAY=<file>` replays the
@@ -153,7 +153,9 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 ///   whose host is given by name; `send` and `recv` without a number mean any number of bytes, and `#2`
 ///   behind a line means its second match. What can be held is `listen`, `dial`, `accept`, `connect`,
 ///   `send`, `shutdown` and `recv`. Several orders are joined by `; `. Quote the word `before` in a mark,
-///   and a word that ends with `;`: `p mark "before"`.
+///   and a word that ends with `;`: `p mark "before"`. The test fails if one of the events does not
+///   happen. If causes order the two the other way round, the race is gone: the test prints the chain of
+///   causes.
 /// - `crate = "path"`: the path of the crate `lonet_harness`, if another crate or a module re-exports
 ///   it. A dependency that is renamed in `Cargo.toml` is found without this.
 ///

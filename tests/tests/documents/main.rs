@@ -7,6 +7,7 @@
 
 mod faults;
 mod guide;
+mod holds;
 mod readme;
 mod search;
 mod shown;

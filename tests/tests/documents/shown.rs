@@ -2,13 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 /// The sources that documents may show.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 19] = [
     include_str!("faults.rs"),
     include_str!("guide.rs"),
+    include_str!("holds.rs"),
     include_str!("readme.rs"),
+    include_str!("search.rs"),
     include_str!("traces.rs"),
     include_str!("victims.rs"),
     include_str!("../first_light/program.rs"),
@@ -91,24 +93,30 @@ fn code_in_the_documents_is_run() {
     }
 }
 
-/// What the ignored test prints, without what differs from run to run.
-fn output(victim: &str) -> String {
-    // Several tests of this process do this at once.
-    let artifacts = format!("lonet-guide-{}-{victim}", std::process::id());
-    let artifacts = std::env::temp_dir().join(artifacts);
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([&format!("victims::{victim}"), "--exact", "--ignored"])
+/// A run of one test of this binary, which writes its artifacts there.
+fn run(arguments: &[&str], artifacts: &Path) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(arguments)
+        .arg("--exact")
         .env("RUST_BACKTRACE", "0")
         .env("LONET_BACKTRACES", "0")
-        .env("LONET_ARTIFACTS", &artifacts)
+        .env("LONET_ARTIFACTS", artifacts)
         .env_remove("UPDATE_EXPECT")
         .env_remove("LONET_TIMEOUT")
         .env_remove("LONET_DEBUG")
         .env_remove("LONET_KEEP")
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// What the ignored test prints, without what differs from run to run.
+fn output(victim: &str) -> String {
+    // Several tests of this process do this at once.
+    let artifacts = format!("lonet-guide-{}-{victim}", std::process::id());
+    let artifacts = std::env::temp_dir().join(artifacts);
+    let output = run(&[&format!("victims::{victim}"), "--ignored"], &artifacts);
     assert_eq!(output.status.code(), Some(101), "{victim} does not fail");
-    // A sweep leaves one for each point.
+    // A sweep leaves one for each point, a search one for each run that failed.
     let left = artifacts.join(format!("documents/victims__{victim}"));
     let points = fs::read_dir(&left).unwrap();
     let mut places = points.map(|entry| entry.unwrap().path()).chain([left]);
@@ -118,15 +126,41 @@ fn output(victim: &str) -> String {
     let text = String::from_utf8(output.stdout).unwrap();
     let begin = text.find(" stdout ----\n").unwrap() + " stdout ----\n".len();
     let end = text.rfind("\n\nfailures:\n").unwrap();
-    text[begin..end]
-        .replace(artifacts.to_str().unwrap(), "target/lonet")
-        .lines()
+    let lines = text[begin..end].lines();
+    let shown: String = cut(lines)
         .filter(|line| !line.starts_with("note: run with `RUST_BACKTRACE"))
         .map(|line| line.trim_end().to_owned() + "\n")
-        .collect::<String>()
-        .trim()
-        .to_owned()
-        + "\n"
+        .collect();
+    let shown = shown.replace(artifacts.to_str().unwrap(), "target/lonet");
+    shown.trim().to_owned() + "\n"
+}
+
+/// Of the run that a search shows, which is indented, only where it begins: its last events may come in
+/// any order.
+fn cut<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str> {
+    let mut indented = 0;
+    let mut within = false;
+    lines.filter_map(move |line| {
+        within = line.starts_with("  victims::")
+            || within && (line.is_empty() || line.starts_with("  "));
+        indented = if within { indented + 1 } else { 0 };
+        match indented {
+            0..=2 => Some(line),
+            3 => Some("  …"),
+            _ => None,
+        }
+    })
+}
+
+/// What a test that passes prints.
+fn passing_output(test: &str) -> String {
+    let artifacts = format!("lonet-guide-{}-{test}", std::process::id()).replace("::", "-");
+    let output = run(
+        &[test, "--nocapture"],
+        &std::env::temp_dir().join(artifacts),
+    );
+    assert!(output.status.success(), "{test} fails");
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// Without pids, places in the source, times, and names of random networks.
@@ -155,39 +189,50 @@ fn redacted(text: &str) -> String {
     redacted
 }
 
+/// Compares what a document shows below each such marker with what is printed.
+fn check_shown(name: &str, marker: &str, outputs: usize, printed: fn(&str) -> String) {
+    let path = root().join(name);
+    let mut document = fs::read_to_string(&path).unwrap();
+    let mut shown = 0;
+    let mut from = 0;
+    while let Some(at) = document[from..].find(marker).map(|at| from + at) {
+        let test = document[at + marker.len()..].split('`').next().unwrap();
+        let begin = at + document[at..].find("```text\n").unwrap() + "```text\n".len();
+        let end = begin + document[begin..].find("```\n").unwrap();
+        let real = printed(test);
+        shown += 1;
+        if redacted(&real) != redacted(&document[begin..end]) {
+            if std::env::var_os("UPDATE_EXPECT").is_none() {
+                let stands = &document[begin..end];
+                panic!(
+                    "{name} shows another output of {test} than this; UPDATE_EXPECT=1 \
+                     rewrites it:\n{real}\nit shows:\n{stands}"
+                );
+            }
+            document.replace_range(begin..end, &real);
+            fs::write(&path, &document).unwrap();
+        }
+        from = begin;
+    }
+    assert_eq!(shown, outputs, "outputs in {name}");
+}
+
 #[test]
 fn outputs_in_the_documents_are_real() {
     for (name, outputs) in [
         ("README.md", 1),
         ("docs/faults.md", 2),
         ("docs/guide.md", 2),
+        ("docs/search.md", 1),
     ] {
-        let path = root().join(name);
-        let mut document = fs::read_to_string(&path).unwrap();
-        let mut shown = 0;
-        let marker = "<!-- what `";
-        let mut from = 0;
-        while let Some(at) = document[from..].find(marker).map(|at| from + at) {
-            let victim = document[at + marker.len()..].split('`').next().unwrap();
-            let begin = at + document[at..].find("```text\n").unwrap() + "```text\n".len();
-            let end = begin + document[begin..].find("```\n").unwrap();
-            let real = output(victim);
-            shown += 1;
-            if redacted(&real) != redacted(&document[begin..end]) {
-                if std::env::var_os("UPDATE_EXPECT").is_none() {
-                    let stands = &document[begin..end];
-                    panic!(
-                        "{name} shows another output of {victim} than this; UPDATE_EXPECT=1 \
-                         rewrites it:\n{real}\nit shows:\n{stands}"
-                    );
-                }
-                document.replace_range(begin..end, &real);
-                fs::write(&path, &document).unwrap();
-            }
-            from = begin;
-        }
-        assert_eq!(shown, outputs, "outputs in {name}");
+        check_shown(name, "<!-- what `", outputs, output);
     }
+    check_shown(
+        "docs/search.md",
+        "<!-- what the passing `",
+        2,
+        passing_output,
+    );
 }
 
 /// Of an output that is too long to be shown.

@@ -1,8 +1,8 @@
-//! Orders about faults, and what answers them, as `docs/trace-protocol.md` shows them.
+//! Orders about faults and holds, and what answers them, as `docs/trace-protocol.md` shows them.
 
 use super::super::{
-    Does, Doing, Ends, EventShape, Hello, Line, Obeyed, Order, Place, Rule, Standing, Then,
-    Trigger, Verb, Waiting, Withheld, WordShape,
+    Coming, Does, Doing, Ends, EventShape, Hello, Hold, Line, Obeyed, Order, Place, Rule, Standing,
+    Then, Trigger, Verb, Waiting, Withheld, WordShape,
 };
 
 fn place(host: &str, port: Option<u16>) -> Place {
@@ -40,6 +40,19 @@ fn orders() -> Vec<Standing> {
         nth: 1,
         then: Then::Tell,
     };
+    let held = EventShape {
+        verb: Verb::Recv,
+        host: "b".into(),
+        port: None,
+        peer: Some((Some("p".into()), None)),
+        words: Vec::new(),
+        more: true,
+    };
+    let hold = Hold {
+        hold: 4,
+        event: Some(held),
+        nth: 0,
+    };
     vec![
         Standing {
             seq: 3,
@@ -49,6 +62,12 @@ fn orders() -> Vec<Standing> {
         Standing {
             seq: 4,
             triggers: vec![trigger],
+            ..Standing::default()
+        },
+        Standing {
+            seq: 5,
+            holds: vec![hold],
+            passes: vec![1],
             ..Standing::default()
         },
     ]
@@ -63,9 +82,20 @@ fn orders_and_answers_are_the_lines_of_the_protocol() {
         acted: vec![1],
         noted: vec![(2, "α:1".parse().unwrap(), "β:1".parse().unwrap())],
     };
+    let coming = Coming {
+        op: 1,
+        holds: vec![4],
+        verb: Verb::Recv,
+        addr: "b:1".parse().unwrap(),
+        peer: Some("p:1".parse().unwrap()),
+        n: None,
+        bytes: Some(8),
+    };
     let mut lines = vec![
         serde_json::to_string(&Line::Obeyed(obeyed)).unwrap(),
         serde_json::to_string(&Line::Acted(1)).unwrap(),
+        serde_json::to_string(&Line::Comes(coming)).unwrap(),
+        serde_json::to_string(&Line::Goes(1)).unwrap(),
     ];
     for orders in orders() {
         let order = Order::Network(orders.into());
