@@ -267,10 +267,13 @@ impl Listener {
                     None => true,
                     Some(None) => false,
                     Some(Some(admission)) => {
-                        let admits = admission.admits(queued.knock.src(), &mut queued.held);
+                        // What has not arrived can't be held.
+                        if !admission.admits(queued.knock.src(), &mut queued.held) {
+                            return false;
+                        }
                         let lets = local.as_ref().map(|local| admission.lets(queued, local));
                         comes_late |= lets.is_none();
-                        admits && lets == Some(true)
+                        lets == Some(true)
                     }
                 }
             };

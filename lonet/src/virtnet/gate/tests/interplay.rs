@@ -135,4 +135,30 @@ on_both_engines! {
         let ended = tokio::time::timeout(Duration::from_secs(3), waiting).await.expect("it hangs");
         assert_eq!(cause(ended.unwrap()), Cause::HostDown);
     }
+
+    /// What a partition keeps away has not come to a hold.
+    async fn a_withheld_dialer_has_not_come_to_its_accept(world: World) {
+        let told = told(&world);
+        let a = world.a.clone();
+        let mut dialing = Box::pin(async move { a.dial("b:10").await });
+        pends(&mut dialing).await;
+        world.orders.holds = vec![hold(9, Verb::Accept, "b", 1)];
+        world.partition();
+        // It may not have been in the queue before.
+        for _ in 0..5 {
+            pends(&mut dialing).await;
+            pends(&mut Box::pin(world.listener.accept())).await;
+        }
+        assert_eq!(told.lock().unwrap().len(), 0);
+        world.heal();
+        soon(async {
+            while told.lock().unwrap().is_empty() {
+                pends(&mut dialing).await;
+                pends(&mut Box::pin(world.listener.accept())).await;
+            }
+        })
+        .await;
+        world.holds(Vec::new());
+        let _both = soon(async { tokio::try_join!(dialing, world.listener.accept()) }).await.unwrap();
+    }
 }
