@@ -161,4 +161,37 @@ on_both_engines! {
         world.holds(Vec::new());
         let _both = soon(async { tokio::try_join!(dialing, world.listener.accept()) }).await.unwrap();
     }
+
+    /// The reset of a fault is held as any other is, and comes once it is released.
+    async fn a_reset_is_held_and_comes_after_the_release(world: World) {
+        let told = told(&world);
+        let (a, b) = world.connected().await;
+        world.holds(vec![hold(9, Verb::Recv, "b", 0)]);
+        let reading = tokio::spawn(async move { let mut b = b; (b.read(&mut [0]).await, b) });
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        world.rule("a", "b", Does::Reset);
+        world.rule("b", "a", Does::Reset);
+        world.orders.rules[1].fault = 1;
+        for rule in &mut world.orders.rules {
+            rule.event = None;
+        }
+        world.obey();
+        for rule in &mut world.orders.rules {
+            rule.event = Some(EventId::from((0, 9)));
+        }
+        world.obey();
+        soon(async {
+            while told.lock().unwrap().is_empty() {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert!(!reading.is_finished());
+        world.holds(Vec::new());
+        let (read, _b) = soon(reading).await.unwrap();
+        assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+        drop(a);
+    }
 }
