@@ -15,16 +15,16 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::schedule::Before;
+use super::schedule::{Before, Point};
 use super::turn::{self, Seen, Turn};
 use super::{Failed, TestArgument};
-use crate::collector::hold::Patience;
+use crate::collector::hold::{Kept, Patience};
 use crate::error::ErrorKind;
 use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts;
 use crate::run::attribute::Spec;
-use crate::trace::racing::Racing;
+use crate::trace::racing::{Arrival, Forced, Racing};
 use explore::{Fails, Run, Runs};
 
 pub(super) use reversals::{Reversals, are_kept};
@@ -103,6 +103,15 @@ where
 /// Plays one turn: with these orders, that patience, and its artifacts there.
 type Play<'a> = dyn FnMut(&[Before], Duration, PathBuf) -> (Result<(), Failed>, Option<Seen>) + 'a;
 
+fn forced(order: &Before) -> Forced {
+    let arrival = |of: &Point| Arrival {
+        host: of.host.clone(),
+        line: of.pattern.clone(),
+        nth: of.nth,
+    };
+    (arrival(&order.first), arrival(&order.then))
+}
+
 /// The turns of a test.
 struct Turns<'a> {
     play: &'a mut Play<'a>,
@@ -125,6 +134,14 @@ impl Runs for Turns<'_> {
         };
         let (ended, seen) = (self.play)(orders, patience, artifacts);
         let seen = seen.unwrap_or_default();
+        let forced: Vec<Forced> = orders.iter().map(forced).collect();
+        let racing = Racing::find(seen.records, seen.ended_at, &forced);
+        // An order is also kept if the one that was to wait never came: that shows nothing.
+        let kept = seen.orders.into_iter().zip(&racing.seen);
+        let orders = kept.map(|(kept, seen)| match (kept, seen) {
+            (Kept::Yes { .. }, false) => Kept::NeverCame,
+            (kept, _) => kept,
+        });
         Run {
             ended: ended.map_err(|failed| {
                 let fails = Fails {
@@ -134,8 +151,8 @@ impl Runs for Turns<'_> {
                 self.failed = Some(failed);
                 fails
             }),
-            orders: seen.orders,
-            racing: Racing::find(seen.records, seen.ended_at),
+            orders: orders.collect(),
+            racing,
         }
     }
 
