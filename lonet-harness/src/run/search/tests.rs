@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::Reversals;
 use super::explore::{Fails, Run, Runs, search};
 use crate::collector::hold::Kept;
 use crate::report::search::{Came, Searched};
@@ -487,5 +488,65 @@ fn patience_is_ten_times_the_longest_gap_within_limits() {
         found(&mut p);
         let all = p.ran.iter().map(|&(_, patience)| patience.as_millis());
         assert_eq!(all.collect::<Vec<_>>()[3..], [patience], "{gap}");
+    }
+}
+
+/// What raced, the earlier one first, with the longest gap.
+fn racing(pairs: &[(&str, &str)], longest_gap: Duration) -> Racing {
+    let pair = |&(earlier, later): &(&str, &str)| Pair {
+        earlier: arrival(earlier),
+        later: arrival(later),
+        common: None,
+        cause: None,
+    };
+    Racing {
+        pairs: pairs.iter().map(pair).collect(),
+        longest_gap,
+        ..Racing::default()
+    }
+}
+
+fn taken(reversals: &mut Reversals) -> Vec<String> {
+    let orders = reversals.take().unwrap_or_default();
+    orders.iter().map(letters).collect()
+}
+
+#[test]
+fn each_race_of_some_turns_is_reversed_once() {
+    let none = Duration::ZERO;
+    let mut reversals = Reversals::default();
+    reversals.note(&[], &[], &racing(&[("a", "b"), ("a", "c")], none));
+    reversals.note(&[], &[], &racing(&[("b", "a"), ("b", "d")], none));
+    assert_eq!(reversals.left(), 3);
+    assert_eq!(taken(&mut reversals), ["b<a"]);
+    assert_eq!(taken(&mut reversals), ["c<a"]);
+    assert_eq!(taken(&mut reversals), ["d<b"]);
+    assert_eq!(reversals.take(), None);
+}
+
+#[test]
+fn what_races_in_a_kept_order_is_reversed_on_top_of_it() {
+    let held_for = Duration::from_millis(1);
+    for (kept, then) in [
+        (Kept::Yes { held_for }, &["b<a", "d<c"][..]),
+        (
+            Kept::GivenUp {
+                quiet: true,
+                held_for,
+            },
+            &["d<c"],
+        ),
+        (Kept::NeverCame, &["d<c"]),
+    ] {
+        let mut reversals = Reversals::default();
+        let gap = Duration::from_millis(3);
+        reversals.note(&[], &[], &racing(&[("a", "b")], gap));
+        let orders = reversals.take().unwrap();
+        // What was held makes a gap of its own.
+        reversals.note(&orders, &[kept], &racing(&[("c", "d")], 100 * gap));
+        assert_eq!(taken(&mut reversals), then);
+        let patience = reversals.patience();
+        assert_eq!(patience.quiet, Duration::from_millis(30));
+        assert_eq!(patience.most, Duration::from_millis(250));
     }
 }
