@@ -59,7 +59,8 @@ impl Kept {
     }
 }
 
-/// What became of an order, and of one that nothing came to, which event is missing and what is nearest.
+/// What became of an order, and of one that was not kept, which event has never happened, if one has
+/// not, and what is nearest.
 pub(crate) struct Outcome {
     pub(crate) kept: Kept,
     pub(crate) missing: Option<String>,

@@ -14,33 +14,50 @@ pub(crate) struct Named {
     pub(crate) nth: usize,
 }
 
+/// What there is to say of an order that was not kept.
+pub(crate) enum Unkept {
+    /// The program itself has the two in the other order: it does not have this race, or no longer.
+    Ordered(String),
+    /// The schedule is not one of this program.
+    Wrong(String),
+}
+
 /// A sentence for an order that was not kept. The records tell why, if they do.
 pub(crate) fn unkept(
     (first, then): (&Named, &Named),
     outcome: &Outcome,
     records: impl FnOnce() -> Vec<Process>,
-) -> Option<String> {
+) -> Option<Unkept> {
     let order = format!("{} before {}", first.text, then.text);
     match outcome.kept {
         Kept::Yes { .. } => None,
         Kept::NeverCame => {
             let missing = outcome.missing.as_deref().unwrap_or("nothing came to it");
-            Some(format!("`{order}` did not come about: {missing}"))
+            Some(Unkept::Wrong(format!(
+                "`{order}` did not come about: {missing}"
+            )))
         }
         Kept::GivenUp { quiet, held_for } => {
             if let Some(chain) = chain(&Graph::build(records()), then, first) {
-                return Some(format!("`{order}` can't be: {chain}"));
+                let told = format!("`{order}` can't be: {chain}");
+                return Some(Unkept::Ordered(told));
             }
             let seconds = held_for.as_secs_f64();
+            if let Some(missing) = &outcome.missing {
+                return Some(Unkept::Wrong(format!(
+                    "`{order}` did not come about: `{}` was held for {seconds:.1} s; {missing}",
+                    then.text
+                )));
+            }
             let and = match quiet {
                 true => "while nothing else happened",
                 false => "in all the time that it was held",
             };
-            Some(format!(
+            Some(Unkept::Wrong(format!(
                 "`{order}` did not come about: `{}` was held for {seconds:.1} s, and `{}` did not happen \
                  {and}; something that lonet can't see orders them, or the schedule is of another program",
                 then.text, first.text,
-            ))
+            )))
         }
     }
 }

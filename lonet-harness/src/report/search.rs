@@ -187,7 +187,7 @@ impl Searched {
             let lines: Vec<String> = self.alike.iter().map(|line| format!("`{line}`")).collect();
             let _ = writeln!(
                 text,
-                "not tried, since several connections of one host have the same line: {}",
+                "not tried, since the next run can't tell them apart: {}",
                 listed(&lines)
             );
         }
@@ -498,7 +498,7 @@ to keep this order: schedule = \"x before y; d before c\"
             Came::TimeOver,
         ]);
         all.differ = (1..=12).map(|n| format!("p mark {n}")).collect();
-        all.alike = ["s:_ accept c:_".to_owned()].into();
+        all.alike = ["s:_ accept c:1".to_owned()].into();
         (all.unsteady, all.left_out) = (2, 1);
         assert_eq!(
             all.summary("t"),
@@ -509,7 +509,7 @@ to keep this order: schedule = \"x before y; d before c\"
              given up after the longest hold: `b recv before a recv`\n\
              not tried before the time was over: `b recv before a recv`\n\
              not tried: 2 pairs that raced in some baselines only\n\
-             not tried, since several connections of one host have the same line: `s:_ accept c:_`\n\
+             not tried, since the next run can't tell them apart: `s:_ accept c:1`\n\
              not tried: 1 connection beyond the maximum\n\
              the baselines differ: `p mark 1`, `p mark 2`, `p mark 3`, `p mark 4`, `p mark 5`, \
              `p mark 6`, `p mark 7`, `p mark 8`, `p mark 9`, `p mark 10` and 2 more\n"

@@ -41,7 +41,8 @@ impl Schedule {
     /// What is wrong, and what is legal.
     pub(crate) fn parse(text: &str) -> Result<Schedule, Wrong> {
         let legal = format!(
-            "legal are a fault at an event, {}, and events in an order, {}",
+            "legal are a fault at an event ({}), {}, and events in an order, {}",
+            Kind::names(),
             fault::EXAMPLE,
             order::EXAMPLE
         );
@@ -55,7 +56,7 @@ impl Schedule {
                 true => order::parse(text).map(Schedule::Orders),
                 false => words.wrong(
                     Some(at),
-                    format!("`{word}` is neither a fault nor the host of an event; {legal}"),
+                    format!("`{word}` is neither a fault that can be scheduled nor the host of an event; {legal}"),
                 ),
             },
         }

@@ -15,19 +15,19 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::progress::Progress;
-use super::schedule::Before;
+use super::schedule::{Before, Point};
 use super::turn::{self, Seen, Turn};
 use super::{Failed, TestArgument};
-use crate::collector::hold::Patience;
+use crate::collector::hold::{Kept, Patience};
 use crate::error::ErrorKind;
 use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts;
 use crate::run::attribute::Spec;
-use crate::trace::racing::Racing;
+use crate::trace::racing::{Arrival, Forced, Racing};
 use explore::{Fails, Run, Runs};
 
-pub(super) use reversals::{Reversals, are_kept};
+pub(super) use reversals::Reversals;
 
 /// The longest hold: a longer one may make a time-out of the program pass, which is another test.
 const LONGEST_HOLD: Duration = Duration::from_millis(250);
@@ -103,6 +103,28 @@ where
 /// Plays one turn: with these orders, that patience, and its artifacts there.
 type Play<'a> = dyn FnMut(&[Before], Duration, PathBuf) -> (Result<(), Failed>, Option<Seen>) + 'a;
 
+/// What a turn shows that was to run in these orders: what became of each, and what raced.
+pub(super) fn shown(orders: &[Before], seen: Seen) -> (Vec<Kept>, Racing) {
+    let forced: Vec<Forced> = orders.iter().map(forced).collect();
+    let racing = Racing::find(seen.records, seen.ended_at, &forced);
+    // An order is also kept if the one that was to wait never came: that shows nothing.
+    let kept = seen.orders.into_iter().zip(&racing.seen);
+    let kept = kept.map(|(kept, seen)| match (kept, seen) {
+        (Kept::Yes { .. }, false) => Kept::NeverCame,
+        (kept, _) => kept,
+    });
+    (kept.collect(), racing)
+}
+
+fn forced(order: &Before) -> Forced {
+    let arrival = |of: &Point| Arrival {
+        host: of.host.clone(),
+        line: of.pattern.clone(),
+        nth: of.nth,
+    };
+    (arrival(&order.first), arrival(&order.then))
+}
+
 /// The turns of a test.
 struct Turns<'a> {
     play: &'a mut Play<'a>,
@@ -124,7 +146,7 @@ impl Runs for Turns<'_> {
             _ => self.place.join(format!("run-{}", self.runs)),
         };
         let (ended, seen) = (self.play)(orders, patience, artifacts);
-        let seen = seen.unwrap_or_default();
+        let (orders, racing) = shown(orders, seen.unwrap_or_default());
         Run {
             ended: ended.map_err(|failed| {
                 let fails = Fails {
@@ -134,8 +156,8 @@ impl Runs for Turns<'_> {
                 self.failed = Some(failed);
                 fails
             }),
-            orders: seen.orders,
-            racing: Racing::find(seen.records, seen.ended_at),
+            orders,
+            racing,
         }
     }
 

@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind};
 use crate::outcome::BodyError;
 use crate::process::Entrance;
 use crate::report::artifacts::{self, Refused};
-use crate::report::order::{self, Named};
+use crate::report::order::{self, Named, Unkept};
 use crate::report::verdict::{self, Reason, Told};
 use crate::report::words::Teardown;
 use crate::run::attribute::{Spec, TraceSource};
@@ -201,7 +201,12 @@ where
     let mut unacted = scenario.inner.end_faults();
     if turn.must_act {
         let orders = turn.orders.iter().zip(&kept);
-        unacted.extend(orders.filter_map(|(order, outcome)| unkept(&scenario, order, outcome)));
+        for unkept in orders.filter_map(|(order, outcome)| unkept(&scenario, order, outcome)) {
+            match unkept {
+                Unkept::Wrong(why) => unacted.push(why),
+                Unkept::Ordered(why) => eprintln!("{test}: the schedule has no race to try: {why}"),
+            }
+        }
     }
     if let Some(schedule) = turn.schedule {
         // What its fault prevents may be what other faults wait for.
@@ -316,7 +321,7 @@ impl Arming<'_> {
 }
 
 /// What is wrong with an order that was not kept.
-fn unkept(scenario: &Scenario, order: &Before, outcome: &Outcome) -> Option<String> {
+fn unkept(scenario: &Scenario, order: &Before, outcome: &Outcome) -> Option<Unkept> {
     let named = |point: &'_ Point| Named {
         text: point.to_string(),
         pattern: point.pattern.clone(),

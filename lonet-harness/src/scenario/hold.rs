@@ -187,7 +187,7 @@ impl Scenario {
             let message = format!("`{first}` can't come before `{then}`: {chain}");
             return Err(Error::new(ErrorKind::Pattern, message));
         }
-        let line = format!("order {first} before {then}");
+        let line = format!("order {} before {}", until.text, at.text);
         let held = self.held(line, Some(at), Some(until), patience);
         held.await.map(Ordered)
     }
@@ -231,8 +231,11 @@ fn awaited(text: &str, nth: usize) -> Result<At, Error> {
             "${variable} stands twice, and who looks for the event compares no words; use `_`"
         )),
     })?;
+    // Any number of bytes goes without saying.
+    let is_data = matches!(shape.verb, Verb::Send | Verb::Recv);
+    let said = text.strip_suffix(" _").filter(|_| is_data);
     Ok(At {
-        text: text.to_owned(),
+        text: said.unwrap_or(text).to_owned(),
         pattern,
         shape,
         nth: nth as u64,

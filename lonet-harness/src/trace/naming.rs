@@ -53,6 +53,23 @@ pub(crate) fn nth(event: &Event, records: &[Record], pattern: &Pattern) -> usize
     of_line.count()
 }
 
+/// The record of that match of a pattern among those of a process. The pattern is an event's line.
+pub(crate) fn find<'a>(
+    process: u32,
+    records: &'a [Record],
+    pattern: &Pattern,
+    nth: usize,
+) -> Option<&'a Record> {
+    let verb = pattern.as_str().split_whitespace().nth(1);
+    let mut of_line = records.iter().filter(|record| {
+        let parts = record.what.parts();
+        let is_like_it = parts.is_some_and(|parts| Some(parts.verb.as_str()) == verb);
+        let event = is_like_it.then(|| Event::of_record(process, record));
+        event.flatten().is_some_and(|event| pattern.matches(&event))
+    });
+    of_line.nth(nth.checked_sub(1)?)
+}
+
 #[cfg(test)]
 mod tests {
     use lonet::trace::{EventId, Parts, Subject, Text};

@@ -9,8 +9,11 @@
 //! and then from d, it alone would order its reads, and they would be no pair.
 //!
 //! The end of a stream has no line, so it is in no pair. Neither are arrivals that the next run can't
-//! tell apart: over two connections of one host whose ports raced, or with the same line. Of pairs with
+//! tell apart, as they have the same line. Of pairs with
 //! the same lines, only the first counts: of heartbeats there would be as many as their number squared.
+//!
+//! A search that has put two arrivals in an order knows what comes of that: as long as the order stands,
+//! there is no point in trying the opposite. So a forced order counts as a cause.
 //!
 //! All reads of one connection by one task form a chain. For each node of the graph and each chain, a
 //! table has how many events of the chain happen before the node. So one look says whether two
@@ -61,6 +64,10 @@ pub(crate) struct Pair {
     pub(crate) cause: Option<String>,
 }
 
+/// Two arrivals in an order that the run was made to have: the first one, and the one that was held
+/// until then.
+pub(crate) type Forced = (Arrival, Arrival);
+
 /// What a search wants to know of a run.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Racing {
@@ -74,17 +81,21 @@ pub(crate) struct Racing {
     pub(crate) lines: Vec<String>,
     /// The longest time in which nothing was recorded.
     pub(crate) longest_gap: Duration,
+    /// Of each forced order, whether both happened, in that order.
+    pub(crate) seen: Vec<bool>,
 }
 
 impl Racing {
-    /// Of all that was recorded up to that time (CLOCK_MONOTONIC in nanoseconds).
-    pub(crate) fn find(records: Vec<Process>, until: u64) -> Racing {
-        Racing::find_within(records, until, MOST_ENTRIES)
+    /// Of all that was recorded up to that time (CLOCK_MONOTONIC in nanoseconds). What these orders put
+    /// before something else does not race with it.
+    pub(crate) fn find(records: Vec<Process>, until: u64, forced: &[Forced]) -> Racing {
+        Racing::find_within(records, until, forced, MOST_ENTRIES)
     }
 
     pub(in crate::trace) fn find_within(
         mut records: Vec<Process>,
         until: u64,
+        forced: &[Forced],
         most: usize,
     ) -> Racing {
         // A port that the end of the test frees has raced with nothing.
@@ -92,7 +103,12 @@ impl Racing {
             process.records.retain(|record| record.t <= until);
         }
         let cut = Cut::whole(Arc::new(Graph::build(records)));
-        Run::new(&cut, until).racing(most)
+        let mut run = Run::new(&cut);
+        let seen = forced.iter().map(|forced| run.force(forced)).collect();
+        Racing {
+            seen,
+            ..run.racing(most)
+        }
     }
 }
 
@@ -102,8 +118,6 @@ struct Chain {
     host: Symbol,
     at: At,
     line: Symbol,
-    /// The other side's host, if its port raced.
-    raced_peer: Option<Symbol>,
     task: Option<u64>,
     /// Nodes, as they stand in the order.
     events: Vec<u32>,
@@ -123,18 +137,47 @@ struct Run<'a> {
     cut: &'a Cut,
     graph: &'a Graph,
     races: Races,
-    until: u64,
+    /// What was held, and until when.
+    forced: BTreeMap<u32, Vec<u32>>,
 }
 
 impl<'a> Run<'a> {
-    fn new(cut: &'a Cut, until: u64) -> Run<'a> {
+    fn new(cut: &'a Cut) -> Run<'a> {
         let graph: &Graph = &cut.graph;
         Run {
             cut,
             graph,
             races: Races::find(graph, cut.scope()),
-            until,
+            forced: BTreeMap::new(),
         }
+    }
+
+    /// Takes note of an order; the result is whether it can be seen.
+    fn force(&mut self, (first, then): &Forced) -> bool {
+        let (Some(first), Some(then)) = (self.find(first), self.find(then)) else {
+            return false;
+        };
+        let graph = self.graph;
+        let is_dial = matches!(graph.record(then), Some((_, record)) if matches!(record.what, What::Dial { .. }));
+        // It is recorded before its request is held: that tells nothing.
+        if is_dial {
+            return true;
+        }
+        let is_seen = graph.place(first) < graph.place(then);
+        if is_seen {
+            self.forced.entry(then).or_default().push(first);
+        }
+        is_seen
+    }
+
+    fn find(&self, arrival: &Arrival) -> Option<u32> {
+        let pattern = Pattern::parse(&arrival.line).ok()?;
+        let mut processes = self.graph.processes.iter().zip(0..);
+        let (process, record) = processes.find_map(|(of, process)| {
+            let found = naming::find(process, &of.records, &pattern, arrival.nth);
+            found.map(|record| (process, record))
+        })?;
+        self.graph.node((process, record.n).into())
     }
 
     fn racing(&self, most: usize) -> Racing {
@@ -168,6 +211,7 @@ impl<'a> Run<'a> {
             left_out,
             lines: self.lines(),
             longest_gap: self.longest_gap(),
+            seen: Vec::new(),
         }
     }
 
@@ -179,9 +223,6 @@ impl<'a> Run<'a> {
             let Some((process, record)) = self.graph.record(node) else {
                 continue;
             };
-            if record.t > self.until {
-                continue;
-            }
             let at = match &record.what {
                 What::Recv { socket, .. } => At::Socket(*socket),
                 What::Accept { .. } => At::Caller,
@@ -208,7 +249,6 @@ impl<'a> Run<'a> {
                         .host,
                     at,
                     line: names.intern(&self.line(node)),
-                    raced_peer: self.raced_peer(node).map(|peer| names.intern(&peer)),
                     task: record.task,
                     events: vec![node],
                 }),
@@ -229,7 +269,9 @@ impl<'a> Run<'a> {
         }
         for &node in &self.graph.order {
             let to = node as usize * wide;
-            for (cause, _) in self.graph.before(node) {
+            let forced = self.forced.get(&node).into_iter().flatten().copied();
+            let causes = self.graph.before(node).map(|(cause, _)| cause);
+            for cause in causes.chain(forced) {
                 for column in 0..wide {
                     let of_cause = before[cause as usize * wide + column];
                     let known = &mut before[to + column];
@@ -301,16 +343,22 @@ impl<'a> Run<'a> {
         naming::line(&event, self.raced(node, event.verb()))
     }
 
-    fn raced_peer(&self, node: u32) -> Option<String> {
-        self.races.of_event(self.graph, node).1?;
-        let event = self.graph.event(node)?;
-        event.peer().map(|peer| peer.host().to_owned())
+    fn raced(&self, node: u32, verb: Verb) -> (bool, bool) {
+        let (own, peer) = self.raced_ports(node);
+        // Which caller comes first has the lower port.
+        (own || verb == Verb::Accept, peer)
     }
 
-    fn raced(&self, node: u32, verb: Verb) -> (bool, bool) {
+    /// Whether the ports of an event raced, its own and the other side's. A dialer's port says which of
+    /// its connections it is, in the order in which it dialed, though which task has dialed first may
+    /// differ: so it names the connection.
+    fn raced_ports(&self, node: u32) -> (bool, bool) {
+        let raced = |taken_by: Option<u32>| {
+            let record = taken_by.and_then(|taken_by| self.graph.record(taken_by));
+            record.is_some_and(|(_, record)| !matches!(record.what, What::Dial { .. }))
+        };
         let (own, peer) = self.races.of_event(self.graph, node);
-        // Which caller comes first has the lower port.
-        (own.is_some() || verb == Verb::Accept, peer.is_some())
+        (raced(own), raced(peer))
     }
 
     fn explained(&self, mut found: Vec<(u32, u32)>) -> Vec<Pair> {
@@ -397,20 +445,15 @@ impl<'a> Run<'a> {
     }
 
     fn lines(&self) -> Vec<String> {
-        let events = self.cut.scope().events.iter().copied();
-        let in_time = events.filter(|&node| {
-            let record = self.graph.record(node);
-            record.is_some_and(|(_, record)| record.t <= self.until)
-        });
-        let mut lines: Vec<String> = in_time.map(|node| self.named(node)).collect();
+        let events = self.cut.scope().events.iter();
+        let mut lines: Vec<String> = events.map(|&node| self.named(node)).collect();
         lines.sort();
         lines
     }
 
     fn longest_gap(&self) -> Duration {
         let records = self.graph.processes.iter().flat_map(|of| &of.records);
-        let times = records.map(|record| record.t);
-        let mut times: Vec<u64> = times.filter(|&t| t <= self.until).collect();
+        let mut times: Vec<u64> = records.map(|record| record.t).collect();
         times.sort();
         let gaps = times.windows(2).map(|pair| pair[1] - pair[0]);
         Duration::from_nanos(gaps.max().unwrap_or(0))
@@ -441,6 +484,5 @@ fn may_race(one: &Chain, other: &Chain) -> Option<bool> {
         _ => false,
     };
     // The test's own process is never held.
-    let same_peer = one.raced_peer.is_some() && one.raced_peer == other.raced_peer;
-    (may_race && one.process != 0).then_some(same_peer || one.line == other.line)
+    (may_race && one.process != 0).then_some(one.line == other.line)
 }

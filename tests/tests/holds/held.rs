@@ -18,7 +18,7 @@ async fn echoes(host: Host, connections: usize) -> Result<()> {
         let mut stream = listener.accept().await?;
         let mut text = String::new();
         stream.read_to_string(&mut text).await?;
-        host.mark(&format!("read {text}"));
+        host.mark(format!("read {text}"));
         stream.write_all(text.as_bytes()).await?;
     }
     Ok(())
@@ -141,9 +141,9 @@ async fn reads_twice(host: Host) -> Result<()> {
     let mut stream = host.dial("s:10").await?;
     let mut bytes = [0; 8];
     let first = stream.read(&mut bytes).await?;
-    host.mark(&format!("first {first}"));
+    host.mark(format!("first {first}"));
     let second = stream.read(&mut bytes).await?;
-    host.mark(&format!("second {second}"));
+    host.mark(format!("second {second}"));
     host.mark("read");
     Ok(())
 }

@@ -11,7 +11,7 @@ async fn hears_two(host: Host) -> Result<()> {
     let (one, two) = (listener.accept().await?, listener.accept().await?);
     let hear = async |mut stream: lonet::Stream| -> Result<()> {
         let said = stream.read_u8().await?;
-        host.mark(&format!("hears {}", char::from(said)));
+        host.mark(format!("hears {}", char::from(said)));
         stream.write_u8(said).await?;
         Ok(())
     };

@@ -291,7 +291,7 @@ fn an_illegal_line_is_refused_at_its_place_before_anything_runs() {
         false,
         &[
             &here("(schedule = \"p up before p mark one\")", 39),
-            "a `mark` can't be held: code that marks does not wait, ",
+            "`mark` can't be held: code that marks does not wait, ",
         ],
     );
 }

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::faults::Next;
 use super::{Analyst, Failure, index};
+use crate::collector::fault::At;
 use crate::collector::hold::{Holding, Kept, Outcome};
 use crate::collector::query::NeverFires;
 use crate::trace::Pattern;
@@ -406,11 +407,17 @@ impl Analyst {
                 },
                 (kept, _) => kept,
             };
-            let never = match hold.seen < until.nth {
-                true => Some(until),
-                false => hold.holding.at.as_ref(),
+            let came = |at: &At| {
+                let events = self.events.iter();
+                let matching = events.filter(|event| at.pattern.matches(event));
+                matching.count() as u64
             };
-            let missing = (kept == Kept::NeverCame).then_some(never).flatten();
+            let ends = [Some(until), hold.holding.at.as_ref()];
+            let mut missing = ends.into_iter().flatten();
+            let missing = match kept {
+                Kept::Yes { .. } => None,
+                _ => missing.find(|at| came(at) < at.nth),
+            };
             let missing = missing.map(|at| self.never(at, 0));
             Some((number, Outcome { kept, missing }))
         };

@@ -36,6 +36,11 @@ impl Kind {
         ("partition", Kind::Partition),
     ];
 
+    /// Those that there are, as a message lists them.
+    pub(super) fn names() -> String {
+        Kind::ALL.map(|(name, _)| format!("`{name}`")).join(", ")
+    }
+
     /// The one with this name.
     pub(super) fn of(name: &str) -> Option<Kind> {
         let kind = Kind::ALL.iter().find(|(known, _)| *known == name);
@@ -98,7 +103,7 @@ impl FaultLine {
             return words.wrong(None, format!("the fault is missing; {LEGAL}"));
         };
         let Some(kind) = Kind::of(verb) else {
-            let message = format!("`{verb}` can't be swept or scheduled; {LEGAL}");
+            let message = format!("`{verb}` can't be swept; {LEGAL}");
             return words.wrong(Some(at), message);
         };
         let Some((at, from)) = words.next() else {

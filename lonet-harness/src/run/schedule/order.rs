@@ -92,9 +92,7 @@ fn sides(text: &str, end: usize, part: &[Placed<'_>]) -> Result<(Side, Side), Wr
     let Some((middle, &(at, _))) = befores.next() else {
         let given = &text[start..end];
         if part[0].1 == BEFORE {
-            let message = format!(
-                "the event in front of `{BEFORE}` is missing: a line of a trace, {EXAMPLE}"
-            );
+            let message = format!("the first event is missing: a line of a trace, {EXAMPLE}");
             return wrong(start, message);
         }
         let message =
@@ -110,15 +108,14 @@ fn sides(text: &str, end: usize, part: &[Placed<'_>]) -> Result<(Side, Side), Wr
     }
     let first = side(text, &part[..middle])?;
     let Some(rest @ [_, ..]) = part.get(middle + 1..) else {
-        let message =
-            format!("the event behind `{BEFORE}` is missing: a line of a trace, {EXAMPLE}");
+        let message = format!("the second event is missing: a line of a trace, {EXAMPLE}");
         return wrong(at + BEFORE.len(), message);
     };
     let then = side(text, rest)?;
     if let Some(why) = why_not_held(then.shape.verb) {
         return wrong(
             then.at,
-            format!("{why}; the event behind `{BEFORE}` is held"),
+            format!("{why}; `{BEFORE}` holds the event that follows it"),
         );
     }
     Ok((first, then))

@@ -57,12 +57,12 @@ fn what_is_illegal_is_said_with_its_place() {
     told(
         "",
         "1:1 ",
-        "the schedule is empty; legal are a fault at an event, as in `kill p at",
+        "the schedule is empty; legal are a fault at an event (`kill`, `pause`, `vanish`, `reset`, `partition`), as in `kill p at",
     );
     told(
         "kil p at up",
         "1:1 ",
-        "`kil` is neither a fault nor the host of an event; legal are",
+        "`kil` is neither a fault that can be scheduled nor the host of an event; legal are",
     );
     told("kill", "1:5 ", "`kill` needs the host");
     told("kill p,q at up", "1:6 ", "needs one host");

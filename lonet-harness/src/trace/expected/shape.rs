@@ -48,7 +48,7 @@ pub(crate) fn why_not_held(verb: Verb) -> Option<String> {
     let held: Vec<String> = HELD.iter().map(|verb| format!("`{verb}`")).collect();
     let held = held.join(", ");
     Some(format!(
-        "a `{verb}` can't be held: {why}; what can be held: {held}"
+        "`{verb}` can't be held: {why}; what can be held: {held}"
     ))
 }
 

@@ -10,13 +10,13 @@ use super::cases;
 use super::world::{End, Listener, T, TEST, World};
 use crate::trace::cut::Cut;
 use crate::trace::happened::racing_ports::Races;
-use crate::trace::racing::{Pair, Racing};
+use crate::trace::racing::{Arrival, Pair, Racing};
 use crate::trace::{Verb, naming};
 
 const ALL: u64 = u64::MAX;
 
 fn racing(w: &World) -> Racing {
-    Racing::find(w.reported(), ALL)
+    Racing::find(w.reported(), ALL, &[])
 }
 
 /// The pairs as `line #n | line #n`, the earlier one first.
@@ -135,26 +135,79 @@ fn what_a_message_orders_is_no_race() {
     assert_eq!(lines(&racing(&w)), [] as [&str; 0]);
 }
 
-/// A task that reads one connection after the other orders its reads by itself, even between strands.
+/// A server that serves one client after the other orders its reads by itself, although the strands of
+/// its accepts are in no order.
 #[test]
 fn a_task_that_waits_for_one_read_alone_orders_it() {
-    let run = |waits_for_both: bool| {
+    let run = |waits_for_more: bool| {
         let mut w = World::new();
         let (s, listener) = server(&mut w);
-        let reader = w.task(s);
-        let (c, from_c, at_s_of_c) = client(&mut w, "c", reader, listener);
-        let (d, from_d, at_s_of_d) = client(&mut w, "d", reader, listener);
+        let (c, from_c, at_s_of_c) = client(&mut w, "c", s, listener);
         w.write(c, from_c, 4);
+        w.unordered(s, waits_for_more);
+        w.receive(s, at_s_of_c, 4);
+        w.unordered(s, false);
+        let (d, from_d, at_s_of_d) = client(&mut w, "d", s, listener);
         w.write(d, from_d, 4);
-        w.unordered(reader, waits_for_both);
-        w.receive(reader, at_s_of_c, 4);
-        w.unordered(reader, false);
-        w.receive(reader, at_s_of_d, 4);
+        w.receive(s, at_s_of_d, 4);
         lines(&racing(&w))
     };
-    let race = "s:_ recv c:1 #1 | s:_ recv d:1 #1".to_owned();
-    assert!(run(true).contains(&race));
-    assert!(!run(false).contains(&race));
+    let accepts = [
+        "s:_ accept c:1 #1 | s:_ accept d:1 #1",
+        "s:_ accept c:1 #1 | s:_ recv d:1 #1",
+    ];
+    let reads = [
+        "s:_ recv c:1 #1 | s:_ accept d:1 #1",
+        "s:_ recv c:1 #1 | s:_ recv d:1 #1",
+    ];
+    assert_eq!(run(true), [accepts, reads].concat());
+    assert_eq!(run(false), accepts);
+}
+
+/// The server serves d first because c was held: what c sends, comes after all of that.
+#[test]
+fn what_a_forced_order_puts_in_order_is_no_race() {
+    let arrival = |line: &str, nth| Arrival {
+        host: line.split(':').next().unwrap().to_owned(),
+        line: line.to_owned(),
+        nth,
+    };
+    let mut w = World::new();
+    let (s, listener) = server(&mut w);
+    let (d, from_d, at_s_of_d) = client(&mut w, "d", s, listener);
+    w.write(d, from_d, 4);
+    w.receive(s, at_s_of_d, 4);
+    let (c, from_c, at_s_of_c) = client(&mut w, "c", s, listener);
+    w.write(c, from_c, 4);
+    w.receive(s, at_s_of_c, 4);
+    let accept = |of: &str| arrival(&format!("s:_ accept {of}:1"), 1);
+    let find = |first, then| Racing::find(w.reported(), ALL, &[(first, then)]);
+    let free = [
+        "s:_ accept d:1 #1 | s:_ accept c:1 #1",
+        "s:_ accept d:1 #1 | s:_ recv c:1 #1",
+    ];
+    let forced = find(accept("d"), accept("c"));
+    assert_eq!((lines(&forced), forced.seen), (vec![], vec![true]));
+
+    // What did not happen, or not in this order, orders nothing.
+    let missing = arrival("s:_ recv d:1 _", 2);
+    for (first, then) in [
+        (accept("c"), accept("d")),
+        (accept("d"), missing.clone()),
+        (missing, accept("c")),
+    ] {
+        let found = find(first, then);
+        assert_eq!(
+            (lines(&found), found.seen),
+            (free.map(str::to_owned).into(), vec![false])
+        );
+    }
+    // A dial is recorded before it is held.
+    let found = find(arrival("s:10 listen", 1), arrival("d:1 dial s:10", 1));
+    assert_eq!(
+        (lines(&found), found.seen),
+        (free.map(str::to_owned).into(), vec![true])
+    );
 }
 
 #[test]
@@ -212,14 +265,14 @@ fn what_came_after_the_body_does_not_count() {
     let ended = w.reported()[s.0].records.last().unwrap().t;
     w.dial(c, "s:10");
     assert_eq!(racing(&w).pairs.len(), 1);
-    let found = Racing::find(w.reported(), ended);
+    let found = Racing::find(w.reported(), ended, &[]);
     assert_eq!(found.pairs, []);
     assert_eq!(found.lines, ["s:10 listen"]);
 }
 
-/// Of two connections that one host makes at the same time, no schedule can name one.
+/// Of two connections that one host makes at the same time, the dialer's port says which it is.
 #[test]
-fn arrivals_that_are_alike_are_told_and_not_paired() {
+fn connections_of_one_host_are_told_apart_by_the_dialers_ports() {
     let mut w = World::new();
     let (s, listener) = server(&mut w);
     let c = w.spawn("c");
@@ -234,9 +287,16 @@ fn arrivals_that_are_alike_are_told_and_not_paired() {
         w.receive(reader, server, 4);
     }
     let found = racing(&w);
-    assert_eq!(lines(&found), [] as [&str; 0]);
-    let alike: Vec<&str> = found.alike.iter().map(String::as_str).collect();
-    assert_eq!(alike, ["s:_ accept c:_", "s:_ recv c:_ _"]);
+    assert_eq!(
+        lines(&found),
+        [
+            "s:_ accept c:1 #1 | s:_ accept c:2 #1",
+            "s:_ accept c:1 #1 | s:_ recv c:2 #1",
+            "s:_ accept c:2 #1 | s:_ recv c:1 #1",
+            "s:_ recv c:1 #1 | s:_ recv c:2 #1",
+        ]
+    );
+    assert_eq!(found.alike, BTreeSet::new());
 }
 
 /// A schedule has the line of a later process as that of the first one.
@@ -277,7 +337,7 @@ fn what_is_left_out_is_counted() {
     }
     let nodes = w.graph().label_of.len();
     // The listen, and two dials.
-    let few = Racing::find_within(w.reported(), ALL, 3 * nodes);
+    let few = Racing::find_within(w.reported(), ALL, &[], 3 * nodes);
     let all = racing(&w);
     assert_eq!(all.left_out, 0);
     assert_eq!(few.left_out, 4);
@@ -368,9 +428,14 @@ proptest! {
         let races = Races::find(graph, cut.scope());
         let line = |node: u32| {
             let event = graph.event(node).unwrap();
+            // A dialer's port says which of its connections it is.
+            let raced = |taken_by: Option<u32>| {
+                let taken_by = taken_by.and_then(|node| graph.record(node));
+                taken_by.is_some_and(|(_, record)| !matches!(record.what, What::Dial { .. }))
+            };
             let (own, peer) = races.of_event(graph, node);
-            let own = own.is_some() || event.verb() == Verb::Accept;
-            naming::line(&event, (own, peer.is_some()))
+            let own = raced(own) || event.verb() == Verb::Accept;
+            naming::line(&event, (own, raced(peer)))
         };
         let mut expected: BTreeMap<(String, String), BTreeSet<(u32, u32)>> = BTreeMap::new();
         let mut alike = BTreeSet::new();
@@ -398,13 +463,7 @@ proptest! {
                 if is_recv && process == of && first.task == then.task && !first.unordered {
                     continue;
                 }
-                let raced_peer = |node: u32| {
-                    let line = line(node);
-                    let peer = line.split(' ').nth(2);
-                    peer.filter(|peer| peer.ends_with(":_")).map(str::to_owned)
-                };
-                let same_peer = raced_peer(one).is_some() && raced_peer(one) == raced_peer(two);
-                match line(one) == line(two) || same_peer {
+                match line(one) == line(two) {
                     true => alike.extend([line(one), line(two)]),
                     false => {
                         let of_lines = expected.entry((line(one), line(two))).or_default();

@@ -75,7 +75,28 @@ async fn sweep_of_an_expression(_: Scenario) {}
 #[lonet::test(schedule)]
 async fn schedule_of_nothing(_: Scenario) {}
 
-#[lonet::test(search = "10s")]
-async fn searched(_: Scenario) {}
+#[lonet::test(search = "0s")]
+async fn searched_for_no_time(_: Scenario) {}
+
+#[lonet::test(search = 10)]
+async fn searched_for_a_number(_: Scenario) {}
+
+#[lonet::test(search)]
+async fn searched_for_nothing(_: Scenario) {}
+
+#[lonet::test(search = "10s", sweep = "kill p")]
+async fn searched_and_swept(_: Scenario) {}
+
+#[lonet::test(repeat = 2, search = "10s")]
+async fn repeated_and_searched(_: Scenario) {}
+
+#[lonet::test(search = "10s", schedule = "kill p at up")]
+async fn searched_and_scheduled(_: Scenario) {}
+
+#[lonet::test(schedule = 2)]
+async fn schedule_of_a_number(_: Scenario) {}
+
+#[lonet::test(lockstep = "10s")]
+async fn in_lockstep(_: Scenario) {}
 
 fn main() {}

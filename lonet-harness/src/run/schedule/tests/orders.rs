@@ -101,15 +101,11 @@ fn what_is_wrong_with_an_order_is_said_with_its_place() {
     told(
         &format!("{a} before"),
         "1:20 ",
-        "the event behind `before` is missing",
+        "the second event is missing",
     );
     told(&format!("{a} before #2"), "1:21 ", "the event is missing");
     told(&format!("#2 before {b}"), "1:1 ", "the event is missing");
-    told(
-        &format!("before {b}"),
-        "1:1 ",
-        "the event in front of `before` is missing",
-    );
+    told(&format!("before {b}"), "1:1 ", "the first event is missing");
     told(&format!("{a} before {b};"), "1:34 ", "an order is missing");
     told(
         &format!("{a} before {b}; ; r up"),
@@ -188,27 +184,27 @@ fn what_is_wrong_with_an_order_is_said_with_its_place() {
         told(&text, place, "use `_`");
     }
     // What can't be held.
-    let held = "what can be held: `listen`, `dial`, `accept`, `connect`, `send`, `shutdown`, `recv`; the event \
-                behind `before` is held";
+    let held = "what can be held: `listen`, `dial`, `accept`, `connect`, `send`, `shutdown`, `recv`; `before` \
+                holds the event that follows it";
     for (then, why) in [
         (
             "b mark x",
-            "a `mark` can't be held: code that marks does not wait, only what its task does on the network; ",
+            "`mark` can't be held: code that marks does not wait, only what its task does on the network; ",
         ),
         (
             "b:1 close p:1",
-            "a `close` can't be held: code that drops a socket does not wait; ",
+            "`close` can't be held: code that drops a socket does not wait; ",
         ),
         (
             "b:1 fail p:1 _",
-            "a `fail` can't be held: it is the end of a `dial`, which can be held; ",
+            "`fail` can't be held: it is the end of a `dial`, which can be held; ",
         ),
         (
             "b up",
-            "a `up` can't be held: it is not what a task does on the network; ",
+            "`up` can't be held: it is not what a task does on the network; ",
         ),
-        ("b down", "a `down` can't be held"),
-        ("b exit 0", "a `exit` can't be held"),
+        ("b down", "`down` can't be held"),
+        ("b exit 0", "`exit` can't be held"),
     ] {
         told(
             &format!("{a} before {then} #2"),
@@ -217,13 +213,15 @@ fn what_is_wrong_with_an_order_is_said_with_its_place() {
         );
     }
     // What is neither.
-    let legal = "legal are a fault at an event, as in `kill p at p:1 send c:1 #2`, and events in an order, as in \
+    let legal = "legal are a fault at an event (`kill`, `pause`, `vanish`, `reset`, `partition`), as in `kill p at p:1 send c:1 #2`, and events in an order, as in \
                  `r:1 recv p:2 before b:1 recv p:1`";
     told(" ", "1:1 ", &format!("the schedule is empty; {legal}"));
     told(
         "kil p at up",
         "1:1 ",
-        &format!("`kil` is neither a fault nor the host of an event; {legal}"),
+        &format!(
+            "`kil` is neither a fault that can be scheduled nor the host of an event; {legal}"
+        ),
     );
 }
 
