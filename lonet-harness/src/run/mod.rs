@@ -270,7 +270,10 @@ where
     for number in 1..=spec.repeat {
         let (ended, seen) = play(&turn);
         let ended = ended.and_then(|()| match &mut update {
-            Some(update) => update.end_turn(test, number as usize, &[], seen).map(drop),
+            Some(update) => {
+                update.note_races(&[], seen);
+                update.end_turn(test, number as usize).map(drop)
+            }
             None => Ok(()),
         });
         ended.map_err(|mut failed| {

@@ -27,7 +27,7 @@ use crate::run::attribute::Spec;
 use crate::trace::racing::{Arrival, Forced, Racing};
 use explore::{Fails, Run, Runs};
 
-pub(super) use reversals::{Reversals, are_kept};
+pub(super) use reversals::Reversals;
 
 /// The longest hold: a longer one may make a time-out of the program pass, which is another test.
 const LONGEST_HOLD: Duration = Duration::from_millis(250);
@@ -103,7 +103,20 @@ where
 /// Plays one turn: with these orders, that patience, and its artifacts there.
 type Play<'a> = dyn FnMut(&[Before], Duration, PathBuf) -> (Result<(), Failed>, Option<Seen>) + 'a;
 
-pub(super) fn forced(order: &Before) -> Forced {
+/// What a turn shows that was to run in these orders: what became of each, and what raced.
+pub(super) fn shown(orders: &[Before], seen: Seen) -> (Vec<Kept>, Racing) {
+    let forced: Vec<Forced> = orders.iter().map(forced).collect();
+    let racing = Racing::find(seen.records, seen.ended_at, &forced);
+    // An order is also kept if the one that was to wait never came: that shows nothing.
+    let kept = seen.orders.into_iter().zip(&racing.seen);
+    let kept = kept.map(|(kept, seen)| match (kept, seen) {
+        (Kept::Yes { .. }, false) => Kept::NeverCame,
+        (kept, _) => kept,
+    });
+    (kept.collect(), racing)
+}
+
+fn forced(order: &Before) -> Forced {
     let arrival = |of: &Point| Arrival {
         host: of.host.clone(),
         line: of.pattern.clone(),
@@ -133,15 +146,7 @@ impl Runs for Turns<'_> {
             _ => self.place.join(format!("run-{}", self.runs)),
         };
         let (ended, seen) = (self.play)(orders, patience, artifacts);
-        let seen = seen.unwrap_or_default();
-        let forced: Vec<Forced> = orders.iter().map(forced).collect();
-        let racing = Racing::find(seen.records, seen.ended_at, &forced);
-        // An order is also kept if the one that was to wait never came: that shows nothing.
-        let kept = seen.orders.into_iter().zip(&racing.seen);
-        let orders = kept.map(|(kept, seen)| match (kept, seen) {
-            (Kept::Yes { .. }, false) => Kept::NeverCame,
-            (kept, _) => kept,
-        });
+        let (orders, racing) = shown(orders, seen.unwrap_or_default());
         Run {
             ended: ended.map_err(|failed| {
                 let fails = Fails {
@@ -151,7 +156,7 @@ impl Runs for Turns<'_> {
                 self.failed = Some(failed);
                 fails
             }),
-            orders: orders.collect(),
+            orders,
             racing,
         }
     }

@@ -12,14 +12,13 @@ use std::sync::Arc;
 
 use super::Failed;
 use super::schedule::{Before, Schedule};
-use super::search::{Reversals, are_kept, forced};
+use super::search::{Reversals, shown};
 use super::turn::Seen;
 use crate::collector::hold::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::process::Entrance;
 use crate::report;
 use crate::run::attribute::Spec;
-use crate::trace::racing::Racing;
 use crate::trace::update::files;
 use crate::trace::update::learning::{Learning, Unlearned};
 
@@ -78,19 +77,17 @@ impl Update {
         self.reversals.is_some()
     }
 
-    /// Learns from a turn that ran in these orders. Whether it taught anything.
-    pub(super) fn end_turn(
-        &mut self,
-        test: &str,
-        turn: usize,
-        orders: &[Before],
-        seen: Option<Seen>,
-    ) -> Result<bool, Failed> {
-        if let (Some(reversals), Some(seen)) = (&mut self.reversals, seen) {
-            let forced: Vec<_> = orders.iter().map(forced).collect();
-            let racing = Racing::find(seen.records, seen.ended_at, &forced);
-            reversals.note(orders, &seen.orders, &racing);
-        }
+    /// Takes note of what raced in a turn that was to run in these orders. Whether it did.
+    pub(super) fn note_races(&mut self, orders: &[Before], seen: Option<Seen>) -> bool {
+        let Some(reversals) = &mut self.reversals else {
+            return orders.is_empty();
+        };
+        let (became, racing) = shown(orders, seen.unwrap_or_default());
+        reversals.note(orders, &became, &racing)
+    }
+
+    /// Learns from a turn. Whether it taught anything.
+    pub(super) fn end_turn(&self, test: &str, turn: usize) -> Result<bool, Failed> {
         let taught = self.learning.end_turn();
         taught.map_err(|why| failed(test, &why, turn))
     }
@@ -109,8 +106,8 @@ impl Update {
             turn += 1;
             let (orders, patience) = self.orders(turn);
             let (ended, seen) = play(&orders, patience);
-            let kept = seen.as_ref().is_some_and(|seen| are_kept(&seen.orders));
-            let taught = ended.and_then(|()| self.end_turn(test, turn, &orders, seen));
+            let kept = self.note_races(&orders, seen);
+            let taught = ended.and_then(|()| self.end_turn(test, turn));
             let taught = taught.map_err(|mut failed| {
                 let why = match orders.is_empty() {
                     true => report::update::late(self.learning.seed()),

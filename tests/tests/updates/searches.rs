@@ -9,6 +9,10 @@ use super::copy::Copy;
 
 const RARE: &str = "s:2 recv b:1 before s:1 recv a:1";
 
+/// Rare is not never: on a busy machine a turn may show that order by itself. So many times in a row it
+/// does not.
+const TRIES: usize = 4;
+
 fn written(copy: &Copy, victim: &str) -> String {
     copy.read(&format!("tests/tests/updates/new/{victim}.trace"))
 }
@@ -36,9 +40,12 @@ fn an_update_with_a_search_learns_the_rare_order() {
     copy.update("searched");
     assert_eq!(written(&copy, "searched"), text);
 
-    copy.update("not_searched");
-    let text = written(&copy, "not_searched");
-    assert_eq!(text, "s mark has a\ns mark has b\n");
+    let mut texts = (0..TRIES).map(|_| {
+        let _ = fs::remove_file(copy.0.join("tests/tests/updates/new/not_searched.trace"));
+        copy.update("not_searched");
+        written(&copy, "not_searched")
+    });
+    assert!(texts.any(|text| text == "s mark has a\ns mark has b\n"));
     let output = replay(&copy, "not_searched");
     let page = String::from_utf8(output.stdout).unwrap();
     assert!(!output.status.success(), "{page}");
@@ -48,10 +55,12 @@ fn an_update_with_a_search_learns_the_rare_order() {
 #[test]
 fn a_turn_that_fails_in_a_reversed_order_says_how_to_replay_it() {
     let copy = Copy::new("fails-reversed");
-    let page = copy.fails("fails_in_the_rare_order");
+    let victim = "fails_in_the_rare_order";
+    let mut pages = (0..TRIES).map(|_| copy.fails(victim));
+    let page = pages.find(|page| page.contains("this was turn 2: "));
+    let page = page.expect("the first turn is rarely in this order");
     for said in [
         "b overtook a",
-        "this was turn 2: ",
         "nothing was rewritten",
         &format!(
             "in this turn, two arrivals that race came in the other order; to repeat it: schedule = \"{RARE}\"\n"
@@ -60,9 +69,9 @@ fn a_turn_that_fails_in_a_reversed_order_says_how_to_replay_it() {
         assert!(page.contains(said), "{said:?} in\n{page}");
     }
     assert!(!page.contains("LONET_UPDATE_SEED"), "{page}");
-    let file = "tests/tests/updates/new/fails_in_the_rare_order.trace";
+    let file = format!("tests/tests/updates/new/{victim}.trace");
     assert!(!copy.0.join(file).exists());
-    assert!(!replay(&copy, "fails_in_the_rare_order").status.success());
+    assert!(!replay(&copy, victim).status.success());
 }
 
 /// Each race is reversed once, also if fewer turns in a row are to teach nothing; the other turns are as

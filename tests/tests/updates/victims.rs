@@ -404,7 +404,7 @@ async fn sends_long_before(host: Host) -> Result<()> {
     let mut echo = host.dial("e:10").await?;
     until("b:1 connect s:2").await?;
     conn.write_u8(b'a').await?;
-    for _ in 0..20 {
+    for _ in 0..40 {
         echo.write_u8(0).await?;
         echo.read_u8().await?;
     }
@@ -420,7 +420,7 @@ async fn sends_once_told(host: Host) -> Result<()> {
     Ok(())
 }
 
-/// Nothing orders the arrivals of `a` and `b`, but `b` is the later one in every run. Who was first?
+/// Nothing orders the arrivals of `a` and `b`, but `b` is the later one in nearly every run. Who was first?
 async fn a_long_before_b(scenario: &Scenario) -> Result<String> {
     let echo = scenario.spawn("e", returns_bytes()).await?;
     let server = scenario.spawn("s", collects()).await?;

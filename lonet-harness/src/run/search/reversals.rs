@@ -22,21 +22,26 @@ pub(in crate::run) struct Reversals {
 }
 
 impl Reversals {
-    /// Notes what raced in a turn that was to run in these orders, of which that became. What races only
-    /// then is reversed on top of them.
-    pub(in crate::run) fn note(&mut self, orders: &[Before], became: &[Kept], racing: &Racing) {
+    /// Notes what raced in a turn that was to run in these orders, of which that became: what races only
+    /// then is reversed on top of them. Whether it ran in them.
+    pub(in crate::run) fn note(
+        &mut self,
+        orders: &[Before],
+        became: &[Kept],
+        racing: &Racing,
+    ) -> bool {
         if orders.is_empty() {
             self.longest_gap = self.longest_gap.max(racing.longest_gap);
         }
-        let orders = match are_kept(became) {
-            true => orders,
-            false => &[],
-        };
+        let is_kept = |kept: &Kept| matches!(kept, Kept::Yes { .. });
+        let are_kept = became.len() == orders.len() && became.iter().all(is_kept);
+        let orders = if are_kept { orders } else { &[] };
         for pair in &racing.pairs {
             if self.known.insert(lines(pair)) {
                 self.todo.push_back([orders, &[reversed(pair)]].concat());
             }
         }
+        are_kept
     }
 
     /// So many orders are still to be run.
@@ -56,9 +61,4 @@ impl Reversals {
             most: LONGEST_HOLD,
         }
     }
-}
-
-/// Whether what was held was held until the other event had happened.
-pub(in crate::run) fn are_kept(orders: &[Kept]) -> bool {
-    orders.iter().all(|kept| matches!(kept, Kept::Yes { .. }))
 }
