@@ -100,6 +100,15 @@ where
 /// Plays one turn: with these orders, that patience, and its artifacts there.
 type Play<'a> = dyn FnMut(&[Before], Duration, PathBuf) -> (Result<(), Failed>, Option<Seen>) + 'a;
 
+/// What an order shows. It is also kept if the event that was to wait never came: that shows nothing. An
+/// event that was held has come, though the body may have ended before it happened.
+fn shown(kept: Kept, both_happened: bool) -> Kept {
+    match kept {
+        Kept::Yes { held_for } if held_for.is_zero() && !both_happened => Kept::NeverCame,
+        kept => kept,
+    }
+}
+
 fn forced(order: &Before) -> Forced {
     let arrival = |of: &Point| Arrival {
         host: of.host.clone(),
@@ -133,12 +142,8 @@ impl Runs for Turns<'_> {
         let seen = seen.unwrap_or_default();
         let forced: Vec<Forced> = orders.iter().map(forced).collect();
         let racing = Racing::find(seen.records, seen.ended_at, &forced);
-        // An order is also kept if the one that was to wait never came: that shows nothing.
         let kept = seen.orders.into_iter().zip(&racing.seen);
-        let orders = kept.map(|(kept, seen)| match (kept, seen) {
-            (Kept::Yes { .. }, false) => Kept::NeverCame,
-            (kept, _) => kept,
-        });
+        let orders = kept.map(|(kept, &both)| shown(kept, both));
         Run {
             ended: ended.map_err(|failed| {
                 let fails = Fails {
