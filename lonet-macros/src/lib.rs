@@ -160,7 +160,8 @@ pub fn host(args: TokenStream, item: TokenStream) -> TokenStream {
 ///   it. A dependency that is renamed in `Cargo.toml` is found without this.
 ///
 /// A test has only one of `repeat`, `sweep`, `search` and `schedule`. `UPDATE_EXPECT=1` runs the body
-/// without the faults and orders of a `sweep`, a `search` or a `schedule`.
+/// without the faults and orders of a `sweep`, a `search` or a `schedule`; only if it rewrites an
+/// expected trace of a test with a `search`, further runs have its races in the other order.
 ///
 /// `start_paused` is not supported: real processes and real sockets need real time.
 #[proc_macro_attribute]

@@ -57,11 +57,31 @@ pub(crate) fn page(why: &Unlearned, turns: usize) -> String {
 }
 
 /// Which turn failed.
-pub(crate) fn turn(turn: usize, seed: u64) -> String {
+pub(crate) fn turn(turn: usize) -> String {
     format!(
         "this was turn {turn}: an update runs the body several times to learn what differs between runs; \
-         nothing was rewritten\n\
-         from the second turn on, all that arrives is late by a random time of up to 3 ms; \
+         nothing was rewritten"
+    )
+}
+
+/// How a turn differs from the first one.
+pub(crate) fn late(seed: u64) -> String {
+    format!(
+        "from the second turn on, all that arrives is late by a random time of up to 3 ms; \
          LONET_UPDATE_SEED={seed} repeats these times"
     )
+}
+
+/// How a turn differs from the first one in which a race was to be reversed.
+pub(crate) fn reversed(schedule: &str, kept: bool) -> String {
+    match kept {
+        true => format!(
+            "in this turn, two arrivals that race came in the other order; to repeat it: \
+             schedule = {schedule:?}"
+        ),
+        false => format!(
+            "in this turn, an arrival was to be held for another one, but the order did not come about: \
+             schedule = {schedule:?}"
+        ),
+    }
 }

@@ -238,7 +238,8 @@ where
         Plan::Search(time) => return search::play::<A, F, Fut>(spec, entrance, *time, body),
         Plan::Plain | Plan::Schedule(..) => {}
     }
-    let update = Update::of(spec, entrance).map_err(early)?;
+    let mut update = Update::of(spec, entrance).map_err(early)?;
+    let learning = update.as_ref().map(|update| update.learning().clone());
     let plain = || Turn::plain(spec, artifacts::place(test));
     let turn = match &plan {
         Plan::Schedule(schedule, from) => {
@@ -260,18 +261,19 @@ where
             }
         }
         _ => Turn {
-            learning: update.as_ref().map(Update::learning),
+            learning: learning.as_ref(),
+            records_data: update.as_ref().is_some_and(Update::reverses),
             ..plain()
         },
     };
-    let play = || turn::play::<A, F, Fut>(spec, entrance, &turn, body).0;
-    let ended = |turn: usize| match &update {
-        Some(update) => update.end_turn(test, turn),
-        None => Ok(false),
-    };
-    for turn in 1..=spec.repeat {
-        let played = play().and_then(|()| ended(turn as usize));
-        played.map_err(|mut failed| {
+    let play = |turn: &Turn<'_>| turn::play::<A, F, Fut>(spec, entrance, turn, body);
+    for number in 1..=spec.repeat {
+        let (ended, seen) = play(&turn);
+        let ended = ended.and_then(|()| match &mut update {
+            Some(update) => update.end_turn(test, number as usize, &[], seen).map(drop),
+            None => Ok(()),
+        });
+        ended.map_err(|mut failed| {
             if let Plan::Schedule(schedule, from) = &plan {
                 let from = match from {
                     From::Attribute => "of the attribute",
@@ -280,13 +282,19 @@ where
                 let _ = writeln!(failed.page, "it ran with the schedule {from}: {schedule}");
             }
             if spec.repeat > 1 {
-                let _ = writeln!(failed.page, "it was repetition {turn} of {}", spec.repeat);
+                let _ = writeln!(failed.page, "it was repetition {number} of {}", spec.repeat);
             }
             failed
         })?;
     }
-    match &update {
-        Some(update) => update.finish(test, spec.repeat as usize, play),
+    match &mut update {
+        Some(update) => update.finish(test, spec.repeat as usize, |orders, patience| {
+            play(&Turn {
+                orders,
+                patience,
+                ..turn.clone()
+            })
+        }),
         None => Ok(()),
     }
 }

@@ -37,7 +37,8 @@ pub(super) enum From {
 }
 
 impl Plan {
-    /// What the attribute and the environment say. An update runs the plain body.
+    /// What the attribute and the environment say. An update runs the plain body, then learns from
+    /// further turns.
     ///
     /// # Errors
     ///

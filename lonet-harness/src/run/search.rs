@@ -1,10 +1,11 @@
 //! A search: the body runs again and again, each time with two racing events in the other order.
 //!
 //! Owns what one run of it is, and what becomes of a search that failed. Which orders are tried is
-//! `explore`'s business, the words are `report::search`'s, and holding an event until another has
+//! `explore`'s business, which an update tries `reversals`'; the words are `report::search`'s, and holding an event until another has
 //! happened is that of the turn.
 
 mod explore;
+mod reversals;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +26,8 @@ use crate::report::artifacts;
 use crate::run::attribute::Spec;
 use crate::trace::racing::{Arrival, Forced, Racing};
 use explore::{Fails, Run, Runs};
+
+pub(super) use reversals::{Reversals, are_kept};
 
 /// The longest hold: a longer one may make a time-out of the program pass, which is another test.
 const LONGEST_HOLD: Duration = Duration::from_millis(250);
@@ -109,7 +112,7 @@ fn shown(kept: Kept, both_happened: bool) -> Kept {
     }
 }
 
-fn forced(order: &Before) -> Forced {
+pub(super) fn forced(order: &Before) -> Forced {
     let arrival = |of: &Point| Arrival {
         host: of.host.clone(),
         line: of.pattern.clone(),

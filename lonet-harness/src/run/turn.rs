@@ -49,6 +49,7 @@ enum Ended {
 }
 
 /// What distinguishes a turn from others of the same test.
+#[derive(Clone)]
 pub(super) struct Turn<'a> {
     /// Where an update takes note of expected traces.
     pub(super) learning: Option<&'a Arc<Learning>>,
@@ -142,7 +143,9 @@ where
         inner: session.inner(),
     };
     if let Some(learning) = turn.learning {
-        if let Some(seed) = learning.perturbs() {
+        // Late or held, not both: a failure is then repeated by the one or the other.
+        let perturbs = learning.perturbs().filter(|_| turn.orders.is_empty());
+        if let Some(seed) = perturbs {
             scenario.inner.mailbox.ask(Query::Perturb { seed });
         }
         let _ = scenario.inner.learning.set(learning.clone());

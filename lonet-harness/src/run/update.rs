@@ -1,8 +1,9 @@
 //! The turns of a test whose expectations are rewritten: one run shows one order, and the program may
 //! do things in another one in the next.
 //!
-//! Owns how often the body runs, and what makes an update fail. What a turn teaches is
-//! `trace::update::learning`'s business, the words are `report::update`'s.
+//! Owns how often the body runs, which turns reverse a race, and what makes an update fail. What a turn
+//! teaches is `trace::update::learning`'s business, which races there are `search`'s; the words are
+//! `report::update`'s.
 
 use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
@@ -10,10 +11,15 @@ use std::result::Result;
 use std::sync::Arc;
 
 use super::Failed;
+use super::schedule::{Before, Schedule};
+use super::search::{Reversals, are_kept, forced};
+use super::turn::Seen;
+use crate::collector::hold::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::process::Entrance;
 use crate::report;
 use crate::run::attribute::Spec;
+use crate::trace::racing::Racing;
 use crate::trace::update::files;
 use crate::trace::update::learning::{Learning, Unlearned};
 
@@ -33,6 +39,8 @@ const MOST_TURNS: usize = 100;
 pub(super) struct Update {
     learning: Arc<Learning>,
     turns: usize,
+    /// The races, if the test has a search.
+    reversals: Option<Reversals>,
     /// The test's source, as the compiler names it.
     source: &'static str,
 }
@@ -55,6 +63,7 @@ impl Update {
         Ok(Some(Update {
             learning: Arc::new(Learning::new(seed()?)),
             turns,
+            reversals: spec.search.map(|_| Reversals::default()),
             source: spec.place.file,
         }))
     }
@@ -63,27 +72,52 @@ impl Update {
         &self.learning
     }
 
-    /// Learns from a turn. Whether it taught anything.
-    pub(super) fn end_turn(&self, test: &str, turn: usize) -> Result<bool, Failed> {
+    /// Whether it reverses the races of its turns, for which all of them record what is sent: as the
+    /// runs of a search do, so that they have the same events.
+    pub(super) fn reverses(&self) -> bool {
+        self.reversals.is_some()
+    }
+
+    /// Learns from a turn that ran in these orders. Whether it taught anything.
+    pub(super) fn end_turn(
+        &mut self,
+        test: &str,
+        turn: usize,
+        orders: &[Before],
+        seen: Option<Seen>,
+    ) -> Result<bool, Failed> {
+        if let (Some(reversals), Some(seen)) = (&mut self.reversals, seen) {
+            let forced: Vec<_> = orders.iter().map(forced).collect();
+            let racing = Racing::find(seen.records, seen.ended_at, &forced);
+            reversals.note(orders, &seen.orders, &racing);
+        }
         let taught = self.learning.end_turn();
         taught.map_err(|why| failed(test, &why, turn))
     }
 
-    /// Plays further turns until enough in a row taught nothing, and writes what was learned.
+    /// Plays further turns until enough in a row taught nothing and each race was reversed, and writes
+    /// what was learned.
     pub(super) fn finish(
-        &self,
+        &mut self,
         test: &str,
         played: usize,
-        play: impl Fn() -> Result<(), Failed>,
+        play: impl Fn(&[Before], Patience) -> (Result<(), Failed>, Option<Seen>),
     ) -> Result<(), Failed> {
         let (mut quiet, mut turn) = (0, played);
-        while self.learning.is_news() && quiet < self.turns && turn < MOST_TURNS {
+        while self.learning.is_news() && self.goes_on(quiet) && turn < MOST_TURNS {
             self.can_go_on().map_err(|why| failed(test, &why, turn))?;
             turn += 1;
-            let taught = play().and_then(|()| self.end_turn(test, turn));
+            let (orders, patience) = self.orders(turn);
+            let (ended, seen) = play(&orders, patience);
+            let kept = seen.as_ref().is_some_and(|seen| are_kept(&seen.orders));
+            let taught = ended.and_then(|()| self.end_turn(test, turn, &orders, seen));
             let taught = taught.map_err(|mut failed| {
-                let seed = self.learning.seed();
-                let _ = writeln!(failed.page, "{}", report::update::turn(turn, seed));
+                let why = match orders.is_empty() {
+                    true => report::update::late(self.learning.seed()),
+                    false => report::update::reversed(&Schedule::Orders(orders).to_string(), kept),
+                };
+                let turn = report::update::turn(turn);
+                let _ = writeln!(failed.page, "{turn}\n{why}");
                 failed
             })?;
             quiet = if taught { 0 } else { quiet + 1 };
@@ -91,6 +125,23 @@ impl Update {
         self.learning
             .write()
             .map_err(|why| failed(test, &why, turn))
+    }
+
+    /// Whether there is more to learn, after so many turns in a row that taught nothing.
+    fn goes_on(&self, quiet: usize) -> bool {
+        let left = self.reversals.as_ref().map_or(0, Reversals::left);
+        quiet < self.turns || (left > 0 && self.turns > 0)
+    }
+
+    /// In which orders the turn of that number runs. Every other turn is left to random times, unless
+    /// each is needed for a race.
+    fn orders(&mut self, turn: usize) -> (Vec<Before>, Patience) {
+        let Some(reversals) = &mut self.reversals else {
+            return Default::default();
+        };
+        let reverses = turn.is_multiple_of(2) || reversals.left() > MOST_TURNS - turn;
+        let orders = reverses.then(|| reversals.take()).flatten();
+        (orders.unwrap_or_default(), reversals.patience())
     }
 
     /// Whether another turn does no harm, and its lessons could be written.
@@ -143,7 +194,74 @@ fn failed(test: &str, why: &Unlearned, turns: usize) -> Failed {
 
 #[cfg(test)]
 mod tests {
-    use super::turns;
+    use std::sync::Arc;
+
+    use super::{Update, turns};
+    use crate::run::search::Reversals;
+    use crate::trace::racing::{Arrival, Pair, Racing};
+    use crate::trace::update::learning::Learning;
+
+    /// Of a test with a search, one turn of which has shown so many pairs.
+    fn update(pairs: usize) -> Update {
+        let arrival = |line: String| Arrival {
+            host: "s".to_owned(),
+            line,
+            nth: 1,
+        };
+        let pair = |number| Pair {
+            earlier: arrival(format!("s:1 recv a:{number} _")),
+            later: arrival(format!("s:2 recv b:{number} _")),
+            common: None,
+            cause: None,
+        };
+        let mut reversals = Reversals::default();
+        let racing = Racing {
+            pairs: (1..=pairs).map(pair).collect(),
+            ..Racing::default()
+        };
+        reversals.note(&[], &[], &racing);
+        Update {
+            learning: Arc::new(Learning::new(0)),
+            turns: 20,
+            reversals: Some(reversals),
+            source: "",
+        }
+    }
+
+    /// Which of the turns from the second one on reverse a race.
+    fn reversing(update: &mut Update) -> Vec<usize> {
+        let reverses = |turn: &usize| !update.orders(*turn).0.is_empty();
+        (2..=super::MOST_TURNS).filter(reverses).collect()
+    }
+
+    #[test]
+    fn every_other_turn_reverses_a_race() {
+        assert_eq!(reversing(&mut update(3)), [2, 4, 6]);
+        assert!(reversing(&mut update(0)).is_empty());
+        let mut without = update(3);
+        without.reversals = None;
+        assert!(reversing(&mut without).is_empty());
+    }
+
+    #[test]
+    fn many_races_take_all_turns_that_they_need() {
+        let mut seventy = update(70);
+        let turns = reversing(&mut seventy);
+        assert_eq!(turns.len(), 70);
+        assert_eq!(turns[..3], [2, 4, 6]);
+        assert_eq!(reversing(&mut update(150)).len(), 99);
+    }
+
+    #[test]
+    fn an_update_ends_once_each_race_was_reversed() {
+        let mut one = update(1);
+        assert!(one.goes_on(20));
+        one.orders(2);
+        assert!(one.goes_on(19) && !one.goes_on(20));
+        let mut none_further = update(1);
+        none_further.turns = 0;
+        assert!(!none_further.goes_on(0));
+    }
 
     #[test]
     fn a_number_of_turns() {

@@ -322,7 +322,11 @@ impl End {
     ) -> Poll<io::Result<()>> {
         match &self.conn.gate {
             None => self.conn.io.poll_ready(cx, interest),
-            Some(gate) => gate.poll_ready(&self.conn.io, cx, interest),
+            Some(gate) => match gate.poll_ready(&self.conn.io, cx, interest) {
+                // What an order keeps back is known to fail by now.
+                Poll::Pending if self.conn.down().is_some() => Poll::Ready(Ok(())),
+                poll => poll,
+            },
         }
     }
 
@@ -335,7 +339,14 @@ impl End {
         match &self.conn.gate {
             None => self.conn.io.ready(interest).await,
             Some(gate) => {
-                let ready = gate.ready(&self.conn.io, interest);
+                let mut ready = std::pin::pin!(gate.ready(&self.conn.io, interest));
+                let ready = std::future::poll_fn(|cx| match ready.as_mut().poll(cx) {
+                    // Likewise.
+                    Poll::Pending if self.conn.down().is_some() => {
+                        Poll::Ready(Ok(Ready::READABLE | Ready::WRITABLE))
+                    }
+                    poll => poll,
+                });
                 self.host.net.watch(waits, ready).await
             }
         }

@@ -117,6 +117,8 @@ impl Conn {
         };
         let own = self.clone();
         end.gate().effect(move || own.shut_now(true));
+        // What an order keeps waiting here does not wait for the socket.
+        end.wake();
     }
 
     /// Lets go of the connection, as its last user.

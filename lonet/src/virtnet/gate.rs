@@ -180,10 +180,15 @@ impl EndGate {
             false => state.arrivals.admits(there, moment()),
         };
         match by_faults {
-            // What has not arrived can't be held.
-            Admits::UpTo(_) | Admits::End | Admits::Reset if !state.held.is_free() => {
+            by_faults if state.held.is_free() => by_faults,
+            Admits::UpTo(_) => by_faults.and(state.held.admits(there, &self.gate)),
+            // The end that a fault makes arrives though the socket knows of none.
+            Admits::End | Admits::Reset => {
+                let (bytes, ended) = (0, true);
+                let there = There { bytes, ended };
                 by_faults.and(state.held.admits(there, &self.gate))
             }
+            // What has not arrived can't be held.
             by_faults => by_faults,
         }
     }

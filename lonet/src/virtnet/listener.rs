@@ -70,13 +70,23 @@ impl Host {
         let Ok(requested) = self.parse(text) else {
             return;
         };
+        // Made before it looks: from here on no close goes unnoticed.
+        let mut closing = std::pin::pin!(self.core.closing.notified());
+        if !self.is_open() {
+            return;
+        }
         let addr = match requested.port() {
             0 => self
                 .core
                 .addr(self.core.lock().ports.lowest_free().unwrap_or(0)),
             _ => requested,
         };
-        let held = gate.may_go(Verb::Listen, &addr, None, None);
+        let mut held = std::pin::pin!(gate.may_go(Verb::Listen, &addr, None, None));
+        let held = std::future::poll_fn(|cx| match held.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            // Why, is found under the lock.
+            Poll::Pending => closing.as_mut().poll(cx),
+        });
         self.net.watch(Waits::Other, held).await;
     }
 
@@ -257,10 +267,13 @@ impl Listener {
                     None => true,
                     Some(None) => false,
                     Some(Some(admission)) => {
-                        let admits = admission.admits(queued.knock.src(), &mut queued.held);
+                        // What has not arrived can't be held.
+                        if !admission.admits(queued.knock.src(), &mut queued.held) {
+                            return false;
+                        }
                         let lets = local.as_ref().map(|local| admission.lets(queued, local));
                         comes_late |= lets.is_none();
-                        admits && lets == Some(true)
+                        lets == Some(true)
                     }
                 }
             };

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
 
 mod copy;
+mod searches;
 mod victims;
 
 use std::fs::{self, File};

@@ -85,7 +85,7 @@ pub(super) fn search(runs: &mut impl Runs, budget: Duration) -> Result<Searched,
 }
 
 /// The lines of a pair, in either order.
-type Lines = (String, String);
+pub(super) type Lines = (String, String);
 
 /// A pair that is to be reversed.
 struct Task {
@@ -129,8 +129,7 @@ impl<R: Runs> Search<'_, R> {
             baselines.push(run.racing);
         }
         let longest = baselines.iter().map(|racing| racing.longest_gap).max();
-        let patience = longest.unwrap_or_default() * PATIENCE;
-        self.patience = patience.clamp(LEAST_PATIENCE, MOST_PATIENCE);
+        self.patience = patience(longest.unwrap_or_default());
         self.found.differ = differing(&baselines);
         for racing in &baselines {
             self.found
@@ -289,8 +288,13 @@ impl<R: Runs> Search<'_, R> {
     }
 }
 
+/// For how long nothing may happen while an event is held, given the longest such time without a hold.
+pub(super) fn patience(longest: Duration) -> Duration {
+    (longest * PATIENCE).clamp(LEAST_PATIENCE, MOST_PATIENCE)
+}
+
 /// The order in which the later one of a pair comes first.
-fn reversed(pair: &Pair) -> Before {
+pub(super) fn reversed(pair: &Pair) -> Before {
     Before {
         first: point(&pair.later),
         then: point(&pair.earlier),
@@ -322,7 +326,7 @@ fn events(pair: &Pair) -> [&Arrival; 2] {
     events
 }
 
-fn lines(pair: &Pair) -> Lines {
+pub(super) fn lines(pair: &Pair) -> Lines {
     let [one, other] = events(pair).map(|arrival| arrival.line.clone());
     match one < other {
         true => (one, other),

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::explore::{Fails, Run, Runs, search};
-use super::shown;
+use super::{Reversals, shown};
 use crate::collector::hold::Kept;
 use crate::report::search::{Came, Searched};
 use crate::run::schedule::Before;
@@ -502,4 +502,64 @@ fn a_held_event_has_come_though_the_body_ended_before_it_happened() {
     // It never came, or came too late to be held, and did not happen.
     assert_eq!(shown(yes(0), false), Kept::NeverCame);
     assert_eq!(shown(Kept::NeverCame, false), Kept::NeverCame);
+}
+
+/// What raced, the earlier one first, with the longest gap.
+fn racing(pairs: &[(&str, &str)], longest_gap: Duration) -> Racing {
+    let pair = |&(earlier, later): &(&str, &str)| Pair {
+        earlier: arrival(earlier),
+        later: arrival(later),
+        common: None,
+        cause: None,
+    };
+    Racing {
+        pairs: pairs.iter().map(pair).collect(),
+        longest_gap,
+        ..Racing::default()
+    }
+}
+
+fn taken(reversals: &mut Reversals) -> Vec<String> {
+    let orders = reversals.take().unwrap_or_default();
+    orders.iter().map(letters).collect()
+}
+
+#[test]
+fn each_race_of_some_turns_is_reversed_once() {
+    let none = Duration::ZERO;
+    let mut reversals = Reversals::default();
+    reversals.note(&[], &[], &racing(&[("a", "b"), ("a", "c")], none));
+    reversals.note(&[], &[], &racing(&[("b", "a"), ("b", "d")], none));
+    assert_eq!(reversals.left(), 3);
+    assert_eq!(taken(&mut reversals), ["b<a"]);
+    assert_eq!(taken(&mut reversals), ["c<a"]);
+    assert_eq!(taken(&mut reversals), ["d<b"]);
+    assert_eq!(reversals.take(), None);
+}
+
+#[test]
+fn what_races_in_a_kept_order_is_reversed_on_top_of_it() {
+    let held_for = Duration::from_millis(1);
+    for (kept, then) in [
+        (Kept::Yes { held_for }, &["b<a", "d<c"][..]),
+        (
+            Kept::GivenUp {
+                quiet: true,
+                held_for,
+            },
+            &["d<c"],
+        ),
+        (Kept::NeverCame, &["d<c"]),
+    ] {
+        let mut reversals = Reversals::default();
+        let gap = Duration::from_millis(3);
+        reversals.note(&[], &[], &racing(&[("a", "b")], gap));
+        let orders = reversals.take().unwrap();
+        // What was held makes a gap of its own.
+        reversals.note(&orders, &[kept], &racing(&[("c", "d")], 100 * gap));
+        assert_eq!(taken(&mut reversals), then);
+        let patience = reversals.patience();
+        assert_eq!(patience.quiet, Duration::from_millis(30));
+        assert_eq!(patience.most, Duration::from_millis(250));
+    }
 }

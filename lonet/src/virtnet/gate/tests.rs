@@ -152,6 +152,7 @@ macro_rules! on_both_engines {
 }
 
 mod holds;
+mod interplay;
 mod waiting;
 
 on_both_engines! {

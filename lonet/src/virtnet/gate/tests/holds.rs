@@ -6,7 +6,7 @@ use super::*;
 use crate::trace::{EventShape, Hold, Line, Verb};
 
 /// A hold of that number, of events of that host.
-fn hold(number: u32, verb: Verb, host: &str, nth: u64) -> Hold {
+pub(super) fn hold(number: u32, verb: Verb, host: &str, nth: u64) -> Hold {
     let has_peer = !matches!(verb, Verb::Listen);
     Hold {
         hold: number,
@@ -23,7 +23,7 @@ fn hold(number: u32, verb: Verb, host: &str, nth: u64) -> Hold {
 }
 
 /// What is told from here on: "comes 1: a:1 send b:1", "goes 1".
-fn told(world: &World) -> Arc<Mutex<Vec<String>>> {
+pub(super) fn told(world: &World) -> Arc<Mutex<Vec<String>>> {
     let told = Arc::<Mutex<Vec<String>>>::default();
     let into = told.clone();
     world.gate.tell_by(move |line| {
@@ -35,18 +35,20 @@ fn told(world: &World) -> Arc<Mutex<Vec<String>>> {
             Line::Goes(op) => format!("goes {op}"),
             _ => return,
         };
-        into.lock().unwrap().push(text);
+        into.lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .push(text);
     });
     told
 }
 
 impl World {
-    fn holds(&mut self, holds: Vec<Hold>) {
+    pub(super) fn holds(&mut self, holds: Vec<Hold>) {
         self.orders.holds = holds;
         self.obey();
     }
 
-    fn passes(&mut self, op: u64) {
+    pub(super) fn passes(&mut self, op: u64) {
         self.orders.passes.push(op);
         self.obey();
     }
