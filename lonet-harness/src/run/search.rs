@@ -107,13 +107,18 @@ type Play<'a> = dyn FnMut(&[Before], Duration, PathBuf) -> (Result<(), Failed>, 
 pub(super) fn shown(orders: &[Before], seen: Seen) -> (Vec<Kept>, Racing) {
     let forced: Vec<Forced> = orders.iter().map(forced).collect();
     let racing = Racing::find(seen.records, seen.ended_at, &forced);
-    // An order is also kept if the one that was to wait never came: that shows nothing.
     let kept = seen.orders.into_iter().zip(&racing.seen);
-    let kept = kept.map(|(kept, seen)| match (kept, seen) {
-        (Kept::Yes { .. }, false) => Kept::NeverCame,
-        (kept, _) => kept,
-    });
+    let kept = kept.map(|(kept, &both)| of_both(kept, both));
     (kept.collect(), racing)
+}
+
+/// What an order shows. It is also kept if the event that was to wait never came: that shows nothing. An
+/// event that was held has come, though the body may have ended before it happened.
+fn of_both(kept: Kept, both_happened: bool) -> Kept {
+    match kept {
+        Kept::Yes { held_for } if held_for.is_zero() && !both_happened => Kept::NeverCame,
+        kept => kept,
+    }
 }
 
 fn forced(order: &Before) -> Forced {

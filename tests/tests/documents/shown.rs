@@ -109,13 +109,16 @@ fn run(arguments: &[&str], artifacts: &Path) -> Output {
         .unwrap()
 }
 
-/// What the ignored test prints, without what differs from run to run.
-fn output(victim: &str) -> String {
+/// What the ignored test prints, without what differs from run to run; nothing if it passes.
+fn output(victim: &str) -> Option<String> {
     // Several tests of this process do this at once.
     let artifacts = format!("lonet-guide-{}-{victim}", std::process::id());
     let artifacts = std::env::temp_dir().join(artifacts);
     let output = run(&[&format!("victims::{victim}"), "--ignored"], &artifacts);
-    assert_eq!(output.status.code(), Some(101), "{victim} does not fail");
+    if output.status.success() {
+        return None;
+    }
+    assert_eq!(output.status.code(), Some(101), "{victim}");
     // A sweep leaves one for each point, a search one for each run that failed.
     let left = artifacts.join(format!("documents/victims__{victim}"));
     let points = fs::read_dir(&left).unwrap();
@@ -132,7 +135,7 @@ fn output(victim: &str) -> String {
         .map(|line| line.trim_end().to_owned() + "\n")
         .collect();
     let shown = shown.replace(artifacts.to_str().unwrap(), "target/lonet");
-    shown.trim().to_owned() + "\n"
+    Some(shown.trim().to_owned() + "\n")
 }
 
 /// Of the run that a search shows, which is indented, only where it begins: its last events may come in
@@ -152,15 +155,15 @@ fn cut<'a>(lines: impl Iterator<Item = &'a str>) -> impl Iterator<Item = &'a str
     })
 }
 
-/// What a test that passes prints.
-fn passing_output(test: &str) -> String {
+/// What a test that passes prints; nothing if it fails.
+fn passing_output(test: &str) -> Option<String> {
     let artifacts = format!("lonet-guide-{}-{test}", std::process::id()).replace("::", "-");
     let output = run(
         &[test, "--nocapture"],
         &std::env::temp_dir().join(artifacts),
     );
-    assert!(output.status.success(), "{test} fails");
-    String::from_utf8(output.stderr).unwrap()
+    let passes = output.status.success();
+    passes.then(|| String::from_utf8(output.stderr).unwrap())
 }
 
 /// Without pids, places in the source, times, and names of random networks.
@@ -189,8 +192,12 @@ fn redacted(text: &str) -> String {
     redacted
 }
 
+/// So many times a test may run until it prints what is shown. On a machine that is busy with other
+/// things, a search may have to give up a hold, and then says so.
+const TRIES: usize = 3;
+
 /// Compares what a document shows below each such marker with what is printed.
-fn check_shown(name: &str, marker: &str, outputs: usize, printed: fn(&str) -> String) {
+fn check_shown(name: &str, marker: &str, outputs: usize, printed: fn(&str) -> Option<String>) {
     let path = root().join(name);
     let mut document = fs::read_to_string(&path).unwrap();
     let mut shown = 0;
@@ -199,9 +206,17 @@ fn check_shown(name: &str, marker: &str, outputs: usize, printed: fn(&str) -> St
         let test = document[at + marker.len()..].split('`').next().unwrap();
         let begin = at + document[at..].find("```text\n").unwrap() + "```text\n".len();
         let end = begin + document[begin..].find("```\n").unwrap();
-        let real = printed(test);
+        let stands = redacted(&document[begin..end]);
+        let mut real = None;
+        for _ in 0..TRIES {
+            real = printed(test).or(real);
+            if real.as_ref().is_some_and(|real| redacted(real) == stands) {
+                break;
+            }
+        }
+        let real = real.unwrap_or_else(|| panic!("{test} does not end as {name} says"));
         shown += 1;
-        if redacted(&real) != redacted(&document[begin..end]) {
+        if redacted(&real) != stands {
             if std::env::var_os("UPDATE_EXPECT").is_none() {
                 let stands = &document[begin..end];
                 panic!(
@@ -242,7 +257,7 @@ fn lines_of_outputs_in_the_documents_are_real() {
     let (_, shown) = guide.split_once("<!-- lines that `").unwrap();
     let (victim, shown) = shown.split_once('`').unwrap();
     let shown = shown.split("```").nth(1).unwrap();
-    let real = output(victim);
+    let real = output(victim).unwrap();
     let lines = shown
         .lines()
         .skip(1)

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::Reversals;
 use super::explore::{Fails, Run, Runs, search};
+use super::{Reversals, of_both};
 use crate::collector::hold::Kept;
 use crate::report::search::{Came, Searched};
 use crate::run::schedule::Before;
@@ -489,6 +489,19 @@ fn patience_is_ten_times_the_longest_gap_within_limits() {
         let all = p.ran.iter().map(|&(_, patience)| patience.as_millis());
         assert_eq!(all.collect::<Vec<_>>()[3..], [patience], "{gap}");
     }
+}
+
+#[test]
+fn a_held_event_has_come_though_the_body_ended_before_it_happened() {
+    let yes = |millis| Kept::Yes {
+        held_for: Duration::from_millis(millis),
+    };
+    assert_eq!(of_both(yes(3), false), yes(3));
+    assert_eq!(of_both(yes(3), true), yes(3));
+    assert_eq!(of_both(yes(0), true), yes(0));
+    // It never came, or came too late to be held, and did not happen.
+    assert_eq!(of_both(yes(0), false), Kept::NeverCame);
+    assert_eq!(of_both(Kept::NeverCame, false), Kept::NeverCame);
 }
 
 /// What raced, the earlier one first, with the longest gap.
