@@ -70,6 +70,15 @@ struct Expecting {
 }
 
 impl Hold {
+    /// Why nothing will have come to it.
+    fn nothing_came(&self) -> NeverFires {
+        let line = &self.holding.line;
+        NeverFires::Quiet(match &self.holding.until {
+            Some(first) => format!("`{line}` held nothing: `{}` has happened", first.text),
+            None => format!("`{line}` held nothing, and is over"),
+        })
+    }
+
     fn holds_for(&self) -> Duration {
         self.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
@@ -161,10 +170,41 @@ impl Analyst {
         if self.is_over() {
             return Err("the scenario is over".to_owned());
         }
-        let Some(at) = &holding.at else { return Ok(()) };
         let line = &holding.line;
+        let Some(at) = &holding.at else {
+            if self.lockstep().is_some() {
+                return Err("a lockstep stands, which holds everything: drop it first".to_owned());
+            }
+            return self.check_obeys(line, |_| true);
+        };
         self.check_playable(line, &at.shape.host)?;
-        self.check_obeys(line, |host| host == at.shape.host)
+        self.check_obeys(line, |host| host == at.shape.host)?;
+        let goes_on_a_stream = matches!(at.shape.verb, Verb::Send | Verb::Shutdown | Verb::Recv);
+        self.check_followed(line, |own, other| {
+            goes_on_a_stream
+                && at.shape.is(&Parts {
+                    verb: at.shape.verb,
+                    subject: Subject::Address(own),
+                    peer: Some(other),
+                    text: Text::Nothing,
+                })
+        })
+    }
+
+    /// The hold of everything, if it stands.
+    fn lockstep(&self) -> Option<&Hold> {
+        let mut stand = self.holds.all.values().filter(|hold| hold.stands);
+        stand.find(|hold| hold.holding.at.is_none())
+    }
+
+    /// The line of a hold that stands and concerns a host.
+    pub(super) fn hold_of(&self, host: &str) -> Option<&str> {
+        let mut stand = self.holds.all.values().filter(|hold| hold.stands);
+        let concerns = |hold: &&Hold| {
+            let at = hold.holding.at.as_ref();
+            at.is_none_or(|at| at.shape.host == host)
+        };
+        stand.find(concerns).map(|hold| hold.holding.line.as_str())
     }
 
     /// Something has come to an event that is held.
@@ -295,7 +335,10 @@ impl Analyst {
         let mut comings = holds.comings.iter();
         let found = comings.find(|(of, came)| {
             let is_held = came.holds.contains(&expecting.hold) && !holds.passes.contains(of);
-            is_held && matches(&came.event)
+            // What another one holds, too, has to wait for that.
+            let stands = |hold: &u32| holds.all.get(hold).is_some_and(|hold| hold.stands);
+            let mut others = came.holds.iter().filter(|hold| **hold != expecting.hold);
+            is_held && !others.any(stands) && matches(&came.event)
         });
         let Some((&(at, op), came)) = found else {
             holds.expecting = Some(expecting);
@@ -351,6 +394,7 @@ impl Analyst {
             (Some(hold), failure) => match (&hold.reached, failure) {
                 (Some(event), _) => Ok(event.clone()),
                 (None, Some(failure)) => Err(NeverFires::Failed(failure)),
+                (None, None) if !hold.stands => Err(hold.nothing_came()),
                 (None, None) => return hold.on_reached.push(reply),
             },
         };
@@ -359,11 +403,16 @@ impl Analyst {
 
     /// What that hold holds now, in the order in which it came.
     pub(super) fn held_now(&self, hold: u32) -> Vec<Event> {
+        let held = self.came_to(hold).into_iter();
+        held.map(|came| came.event.clone()).collect()
+    }
+
+    fn came_to(&self, hold: u32) -> Vec<&Came> {
         let comings = self.holds.comings.iter();
         let held = comings
             .filter(|(of, came)| came.holds.contains(&hold) && !self.holds.passes.contains(of));
-        let mut held: Vec<Event> = held.map(|(_, came)| came.event.clone()).collect();
-        held.sort_by_key(Event::time_ns);
+        let mut held: Vec<&Came> = held.map(|(_, came)| came).collect();
+        held.sort_by_key(|came| came.event.time_ns());
         held
     }
 
@@ -373,8 +422,9 @@ impl Analyst {
             return;
         };
         let stood = std::mem::replace(&mut hold.stands, false);
+        let nothing_came = hold.nothing_came();
         for waits in hold.on_reached.drain(..) {
-            let _ = waits.send(Err(NeverFires::Over));
+            let _ = waits.send(Err(nothing_came.clone()));
         }
         // What became of an order is asked at the end.
         if hold.holding.until.is_none() {
@@ -472,8 +522,21 @@ impl Analyst {
 
     /// "held: `α:10 listen`".
     fn held_in_words(&self, hold: u32) -> String {
-        let held = self.held_now(hold);
-        let held: Vec<String> = held.iter().map(|event| format!("`{event}`")).collect();
+        let others = |came: &Came| {
+            let others = came.holds.iter().filter(|other| **other != hold);
+            let others = others.filter_map(|other| self.holds.all.get(other));
+            let lines: Vec<String> = others
+                .map(|other| format!("`{}`", other.holding.line))
+                .collect();
+            match lines.is_empty() {
+                true => String::new(),
+                false => format!(" (also by {})", lines.join(" and ")),
+            }
+        };
+        let held = self.came_to(hold).into_iter();
+        let held: Vec<String> = held
+            .map(|came| format!("`{}`{}", came.event, others(came)))
+            .collect();
         match held.is_empty() {
             true => "nothing is held".to_owned(),
             false => format!("held: {}", held.join(", ")),

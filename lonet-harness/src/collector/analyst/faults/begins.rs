@@ -2,7 +2,7 @@
 //!
 //! Owns the ways from `inject`, or from the event that sets a fault off, to the fault's own event.
 
-use lonet::trace::{Does, Ends, Event, Record, What, now};
+use lonet::trace::{Does, Ends, Event, Record, Rule, What, now};
 use nix::sys::signal::Signal;
 use tokio::sync::oneshot;
 
@@ -28,22 +28,32 @@ impl Analyst {
             self.check_obeys(&line, |host| injection.concerns(host))?;
         }
         let rules = injection.rules(None);
+        self.check_followed(&line, |own, other| {
+            let covers = |rule: &Rule| rule.covers(own, other) || rule.covers(other, own);
+            rules.iter().any(covers)
+        })?;
+        if let (true, Some(at)) = (injection.kind.is_of_process(), &injection.at) {
+            self.check_playable(&line, &at.shape.host)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses what concerns an end that a program reads and writes without lonet.
+    pub(in crate::collector::analyst) fn check_followed(
+        &self,
+        line: &str,
+        concerns: impl Fn(&Addr, &Addr) -> bool,
+    ) -> Result<(), String> {
         for (at, socket) in &self.opaque {
             let records = &self.processes[*at].records;
-            let Some((own, other)) = ends_of(records, *socket) else {
-                continue;
-            };
-            let covered =
-                |own: &Addr, other: &Addr| rules.iter().any(|rule| rule.covers(own, other));
-            if covered(&own, &other) || covered(&other, &own) {
+            if let Some((own, other)) = ends_of(records, *socket)
+                && concerns(&own, &other)
+            {
                 return Err(format!(
                     "`{line}` can't act on {own}: its program has taken the socket of this connection \
                      to {other} (with `socket`), and reads and writes it without lonet"
                 ));
             }
-        }
-        if let (true, Some(at)) = (injection.kind.is_of_process(), &injection.at) {
-            self.check_playable(&line, &at.shape.host)?;
         }
         Ok(())
     }
@@ -79,8 +89,8 @@ impl Analyst {
             let stands = fault.phase == Phase::Armed || !fault.rules.is_empty();
             stands && fault.injection.concerns(host)
         };
-        if let Some(fault) = faults.find(concerns) {
-            let line = fault.injection.line();
+        let line = faults.find(concerns).map(|fault| fault.injection.line());
+        if let Some(line) = line.or_else(|| self.hold_of(host).map(str::to_owned)) {
             let what = format!("joined the network as {host}, and does not obey `{line}`");
             self.report_violation(at, &what);
         }
