@@ -117,9 +117,11 @@ async fn who_comes_later_is_held_from_the_beginning(scenario: Scenario) -> Resul
     let s = scenario.spawn("s", listens()).await?;
     hold.reached().await?;
     s.kill().await?;
+    let again = scenario.hold("s:10 listen").await?;
     s.restart().await?;
-    scenario.until("s mark starts").await?;
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    again.reached().await?;
+    again.release().await?;
+    // The hold of before holds it still.
     assert_eq!(scenario.trace().count("s:10 listen")?, 0);
     hold.release().await?;
     s.join().await?;
