@@ -450,6 +450,89 @@ fn what_a_close_keeps_goes_with_the_heal() {
     });
 }
 
+/// The test holds everything, or nothing.
+fn hold(gate: &Gate, seq: u64, holds: bool) {
+    let all = crate::trace::Hold {
+        hold: 1,
+        event: None,
+        nth: 0,
+    };
+    gate.obey(Arc::new(Standing {
+        seq,
+        holds: holds.then_some(all).into_iter().collect(),
+        ..Standing::default()
+    }));
+}
+
+#[test]
+fn a_held_reader_is_woken_by_the_release() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        assert_eq!(dialed.try_write(b"x").expect("there is room"), 1);
+        hold(&gate, 1, true);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let reading = thread::spawn(move || {
+            let mut byte = [0];
+            let mut buf = ReadBuf::new(&mut byte);
+            let mut cx = Context::from_waker(&waker);
+            let poll = accepted.poll_peek(&mut cx, &mut buf);
+            (poll.is_ready(), accepted)
+        });
+        hold(&gate, 2, false);
+        let (was_ready, accepted) = reading.join().expect("it ends");
+        assert!(
+            was_ready || woken.0.load(Ordering::Relaxed) > 0,
+            "it waits for ever"
+        );
+        assert_eq!(drain(&accepted), b"x");
+    });
+}
+
+#[test]
+fn a_held_writer_is_woken_by_the_release() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        hold(&gate, 1, true);
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let writing = thread::spawn(move || {
+            let mut cx = Context::from_waker(&waker);
+            let mut dialed = dialed;
+            let poll = Pin::new(&mut dialed).poll_write(&mut cx, b"x");
+            (poll.is_ready(), dialed)
+        });
+        hold(&gate, 2, false);
+        let (was_ready, dialed) = writing.join().expect("it ends");
+        assert!(
+            was_ready || woken.0.load(Ordering::Relaxed) > 0,
+            "it waits for ever"
+        );
+        if !was_ready {
+            assert_eq!(dialed.try_write(b"x").expect("there is room"), 1);
+        }
+        assert_eq!(drain(&accepted), b"x");
+    });
+}
+
+#[test]
+fn reading_while_a_hold_comes_into_force() {
+    explore(|| {
+        let (_net, gate, dialed, accepted) = gated();
+        assert_eq!(dialed.try_write(b"x").expect("there is room"), 1);
+        let reading = thread::spawn(move || {
+            let read = drain(&accepted);
+            (read, accepted)
+        });
+        hold(&gate, 1, true);
+        let (read, accepted) = reading.join().expect("it ends");
+        // It was read before, or is held now.
+        assert_eq!(drain(&accepted), b"");
+        hold(&gate, 2, false);
+        assert_eq!([read, drain(&accepted)].concat(), b"x");
+    });
+}
+
 /// Counts how often it was woken.
 #[derive(Default)]
 struct Woken(AtomicUsize);
