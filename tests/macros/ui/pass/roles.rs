@@ -1,6 +1,13 @@
 //! Roles of all kinds, in a crate that forbids more than most.
 #![forbid(unsafe_code)]
-#![deny(warnings, unused, missing_docs, unreachable_pub, unused_qualifications, unused_results)]
+#![deny(
+    warnings,
+    unused,
+    missing_docs,
+    unreachable_pub,
+    unused_qualifications,
+    unused_results
+)]
 
 use std::collections::BTreeMap;
 
@@ -33,7 +40,12 @@ async fn nothing(_: Host) {}
 
 /// A documented one.
 #[lonet::host(worker_threads = 2)]
-async fn patterns(mut host: Node, (a, mut b): (u8, u8), _: Config, mut to: String) -> Result<String> {
+async fn patterns(
+    mut host: Node,
+    (a, mut b): (u8, u8),
+    _: Config,
+    mut to: String,
+) -> Result<String> {
     host = host.clone();
     let _ = host;
     b += 1;
@@ -80,7 +92,7 @@ async fn not_there(_: NoSuchType) {}
 async fn not_there_either(_: NoSuchType) {}
 
 #[lonet::host]
-#[cfg(all())]
+#[cfg(unix)]
 async fn there(_: Host) {}
 
 /// Names that generated code might have taken are still the module's.
@@ -134,7 +146,9 @@ fn main() {
         1
     }
 
-    let config = || Config { peers: BTreeMap::new() };
+    let config = || Config {
+        peers: BTreeMap::new(),
+    };
     let _: Role<()> = nothing();
     let _: Role<String> = patterns((1, 2), config(), String::new());
     let _: Role<()> = forever();
