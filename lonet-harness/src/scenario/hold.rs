@@ -57,7 +57,7 @@ impl Scenario {
     /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
     ///
     /// #[lonet::host]
-    /// async fn says_hello(host: lonet::Host) -> lonet::Result<()> {
+    /// async fn says_hello(host: lonet::Host) -> lonet_harness::Result<()> {
     ///     let listener = host.listen(":10").await?;
     ///     let mut stream = listener.accept().await?;
     ///     stream.write_all(b"hello").await?;
@@ -78,7 +78,7 @@ impl Scenario {
     /// let mut text = String::new();
     /// stream.read_to_string(&mut text).await?;
     /// assert_eq!(text, "hello");
-    /// alpha.join().await??;
+    /// alpha.join().await?;
     /// # Ok(()) }
     /// ```
     #[track_caller]
@@ -141,13 +141,13 @@ impl Scenario {
     /// #[lonet::host]
     /// async fn listens(host: lonet::Host) -> lonet::Result<()> {
     ///     let listener = host.listen(":10").await?;
-    ///     listener.accept().await?;
+    ///     drop(listener.accept().await?);
     ///     Ok(())
     /// }
     ///
     /// #[lonet::host]
     /// async fn dials(host: lonet::Host) -> lonet::Result<()> {
-    ///     host.dial("α:10").await?;
+    ///     drop(host.dial("α:10").await?);
     ///     Ok(())
     /// }
     ///
@@ -161,8 +161,8 @@ impl Scenario {
     /// lockstep.expect("α:1 accept β:1").await?;
     /// lockstep.expect("β:1 connect α:1").await?;
     /// drop(lockstep);
-    /// alpha.join().await??;
-    /// beta.join().await??;
+    /// alpha.join().await?;
+    /// beta.join().await?;
     /// # Ok(()) }
     /// ```
     #[track_caller]
