@@ -8,6 +8,7 @@ pub mod processes;
 pub mod register;
 pub mod size;
 pub mod tmp;
+pub mod victim;
 
 /// The README's code.
 #[cfg(doctest)]

@@ -3,8 +3,6 @@
 //!
 //! Owns no rule of what can be held; for that, see the tests of holds.
 
-#![expect(clippy::unwrap_used, reason = "these are tests, helpers included")]
-
 // A register with a race, between two clients, a primary and a backup.
 #[path = "../examples/register/client.rs"]
 mod client;
@@ -13,11 +11,9 @@ mod history;
 #[path = "../examples/register/replica.rs"]
 mod replica;
 
-use std::process::Command;
-
 use lonet::Host;
 use lonet_harness::{Lockstep, Node, Result, Scenario};
-use lonet_tests::tmp::Tmp;
+use lonet_tests::victim;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use client::Client;
@@ -327,10 +323,8 @@ async fn an_extra_event(scenario: Scenario) -> Result<()> {
 
 #[test]
 fn an_extra_event_is_named() {
-    let said = says("an_extra_event");
-    assert!(said.contains("x:3 listen"), "{said}");
     // Before that event, not in an operation of its own making.
-    assert!(said.contains("held"), "{said}");
+    victim::run("an_extra_event").says(false, &["`x:3 listen`: held by `lockstep` for "]);
 }
 
 /// Both wait for each other's first byte; nothing is held, and nothing can come.
@@ -352,15 +346,15 @@ async fn a_deadlock(scenario: Scenario) -> Result<()> {
 
 #[test]
 fn a_deadlock_shows_who_waits_for_whom() {
-    let said = says("a_deadlock");
-    for text in [
-        "x:1 send y:1",
-        "waits in read y:1->x:1",
-        "waits in read x:1->y:1",
-        "each waits for the next: x → y → x",
-    ] {
-        assert!(said.contains(text), "{text:?} is not in:\n{said}");
-    }
+    victim::run("a_deadlock").says(
+        false,
+        &[
+            "x:1 send y:1",
+            "waits in read y:1->x:1",
+            "waits in read x:1->y:1",
+            "each waits for the next: x → y → x",
+        ],
+    );
 }
 
 /// The same as `an_order_that_can_not_be_shows_what_waits`, where the body gives up.
@@ -373,10 +367,7 @@ async fn a_wrong_event(scenario: Scenario) -> Result<()> {
 
 #[test]
 fn a_wrong_event_is_shown_beside_those_that_wait() {
-    let said = says("a_wrong_event");
-    for text in ["x:9 listen", "x:2 listen", "y:11 listen"] {
-        assert!(said.contains(text), "{text:?} is not in:\n{said}");
-    }
+    victim::run("a_wrong_event").says(false, &["x:9 listen", "x:2 listen", "y:11 listen"]);
 }
 
 /// A race found without saying where: each arrival is delayed in turn.
@@ -391,23 +382,5 @@ async fn a_race(scenario: Scenario) -> Result<()> {
 
 #[test]
 fn a_race_is_found_by_delaying() {
-    let said = says("a_race");
-    for text in ["not linearizable", "b:1 recv p:1", "schedule = "] {
-        assert!(said.contains(text), "{text:?} is not in:\n{said}");
-    }
-}
-
-/// What that test, which fails, says.
-fn says(victim: &str) -> String {
-    let place = Tmp::new().unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([victim, "--exact", "--ignored", "--nocapture"])
-        .env("LONET_ARTIFACTS", place.path())
-        .env("RUST_BACKTRACE", "0")
-        .env("LONET_BACKTRACES", "0")
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success(), "{victim} passes:\n{said}");
-    said
+    victim::run("a_race").says(false, &["not linearizable", "b:1 recv p:1", "schedule = "]);
 }

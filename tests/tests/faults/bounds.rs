@@ -4,21 +4,12 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use lonet::Host;
-use lonet_harness::{ErrorKind, Program, Result, Scenario, fault};
+use lonet_harness::{ErrorKind, Result, Scenario, fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use crate::python::python;
 use crate::roles;
-
-/// A Python program that has the package of this repository, joins, and waits for its input's end.
-fn python() -> Program {
-    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../lonet/python/src");
-    let code = "import lonet, time\nhost = lonet.from_env()\nhost.mark('here')\ntime.sleep(100)";
-    Program::new("python3")
-        .args(["-c", code])
-        .env("PYTHONPATH", package)
-        .joins()
-}
 
 #[lonet::test]
 async fn a_process_that_obeys_nothing_is_named(scenario: Scenario) -> Result<()> {

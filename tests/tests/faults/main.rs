@@ -11,6 +11,7 @@ mod network;
 mod order;
 mod processes;
 mod puppet;
+mod python;
 mod roles;
 mod two_processes;
 mod words;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use lonet::Host;
-use lonet_harness::{ErrorKind, Program, Result, Scenario, fault};
+use lonet_harness::{ErrorKind, Result, Scenario, fault};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
+
+use crate::python::python;
 
 /// What is to come, comes within this.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -164,16 +166,6 @@ fn a_test_ends_though_something_is_held() {
     });
     assert!(why.unwrap_err().to_string().contains("on purpose"));
     assert!(began.elapsed() < PATIENCE);
-}
-
-/// A Python program that has the package of this repository, joins, and waits for its input's end.
-fn python() -> Program {
-    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../lonet/python/src");
-    let code = "import lonet, time\nhost = lonet.from_env()\nhost.mark('here')\ntime.sleep(100)";
-    Program::new("python3")
-        .args(["-c", code])
-        .env("PYTHONPATH", package)
-        .joins()
 }
 
 #[lonet::test]

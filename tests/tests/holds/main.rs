@@ -5,4 +5,6 @@
 mod ends;
 mod held;
 mod order;
+#[path = "../faults/python.rs"]
+mod python;
 mod words;

@@ -16,9 +16,9 @@ mod scene;
 mod victims;
 
 use std::fs;
-use std::process::Command;
 
 use lonet_tests::tmp::Tmp;
+use lonet_tests::victim::{self, Ran};
 
 /// How often a schedule is replayed.
 fn times(usually: usize) -> usize {
@@ -28,44 +28,16 @@ fn times(usually: usize) -> usize {
     }
 }
 
-/// Runs that victim, with that place for its artifacts: whether it passed, and what it said.
-fn run_at(victim: &str, place: &Tmp, variables: &[(&str, &str)]) -> (bool, String) {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            &*format!("victims::{victim}"),
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
-        .envs(variables.iter().copied())
-        .env("LONET_ARTIFACTS", place.path())
-        .env("RUST_BACKTRACE", "0")
-        .env("LONET_BACKTRACES", "0")
-        .output()
-        .unwrap();
-    (
-        output.status.success(),
-        String::from_utf8(output.stderr).unwrap(),
-    )
-}
-
-fn run(victim: &str) -> (bool, String) {
-    run_at(victim, &Tmp::new().unwrap(), &[])
-}
-
-fn has(said: &str, texts: &[&str]) {
-    for text in texts {
-        assert!(said.contains(text), "{text:?} is not in:\n{said}");
-    }
+/// Runs that victim.
+fn run(victim: &str) -> Ran {
+    victim::run(&format!("victims::{victim}"))
 }
 
 #[test]
 fn a_read_that_overtakes_the_backup_is_found() {
     let place = Tmp::new().unwrap();
-    let (passed, said) = run_at("searched::sent", &place, &[]);
-    assert!(!passed, "{said}");
-    has(
-        &said,
+    victim::run_at("victims::searched::sent", &place, &[]).says(
+        false,
         &[
             "with `b:2 recv r:1 before b:1 recv p:1`: not linearizable",
             "fails 3 of 3",
@@ -82,10 +54,8 @@ fn a_read_that_overtakes_the_backup_is_found() {
         "b:2 recv r:1 before b:1 recv p:1\n"
     );
     let replay = [("LONET_REPLAY", found.to_str().unwrap())];
-    let (passed, said) = run_at("plain::sent", &Tmp::new().unwrap(), &replay);
-    assert!(!passed, "{said}");
-    has(
-        &said,
+    victim::run_at("victims::plain::sent", &Tmp::new().unwrap(), &replay).says(
+        false,
         &[
             "not linearizable",
             "it ran with the schedule that LONET_REPLAY names: b:2 recv r:1 before b:1 recv p:1",
@@ -111,19 +81,15 @@ fn find(place: &Tmp, name: &str) -> Option<std::path::PathBuf> {
 #[test]
 fn its_schedule_fails_each_time() {
     for _ in 0..times(10) {
-        let (passed, said) = run("scheduled::sent");
-        assert!(!passed, "{said}");
-        has(&said, &["not linearizable"]);
+        run("scheduled::sent").says(false, &["not linearizable"]);
     }
 }
 
 #[test]
 fn with_the_wait_its_schedule_passes_each_time_and_shows_what_orders_it() {
     for _ in 0..times(3) {
-        let (passed, said) = run("scheduled::stored");
-        assert!(passed, "{said}");
-        has(
-            &said,
+        run("scheduled::stored").says(
+            true,
             &[
                 "the schedule has no race to try: `b:2 recv r:1 before b:1 recv p:1` can't be: `b:1 recv p:1",
             ],
@@ -133,18 +99,14 @@ fn with_the_wait_its_schedule_passes_each_time_and_shows_what_orders_it() {
 
 #[test]
 fn with_the_wait_a_search_finds_nothing() {
-    let (passed, said) = run("searched::stored");
-    assert!(passed, "{said}");
-    has(&said, &["search: no racing pairs"]);
+    run("searched::stored").says(true, &["search: no racing pairs"]);
 }
 
 /// Both events have their host in the program; one of them never happens.
 #[test]
 fn a_schedule_of_another_program_names_what_is_missing() {
-    let (passed, said) = run("scheduled::another");
-    assert!(!passed, "{said}");
-    has(
-        &said,
+    run("scheduled::another").says(
+        false,
         &[
             "`b:7 recv r:1 before b:1 recv p:1`",
             "`b:7 recv r:1` matched 0 events",
@@ -156,10 +118,8 @@ fn a_schedule_of_another_program_names_what_is_missing() {
 /// What is said before the body starts.
 #[test]
 fn a_schedule_against_the_rules_of_a_connection_is_refused() {
-    let (passed, said) = run("scheduled::backwards");
-    assert!(!passed, "{said}");
-    has(
-        &said,
+    run("scheduled::backwards").says(
+        false,
         &[
             "`r:1 connect b:2` can't come before `b:2 accept r:1`: of one connection, `accept` → \
              `connect` happen in this order",
@@ -169,7 +129,5 @@ fn a_schedule_against_the_rules_of_a_connection_is_refused() {
 
 #[test]
 fn a_body_that_differs_by_itself_is_searched_all_the_same() {
-    let (passed, said) = run("searched::differs");
-    assert!(passed, "{said}");
-    has(&said, &["the baselines differ: ", "`p mark at "]);
+    run("searched::differs").says(true, &["the baselines differ: ", "`p mark at "]);
 }

@@ -8,9 +8,9 @@ mod program;
 mod victims;
 
 use std::fs;
-use std::process::Command;
 
 use lonet_tests::tmp::Tmp;
+use lonet_tests::victim::{self, Ran};
 
 /// Runs that victim.
 fn run(victim: &str) -> Ran {
@@ -19,50 +19,12 @@ fn run(victim: &str) -> Ran {
 
 /// The same, with that place for its artifacts and these variables.
 fn run_at(victim: &str, place: &Tmp, variables: &[(&str, &str)]) -> Ran {
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            &*format!("victims::{victim}"),
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
-        .envs(variables.iter().copied())
-        .env("LONET_ARTIFACTS", place.path())
-        .env("RUST_BACKTRACE", "0")
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ran {
-        passed: output.status.success(),
-        printed: text(output.stdout),
-        said: text(output.stderr),
-    }
+    victim::run_at(&format!("victims::{victim}"), place, variables)
 }
 
-struct Ran {
-    passed: bool,
-    /// What its bodies printed.
-    printed: String,
-    /// What the harness printed.
-    said: String,
-}
-
-impl Ran {
-    #[track_caller]
-    fn says(&self, passed: bool, texts: &[&str]) {
-        assert_eq!(self.passed, passed, "{}", self.said);
-        for text in texts {
-            assert!(
-                self.said.contains(text),
-                "{text:?} is not in:\n{}",
-                self.said
-            );
-        }
-    }
-
-    fn runs(&self) -> usize {
-        self.printed.matches("a run\n").count()
-    }
+/// How often its body ran.
+fn runs(ran: &Ran) -> usize {
+    ran.printed.matches("a run\n").count()
 }
 
 #[test]
@@ -203,7 +165,7 @@ fn a_failing_baseline_is_said_to_be_one() {
             "this was the baseline of the sweep `kill p`: the body fails without a fault",
         ],
     );
-    assert_eq!(ran.runs(), 1);
+    assert_eq!(runs(&ran), 1);
     run("sweeps_no_such_host").says(false, &["the sweep `kill q` has no points: no process"]);
 }
 
@@ -215,7 +177,7 @@ fn a_point_that_is_not_reached_is_tried_three_times_and_neither_passes_nor_fails
         &["kill p: 2 of 3 points, all pass\n\
              not reached, neither passed nor failed: before `p mark two`\n"],
     );
-    assert_eq!(ran.runs(), 1 + 1 + 1 + 3);
+    assert_eq!(runs(&ran), 1 + 1 + 1 + 3);
     run("does_nothing_when_swept").says(
         false,
         &["failed: kill p: 0 of 3 points reached: nothing was tried\nnot reached"],
