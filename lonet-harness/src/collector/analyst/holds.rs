@@ -1,7 +1,10 @@
 //! What a test holds: which operations have come to it, and when they go on.
 //!
-//! Owns the state of each hold from `hold` to its end. The holds are part of the orders to each process
-//! (`faults`); a process says what comes to them, and what goes on.
+//! Owns the state of each hold from `hold` to its end; `lockstep`, which of all that is held goes on next.
+//! The holds are part of the orders to each process (`faults`); a process says what comes to them, and
+//! what goes on.
+
+mod lockstep;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,13 +14,13 @@ use lonet::trace::{
 };
 use tokio::sync::oneshot;
 
+use self::lockstep::Expecting;
 use super::faults::Next;
 use super::{Analyst, Failure, index};
 use crate::collector::fault::At;
 use crate::collector::hold::{Holding, Kept, Outcome};
 use crate::collector::node::Node;
 use crate::collector::query::NeverFires;
-use crate::trace::Pattern;
 
 /// See the module.
 #[derive(Default)]
@@ -56,19 +59,6 @@ struct Came {
     leaves_no_record: bool,
 }
 
-/// What a lockstep expects.
-struct Expecting {
-    hold: u32,
-    text: String,
-    pattern: Pattern,
-    /// It was let go, and its event is about to be recorded.
-    passing: Option<(usize, Event)>,
-    since: Instant,
-    /// How long it waits while nothing happens.
-    quiet: Duration,
-    reply: oneshot::Sender<Result<Event, NeverFires>>,
-}
-
 impl Hold {
     /// Why nothing will have come to it.
     fn nothing_came(&self) -> NeverFires {
@@ -96,19 +86,6 @@ impl Hold {
     }
 }
 
-impl Expecting {
-    fn given_up_at(&self, news: Option<Instant>) -> Instant {
-        news.map_or(self.since, |news| news.max(self.since)) + self.quiet
-    }
-}
-
-/// Whether both are the same thing happening at the same place. Which port an accepted connection gets
-/// is known only then.
-fn is_same(held: &Event, event: &Event) -> bool {
-    let own = held.verb() == Verb::Accept || held.addr() == event.addr();
-    held.verb() == event.verb() && held.host() == event.host() && held.peer() == event.peer() && own
-}
-
 impl Analyst {
     /// What a process is ordered to hold.
     pub(super) fn holds_of(&self, at: usize) -> Vec<Order> {
@@ -126,14 +103,9 @@ impl Analyst {
 
     /// Whether a hold ends with what is sent or received.
     pub(super) fn holds_ask_for_data(&self) -> bool {
-        let untils = self
-            .holds
-            .all
-            .values()
-            .filter_map(|hold| hold.holding.until.as_ref());
-        untils
-            .into_iter()
-            .any(|until| until.shape.verb.rules().view == InView::Data)
+        let holds = self.holds.all.values();
+        let mut untils = holds.filter_map(|hold| hold.holding.until.as_ref());
+        untils.any(|until| until.shape.verb.rules().view == InView::Data)
     }
 
     /// The held operations of a process that may go on.
@@ -189,12 +161,6 @@ impl Analyst {
                     text: Text::Nothing,
                 })
         })
-    }
-
-    /// The hold of everything, if it stands.
-    fn lockstep(&self) -> Option<&Hold> {
-        let mut stand = self.holds.all.values().filter(|hold| hold.stands);
-        stand.find(|hold| hold.holding.at.is_none())
     }
 
     /// The line of a hold that stands and concerns a host.
@@ -291,95 +257,6 @@ impl Analyst {
             self.let_go_on(number, None);
         }
         self.note_expected(at, event);
-    }
-
-    fn note_expected(&mut self, at: usize, event: &Event) {
-        let holds = &mut self.holds;
-        let mut stands = holds.all.values();
-        if !stands.any(|hold| hold.stands && hold.holding.at.is_none()) {
-            return;
-        }
-        if let Some(expecting) = &holds.expecting
-            && let Some((process, passing)) = &expecting.passing
-            && *process == at
-            && is_same(passing, event)
-        {
-            if let Some(expecting) = holds.expecting.take() {
-                let _ = expecting.reply.send(Ok(event.clone()));
-            }
-            return;
-        }
-        // A dial is recorded before it is held.
-        if event.verb() != Verb::Dial || at == 0 {
-            holds.loose.push_back(event.clone());
-            self.look_for_expected();
-        }
-    }
-
-    /// Lets the expected event happen, if it is held; or returns it, if it has happened.
-    fn look_for_expected(&mut self) {
-        let holds = &mut self.holds;
-        let Some(expecting) = holds
-            .expecting
-            .take_if(|expecting| expecting.passing.is_none())
-        else {
-            return;
-        };
-        let matches = |event: &Event| expecting.pattern.matches(event);
-        if let Some(at) = holds.loose.iter().position(matches)
-            && let Some(event) = holds.loose.remove(at)
-        {
-            let _ = expecting.reply.send(Ok(event));
-            return;
-        }
-        let mut comings = holds.comings.iter();
-        let found = comings.find(|(of, came)| {
-            let is_held = came.holds.contains(&expecting.hold) && !holds.passes.contains(of);
-            // What another one holds, too, has to wait for that.
-            let stands = |hold: &u32| holds.all.get(hold).is_some_and(|hold| hold.stands);
-            let mut others = came.holds.iter().filter(|hold| **hold != expecting.hold);
-            is_held && !others.any(stands) && matches(&came.event)
-        });
-        let Some((&(at, op), came)) = found else {
-            holds.expecting = Some(expecting);
-            return;
-        };
-        holds.passes.insert((at, op));
-        let event = came.event.clone();
-        match came.is_recorded || came.leaves_no_record {
-            true => drop(expecting.reply.send(Ok(event))),
-            false => {
-                holds.expecting = Some(Expecting {
-                    passing: Some((at, event)),
-                    ..expecting
-                });
-            }
-        }
-        self.order_one(at);
-    }
-
-    /// Lets just that event happen; answered with it.
-    pub(super) fn expect(
-        &mut self,
-        hold: u32,
-        (text, pattern): (String, Pattern),
-        quiet: Duration,
-        reply: oneshot::Sender<Result<Event, NeverFires>>,
-    ) {
-        if let Some(failure) = self.undelivered() {
-            let _ = reply.send(Err(NeverFires::Failed(failure)));
-            return;
-        }
-        self.holds.expecting = Some(Expecting {
-            hold,
-            text,
-            pattern,
-            passing: None,
-            since: Instant::now(),
-            quiet,
-            reply,
-        });
-        self.look_for_expected();
     }
 
     /// Answered when something has come to that hold.
@@ -508,39 +385,7 @@ impl Analyst {
         for number in given_up {
             self.let_go_on(number, None);
         }
-        let is_late = |expecting: &mut Expecting| expecting.given_up_at(news) <= Instant::now();
-        if let Some(expecting) = self.holds.expecting.take_if(is_late) {
-            let why = format!(
-                "`{}` did not come: nothing has happened for {:.1} s, and {}",
-                expecting.text,
-                expecting.quiet.as_secs_f64(),
-                self.held_in_words(expecting.hold)
-            );
-            let _ = expecting.reply.send(Err(NeverFires::Quiet(why)));
-        }
-    }
-
-    /// "held: `α:10 listen`".
-    fn held_in_words(&self, hold: u32) -> String {
-        let others = |came: &Came| {
-            let others = came.holds.iter().filter(|other| **other != hold);
-            let others = others.filter_map(|other| self.holds.all.get(other));
-            let lines: Vec<String> = others
-                .map(|other| format!("`{}`", other.holding.line))
-                .collect();
-            match lines.is_empty() {
-                true => String::new(),
-                false => format!(" (also by {})", lines.join(" and ")),
-            }
-        };
-        let held = self.came_to(hold).into_iter();
-        let held: Vec<String> = held
-            .map(|came| format!("`{}`{}", came.event, others(came)))
-            .collect();
-        match held.is_empty() {
-            true => "nothing is held".to_owned(),
-            false => format!("held: {}", held.join(", ")),
-        }
+        self.give_up_expecting();
     }
 
     /// A node has failed: what is waited for may never come.
@@ -564,12 +409,7 @@ impl Analyst {
             .filter(waits)
             .map(|hold| format!("reached `{}`", hold.holding.line))
             .collect();
-        if let Some(expecting) = &self.holds.expecting
-            && !expecting.reply.is_closed()
-        {
-            let held = self.held_in_words(expecting.hold);
-            asks.push(format!("expect `{}` ({held})", expecting.text));
-        }
+        asks.extend(self.expect_asked());
         asks
     }
 
