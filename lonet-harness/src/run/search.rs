@@ -1,8 +1,8 @@
 //! A search: the body runs again and again, each time with two racing events in the other order.
 //!
 //! Owns what one run of it is, and what becomes of a search that failed. Which orders are tried is
-//! `explore`'s business, which an update tries `reversals`'; the words are `report::search`'s, and holding an event until another has
-//! happened is that of the turn.
+//! `explore`'s business, and which of them an update tries is `reversals`'s. The words are
+//! `report::search`'s; the turn holds an event until another has happened.
 
 mod explore;
 mod reversals;

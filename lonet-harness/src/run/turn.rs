@@ -243,6 +243,8 @@ where
     let keeps = scenario.keeps_artifacts();
     let adds = scenario.adds_artifacts();
     let fault = guard.take().map(|guard: Injected| guard.number());
+    // They hold the scenario.
+    drop(orders.take());
     drop(scenario);
     let mut report = session.end();
     if let Some(then) = &then {
@@ -262,7 +264,6 @@ where
         records,
         ended_at,
         reached,
-        // Nothing holds an event for an order yet.
         orders: kept.iter().map(|outcome| outcome.kept).collect(),
     });
     if reason.is_none() && !keeps {

@@ -494,8 +494,7 @@ impl Trace {
 
     /// Asserts that two kinds of interval never overlap, in any order that this run allows.
     ///
-    /// Each kind is the pattern of the events that begin an interval, and the pattern of those that
-    /// end it; see [`check_never_together`](Trace::check_never_together).
+    /// Each kind is two patterns: of what begins it, and of what ends it (see `check_never_together`).
     ///
     /// # Panics
     ///
@@ -578,7 +577,7 @@ impl Trace {
     }
 }
 
-/// The events that a query or an assertion looks at.
+/// The pattern of a query.
 fn wanted(pattern: &str) -> Result<Pattern, Error> {
     Pattern::parse(pattern)
         .map_err(|error| Error::new(ErrorKind::Pattern, error.of_pattern(pattern)))

@@ -1,6 +1,7 @@
 //! What a host's port table has of one end of a connection.
 //!
-//! Owns what has closed the end, and what that does to its socket where a fault withholds bytes. How operations on it go is in `connection`.
+//! Owns what has closed the end, and what that does to its socket where a fault withholds bytes. How
+//! operations on it go is in `connection`.
 
 use std::io;
 use std::sync::Arc;

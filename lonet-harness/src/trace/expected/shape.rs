@@ -1,7 +1,7 @@
 //! An event of one host, as the process of that host looks for it: a pattern → a shape.
 //!
-//! Pure. Owns which patterns a process can look for, and which events it can hold. What happens at the event, and the message for
-//! what is not legal, is the caller's business.
+//! Pure. Owns which patterns a process can look for, and which events it can hold. What happens at the
+//! event, and the message for what is not legal, is the caller's business.
 
 use std::borrow::Cow;
 
