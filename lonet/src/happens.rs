@@ -65,6 +65,14 @@ impl Events {
         }
     }
 
+    /// The same, of what is done even for a process that an event has ended.
+    pub(crate) fn at_last(&self, effect: impl FnOnce() + Send + 'static) {
+        match &self.gate {
+            Some(gate) if !gate.is_dead() => gate.effect(effect),
+            _ => effect(),
+        }
+    }
+
     /// The calling task comes after these faults, each with its event, and after their ends.
     pub(crate) fn learn_faults(&self, faults: &[(u32, Option<EventId>)]) {
         if faults.is_empty() {

@@ -61,18 +61,30 @@ pub async fn join(network: &str) -> Result<SubNetwork> {
     if !network.is_empty() {
         check_name(network).map_err(failed)?;
     }
-    open(network).await.map_err(failed)
+    open(network, None).await.map_err(failed)
 }
 
-async fn open(network: &str) -> Result<SubNetwork, Cause> {
+/// The same, for a process that this one carries: it has the number `process` in the scenario. Beside
+/// others on the same network, it has a reporter and a connection to the collector of its own.
+pub(crate) async fn join_carrying(network: &str, process: u64) -> Result<SubNetwork> {
+    let failed = |cause| Error::new("join", NetName::new(PREFIX, network).full().clone(), cause);
+    check_name(network).map_err(failed)?;
+    open(network, Some(process)).await.map_err(failed)
+}
+
+async fn open(network: &str, carries: Option<u64>) -> Result<SubNetwork, Cause> {
     let Opened {
         loopback,
         name,
         tracing,
         listener,
-    } = Loopback::open(network).await?;
+    } = Loopback::open(network, carries).await?;
     let name = NetName::new(PREFIX, &name);
-    let net = Net::new(name, Engine::Loopback(loopback.clone()), tracing);
+    let engine = Engine::Loopback(loopback.clone());
+    let net = match carries {
+        None => Net::new(name, engine, tracing),
+        Some(_) => Net::carried(name, engine, tracing),
+    };
     Ok(served(net, &loopback, listener))
 }
 
@@ -87,7 +99,9 @@ fn served(net: Arc<Net>, loopback: &Arc<Loopback>, listener: Arc<TcpListener>) -
 /// A fresh network without a trace, on which faults act all the same.
 #[cfg(test)]
 pub(crate) async fn join_behind(gate: Arc<crate::trace::Gate>) -> SubNetwork {
-    let opened = Loopback::open("").await.expect("a fresh network opens");
+    let opened = Loopback::open("", None)
+        .await
+        .expect("a fresh network opens");
     let name = NetName::new(PREFIX, &opened.name);
     let net = Net::behind(gate, name, Engine::Loopback(opened.loopback.clone()));
     served(net, &opened.loopback, opened.listener)

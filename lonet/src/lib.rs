@@ -65,6 +65,9 @@ mod virtnet;
 mod joining;
 pub mod pipenet;
 
+#[doc(hidden)]
+pub mod carried;
+
 #[cfg(any(feature = "axum", feature = "hyper"))]
 pub mod adapters;
 mod networker;

@@ -26,6 +26,7 @@ use crate::addr::Addr;
 use crate::call::Call;
 use crate::error::Cause;
 use crate::registry::{Liveness, Lookup};
+use crate::trace::NAMES_NAME;
 
 /// While a dial waits for another process, it looks so often whether that lives. In the tests below,
 /// time runs faster.
@@ -87,8 +88,9 @@ impl Loopback {
     }
 
     /// Where the registry says a host is served.
-    async fn look_up(self: &Arc<Self>, host: &str) -> Result<SocketAddrV4, Cause> {
+    pub(crate) async fn look_up(self: &Arc<Self>, host: &str) -> Result<SocketAddrV4, Cause> {
         match self.find(host).await? {
+            Lookup::Never if self.is_reserved(host).await? => Err(Cause::ConnectionRefused),
             Lookup::Never => Err(Cause::NoSuchHost),
             Lookup::Gone => Err(Cause::ConnectionRefused),
             Lookup::At(osladdr) if self.registry.alive(osladdr) == Liveness::Dead => {
@@ -99,6 +101,13 @@ impl Loopback {
                 Ok(osladdr)
             }
         }
+    }
+
+    /// Whether the test has reserved this name for a host that comes later.
+    async fn is_reserved(self: &Arc<Self>, host: &str) -> Result<bool, Cause> {
+        let own = self.clone();
+        let reserved = blocking(move || own.registry.text_of(NAMES_NAME)).await?;
+        Ok(reserved.is_some_and(|names| names.lines().any(|name| name == host)))
     }
 
     /// Calls the process that listens there: where the host is, or where it was when last asked.

@@ -52,6 +52,11 @@ impl Loopback {
         self.registry.announce(host)
     }
 
+    /// The names of all hosts that were ever announced, in order. May wait for other processes.
+    pub(crate) fn names(&self) -> Result<Vec<String>, Cause> {
+        self.registry.names()
+    }
+
     /// A name is to be free for others, by [`Loopback::withdraw`].
     pub(crate) fn give_back(&self, host: &str) {
         self.registry.give_back(host);
@@ -132,6 +137,11 @@ impl Loopback {
         known.filter(|&at| at != self.osladdr || is_still_here())
     }
 
+    /// Where this subnetwork listens.
+    pub(crate) fn osladdr(&self) -> SocketAddrV4 {
+        self.osladdr
+    }
+
     pub(super) fn remember(&self, host: &str, at: SocketAddrV4) {
         self.hosts().insert(host.to_owned(), at);
     }
@@ -180,8 +190,9 @@ pub(crate) struct Opened {
 }
 
 impl Loopback {
-    /// Opens the network of that name, or creates it; with `""`, a fresh one.
-    pub(crate) async fn open(network: &str) -> Result<Opened, Cause> {
+    /// Opens the network of that name, or creates it; with `""`, a fresh one. Its events are those of
+    /// this process, or of the process that this one carries: the number it has in the scenario.
+    pub(crate) async fn open(network: &str, carries: Option<u64>) -> Result<Opened, Cause> {
         let name = network.to_owned();
         let (name, registry, listener, osladdr, tracing, peer_check) = blocking(move || {
             let dir = match &*name {
@@ -191,7 +202,10 @@ impl Loopback {
             let dir = Arc::new(dir);
             let (listener, osladdr) = listen_somewhere()?;
             let registry = Registry::open(dir.clone(), osladdr)?;
-            let tracing = Tracing::of(dir.path())?;
+            let tracing = match carries {
+                None => Tracing::of(dir.path())?,
+                Some(process) => Tracing::carrying(dir.path(), process)?,
+            };
             Ok::<_, Cause>((
                 dir.name().to_owned(),
                 registry,

@@ -12,6 +12,7 @@ use nix::sys::socket::sockopt::{RcvBuf, SndBuf};
 use nix::sys::socket::{MsgFlags, Shutdown, recv, send, setsockopt, shutdown as shut};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::ioctl_fionread;
+use rustix::net::connect_unspec;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -150,6 +151,14 @@ pub(crate) fn shutdown(stream: &TcpStream) {
     let mut unread = [0; READ_AWAY];
     let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
     while matches!(recv(fd, &mut unread, flags), Ok(1..)) {}
+}
+
+/// Ends the connection at once, so that the other side reads a reset. What it has been sent and has
+/// not read stays there. For this no descriptor needs to be closed, and others may have one.
+pub(crate) fn reset(stream: &TcpStream) {
+    if connect_unspec(stream).is_err() {
+        shutdown(stream);
+    }
 }
 
 /// Ends the direction away from here.

@@ -6,6 +6,7 @@
 mod pipe;
 
 use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,6 +33,8 @@ struct Names {
 /// A dialer that waits to be accepted.
 pub(crate) struct Caller {
     src: Addr,
+    /// The OS addresses of the two subnetworks, if they are not one.
+    between: Option<(SocketAddrV4, SocketAddrV4)>,
     connection: u64,
     answer: Answering,
 }
@@ -61,22 +64,49 @@ impl Pipes {
         self.names().living.remove(name);
     }
 
+    /// Every name that was ever announced, in order.
+    pub(crate) fn all_names(&self) -> Vec<String> {
+        self.names()
+            .ever
+            .iter()
+            .map(|name| name.to_string())
+            .collect()
+    }
+
     /// Somebody who dials, and where that waits for the answer.
     pub(crate) fn dials(&self, src: &Addr, host: &str) -> Result<(Caller, Awaited), Cause> {
         if !self.names().ever.contains(host) {
             return Err(Cause::NoSuchHost);
         }
-        let (sender, receiver) = oneshot::channel();
-        let caller = Caller {
-            src: src.clone(),
-            connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
-            answer: sender,
-        };
-        Ok((caller, receiver))
+        let connection = self.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        Ok(Caller::new(src, None, connection))
     }
 }
 
 impl Caller {
+    fn new(
+        src: &Addr,
+        between: Option<(SocketAddrV4, SocketAddrV4)>,
+        connection: u64,
+    ) -> (Caller, Awaited) {
+        let (sender, receiver) = oneshot::channel();
+        let caller = Caller {
+            src: src.clone(),
+            between,
+            connection,
+            answer: sender,
+        };
+        (caller, receiver)
+    }
+
+    /// Somebody who dials from one subnetwork of this process to another, which have these OS addresses.
+    pub(crate) fn between(src: &Addr, from: SocketAddrV4, to: SocketAddrV4) -> (Caller, Awaited) {
+        // No kernel connection is between these addresses: both listen.
+        static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+        let connection = CONNECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        Caller::new(src, Some((from, to)), connection)
+    }
+
     pub(crate) fn src(&self) -> &Addr {
         &self.src
     }
@@ -87,7 +117,10 @@ impl Caller {
 
     /// The connection's key in the trace.
     pub(crate) fn key(&self) -> String {
-        format!("pipe>pipe#{}", self.connection)
+        match self.between {
+            None => format!("pipe>pipe#{}", self.connection),
+            Some((from, to)) => format!("{from}>{to}#{}", self.connection),
+        }
     }
 
     pub(crate) fn refuse(self, cause: Cause) {

@@ -45,6 +45,8 @@ struct State {
     ended: bool,
     /// The reading end will read no more.
     broken: bool,
+    /// The writing end has reset the connection, and the reading end has not learned of it yet.
+    reset: bool,
     wakers: Vec<(Waiter, Waker)>,
 }
 
@@ -91,6 +93,14 @@ impl State {
         (self.bytes.len() as u64, self.ended || self.broken)
     }
 
+    /// Tells of a reset, once.
+    fn take_reset(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.reset) {
+            true => Err(io::ErrorKind::ConnectionReset.into()),
+            false => Ok(()),
+        }
+    }
+
     fn writable(&self) -> bool {
         self.bytes.len() < CAPACITY || self.ended || self.broken
     }
@@ -104,6 +114,14 @@ impl PipeEnd {
             state.broken = true;
             state.bytes.clear();
         });
+    }
+
+    /// The same, and the other end learns of it by an error, once, as a socket has it: a read that has
+    /// read all, or a write.
+    pub(crate) fn reset(&self) {
+        self.outgoing
+            .change(|state| state.reset = !state.broken && !state.ended);
+        self.close();
     }
 
     /// Ends the direction away from here.
@@ -134,14 +152,21 @@ impl PipeEnd {
         if !self.incoming.lock().readable() {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        self.incoming
-            .change(|state| state.bytes.read_vectored_all(bufs))
+        self.incoming.change(|state| {
+            if state.bytes.is_empty() {
+                state.take_reset()?;
+            }
+            state.bytes.read_vectored_all(bufs)
+        })
     }
 
     pub(crate) fn try_peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        let state = self.incoming.lock();
+        let mut state = self.incoming.lock();
         if !state.readable() {
             return Err(io::ErrorKind::WouldBlock.into());
+        }
+        if state.bytes.is_empty() {
+            state.take_reset()?;
         }
         let (mut first, mut second) = state.bytes.as_slices();
         let bytes = first.read(buf)?;
@@ -151,6 +176,8 @@ impl PipeEnd {
     pub(crate) fn try_write(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         let state = self.outgoing.lock();
         if state.ended || state.broken {
+            drop(state);
+            self.incoming.lock().take_reset()?;
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let asked: usize = bufs.iter().map(|buf| buf.len()).sum();

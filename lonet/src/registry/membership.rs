@@ -5,6 +5,7 @@
 //! microseconds as a rule, but for seconds when a process of the network is stopped.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -170,6 +171,24 @@ impl Registry {
             Some(open) => open.database.try_lookup(host),
             None => Some(Err(Cause::NetworkDown)),
         }
+    }
+
+    /// The names of all hosts that were ever announced, in order. Waits while others change the
+    /// registry.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Registry::lookup`].
+    pub(crate) fn names(&self) -> Result<Vec<String>, Cause> {
+        let until = Instant::now() + PATIENCE;
+        let mut guard = self.0.lock();
+        let open = guard.as_mut().ok_or(Cause::NetworkDown)?;
+        open.database.all_names(until)
+    }
+
+    /// The text of a file in the network's directory; `None` if there is none.
+    pub(crate) fn text_of(&self, file: &str) -> Option<String> {
+        fs::read_to_string(self.0.dir.at(file)).ok()
     }
 
     /// Whether the subnetwork at this OS address lives. Never waits.

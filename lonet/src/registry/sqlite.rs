@@ -204,6 +204,16 @@ impl Database {
         Ok(())
     }
 
+    /// Every name that was ever announced, in order.
+    pub(super) fn all_names(&mut self, until: Instant) -> Result<Vec<String>, Cause> {
+        self.read(until, |connection| {
+            connection
+                .prepare_cached("SELECT hostname FROM lonet_names ORDER BY hostname")?
+                .query_map([], |row| Ok(text(row.get_ref(0)?)))?
+                .collect()
+        })
+    }
+
     /// Whether a host is served at that address, or was, by a process that is dead now.
     pub(super) fn names(&mut self, osladdr: SocketAddrV4, until: Instant) -> Result<bool, Cause> {
         self.read(until, |connection| {

@@ -65,6 +65,9 @@ struct State {
     shut: bool,
     /// The faults that an event of this process has set off, and that are not settled.
     fired: BTreeMap<u32, Then>,
+    /// The process that this one carries is dead from its last event on: nothing of it passes, and
+    /// what it would have done is left undone.
+    dead: bool,
     /// What waits until something may pass, in order.
     later: Vec<Effect>,
     gated: Vec<Weak<dyn Gated>>,
@@ -106,7 +109,7 @@ impl Drop for HeldDial<'_> {
 
 impl State {
     fn is_shut(&self) -> bool {
-        self.shut || !self.fired.is_empty()
+        self.shut || self.dead || !self.fired.is_empty()
     }
 
     fn is_busy(&self) -> bool {
@@ -205,6 +208,9 @@ impl Gate {
     pub(crate) fn effect(&self, effect: impl FnOnce() + Send + 'static) {
         if self.is_busy() {
             let mut state = self.lock();
+            if state.dead {
+                return;
+            }
             if state.is_shut() {
                 state.later.push(Box::new(effect));
                 return;
@@ -218,6 +224,34 @@ impl Gate {
         let mut state = self.lock();
         state.fired.insert(fault, then);
         self.busy.store(true, Ordering::Release);
+    }
+
+    /// An event ends the process that this one carries. Called as [`fire`](Gate::fire) is.
+    pub(crate) fn die(&self) {
+        self.lock().dead = true;
+        self.busy.store(true, Ordering::Release);
+    }
+
+    /// Whether an event has ended the process that this one carries.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.is_busy() && self.lock().dead
+    }
+
+    /// Waits until something may leave the process that this one carries; false if it is dead.
+    pub(crate) async fn opens(&self) -> bool {
+        let mut changed = std::pin::pin!(self.changed.notified());
+        loop {
+            // Before it looks, so that no change is missed.
+            changed.as_mut().enable();
+            if !self.is_shut() {
+                return true;
+            }
+            if self.is_dead() {
+                return false;
+            }
+            changed.as_mut().await;
+            changed.set(self.changed.notified());
+        }
     }
 
     /// The process is about to stop at an event: what arrives from here on arrives under the faults
@@ -361,7 +395,7 @@ impl Gate {
     /// Waits until something may leave this process. The end of a process does.
     pub fn wait_until_open(&self) {
         let mut state = self.lock();
-        while state.is_shut() {
+        while state.is_shut() && !state.dead {
             state = self
                 .opened
                 .wait(state)

@@ -43,7 +43,7 @@ pub use record::{
 };
 pub(crate) use reporter::Users;
 pub use reporter::{Direction, Numbered, Operation, Reporter, Sink, Tap};
-pub use socket::{DATA_NAME, ORDERS_NAME, SOCKET_NAME, TraceSocket, Tracing};
+pub use socket::{DATA_NAME, NAMES_NAME, ORDERS_NAME, SOCKET_NAME, TraceSocket, Tracing};
 pub use task::{Pending, Waits};
 #[doc(hidden)]
 pub use verbs::{

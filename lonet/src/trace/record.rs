@@ -56,6 +56,10 @@ pub struct Hello {
     /// Whether it obeys [`Order::Network`].
     #[serde(default, skip_serializing_if = "is_false")]
     pub gates: bool,
+    /// The number of the process in the scenario that this reporter is for, if its own process carries
+    /// others: such a process has a reporter for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carries: Option<u64>,
 }
 
 /// A line that a reporter reads: all that goes down to a process about the network goes this way.

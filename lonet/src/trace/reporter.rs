@@ -39,6 +39,9 @@ pub struct Reporter {
     /// Whether connections record what they send and receive.
     data: AtomicBool,
     gate: Arc<Gate>,
+    /// Whether it is for a process that this one carries. An event of that one never ends or stops this
+    /// one: the test's process does that to the other.
+    carries: bool,
 }
 
 struct State {
@@ -63,6 +66,7 @@ pub struct Numbered {
     /// What the process does at this event.
     then: Option<Then>,
     stop: Option<Arc<Stop>>,
+    is_told: bool,
 }
 
 impl Numbered {
@@ -71,7 +75,9 @@ impl Numbered {
         if let Some(stop) = &self.stop {
             stop.begins();
         }
-        self.sink.record(self.record);
+        if self.is_told {
+            self.sink.record(self.record);
+        }
         match self.then {
             None | Some(Then::Tell) => {}
             Some(Then::Kill) => end_here(),
@@ -104,6 +110,15 @@ impl Reporter {
 
     /// The same, whose events set off faults at this gate.
     pub(crate) fn behind(gate: Arc<Gate>, sink: Arc<dyn Sink>) -> Arc<Reporter> {
+        Reporter::of(gate, sink, false)
+    }
+
+    /// A reporter for a process that this one carries.
+    pub(crate) fn carrying(sink: Arc<dyn Sink>) -> Arc<Reporter> {
+        Reporter::of(Gate::new(), sink, true)
+    }
+
+    fn of(gate: Arc<Gate>, sink: Arc<dyn Sink>, carries: bool) -> Arc<Reporter> {
         let state = State {
             triggers: Vec::new(),
             ending: false,
@@ -118,6 +133,7 @@ impl Reporter {
             state: Mutex::new(state),
             data: AtomicBool::new(false),
             gate,
+            carries,
         })
     }
 
@@ -191,7 +207,9 @@ impl Reporter {
             drop(state);
             park();
         }
-        let (fires, then) = state.fires(&what, &self.gate);
+        // What becomes of the host of a process that is dead is nothing that this has done.
+        let is_told = !self.carries || !self.gate.is_dead();
+        let (fires, then) = state.fires(&what, &self.gate, self.carries);
         let stop = (then == Some(Then::Pause)).then(|| Stop::at(&self.gate));
         state.stop.clone_from(&stop);
         state.last += 1;
@@ -222,6 +240,7 @@ impl Reporter {
             sink: self.sink.clone(),
             then,
             stop,
+            is_told,
         }
     }
 
@@ -276,7 +295,7 @@ impl Reporter {
 
 impl State {
     /// The faults that an event sets off, and what the process does then. It is closed from here on.
-    fn fires(&mut self, what: &What, gate: &Gate) -> (Vec<u32>, Option<Then>) {
+    fn fires(&mut self, what: &What, gate: &Gate, carries: bool) -> (Vec<u32>, Option<Then>) {
         let mut fires = Vec::new();
         let mut then = None;
         if self.triggers.is_empty() {
@@ -292,9 +311,13 @@ impl State {
             // An order that was given before the fault was set off may come after: it stays.
             *count += 1;
             if *count == trigger.nth {
-                gate.fire(trigger.fault, trigger.then);
+                let does = if carries { Then::Tell } else { trigger.then };
+                gate.fire(trigger.fault, does);
+                if carries && matches!(trigger.then, Then::Kill | Then::Vanish) {
+                    gate.die();
+                }
                 fires.push(trigger.fault);
-                then = then.max(Some(trigger.then));
+                then = then.max(Some(does));
             }
         }
         self.ending |= matches!(then, Some(Then::Kill | Then::Vanish));

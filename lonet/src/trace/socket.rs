@@ -1,8 +1,9 @@
 //! The client of a network's `trace.sock`: a sink that writes lines, `until` as a request, and the
 //! one place where a process obeys the collector's orders.
 //!
-//! Owns the connection. One a process and network; after a fork the child opens its own. When the
-//! collector is gone, tracing goes off and every operation goes on.
+//! Owns the connection. One a process and network, and one for each process that this one carries;
+//! after a fork the child opens its own. When the collector is gone, tracing goes off and every
+//! operation goes on.
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -37,6 +38,9 @@ pub const SOCKET_NAME: &str = "trace.sock";
 
 /// The name of the file in a network's directory that asks for `send` and `recv`.
 pub const DATA_NAME: &str = "trace.data";
+
+/// The name of the file in a network's directory with the names of hosts that come later, one a line.
+pub const NAMES_NAME: &str = "trace.names";
 
 /// How long a collector is waited for whose queue is full, in seconds. It does nothing but read, so
 /// there is room again in microseconds, unless its process is stopped.
@@ -111,6 +115,16 @@ impl Tracing {
         Tracing::open(dir, false)
     }
 
+    /// A connection and a reporter of its own, for the process of that number in the scenario, which
+    /// this process carries: its events, its faults and what it waits for are its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Tracing::of).
+    pub(crate) fn carrying(dir: &Path, process: u64) -> io::Result<Option<Tracing>> {
+        Tracing::connect(dir, true, Some(process))
+    }
+
     fn open(dir: &Path, answers: bool) -> io::Result<Option<Tracing>> {
         let open = opened(dir);
         // Held while connecting, which may take a while: a concurrent join of the same network gets
@@ -119,11 +133,23 @@ impl Tracing {
         if let (Some(reporter), Some(socket)) = (open.0.upgrade(), open.1.upgrade()) {
             return Ok(Some(Tracing { reporter, socket }));
         }
+        let tracing = Tracing::connect(dir, answers, None)?;
+        if let Some(Tracing { reporter, socket }) = &tracing {
+            *open = (Arc::downgrade(reporter), Arc::downgrade(socket));
+        }
+        Ok(tracing)
+    }
+
+    /// Connects, says who reports, and waits for the orders that stand.
+    fn connect(dir: &Path, answers: bool, carries: Option<u64>) -> io::Result<Option<Tracing>> {
         let Some(socket) = TraceSocket::connect(dir)? else {
             return Ok(None);
         };
         let socket = Arc::new(socket);
-        let reporter = Reporter::behind(Gate::new(), socket.clone());
+        let reporter = match carries {
+            None => Reporter::behind(Gate::new(), socket.clone()),
+            Some(_) => Reporter::carrying(socket.clone()),
+        };
         let teller = Arc::downgrade(&socket);
         reporter.gate().tell_by(move |line| {
             if let Some(socket) = teller.upgrade() {
@@ -139,7 +165,7 @@ impl Tracing {
             // A process that can't have a thread says that it obeys nothing.
             let obeys = socket.read_orders(&mut socket.lock()).is_ok();
             let gates = obeys && dir.join(ORDERS_NAME).exists();
-            socket.write(&mut socket.lock(), &hello(obeys, gates));
+            socket.write(&mut socket.lock(), &hello(obeys, gates, carries));
             if gates {
                 // What this process does from here on is under the faults that stand.
                 first.recv_timeout(Duration::from_secs(ORDERS_WITHIN)).map_err(|_| {
@@ -150,9 +176,8 @@ impl Tracing {
                 })?;
             }
         } else {
-            socket.write(&mut socket.lock(), &hello(false, false));
+            socket.write(&mut socket.lock(), &hello(false, false, carries));
         }
-        *open = (Arc::downgrade(&reporter), Arc::downgrade(&socket));
         Ok(Some(Tracing { reporter, socket }))
     }
 }
@@ -334,7 +359,7 @@ impl TraceSocket {
             writer.reads_orders = false;
             writer.stream = dial(&self.dir).ok().flatten();
             // Of the parent's threads the child has none.
-            self.put(writer, &hello(false, false));
+            self.put(writer, &hello(false, false, None));
         }
         self.put(writer, line);
     }
@@ -430,7 +455,7 @@ fn dial(dir: &Path) -> io::Result<Option<UnixStream>> {
     Ok(Some(UnixStream::from(fd)))
 }
 
-fn hello(waits: bool, gates: bool) -> Line {
+fn hello(waits: bool, gates: bool, carries: Option<u64>) -> Line {
     use std::hash::{BuildHasher, RandomState};
     Line::Hello(Hello {
         version: PROTOCOL_VERSION,
@@ -441,5 +466,6 @@ fn hello(waits: bool, gates: bool) -> Line {
             .filter(|host| !host.is_empty()),
         waits,
         gates,
+        carries,
     })
 }

@@ -3,13 +3,16 @@
 //! Owns what an engine and the hosts of this process have to do with each other in a dial. Its port
 //! and its end are `dial`'s.
 
+use std::sync::Arc;
+
 use super::engine::Engine;
 use super::io::{Io, Knock};
 use super::net::Net;
 use crate::addr::Addr;
 use crate::call::Call;
 use crate::error::Cause;
-use crate::loopback::Answered;
+use crate::loopback::{Answered, Loopback};
+use crate::pipes::{Awaited, Caller};
 
 /// A dial that was answered.
 pub(super) struct Carried {
@@ -26,6 +29,11 @@ impl Net {
         let host = call.dst.host();
         match &self.engine {
             Engine::Loopback(loopback) => {
+                if self.is_carried
+                    && let Some(carried) = self.carry_beside(loopback, call).await?
+                {
+                    return Ok(carried);
+                }
                 // Of a host that was served here, we know whether it still is.
                 let known = loopback.known(host, || self.has(host));
                 let Answered { stream, peer, key } = loopback.carry(call, known).await?;
@@ -41,14 +49,55 @@ impl Net {
                 if self.knock(call.dst, Knock::Pipe(caller)).is_err() {
                     return Err(Cause::ConnectionRefused);
                 }
-                // A listener that goes without an answer refuses.
-                let (end, peer) = answered.await.unwrap_or(Err(Cause::ConnectionRefused))?;
-                Ok(Carried {
-                    io: Io::Pipe(end),
-                    peer,
-                    key,
-                })
+                Carried::by(answered, key).await
             }
         }
+    }
+
+    /// The same in memory, if the address is served by another subnetwork that this process carries.
+    async fn carry_beside(
+        &self,
+        loopback: &Arc<Loopback>,
+        call: &Call<'_>,
+    ) -> Result<Option<Carried>, Cause> {
+        let host = call.dst.host();
+        let (net, at) = match self.beside_with(host) {
+            Some(found) => found,
+            None => {
+                let at = loopback.look_up(host).await?;
+                // It may have come meanwhile.
+                match Net::beside(at) {
+                    Some(net) => (net, at),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let (caller, answered) = Caller::between(call.src, loopback.osladdr(), at);
+        let key = call.linked(|| caller.key());
+        let (own, dst) = (Arc::downgrade(&net), call.dst.clone());
+        // While nothing may leave that process, no refusal does.
+        net.effect(move || {
+            if let Some(net) = own.upgrade()
+                && let Err(knock) = net.knock(&dst, Knock::Pipe(caller))
+            {
+                knock.refuse(&Cause::ConnectionRefused);
+            }
+        });
+        // A dial that waits must not keep a subnetwork open.
+        drop(net);
+        Carried::by(answered, key).await.map(Some)
+    }
+}
+
+impl Carried {
+    /// In memory, once it is answered.
+    async fn by(answered: Awaited, key: Option<String>) -> Result<Carried, Cause> {
+        // A listener that goes without an answer refuses.
+        let (end, peer) = answered.await.unwrap_or(Err(Cause::ConnectionRefused))?;
+        Ok(Carried {
+            io: Io::Pipe(end),
+            peer,
+            key,
+        })
     }
 }

@@ -122,6 +122,16 @@ impl Conn {
         end.wake();
     }
 
+    /// Ends both directions by a reset. A fault that withholds it from the other side does so there.
+    pub(super) fn reset(self: &Arc<Self>) {
+        let Some(end) = &self.gate else {
+            return self.io.reset();
+        };
+        let own = self.clone();
+        end.gate().effect(move || own.io.reset());
+        end.wake();
+    }
+
     /// Lets go of the connection, as its last user.
     pub(super) fn let_go(self: &Arc<Self>) {
         if let Some(end) = &self.gate

@@ -79,15 +79,35 @@ impl Host {
         let addr = &*text_of(&addr);
         match self.net.is_traced() {
             // As it is, without the room that being watched takes.
-            false => self.dial_watched(addr).await,
-            true => self.net.watch(Waits::Dial, self.dial_watched(addr)).await,
+            false => self.dial_watched(addr, 0, |_| {}).await,
+            true => {
+                let dialed = self.dial_watched(addr, 0, |_| {});
+                self.net.watch(Waits::Dial, dialed).await
+            }
         }
     }
 
-    async fn dial_watched(&self, addr: &str) -> Result<Stream> {
+    /// Dials from that port, or, with 0, from the lowest free one; says from where, once it has it.
+    pub(crate) async fn dial_from(
+        &self,
+        addr: &str,
+        port: u16,
+        began: impl FnOnce(&Addr),
+    ) -> Result<Stream> {
+        let dialed = self.dial_watched(addr, port, began);
+        self.net.watch(Waits::Dial, dialed).await
+    }
+
+    async fn dial_watched(
+        &self,
+        addr: &str,
+        port: u16,
+        began: impl FnOnce(&Addr),
+    ) -> Result<Stream> {
         // Made before the port is taken: from here on no close goes unnoticed.
         let mut closing = std::pin::pin!(self.core.closing.notified());
-        let dialing = Dialing::begin(self, addr)?;
+        let dialing = Dialing::begin(self, addr, port)?;
+        began(&dialing.src);
         let call = Call {
             network: self.net.network(),
             src: &dialing.src,
@@ -130,16 +150,21 @@ impl Host {
 }
 
 impl<'a> Dialing<'a> {
-    /// Takes the lowest free port.
-    fn begin(host: &'a Host, text: &str) -> Result<Dialing<'a>> {
+    /// Takes that port, or, with 0, the lowest free one.
+    fn begin(host: &'a Host, text: &str, wanted: u16) -> Result<Dialing<'a>> {
         let Host { net, core } = host;
         let dst = host.parse(text);
         let mut state = core.lock();
         let free = match &state.closed {
             Some(why) => Err(why.clone()),
-            None => state.ports.lowest_free().ok_or(Cause::PortsExhausted),
+            None if wanted == 0 => state.ports.lowest_free().ok_or(Cause::PortsExhausted),
+            None if state.ports.occupant(wanted).is_some() => Err(Cause::AddrInUse),
+            None => Ok(wanted),
         };
-        let src = core.addr(state.source_port());
+        let src = match wanted {
+            0 => core.addr(state.source_port()),
+            wanted => core.addr(wanted),
+        };
         let dst = match dst {
             Ok(dst) => dst,
             Err(cause) => {
@@ -164,7 +189,7 @@ impl<'a> Dialing<'a> {
             n,
         };
         let taken = state.ports.take(port, Occupant::Dial(told));
-        debug_assert!(taken, "the lowest free port is free");
+        debug_assert!(taken, "it was found to be free");
         drop(state);
         begun.tell();
         Ok(Dialing {

@@ -67,6 +67,17 @@ impl Engine {
         }
     }
 
+    /// The names of all hosts that were ever announced, in order.
+    pub(crate) async fn names(&self) -> Result<Vec<String>, Cause> {
+        match self {
+            Engine::Loopback(loopback) => {
+                let loopback = loopback.clone();
+                blocking(move || loopback.names()).await?
+            }
+            Engine::Pipes(pipes) => Ok(pipes.all_names()),
+        }
+    }
+
     /// Makes a name free for others: now, or as soon as that is possible without waiting here.
     pub(crate) fn withdraw_now(&self, name: &str) {
         match self {

@@ -138,6 +138,19 @@ impl Host {
         left.map_err(|cause| self.net.error("close", cause).about(self.name()))
     }
 
+    /// See [`crate::carried::settled`].
+    pub(crate) async fn settled(&self) -> bool {
+        match self.net.events.gate() {
+            Some(gate) => gate.opens().await,
+            None => true,
+        }
+    }
+
+    /// Whether nothing has that port now.
+    pub(crate) fn is_free(&self, port: u16) -> bool {
+        self.core.lock().ports.occupant(port).is_none()
+    }
+
     /// Whether nobody has closed it.
     pub(crate) fn is_open(&self) -> bool {
         self.core.lock().closed.is_none()

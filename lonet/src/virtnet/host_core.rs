@@ -122,8 +122,11 @@ impl HostCore {
 
     /// Queues a dialer at the listener of that port, or gives it back.
     pub(super) fn knock(&self, port: u16, knock: Knock) -> Result<(), Knock> {
+        let is_own = *knock.src().host() == *self.name;
         let listener = match self.lock().ports.occupant(port) {
-            Some(Occupant::Listener(listener)) => listener.clone(),
+            Some(Occupant::Listener(listener)) if is_own || !listener.is_only_own() => {
+                listener.clone()
+            }
             _ => return Err(knock),
         };
         listener.push(knock)

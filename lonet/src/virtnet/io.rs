@@ -117,6 +117,14 @@ impl Io {
         }
     }
 
+    /// Ends both directions at once, so that the other side learns of it by an error.
+    pub(super) fn reset(&self) {
+        match self {
+            Io::Tcp(stream) => loopback::socket::reset(stream),
+            Io::Pipe(end) => end.reset(),
+        }
+    }
+
     /// Ends the direction away from here.
     pub(crate) fn shutdown_write(&self) -> io::Result<()> {
         match self {

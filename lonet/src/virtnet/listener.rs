@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::connection::End;
 use super::connection_core::Conn;
@@ -19,6 +19,9 @@ use crate::addr::{Addr, ToAddr, text_of};
 use crate::error::{Cause, Result};
 use crate::happens::By;
 use crate::trace::{Gate, Verb, Waits, What};
+
+/// Says of a dialer in the queue whether it may be accepted now.
+type Admits<'a> = &'a mut dyn FnMut(&mut Queued) -> bool;
 
 /// Accepts connections to one address of a host. Dropping it closes it.
 #[must_use = "a listener closes when it is dropped"]
@@ -57,11 +60,15 @@ impl Host {
     /// # Ok(()) }
     /// ```
     pub async fn listen(&self, laddr: impl ToAddr) -> Result<Listener> {
-        let laddr = text_of(&laddr);
+        self.listen_as(&text_of(&laddr), false).await
+    }
+
+    /// The same; if it is for its own host only, dials of other hosts are refused.
+    pub(crate) async fn listen_as(&self, laddr: &str, only_own: bool) -> Result<Listener> {
         if let Some(gate) = self.net.events.gate().filter(|gate| gate.holds_any()) {
-            self.may_listen(gate, &laddr).await;
+            self.may_listen(gate, laddr).await;
         }
-        self.listen_on(&laddr)
+        self.listen_on(laddr, only_own)
     }
 
     /// Waits while the test holds this. The port is the one that is free now.
@@ -90,17 +97,21 @@ impl Host {
         self.net.watch(Waits::Other, held).await;
     }
 
-    fn listen_on(&self, laddr: &str) -> Result<Listener> {
+    fn listen_on(&self, laddr: &str, only_own: bool) -> Result<Listener> {
         let text = if laddr.is_empty() { ":0" } else { laddr };
         let requested = match self.parse(text) {
             Ok(addr) => addr,
             Err(cause) => return Err(self.net.error("listen", cause).about(format!("{laddr:?}"))),
         };
-        self.open_listener(&requested)
+        self.open_listener(&requested, only_own)
             .map_err(|cause| self.net.error("listen", cause).at(requested))
     }
 
-    fn open_listener(&self, requested: &Addr) -> std::result::Result<Listener, Cause> {
+    fn open_listener(
+        &self,
+        requested: &Addr,
+        only_own: bool,
+    ) -> std::result::Result<Listener, Cause> {
         let mut state = self.core.lock();
         if let Some(why) = &state.closed {
             return Err(why.clone());
@@ -113,7 +124,7 @@ impl Host {
             port => port,
         };
         let socket = self.net.socket();
-        let core = Arc::new(ListenerCore::new(socket));
+        let core = Arc::new(ListenerCore::new(socket, only_own));
         if let Some(gate) = self.net.events.gate() {
             let weak = Arc::downgrade(&core);
             gate.enter(weak);
@@ -248,6 +259,46 @@ impl Listener {
     }
 
     fn poll_turn(&self, cx: &mut Context<'_>, ticket: u64) -> Poll<Result<Stream>> {
+        self.poll_next(Some((cx, ticket)))
+    }
+
+    /// Accepts the next connection, if a dialer is there that may be accepted now.
+    pub(crate) fn try_accept(&self) -> Option<Result<Stream>> {
+        match self.poll_next(None) {
+            Poll::Ready(accepted) => Some(accepted),
+            Poll::Pending => None,
+        }
+    }
+
+    /// From now on other hosts may dial it, if only its own might.
+    pub(crate) fn open_to_all(&self) {
+        self.core.open_to_all();
+    }
+
+    /// Polls for a dialer that an accept would get now, once for each. It is announced again if an
+    /// accept has found meanwhile that it may not have it. Only the waker of the latest call is woken.
+    pub(crate) fn poll_dialed(&self, cx: &mut Context<'_>) -> Poll<Result<Addr>> {
+        self.poll_admitted(|admits| self.core.poll_announce(cx, admits))
+    }
+
+    /// The next connection; without one, the waker is kept under that ticket, if there is one.
+    fn poll_next(&self, waiting: Option<(&Context<'_>, u64)>) -> Poll<Result<Stream>> {
+        loop {
+            let next = self.poll_admitted(|admits| self.core.poll_pop(waiting, admits));
+            let Queued { knock, held, .. } = ready!(next)?;
+            if !knock.gone() {
+                self.host.net.events.learn_faults(&held);
+                let taken = self.take(knock).map_err(|cause| self.error(cause));
+                return Poll::Ready(taken);
+            }
+        }
+    }
+
+    /// Looks at the queue; what it is given says which dialers may be accepted now.
+    fn poll_admitted<T>(
+        &self,
+        mut look: impl FnMut(Admits<'_>) -> Poll<std::result::Result<T, Cause>>,
+    ) -> Poll<Result<T>> {
         loop {
             let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
             // Under the host's lock, which is never taken under the queue's.
@@ -259,7 +310,7 @@ impl Listener {
             // comes after that wakes.
             let mut orders = None;
             let mut comes_late = false;
-            let admits = |queued: &mut Queued| {
+            let mut admits = |queued: &mut Queued| {
                 let gate = self.host.net.events.gate().filter(|gate| gate.is_busy());
                 let admission =
                     orders.get_or_insert_with(|| gate.map(|gate| Admission::at(gate, &self.addr)));
@@ -277,17 +328,10 @@ impl Listener {
                     }
                 }
             };
-            let Queued { knock, held, .. } = match self.core.poll_pop(cx, ticket, admits) {
-                Poll::Ready(Ok(queued)) => queued,
-                Poll::Ready(Err(cause)) => return Poll::Ready(Err(self.error(cause))),
+            match look(&mut admits) {
                 // There was nothing to ask before.
-                Poll::Pending if comes_late => continue,
-                Poll::Pending => return Poll::Pending,
-            };
-            if !knock.gone() {
-                self.host.net.events.learn_faults(&held);
-                let taken = self.take(knock).map_err(|cause| self.error(cause));
-                return Poll::Ready(taken);
+                Poll::Pending if comes_late => {}
+                poll => return poll.map_err(|cause| self.error(cause)),
             }
         }
     }

@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use super::io::Knock;
+use crate::addr::Addr;
 use crate::error::Cause;
 use crate::lock::{Mutex, MutexGuard};
 use crate::trace::{EventId, Gated, Held, Obeyed, Standing, Users};
@@ -14,6 +16,8 @@ use crate::trace::{EventId, Gated, Held, Obeyed, Standing, Users};
 /// What a host's port table has of a listener.
 pub(crate) struct ListenerCore {
     socket: u64,
+    /// Whether only its own host may dial it.
+    only_own: AtomicBool,
     state: Mutex<ListenerState>,
 }
 
@@ -25,6 +29,8 @@ pub(super) struct ListenerState {
     sweep_at: usize,
     /// The calls that wait to accept, in order; 0 is `poll_accept`.
     waiting: BTreeMap<u64, Waker>,
+    /// The task that waits for a dialer to announce.
+    dialed: Option<Waker>,
     pub(super) tickets: u64,
     /// Which tasks have accepted here.
     pub(super) users: Users,
@@ -37,23 +43,27 @@ pub(super) struct Queued {
     pub(super) held: Vec<(u32, Option<EventId>)>,
     /// The acceptance to which it has come, while the test holds that.
     pub(super) comes: Option<Held>,
+    /// Whether it was said that it could be accepted, and no accept has found otherwise since.
+    announced: bool,
 }
 
 /// The queue's length from which on it is swept.
 const SWEEP_FROM: usize = 64;
 
 impl ListenerCore {
-    pub(super) fn new(socket: u64) -> ListenerCore {
+    pub(super) fn new(socket: u64, only_own: bool) -> ListenerCore {
         let state = ListenerState {
             closed: None,
             queue: VecDeque::new(),
             sweep_at: SWEEP_FROM,
             waiting: BTreeMap::new(),
+            dialed: None,
             tickets: 0,
             users: Users::default(),
         };
         ListenerCore {
             socket,
+            only_own: AtomicBool::new(only_own),
             state: Mutex::new(state),
         }
     }
@@ -61,6 +71,16 @@ impl ListenerCore {
     /// Its number in the trace.
     pub(super) fn socket(&self) -> u64 {
         self.socket
+    }
+
+    /// Whether it refuses dials of other hosts.
+    pub(super) fn is_only_own(&self) -> bool {
+        self.only_own.load(Ordering::Relaxed)
+    }
+
+    /// From now on other hosts may dial it, too.
+    pub(super) fn open_to_all(&self) {
+        self.only_own.store(false, Ordering::Relaxed);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ListenerState> {
@@ -85,38 +105,69 @@ impl ListenerCore {
             knock,
             held: Vec::new(),
             comes: None,
+            announced: false,
         });
         // The task that polled `poll_accept` may have lost interest, so it is woken beside another.
         let polling = state.waiting.remove(&0);
-        let first = state.waiting.pop_first();
+        let first = state.waiting.pop_first().map(|(_, waker)| waker);
+        let dialed = state.dialed.take();
         drop(state);
-        for waker in polling.into_iter().chain(first.map(|(_, waker)| waker)) {
+        for waker in polling.into_iter().chain(first).chain(dialed) {
             waker.wake();
         }
         Ok(())
     }
 
-    /// The next dialer that `admits` lets in; without one, the waker is kept under that ticket.
+    /// The next dialer that `admits` lets in; without one, the waker is kept under that ticket, if
+    /// there is one.
     pub(super) fn poll_pop(
         &self,
-        cx: &mut Context<'_>,
-        ticket: u64,
+        waiting: Option<(&Context<'_>, u64)>,
         mut admits: impl FnMut(&mut Queued) -> bool,
     ) -> Poll<Result<Queued, Cause>> {
         let mut state = self.lock();
         if let Some(why) = &state.closed {
             return Poll::Ready(Err(why.clone()));
         }
-        let first = state.queue.iter_mut().position(&mut admits);
+        let first = state.queue.iter_mut().position(|queued| {
+            let admitted = admits(queued);
+            // Whoever was told of it has asked for it in vain, and has to be told again.
+            queued.announced &= admitted;
+            admitted
+        });
         if let Some(queued) = first.and_then(|first| state.queue.remove(first)) {
             return Poll::Ready(Ok(queued));
         }
+        let Some((cx, ticket)) = waiting else {
+            return Poll::Pending;
+        };
         match state.waiting.get_mut(&ticket) {
             Some(waker) => waker.clone_from(cx.waker()),
             None => {
                 state.waiting.insert(ticket, cx.waker().clone());
             }
         }
+        Poll::Pending
+    }
+
+    /// Whether there is a dialer that `admits` lets in and that was not announced: it is, now. Without
+    /// one, the waker is kept.
+    pub(super) fn poll_announce(
+        &self,
+        cx: &Context<'_>,
+        mut admits: impl FnMut(&mut Queued) -> bool,
+    ) -> Poll<Result<Addr, Cause>> {
+        let mut state = self.lock();
+        if let Some(why) = &state.closed {
+            return Poll::Ready(Err(why.clone()));
+        }
+        let is_new = |queued: &mut Queued| !queued.announced && admits(queued);
+        if let Some(first) = state.queue.iter_mut().position(is_new) {
+            let queued = &mut state.queue[first];
+            queued.announced = true;
+            return Poll::Ready(Ok(queued.knock.src().clone()));
+        }
+        state.dialed = Some(cx.waker().clone());
         Poll::Pending
     }
 
@@ -135,8 +186,11 @@ impl ListenerCore {
 
     /// The calls that wait to accept look again.
     pub(super) fn wake_all(&self) {
-        let waiting = std::mem::take(&mut self.lock().waiting);
-        for waker in waiting.into_values() {
+        let mut state = self.lock();
+        let waiting = std::mem::take(&mut state.waiting);
+        let dialed = state.dialed.take();
+        drop(state);
+        for waker in waiting.into_values().chain(dialed) {
             waker.wake();
         }
     }

@@ -10,11 +10,13 @@
 //! - [`happens`]: the one way from what happens to its record;
 //! - [`gate`]: what faults do to an end and to a dial;
 //! - [`engine`]: what an implementation provides;
+//! - [`beside`]: the subnetworks of this process that are joined in memory;
 //! - `model`: what races with a close, under the locks of [`lock`](crate::lock).
 //!
 //! Every decision about who gets a port, whose close wins, or which number an event gets, happens
 //! here, under the lock of one host. No file here opens a socket or runs SQL.
 
+mod beside;
 mod carry;
 mod connection;
 mod connection_core;

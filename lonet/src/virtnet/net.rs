@@ -47,6 +47,8 @@ pub(crate) struct Net {
     pub(super) name: NetName,
     pub(crate) engine: Engine,
     pub(super) events: Events,
+    /// Whether it is of a process that this one carries.
+    pub(super) is_carried: bool,
     state: Mutex<NetState>,
 }
 
@@ -59,10 +61,22 @@ pub(super) struct NetState {
 
 impl Net {
     pub(crate) fn new(name: NetName, engine: Engine, tracing: Option<Tracing>) -> Arc<Net> {
+        Net::with(name, engine, Events::new(tracing), false)
+    }
+
+    /// The same, of a process that this one carries.
+    pub(crate) fn carried(name: NetName, engine: Engine, tracing: Option<Tracing>) -> Arc<Net> {
+        let net = Net::with(name, engine, Events::new(tracing), true);
+        net.enter();
+        net
+    }
+
+    fn with(name: NetName, engine: Engine, events: Events, is_carried: bool) -> Arc<Net> {
         Arc::new(Net {
             name,
             engine,
-            events: Events::new(tracing),
+            events,
+            is_carried,
             state: Mutex::default(),
         })
     }
@@ -70,12 +84,7 @@ impl Net {
     /// A network without a trace, on which faults act all the same.
     #[cfg(test)]
     pub(crate) fn behind(gate: Arc<crate::trace::Gate>, name: NetName, engine: Engine) -> Arc<Net> {
-        Arc::new(Net {
-            name,
-            engine,
-            events: Events::behind(gate),
-            state: Mutex::default(),
-        })
+        Net::with(name, engine, Events::behind(gate), false)
     }
 
     /// The network's full name.
@@ -172,14 +181,18 @@ impl Net {
     pub(crate) fn end(&self) {
         if self.close_now() {
             let engine = self.engine.clone();
-            self.effect(move || engine.leave_now());
+            self.events.at_last(move || engine.leave_now());
         }
     }
 
     /// Other processes learn that a host is gone, or, without a name, that all are. While nothing may
     /// leave this process, that waits, even if the future is dropped.
     pub(super) async fn withdraw(&self, host: Option<&str>) -> Result<(), Cause> {
-        let shut = self.events.gate().filter(|gate| gate.is_shut());
+        // A name is given up even by one that is dead.
+        let shut = self
+            .events
+            .gate()
+            .filter(|gate| gate.is_shut() && !gate.is_dead());
         let Some(gate) = shut else {
             return match host {
                 Some(host) => self.engine.withdraw(host).await,
@@ -187,7 +200,7 @@ impl Net {
             };
         };
         let (engine, host) = (self.engine.clone(), host.map(str::to_owned));
-        self.effect(move || match host {
+        self.events.at_last(move || match host {
             Some(host) => engine.withdraw_now(&host),
             None => engine.leave_now(),
         });
@@ -209,11 +222,12 @@ impl Net {
             }
             std::mem::take(&mut state.hosts)
         };
+        self.leave();
         for host in hosts.values() {
             host.close(&self.events, Cause::NetworkDown);
         }
         let engine = self.engine.clone();
-        self.effect(move || engine.shut());
+        self.events.at_last(move || engine.shut());
         true
     }
 }

@@ -108,6 +108,13 @@ impl Stream {
         Ok(())
     }
 
+    /// Closes this end so that the other one learns of it by an error.
+    pub(crate) fn reset(self) {
+        if self.end.close() {
+            self.end.conn().reset();
+        }
+    }
+
     /// Splits the stream into borrowed halves, so that one task can read and write at the same time.
     ///
     /// # Examples

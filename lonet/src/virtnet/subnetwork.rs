@@ -191,6 +191,12 @@ impl SubNetwork {
         }
     }
 
+    /// The names of all hosts that have ever been on the network, in order.
+    pub(crate) async fn names(&self) -> Result<Vec<String>> {
+        let names = self.net.engine.names().await;
+        names.map_err(|cause| self.net.error("hosts", cause))
+    }
+
     /// The reporter of its events and where they go, if the network is traced.
     pub(crate) fn tracing(&self) -> Option<&Tracing> {
         self.net.events.tracing()

@@ -1,6 +1,7 @@
 //! One conformance suite over both engines: every rule of the network is one async function of a
-//! fresh subnetwork, run over loopback TCP and over in-memory pipes. A rule that holds on one
-//! engine only stands in `loopback_only.rs`, with its reason.
+//! fresh subnetwork, run over loopback TCP, over in-memory pipes, and as the harness carries programs
+//! that know nothing of lonet: a network of several processes, in memory here. A rule that holds on
+//! one engine only stands in `loopback_only.rs`, with its reason.
 
 #![expect(
     clippy::unwrap_used,
@@ -27,10 +28,17 @@ macro_rules! rules {
             async fn pipenet() {
                 rule(lonet::pipenet::network("x")).await;
             }
+
+            #[tokio::test]
+            async fn carried() {
+                let dir = lonet::__private::NetworkDir::random().unwrap();
+                rule(lonet::carried::join(dir.name(), 1).await.unwrap()).await;
+            }
         })*
     };
 }
 
+mod carried;
 mod closing;
 mod dialing;
 mod loopback_only;

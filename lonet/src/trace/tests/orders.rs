@@ -1,5 +1,7 @@
 //! Orders about faults and holds, and what answers them, as `docs/trace-protocol.md` shows them.
 
+use std::sync::Arc;
+
 use super::super::{
     Coming, Does, Doing, Ends, EventShape, Hello, Hold, Line, Obeyed, Order, Place, Rule, Standing,
     Then, Trigger, Verb, Waiting, Withheld, WordShape,
@@ -137,8 +139,58 @@ fn orders_and_answers_are_the_lines_of_the_protocol() {
 #[test]
 fn a_hello_that_does_not_say_so_does_not_obey() {
     let hello = r#"{"hello":{"version":1,"nonce":1}}"#;
-    let Line::Hello(Hello { gates, waits, .. }) = serde_json::from_str(hello).unwrap() else {
+    let Line::Hello(hello) = serde_json::from_str(hello).unwrap() else {
         panic!("it is a hello");
     };
-    assert!(!gates && !waits);
+    assert!(!hello.gates && !hello.waits && hello.carries.is_none());
+}
+
+#[test]
+fn a_hello_says_which_process_it_carries() {
+    let line = r#"{"hello":{"version":1,"nonce":8245124,"waits":true,"gates":true,"carries":3}}"#;
+    let said = serde_json::to_string(&Line::Hello(Hello {
+        version: 1,
+        nonce: 8_245_124,
+        host: None,
+        waits: true,
+        gates: true,
+        carries: Some(3),
+    }));
+    assert_eq!(said.unwrap(), line);
+    assert!(include_str!("../../../../docs/trace-protocol.md").contains(line));
+}
+
+/// Its own process would go with it, and all others that it carries.
+#[test]
+fn an_event_of_a_carried_process_ends_nothing_here() {
+    for then in [Then::Pause, Then::Vanish, Then::Kill] {
+        let memory = Arc::new(super::Memory::default());
+        let reporter = super::Reporter::carrying(memory.clone());
+        let event = EventShape {
+            verb: Verb::Mark,
+            host: "α".into(),
+            port: None,
+            peer: None,
+            words: Vec::new(),
+            more: true,
+        };
+        reporter.obey(Arc::new(Standing {
+            triggers: vec![Trigger {
+                fault: 1,
+                event,
+                nth: 1,
+                then,
+            }],
+            ..Standing::default()
+        }));
+        super::act(&reporter, "a");
+        assert!(reporter.gate().is_shut(), "{then:?}");
+        super::act(&reporter, "b");
+        assert_eq!(memory.0.lock().unwrap().len(), 2);
+        reporter.obey(Arc::new(Standing {
+            settled: vec![1],
+            ..Standing::default()
+        }));
+        assert!(!reporter.gate().is_shut(), "{then:?}");
+    }
 }

@@ -151,6 +151,7 @@ macro_rules! on_both_engines {
     };
 }
 
+mod dialed;
 mod holds;
 mod interplay;
 mod waiting;
