@@ -53,7 +53,8 @@
 //! processes at exact events; see [`fault`]. With `#[lonet::test(sweep = "kill p")]`, the test runs once
 //! for each event of the host `p`, which is killed there. With `#[lonet::test(search = "10s")]`, it runs
 //! in both orders of each race. [`Scenario::hold`], [`order`](Scenario::order) and
-//! [`lockstep`](Scenario::lockstep) choose the order by hand. The crate [`lonet`] provides the network and the attributes
+//! [`lockstep`](Scenario::lockstep) choose the order by hand. A [`Program`] is any program, redis or a
+//! Go binary, whose TCP goes through the network unchanged. The crate [`lonet`] provides the network and the attributes
 //! `#[lonet::host]`, `#[lonet::test]` and `#[lonet::main]`. The guide (`docs/guide.md` in the
 //! repository) starts with a first test and ends with CI; `docs/traces.md` is a two-page
 //! introduction to partial orders.
@@ -84,6 +85,7 @@ mod bridge;
 mod collector;
 mod deadline;
 mod error;
+mod names;
 mod outcome;
 mod process;
 mod program;

@@ -7,8 +7,14 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-/// A program with its arguments. [`Scenario::spawn`](crate::Scenario::spawn) runs it in a process of
-/// its own, and [`Node::join`](crate::Node::join) returns its exit status.
+/// A program with its arguments. [`Scenario::spawn`](crate::Scenario::spawn) runs it as a host, in a
+/// process of its own, and [`Node::join`](crate::Node::join) returns its exit status.
+///
+/// Any program will do, unchanged: lonet *carries* it, which means that its TCP goes through the
+/// scenario's network. Inside it, each host has its name and ports are the program's own:
+/// `db:6379`. `localhost` is its own host, and nothing else can be reached. Its events stand in the
+/// trace, and faults act on it. `docs/programs.md` in the repository says what works, what does
+/// not, and what the machine must allow.
 ///
 /// The methods are those of [`std::process::Command`], but they take and return `self`. As there, a
 /// name without a slash is searched for in `PATH`, and the program inherits the test's environment
@@ -16,8 +22,14 @@ use std::path::{Path, PathBuf};
 /// output.
 ///
 /// The program does not get the test's `LONET_*` and `*_proxy` variables, and
-/// [`spawn`](crate::Scenario::spawn) returns once it has started. For a program that joins the
-/// network by itself, call [`joins`](Program::joins).
+/// [`spawn`](crate::Scenario::spawn) returns once it has started: wait for `db:6379 listen`. For a
+/// program that joins the network by itself, call [`joins`](Program::joins).
+///
+/// The host is up before the program starts, and ends with the process that was started: what that
+/// has left running is killed. So keep a server in the foreground (nginx: `daemon off`, redis:
+/// `--daemonize no`). Such a program must be a 64-bit executable, or a script of one, that can be read
+/// and gains no privileges (set-uid, file capabilities). It can't be a container runtime, which would
+/// start its programs outside of the scenario.
 ///
 /// No exit status of a program fails the test.
 ///
@@ -167,8 +179,8 @@ impl Program {
     /// package.
     ///
     /// The program gets the variables `LONET_NETWORK`, `LONET_HOST` and `TMPDIR`, and
-    /// [`spawn`](crate::Scenario::spawn) returns when its host is up. It may also start another
-    /// program that joins in its place.
+    /// [`spawn`](crate::Scenario::spawn) returns when its host is up. Its sockets are its own: lonet
+    /// does not carry it. It may also start another program that joins in its place.
     ///
     /// # Examples
     ///

@@ -11,13 +11,13 @@ use std::os::unix::net::UnixListener;
 use std::panic::Location;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lonet::__private::NetworkDir;
 use lonet::SubNetwork;
-use lonet::trace::{Event, EventId, ORDERS_NAME, SOCKET_NAME, TaskKey, Tracing, What};
+use lonet::trace::{Event, EventId, NAMES_NAME, ORDERS_NAME, SOCKET_NAME, TaskKey, Tracing, What};
 use nix::sys::signal::Signal;
 use tokio::sync::{OnceCell, oneshot};
 
@@ -26,6 +26,7 @@ use crate::collector::query::{Effect, End, Query, Refusal, Report, Wanted};
 use crate::collector::{Analyst, Door, Mailbox, Reader};
 use crate::deadline::{self, GRACE};
 use crate::error::{Error, ErrorKind};
+use crate::names::Names;
 use crate::process::Entrance;
 use crate::process::launch::Inherited;
 use crate::process::limits;
@@ -198,6 +199,7 @@ pub(crate) struct Inner {
     pub(crate) entrance: Entrance,
     /// Where the test has called what has not returned yet.
     calls: Mutex<Calls>,
+    names: Mutex<Names>,
     processes: AtomicU64,
     faults: AtomicU32,
     nonces: AtomicU64,
@@ -245,6 +247,7 @@ impl Inner {
             subnetwork: OnceCell::new(),
             inherited: Inherited::now(),
             calls: Mutex::default(),
+            names: Mutex::default(),
             processes: AtomicU64::new(1),
             faults: AtomicU32::new(1),
             // A ticket must not be guessable by counting.
@@ -376,12 +379,48 @@ impl Inner {
         Ok(event)
     }
 
+    /// The names of hosts that a program can resolve.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock_names().resolved()
+    }
+
+    /// Reserves names of hosts that come later.
+    pub(crate) fn reserve(&self, reserved: &[&str]) -> Result<(), Error> {
+        for name in reserved {
+            legal(name)?;
+        }
+        let mut names = self.lock_names();
+        for name in reserved {
+            names.add(name)?;
+        }
+        names
+            .reserved
+            .extend(reserved.iter().map(|&name| name.to_owned()));
+        let lines = names.reserved.iter().map(|name| format!("{name}\n"));
+        // Renamed: a process reads either all names or those before.
+        let file = self.directory.join(NAMES_NAME);
+        let new = self.directory.join(format!("{NAMES_NAME}.new"));
+        std::fs::write(&new, lines.collect::<String>())?;
+        Ok(std::fs::rename(new, file)?)
+    }
+
+    /// Takes note of a host that is about to be there; `is_carried`: a program that resolves names.
+    pub(crate) fn name(&self, host: &str, is_carried: bool) -> Result<(), Error> {
+        let mut names = self.lock_names();
+        if is_carried {
+            names.check_all()?;
+        }
+        names.add(host)
+    }
+
+    fn lock_names(&self) -> MutexGuard<'_, Names> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Refuses a host that can't be played.
     pub(crate) fn check_host(&self, host: &str) -> Result<(), Error> {
         let refused = |message| Err(Error::new(ErrorKind::Host, message));
-        if let Err(cause) = lonet::check_name(host) {
-            return refused(format!("illegal host name {host:?}: {cause}"));
-        }
+        legal(host)?;
         let own = self
             .subnetwork
             .get()
@@ -391,4 +430,11 @@ impl Inner {
             None => Ok(()),
         }
     }
+}
+
+fn legal(host: &str) -> Result<(), Error> {
+    lonet::check_name(host).map_err(|cause| {
+        let message = format!("illegal host name {host:?}: {cause}");
+        Error::new(ErrorKind::Host, message)
+    })
 }

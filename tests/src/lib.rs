@@ -30,3 +30,19 @@ pub fn skip(why: &str) {
     assert!(!fails, "can't be skipped: {why}");
     println!("skipped: {why}");
 }
+
+/// Whether that program is here. If it is not, the test is [skipped](skip), and the package named.
+///
+/// # Panics
+///
+/// As [`skip`].
+pub fn has(program: &str, package: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|place| place.join(program).is_file());
+    if !found {
+        skip(&format!(
+            "no {program} in PATH: install Debian's package {package}"
+        ));
+    }
+    found
+}

@@ -102,6 +102,34 @@ async fn no_hello(scenario: Scenario) -> Result<()> {
     reported(&scenario, &lines(&[UP])).await
 }
 
+/// What only the carrier of a scenario may say, and of a program.
+#[lonet::test]
+#[should_panic(
+    expected = "says in its `hello` that it carries a process (`carries`), and does not"
+)]
+async fn another_reporter_carries_nothing(scenario: Scenario) -> Result<()> {
+    reported(
+        &scenario,
+        b"{\"hello\":{\"version\":1,\"nonce\":1,\"carries\":1}}\n",
+    )
+    .await
+}
+
+/// Also of a program that is there: its own reporter, or the carrier's pid, gives it away.
+#[lonet::test]
+#[should_panic(
+    expected = "says in its `hello` that it carries a process (`carries`), and does not"
+)]
+async fn a_programs_reporter_is_the_carriers(scenario: Scenario) -> Result<()> {
+    let sleeps = Program::new("sleep").arg("1000");
+    let _beta = scenario.spawn("β", sleeps).await?;
+    reported(
+        &scenario,
+        b"{\"hello\":{\"version\":1,\"nonce\":1,\"carries\":1}}\n",
+    )
+    .await
+}
+
 #[lonet::test]
 #[should_panic(expected = "uses version 7 of the trace protocol")]
 async fn another_version(scenario: Scenario) -> Result<()> {

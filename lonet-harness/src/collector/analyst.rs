@@ -4,6 +4,7 @@
 //! thread; so nothing here is locked, and an answer is as of one moment.
 
 mod answers;
+mod carried;
 mod faults;
 mod holds;
 mod nodes;
@@ -41,6 +42,8 @@ pub(crate) struct Analyst {
     reporter: Arc<Reporter>,
     directory: PathBuf,
     supervisor: Supervisor,
+    /// The pid of the process that carries programs, once that runs.
+    carrier: Option<u32>,
     processes: Vec<Reported>,
     events: Vec<Event>,
     /// Of the test's own events those that are about a process that it started.
@@ -92,6 +95,9 @@ enum Supervisor {
 /// The state of one reporter.
 struct Reported {
     pid: u32,
+    /// Of one that reports for a program: the pid of the process that it is in. `pid` is the
+    /// program's once that is known.
+    carried_by: Option<u32>,
     node: Option<u64>,
     greeted: bool,
     /// It sent an invalid trace, or another version of the protocol.
@@ -117,6 +123,7 @@ impl Analyst {
             reporter,
             directory: directory.to_owned(),
             supervisor: Supervisor::NotStarted,
+            carrier: None,
             processes: Vec::new(),
             events: Vec::new(),
             about: BTreeMap::new(),
@@ -179,6 +186,7 @@ impl Analyst {
                     .insert(conn, Peer::Reporter(self.processes.len()));
                 self.processes.push(Reported {
                     pid,
+                    carried_by: None,
                     node: node.map(|node| node.process),
                     greeted: false,
                     refused: false,
@@ -293,6 +301,9 @@ impl Analyst {
                 reported.host = hello.host;
                 reported.orders_at = hello.waits.then_some(conn);
                 reported.gates.orders_at = hello.gates.then_some(conn);
+                if let Some(carried) = hello.carries {
+                    self.carries(process, carried);
+                }
                 // From here on it misses no order.
                 self.send_orders(process);
             }
@@ -346,6 +357,10 @@ impl Analyst {
             return self.report_violation(process, &what);
         }
         let reported = &mut self.processes[process];
+        let own = reported.node.and_then(|node| self.nodes.get(&node));
+        if own.is_some_and(|node| node.has_vanished) {
+            return;
+        }
         let about = record.what.process();
         let node = reported.node.or(about);
         let event = Event::of_record(index(process), &record);

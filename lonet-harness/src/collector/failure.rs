@@ -34,6 +34,8 @@ pub(crate) enum How {
     NotStarted(String),
     /// The supervisor has died, and all nodes with it.
     Unsupervised,
+    /// The process that carried its traffic has died so, and all that it carried with it.
+    Uncarried(String),
 }
 
 /// What a node's `join` says after the scenario has killed or terminated it. No test fails because
@@ -71,6 +73,12 @@ impl fmt::Display for Failure {
             }
             How::Ended(ended) => write!(f, "{}", Past(*ended)),
             How::NotStarted(why) => write!(f, "could not be started: {why}"),
+            How::Uncarried(how) => {
+                write!(
+                    f,
+                    "was ended because the process that carries programs has died: {how}"
+                )
+            }
             How::Unsupervised => f.write_str("was ended because the supervisor has died"),
         }
     }

@@ -23,6 +23,9 @@ pub(super) struct Node {
     /// It gets its role when it shows this ticket.
     pub(super) ticket: Option<(u64, Play)>,
     is_role: bool,
+    is_carried: bool,
+    /// Nothing that its carrier reports of it counts any more.
+    pub(super) has_vanished: bool,
     pub(super) pid: Option<u32>,
     /// When the process was started, as `orphans` knows it again by.
     pub(super) started: Option<u64>,
@@ -43,6 +46,10 @@ pub(super) struct Node {
     /// When its failure or its end arrived.
     pub(super) failed_at: Option<u64>,
     pub(super) unsupervised: bool,
+    /// How the process died that carried its traffic, and with it this.
+    pub(super) uncarried: Option<String>,
+    /// Its first process ended while others still ran.
+    pub(super) background: bool,
     /// Why its events can't be received, for which it was ended.
     pub(super) unreceived: Option<String>,
     pub(super) delivered: bool,
@@ -72,6 +79,8 @@ impl Node {
             what: launch.what,
             place: launch.place,
             is_role: launch.role.is_some(),
+            is_carried: launch.program.carried.is_some(),
+            has_vanished: false,
             ticket: launch.role,
             pid: None,
             started: None,
@@ -88,6 +97,8 @@ impl Node {
             left_over: false,
             failed_at: None,
             unsupervised: false,
+            uncarried: None,
+            background: false,
             unreceived: None,
             delivered: false,
             on_start: None,
@@ -136,6 +147,16 @@ impl Node {
         self.is_role
     }
 
+    /// Its traffic is carried for it: it knows nothing of lonet.
+    pub(super) fn is_carried(&self) -> bool {
+        self.is_carried
+    }
+
+    /// What reports its events is lonet's own.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_role || self.is_carried
+    }
+
     /// Its role has not joined the network yet.
     pub(super) fn is_starting(&self) -> bool {
         self.is_role && self.up.is_none() && self.role_end.is_none() && self.ended.is_none()
@@ -143,8 +164,8 @@ impl Node {
 
     /// The scenario has ended it, or is about to, or nothing kept it any more.
     pub(super) fn is_caused(&self) -> bool {
-        let unreceived = self.unreceived.is_some();
-        self.interfered || self.asked_to_finish || self.left_over || self.unsupervised || unreceived
+        let lost = self.unreceived.is_some() || self.unsupervised || self.uncarried.is_some();
+        self.interfered || self.asked_to_finish || self.left_over || lost
     }
 
     /// A failure of this node.
@@ -175,6 +196,9 @@ impl Node {
             Some(RoleEnd::Panicked(what)) => failed(How::Panicked(what.clone())),
             Some(RoleEnd::Terminated) => killed(),
             None if self.interfered => killed(),
+            None if self.uncarried.is_some() => {
+                failed(How::Uncarried(self.uncarried.clone().unwrap_or_default()))
+            }
             None if self.unsupervised => failed(How::Unsupervised),
             // Of a program asked to finish, the status is the answer.
             None if !self.is_role => Ending::Exited(ended),
@@ -200,6 +224,8 @@ impl Node {
             up: self.up.is_some(),
             stopped: self.stopped,
             ended: self.ended,
+            carried: self.is_carried,
+            background: self.background,
             failure: self.failure(),
             waits: WaitsFor::default(),
             kernel: None,

@@ -284,6 +284,10 @@ pub(crate) struct NodeReport {
     pub(crate) up: bool,
     pub(crate) stopped: bool,
     pub(crate) ended: Option<Ended>,
+    /// Its traffic is carried for it: what it does otherwise, it can't say itself.
+    pub(crate) carried: bool,
+    /// It ended while others that it had started still ran, as a daemon does.
+    pub(crate) background: bool,
     pub(crate) failure: Option<Failure>,
     pub(crate) waits: WaitsFor,
     /// What the kernel says of it, where it did not say itself what it waits for.

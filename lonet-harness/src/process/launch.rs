@@ -15,9 +15,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use super::Entrance;
-use super::supervisor::itself;
+use super::children::itself;
 use super::ticket::{self, Ticket};
-use super::wire::{Program, Text};
+use super::wire::{Carried, Program, Text};
 use crate::deadline;
 use crate::program::Program as Described;
 
@@ -45,6 +45,8 @@ pub(crate) struct Place<'a> {
     pub(crate) host: &'a str,
     /// The number of the process in its scenario.
     pub(crate) process: u64,
+    /// The names of hosts that a program can resolve.
+    pub(crate) names: &'a [String],
     /// What the supervisor has inherited.
     pub(crate) before: &'a Inherited,
 }
@@ -71,6 +73,7 @@ pub(crate) fn node(place: &Place<'_>, nonce: u64, directory: &Path, entrance: En
         clear: false,
         env,
         dir: place.before.directory_for(None),
+        carried: None,
     }
 }
 
@@ -103,6 +106,15 @@ pub(crate) fn program(place: &Place<'_>, of: &Described) -> Program {
         clear: of.clears(),
         env,
         dir: place.before.directory_for(of.directory()),
+        carried: (!of.is_to_join()).then(|| {
+            Box::new(Carried {
+                process: place.process,
+                network: place.network.to_owned(),
+                host: place.host.to_owned(),
+                names: place.names.to_vec(),
+                descriptors: None,
+            })
+        }),
     }
 }
 

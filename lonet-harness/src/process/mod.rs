@@ -4,8 +4,12 @@
 //! - [`ticket`]: what the environment of a re-executed copy of this binary says it is for;
 //! - [`hook`]: what runs before `main` in such a copy;
 //! - [`supervisor`]: the process whose children all others are, and that ends them;
+//! - [`carrier`]: the parent of programs that know nothing of lonet;
+//! - [`children`]: starting and reaping, as both do it;
+//! - [`mark`]: by which all that came of a carried program is found;
 //! - [`program`]: the moment in which a copy of this binary becomes a program;
 //! - [`not_started`]: why a program could not be started;
+//! - [`carrier`]: the process that answers the system calls of carried programs;
 //! - [`parent`]: a process's end with the supervisor, where there is no namespace;
 //! - [`orphans`]: what is left when the supervisor has died;
 //! - [`init`]: the first process of the scenario's PID namespace, where there is one;
@@ -25,12 +29,15 @@
 //! Knows no trace: what a process reports of the network is the collector's business.
 
 pub(crate) mod backtrace;
+mod carrier;
 pub(crate) mod child;
+mod children;
 mod hook;
 mod init;
 pub(crate) mod kernel_state;
 pub(crate) mod launch;
 pub(crate) mod limits;
+mod mark;
 mod not_started;
 pub(crate) mod orphans;
 pub(crate) mod output;

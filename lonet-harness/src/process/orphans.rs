@@ -3,6 +3,7 @@
 //! Owns finding it and ending it, in the test's process. A process counts as the scenario's
 //!
 //! - if it prints to a pipe in the network's directory, as what a program has started does; or
+//! - if it has the mark of a program that was carried in this network; or
 //! - if it is in the process group of a node that had not ended when the supervisor did; or
 //! - if its environment names the scenario's network, whose name no other has, and the test's
 //!   process has not started it itself.
@@ -31,6 +32,7 @@ use nix::errno::Errno;
 use nix::sys::prctl::get_child_subreaper;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::mark::Mark;
 use super::stat::{self, Stat};
 use super::tree::ends;
 
@@ -63,6 +65,7 @@ pub(crate) fn end(directory: &Path, nodes: &Nodes) -> Option<String> {
     let directory = &fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
     let scenario = Scenario {
         environment: [b"LONET_NETWORK=", network.as_bytes()].concat(),
+        mark: Mark::new(network.as_bytes(), 0),
         directory,
         nodes,
         inherits: std::process::id() == 1 || get_child_subreaper().unwrap_or(false),
@@ -118,6 +121,8 @@ pub(crate) fn end(directory: &Path, nodes: &Nodes) -> Option<String> {
 
 struct Scenario<'a> {
     environment: Vec<u8>,
+    /// One of its programs' marks.
+    mark: Mark,
     directory: &'a Path,
     nodes: &'a Nodes,
     /// Whether orphans become children of this process.
@@ -149,7 +154,7 @@ impl Scenario<'_> {
             };
         }
         match fs::read(format!("/proc/{pid}/environ")) {
-            Ok(_) if self.is_printed_to(pid) => Seen::Ours(stat),
+            Ok(_) if self.is_printed_to(pid) || self.is_marked(pid) => Seen::Ours(stat),
             Ok(environment) if self.is_in(&environment) => {
                 let inherited = self.inherits && self.is_of_node(&environment);
                 match is_below(&stat) && !inherited {
@@ -172,6 +177,11 @@ impl Scenario<'_> {
             .map(prints)
             .iter()
             .any(|to| to.as_ref().is_ok_and(|to| to.starts_with(self.directory)))
+    }
+
+    /// Whether it came of a program that was carried.
+    fn is_marked(&self, pid: i32) -> bool {
+        Mark::of(pid).is_some_and(|mark| mark.is_of_network(self.mark))
     }
 
     fn is_in(&self, environment: &[u8]) -> bool {

@@ -6,32 +6,34 @@
 //! parent whose death the kernel signals to its children. It decides nothing: which process is ended when is
 //! the scenario's business.
 
+mod relay;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::prctl::set_child_subreaper;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{getsockopt, sockopt};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getgid, getppid, getuid};
 
+use rustix::process::{PidfdFlags, pidfd_open};
+
+use self::relay::Relay;
+use super::children::{self, Change, Children, command, itself};
 use super::limits;
 use super::not_started;
 use super::ticket::{self, Ticket};
-use super::tree::{Pipe, Tree};
-use super::wire::{Ended, FromSupervisor, Means, Program, ToSupervisor, send_message};
+use super::tree::Tree;
+use super::wire::{FromSupervisor, Means, Program, ToSupervisor, send_message};
 use super::{program, stat};
 
 /// The variable that says, by `0`, that there is to be no PID namespace.
@@ -81,23 +83,21 @@ struct Supervisor {
     /// The test's process; `None` where the kernel can't give it: then its end is known by the
     /// socket alone.
     test: Option<OwnedFd>,
-    children: SignalFd,
+    children: Children,
     /// What came of a request so far.
     input: Vec<u8>,
-    /// By pid, the processes that were started here and have not been reaped.
-    running: BTreeMap<i32, u64>,
-    /// All that were started here.
+    /// All that were started here, or by the carrier.
     trees: BTreeMap<u64, Tree>,
     init: Option<Child>,
+    /// By which means all is ended, once that is decided.
+    means: Option<Means>,
+    /// To the carrier, and what is known of its programs.
+    relay: Relay,
 }
 
 impl Supervisor {
     fn new(control: UnixStream) -> io::Result<Supervisor> {
-        set_child_subreaper(true)?;
-        handle_sigchld()?;
-        SigSet::empty().thread_set_mask()?;
-        let children =
-            SignalFd::with_flags(&sigchld(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let children = Children::new()?;
         let test = getsockopt(&control, sockopt::PeerPidfd).ok();
         control.set_nonblocking(true)?;
         let mut supervisor = Supervisor {
@@ -105,14 +105,15 @@ impl Supervisor {
             test,
             children,
             input: Vec::new(),
-            running: BTreeMap::new(),
             trees: BTreeMap::new(),
             init: None,
+            means: None,
+            relay: Relay::default(),
         };
-        let means = supervisor.enclose()?;
-        // Nothing but SIGKILL ends it before its time.
-        SigSet::all().thread_block()?;
-        supervisor.send(&FromSupervisor::Ready { means })?;
+        // Otherwise what is started first decides.
+        if names_threads() {
+            supervisor.enclose()?;
+        }
         Ok(supervisor)
     }
 
@@ -121,7 +122,20 @@ impl Supervisor {
     /// # Errors
     ///
     /// Nothing can be started any more: the namespace can't be left again.
-    fn enclose(&mut self) -> io::Result<Means> {
+    fn enclose(&mut self) -> io::Result<()> {
+        let means = self.enclosed()?;
+        self.means = Some(means);
+        self.send(&FromSupervisor::Ready { means })
+    }
+
+    /// The carrier could not tell from within a namespace which thread a trapped call is of.
+    fn do_not_enclose(&mut self) -> io::Result<()> {
+        let means = Means::Subreaper;
+        self.means = Some(means);
+        self.send(&FromSupervisor::Ready { means })
+    }
+
+    fn enclosed(&mut self) -> io::Result<Means> {
         if std::env::var_os(NAMESPACE).is_some_and(|value| value == "0") {
             return Ok(Means::Subreaper);
         }
@@ -143,39 +157,44 @@ impl Supervisor {
         init.stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .process_group(0)
             .env(ticket::VARIABLE, Ticket::Init.to_value());
-        // Two scenarios' inits have the same pid, and nothing that is worth measuring.
-        if std::env::var_os("LLVM_PROFILE_FILE").is_some() {
-            init.env("LLVM_PROFILE_FILE", "/dev/null");
-        }
-        self.init = Some(init.spawn()?);
+        without_profile(&mut init);
+        self.init = Some(children::spawn(&mut init)?);
         Ok(means)
     }
 
     /// Serves requests until the test's process is gone, or wants no more.
     fn serve(&mut self) -> io::Result<()> {
         loop {
+            let poll_in = |fd| PollFd::new(fd, PollFlags::POLLIN);
             let mut fds = vec![
-                PollFd::new(self.control.as_fd(), PollFlags::POLLIN),
-                PollFd::new(self.children.as_fd(), PollFlags::POLLIN),
+                poll_in(self.control.as_fd()),
+                poll_in(self.children.changed()),
             ];
-            if let Some(test) = &self.test {
-                fds.push(PollFd::new(test.as_fd(), PollFlags::POLLIN));
-            }
+            let test = self.test.as_ref().map(AsFd::as_fd);
+            let carrier = self.relay.socket();
+            fds.extend([test, carrier].into_iter().flatten().map(poll_in));
             match poll(&mut fds, PollTimeout::NONE) {
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            let ready: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
-            if ready.get(2).copied().unwrap_or(false) {
+            let mut ready = fds.iter().map(|fd| fd.any().unwrap_or(true));
+            let mut next = || ready.next().unwrap_or(false);
+            let (asked, changed) = (next(), next());
+            let test_ended = test.is_some() && next();
+            let carrier_speaks = carrier.is_some() && next();
+            drop(fds);
+            if test_ended {
                 return Ok(());
             }
-            if ready[1] {
-                while let Ok(Some(_)) = self.children.read_signal() {}
+            if carrier_speaks {
+                self.handle_carrier()?;
+            }
+            if changed {
+                self.children.clear();
                 self.reap()?;
             }
-            if ready[0] && !self.handle_requests()? {
+            if asked && !self.handle_requests()? {
                 return Ok(());
             }
         }
@@ -199,11 +218,22 @@ impl Supervisor {
                     program,
                     output,
                 } => {
-                    let answer = match self.start(process, program, &OsString::from(output)) {
-                        Ok(pid) => FromSupervisor::Started { process, pid },
-                        Err(error) => FromSupervisor::NotStarted { process, error },
-                    };
-                    self.send(&answer)?;
+                    let output = OsString::from(output);
+                    match (self.means, &program.carried) {
+                        (Some(_), _) => {}
+                        (None, Some(_)) => self.do_not_enclose()?,
+                        (None, None) => self.enclose()?,
+                    }
+                    match program.carried {
+                        Some(carried) => self.start_carried(process, &carried, &output, &line)?,
+                        None => {
+                            let answer = match self.start(process, program, &output) {
+                                Ok(pid) => FromSupervisor::Started { process, pid },
+                                Err(error) => FromSupervisor::NotStarted { process, error },
+                            };
+                            self.send(&answer)?;
+                        }
+                    }
                     // A child may have ended while its signal was not blocked.
                     self.reap()?;
                 }
@@ -218,32 +248,33 @@ impl Supervisor {
     ///
     /// Why it can't be started.
     fn start(&mut self, process: u64, program: Program, output: &OsStr) -> Result<u32, String> {
-        let (child, pipe) = self
+        let pipe = children::pipe(output).map_err(limits::explained_start)?;
+        let child = self
             .spawn(program.clone(), output)
-            .map_err(limits::explained_start)?;
-        let pid = child
-            .map_err(|error| not_started::why(&program, &error))?
-            .id();
-        let first = pid.cast_signed();
-        self.running.insert(first, process);
+            .map_err(limits::explained_start)?
+            .map_err(|error| not_started::why(&program, &error))?;
+        let first = self.children.add(&child, process);
+        self.add_tree(
+            process,
+            Tree {
+                first,
+                pipe,
+                carried: None,
+            },
+        );
+        Ok(child.id())
+    }
+
+    fn add_tree(&mut self, process: u64, tree: Tree) {
         // One that had the same pid has left nothing, or this could not have it.
-        self.trees.retain(|_, tree| tree.first != first);
-        self.trees.insert(process, Tree { first, pipe });
-        Ok(pid)
+        self.trees.retain(|_, other| other.first != tree.first);
+        self.trees.insert(process, tree);
     }
 
     /// # Errors
     ///
     /// The outer ones are of the preparations, the inner ones of the program.
-    fn spawn(&self, program: Program, output: &OsStr) -> io::Result<(io::Result<Child>, Pipe)> {
-        // The reader is there before this is asked for, so that a writer must not wait.
-        let output = OpenOptions::new()
-            .write(true)
-            .custom_flags(OFlag::O_NONBLOCK.bits())
-            .open(output)?;
-        fcntl(output.as_fd(), FcntlArg::F_SETFL(OFlag::empty()))?;
-        let pipe = output.metadata()?;
-        let pipe = (pipe.dev(), pipe.ino());
+    fn spawn(&self, program: Program, output: &OsStr) -> io::Result<io::Result<Child>> {
         // A program can't arrange its own end; what becomes it can.
         let (mut command, program) = match program.is_role {
             true => (command(program), None),
@@ -252,48 +283,45 @@ impl Supervisor {
                 (before, Some((socket, program)))
             }
         };
-        // Through a namespace's border a child sees no parent.
-        let own = if self.init.is_some() {
-            0
-        } else {
-            std::process::id()
-        };
-        let ticket = command
-            .get_envs()
-            .find(|(name, _)| *name == ticket::VARIABLE);
-        if let Some((_, Some(ticket))) = ticket {
-            let ticket = ticket::of_child(own, ticket);
-            command.env(ticket::VARIABLE, ticket);
-        }
+        ticket::give(&mut command, self.seen_as_parent());
         if program.is_none() {
             command.stdin(Stdio::null());
         }
-        command
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .process_group(0);
-        // What is started inherits the mask.
-        SigSet::empty().thread_set_mask()?;
-        let child = command.spawn();
-        SigSet::all().thread_block()?;
-        let mut child = child?;
+        children::prints_to(&mut command, output)?;
+        let mut child = children::spawn(&mut command)?;
         if let Some((socket, program)) = program {
             // It has this end of the socket, too.
             drop(command);
-            if let Err(error) = program::become_it(socket, &program) {
+            let became = program::begin(&socket, &program).and_then(|()| program::becomes(&socket));
+            if let Err(error) = became {
                 let _ = child.wait();
-                return Ok((Err(error), pipe));
+                return Ok(Err(error));
             }
         }
-        Ok((Ok(child), pipe))
+        Ok(Ok(child))
     }
 
-    fn signal(&self, process: u64, signal: i32) -> io::Result<()> {
-        let runs = self.running.values().any(|&running| running == process);
-        if let (Ok(signal), Some(tree)) = (Signal::try_from(signal), self.trees.get(&process)) {
-            match signal {
+    /// What children see as their parent's pid: through a namespace's border, none.
+    fn seen_as_parent(&self) -> u32 {
+        match self.init {
+            Some(_) => 0,
+            None => std::process::id(),
+        }
+    }
+
+    fn signal(&mut self, process: u64, signal: i32) -> io::Result<()> {
+        let Ok(named) = Signal::try_from(signal) else {
+            return Ok(());
+        };
+        if self.relay.is_starting(process) {
+            self.relay.signal_when_started(process, named);
+            return Ok(());
+        }
+        let runs = self.children.runs(process) || self.relay.runs(process);
+        if let Some(tree) = self.trees.get(&process) {
+            match named {
                 // To finish is asked of the process itself, which has those that it started finish.
-                Signal::SIGTERM if runs => drop(kill(Pid::from_raw(tree.first), signal)),
+                Signal::SIGTERM if runs => tree.signal_first(named),
                 Signal::SIGTERM => {}
                 signal => tree.signal(signal, runs, || self.orphans()),
             }
@@ -305,51 +333,38 @@ impl Supervisor {
         }
     }
 
-    /// What nodes have left behind, and this process or the namespace's first one inherited.
+    /// What nodes have left behind, and this process, the carrier or the namespace's first one
+    /// inherited.
     fn orphans(&self) -> Option<Vec<i32>> {
         let init = self.init.as_ref().map(|init| init.id().cast_signed());
         let mut orphans = stat::children(init.unwrap_or(own_pid()))?;
-        orphans.retain(|pid| !self.running.contains_key(pid));
+        if let Some(carrier) = self.relay.pid() {
+            orphans.retain(|&pid| pid != carrier);
+            // Those of one that has died are the others'.
+            orphans.extend(stat::children(carrier).unwrap_or_default());
+        }
+        orphans.retain(|&pid| !self.children.has(pid) && !self.relay.has(pid));
         Some(orphans)
     }
 
-    /// Tells of every child that changed.
+    /// Reports every child that changed.
     fn reap(&mut self) -> io::Result<()> {
-        let flags = WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED | WaitPidFlag::WCONTINUED;
-        loop {
-            let (pid, status) = match waitpid(Pid::from_raw(-1), Some(flags)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return Ok(()),
-                Ok(WaitStatus::Exited(pid, status)) => (pid, Ended::Status(status)),
-                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, Ended::Signal(signal as i32)),
-                Ok(WaitStatus::Stopped(pid, _)) => {
-                    if let Some(&process) = self.running.get(&pid.as_raw()) {
-                        self.send(&FromSupervisor::Stopped { process })?;
-                    }
-                    continue;
-                }
-                Ok(WaitStatus::Continued(pid)) => {
-                    if let Some(&process) = self.running.get(&pid.as_raw()) {
-                        self.send(&FromSupervisor::Continued { process })?;
-                    }
-                    continue;
-                }
-                // One ended by a signal that has no name: which one, its absence tells.
-                Err(Errno::EINVAL) => {
-                    let gone = self
-                        .running
-                        .keys()
-                        .copied()
-                        .find(|&pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
-                    let Some(pid) = gone else { continue };
-                    (Pid::from_raw(pid), Ended::Signal(0))
-                }
-                Ok(_) | Err(Errno::EINTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            if let Some(process) = self.running.remove(&pid.as_raw()) {
-                self.send(&FromSupervisor::Ended { process, status })?;
+        while let Some((pid, process, change)) = self.children.next()? {
+            if let (Change::Ended(status), true) = (&change, self.relay.pid() == Some(pid)) {
+                self.carrier_died(*status)?;
             }
+            let Some(process) = process else { continue };
+            self.send(&match change {
+                Change::Ended(status) => FromSupervisor::Ended {
+                    process,
+                    status,
+                    background: false,
+                },
+                Change::Stopped => FromSupervisor::Stopped { process },
+                Change::Continued => FromSupervisor::Continued { process },
+            })?;
         }
+        Ok(())
     }
 
     fn send(&self, message: &FromSupervisor) -> io::Result<()> {
@@ -396,7 +411,7 @@ impl Supervisor {
     /// What was started here, and its groups: where nothing reports more, to wait for all could
     /// be to wait for ever.
     fn end_known(&self) {
-        for &pid in self.running.keys() {
+        for pid in self.children.pids().chain(self.relay.pid()) {
             let pid = Pid::from_raw(pid);
             let _ = killpg(pid, Signal::SIGKILL);
             let _ = kill(pid, Signal::SIGKILL);
@@ -409,53 +424,18 @@ fn own_pid() -> i32 {
     std::process::id().cast_signed()
 }
 
-/// Has SIGCHLD handled, by doing nothing. Where it is ignored, which `exec` keeps, the kernel reaps
-/// children itself, and nothing tells how they ended. What is started gets the default back.
-fn handle_sigchld() -> io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    // A runtime without a thread of its own. The handler stays when what it feeds is gone.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
-    let _context = runtime.enter();
-    signal(SignalKind::child()).map(drop)
+/// Whether this kernel, as Linux does from 6.9 on, has pidfds of threads: by these alone a thread in a
+/// PID namespace is found in `/proc`.
+fn names_threads() -> bool {
+    // `PIDFD_THREAD` is `O_EXCL`.
+    let flags = PidfdFlags::from_bits_retain(OFlag::O_EXCL.bits().cast_unsigned());
+    pidfd_open(rustix::process::getpid(), flags).is_ok()
 }
 
-fn sigchld() -> SigSet {
-    let mut set = SigSet::empty();
-    set.add(Signal::SIGCHLD);
-    set
-}
-
-/// This binary, even if its file has been replaced meanwhile.
-pub(super) fn itself() -> Command {
-    let mut command = Command::new("/proc/self/exe");
-    if let Some(name) = std::env::args_os().next() {
-        command.arg0(name);
+/// Of scenarios in namespaces of their own, some copies have the same pid, and nothing that is worth
+/// measuring.
+fn without_profile(copy: &mut Command) {
+    if std::env::var_os("LLVM_PROFILE_FILE").is_some() {
+        copy.env("LLVM_PROFILE_FILE", "/dev/null");
     }
-    command
-}
-
-pub(super) fn command(program: Program) -> Command {
-    let mut command = Command::new(std::ffi::OsString::from(program.program));
-    if let Some(arg0) = program.arg0 {
-        command.arg0(std::ffi::OsString::from(arg0));
-    }
-    command.args(program.args.into_iter().map(std::ffi::OsString::from));
-    if program.clear {
-        command.env_clear();
-    }
-    // The supervisor's own ticket is for itself only.
-    command.env_remove(ticket::VARIABLE);
-    for (name, value) in program.env {
-        let name = std::ffi::OsString::from(name);
-        match value {
-            Some(value) => command.env(name, std::ffi::OsString::from(value)),
-            None => command.env_remove(name),
-        };
-    }
-    if let Some(dir) = program.dir {
-        command.current_dir(std::ffi::OsString::from(dir));
-    }
-    command
 }

@@ -6,6 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The variable that holds the ticket. All that it holds is a number and the place to show it:
 /// nothing of a role is to be read in `/proc/*/environ`.
@@ -22,6 +23,9 @@ pub(crate) enum Ticket {
     Supervisor,
     /// To be the first process of the supervisor's PID namespace.
     Init,
+    /// To be the parent of the programs that are carried; its standard input is the supervisor's
+    /// socket.
+    Carrier,
     /// To become a program, which it reads from its standard input.
     Program,
     /// To play a role, which it reads from the control socket in this directory.
@@ -44,6 +48,7 @@ impl Ticket {
         match self {
             Ticket::Supervisor => "supervisor".into(),
             Ticket::Init => "init".into(),
+            Ticket::Carrier => "carrier".into(),
             Ticket::Program => "program".into(),
             Ticket::Node {
                 nonce,
@@ -62,6 +67,7 @@ impl Ticket {
         match value {
             b"supervisor" => Some(Ticket::Supervisor),
             b"init" => Some(Ticket::Init),
+            b"carrier" => Some(Ticket::Carrier),
             b"program" => Some(Ticket::Program),
             _ => {
                 let in_main = value.starts_with(b"main:");
@@ -82,8 +88,17 @@ impl Ticket {
     }
 }
 
-/// A ticket's value for a child of the supervisor, whose pid the child is to see as its parent's.
-pub(super) fn of_child(parent: u32, value: &OsStr) -> OsString {
+/// Completes the ticket in a command's environment, if there is one: a child of the supervisor, or of
+/// the carrier, is to see this pid as its parent's.
+pub(super) fn give(command: &mut Command, parent: u32) {
+    let ticket = command.get_envs().find(|(name, _)| *name == VARIABLE);
+    if let Some((_, Some(ticket))) = ticket {
+        let ticket = of_child(parent, ticket);
+        command.env(VARIABLE, ticket);
+    }
+}
+
+fn of_child(parent: u32, value: &OsStr) -> OsString {
     let mut whole = OsString::from(format!("{parent}@"));
     whole.push(value);
     whole
@@ -113,6 +128,7 @@ mod tests {
         for ticket in [
             Ticket::Supervisor,
             Ticket::Init,
+            Ticket::Carrier,
             Ticket::Program,
             Ticket::Node {
                 nonce: u64::MAX,

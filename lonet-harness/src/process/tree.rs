@@ -5,7 +5,7 @@
 //!
 //! - if it is the first, or if its parent belongs to the node; or
 //! - if its parent has ended, and it still is in the first one's process group, or still prints
-//!   where the node does.
+//!   where the node does, or has the mark of a program that is carried.
 //!
 //! What gave up all three can't be told from what other nodes left; it ends with the scenario.
 //!
@@ -24,6 +24,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
 
+use super::mark::Mark;
 use super::stat;
 
 /// How long what was killed may take to end; it takes a few milliseconds.
@@ -38,6 +39,16 @@ pub(super) struct Tree {
     pub(super) first: i32,
     /// Where the node prints.
     pub(super) pipe: Pipe,
+    /// Of a program that is carried.
+    pub(super) carried: Option<CarriedTree>,
+}
+
+/// What else is known of a program that is carried. The supervisor does not reap its first process,
+/// so its pid may be another's at any moment.
+pub(super) struct CarriedTree {
+    /// When the first process was started.
+    pub(super) started: u64,
+    pub(super) mark: Mark,
 }
 
 /// A process that was found, held so that its pid can't become another's meanwhile; not where the
@@ -58,6 +69,10 @@ impl Tree {
         let mut held = Held::new();
         loop {
             let Some(orphans) = orphans().filter(|_| stat::is_own()) else {
+                if self.carried.is_some() {
+                    // Whose pids these are by now, nothing shows.
+                    return;
+                }
                 // Nothing shows what there is; the group is the first one's while that is there.
                 let first = Pid::from_raw(self.first);
                 if runs && killpg(first, signal).is_err() {
@@ -91,7 +106,8 @@ impl Tree {
     /// The pids of all, each with the time when it was started; a parent stands before its children.
     fn members(&self, runs: bool, orphans: &[i32]) -> Vec<(i32, u64)> {
         let left = orphans.iter().copied().filter(|&pid| self.is_of(pid));
-        let mut todo: Vec<i32> = left.chain(runs.then_some(self.first)).collect();
+        let first = (runs && self.has_first()).then_some(self.first);
+        let mut todo: Vec<i32> = left.chain(first).collect();
         let mut members = Vec::new();
         while let Some(pid) = todo.pop() {
             let Some(stat) = stat::of(pid) else {
@@ -103,13 +119,43 @@ impl Tree {
         members
     }
 
+    /// Sends the signal to the first process alone.
+    pub(super) fn signal_first(&self, signal: Signal) {
+        let held = hold(self.first);
+        if self.carried.is_none() {
+            // The supervisor reaps it, so the pid is its own.
+            let _ = kill(Pid::from_raw(self.first), signal);
+        } else if let Some(stat) = stat::of(self.first).filter(|_| self.has_first()) {
+            send((self.first, stat.started), &held, signal);
+        }
+    }
+
+    /// Whether one that still runs is left of it.
+    pub(super) fn is_left(&self, orphans: &[i32]) -> bool {
+        let members = self.members(false, orphans).into_iter();
+        members
+            .filter_map(|(pid, _)| stat::of(pid))
+            .any(|stat| !stat.ended)
+    }
+
+    /// Whether the first process still has its pid.
+    fn has_first(&self) -> bool {
+        let started = self.carried.as_ref().map(|carried| carried.started);
+        started.is_none_or(|started| stat::of(self.first).is_some_and(|s| s.started == started))
+    }
+
     /// Whether an orphan came of this node.
     fn is_of(&self, pid: i32) -> bool {
         let prints = |fd: u32| {
             let to = fs::metadata(format!("/proc/{pid}/fd/{fd}"));
             to.is_ok_and(|to| (to.dev(), to.ino()) == self.pipe)
         };
-        stat::of(pid).is_some_and(|stat| stat.group == self.first) || prints(1) || prints(2)
+        let marked = || {
+            let carried = self.carried.as_ref();
+            carried.is_some_and(|carried| Mark::of(pid) == Some(carried.mark))
+        };
+        let in_group = stat::of(pid).is_some_and(|stat| stat.group == self.first);
+        in_group || prints(1) || prints(2) || marked()
     }
 }
 

@@ -11,12 +11,15 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 
 use lonet::trace::Order;
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
 
+use super::mark::Mark;
 use crate::travels::SEPARATOR;
 
 /// The name of the control socket in a network's directory, where nodes show their tickets.
@@ -63,6 +66,27 @@ pub(crate) struct Program {
     /// Changes to that; `None` removes a variable.
     pub(crate) env: Vec<(Text, Option<Text>)>,
     pub(crate) dir: Option<Text>,
+    /// Of a program that knows nothing of lonet: whose traffic is carried for it.
+    pub(crate) carried: Option<Box<Carried>>,
+}
+
+/// As what a program is carried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Carried {
+    /// The number of its process in the scenario.
+    pub(crate) process: u64,
+    pub(crate) network: String,
+    pub(crate) host: String,
+    /// The names that it can resolve: of hosts spawned so far, and those that are reserved.
+    pub(crate) names: Vec<String>,
+    /// The soft limit of descriptors that it gets, where its parent has a higher one.
+    pub(crate) descriptors: Option<u64>,
+}
+
+impl Carried {
+    pub(super) fn mark(&self) -> Mark {
+        Mark::new(self.network.as_bytes(), self.process)
+    }
 }
 
 /// What the test's process asks of the supervisor.
@@ -87,17 +111,69 @@ pub(crate) enum FromSupervisor {
     Failed { error: String },
     /// It can start processes; by which means it will end them all.
     Ready { means: Means },
+    /// The carrier runs, with this pid as seen from the test's process.
+    Carrier { pid: u32 },
+    /// The carrier has died, and all that it carried: how, and why, where it said so.
+    CarrierDied {
+        status: Ended,
+        error: Option<String>,
+    },
     /// A process runs, with this pid as seen from the test's process.
     Started { process: u64, pid: u32 },
     /// A program can't be started.
     NotStarted { process: u64, error: String },
-    /// A process has ended; all its threads are gone.
-    Ended { process: u64, status: Ended },
+    /// A process has ended; all its threads are gone. Of a program that is carried, all that came of
+    /// it is gone as well. `background`: it had left others that still ran.
+    Ended {
+        process: u64,
+        status: Ended,
+        #[serde(default)]
+        background: bool,
+    },
+    /// Of a program that is carried nothing runs any more; its host is still open.
+    Swept { process: u64 },
     /// A process had ended; what it left has got a signal, and is gone if that was SIGKILL.
     Reached { process: u64 },
     /// A process has stopped.
     Stopped { process: u64 },
     /// A stopped process goes on.
+    Continued { process: u64 },
+}
+
+/// What the supervisor asks of the carrier. `Start` stands there as in [`ToSupervisor`]: the line is
+/// passed on as it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToCarrier {
+    /// As [`ToSupervisor::Start`].
+    Start {
+        process: u64,
+        program: Program,
+        output: Text,
+    },
+    /// A program's first process has ended so, and nothing that came of it runs any more.
+    Swept { process: u64, status: Ended },
+}
+
+/// What the carrier sends the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromCarrier {
+    /// It carries nothing any more, and ends.
+    Failed { error: String },
+    /// A program runs: with this pid as `/proc` shows it, started at that time.
+    Started {
+        process: u64,
+        pid: u32,
+        started: u64,
+    },
+    /// A program can't be started.
+    NotStarted { process: u64, error: String },
+    /// A program's first process has ended.
+    First { process: u64, status: Ended },
+    /// A program that was swept has ended, and its host is closed.
+    Ended { process: u64, status: Ended },
+    /// A program's first process has stopped.
+    Stopped { process: u64 },
+    /// A stopped one goes on.
     Continued { process: u64 },
 }
 
@@ -118,6 +194,15 @@ pub(crate) enum Ended {
     Status(i32),
     /// 0: a signal that has no name here.
     Signal(i32),
+}
+
+impl From<ExitStatus> for Ended {
+    fn from(status: ExitStatus) -> Ended {
+        match status.code() {
+            Some(status) => Ended::Status(status),
+            None => Ended::Signal(status.signal().unwrap_or_default()),
+        }
+    }
 }
 
 /// What the test's process sends a role about its life. What concerns the network is an
@@ -166,8 +251,12 @@ pub(crate) enum FromNode {
 
 /// Writes a message as a whole.
 pub(super) fn send_message(socket: impl AsFd, message: &impl Message) -> io::Result<()> {
-    let line = line(message);
-    let mut rest = &line[..];
+    send_line(socket, &line(message))
+}
+
+/// Writes a line as a whole.
+pub(super) fn send_line(socket: impl AsFd, line: &[u8]) -> io::Result<()> {
+    let mut rest = line;
     while !rest.is_empty() {
         // No SIGPIPE: this process must not die because the other end is gone.
         match send(socket.as_fd().as_raw_fd(), rest, MsgFlags::MSG_NOSIGNAL) {
@@ -189,6 +278,8 @@ pub(crate) trait Message: Serialize {
 
 impl Message for ToSupervisor {}
 impl Message for FromSupervisor {}
+impl Message for ToCarrier {}
+impl Message for FromCarrier {}
 impl Message for Order {}
 impl Message for Program {}
 

@@ -306,6 +306,8 @@ mod tests {
             up: true,
             stopped: false,
             ended: None,
+            carried: false,
+            background: false,
             failure: None,
             waits: WaitsFor {
                 holds: Vec::new(),

@@ -119,6 +119,12 @@ fn of_node(node: &NodeReport, report: &Report) -> String {
         .pid
         .map_or_else(String::new, |pid| format!(", pid {pid}"));
     let who = format!("{host} ({what}{pid})");
+    if node.background {
+        return format!(
+            "{who} went to the background: its first process ended while others still ran, and its \
+             host with it; keep it in the foreground (nginx: `daemon off`, redis: `--daemonize no`)"
+        );
+    }
     if let Some(ended) = node.ended {
         let how = match ended {
             Ended::Status(0) => "has ended".to_owned(),
@@ -186,6 +192,9 @@ fn does_itself(
         let mut text = "runs, and waits for nothing on the network".to_owned();
         for listener in sockets.listeners.values() {
             let _ = write!(text, "; no task accepts at {listener}");
+        }
+        if let Some(kernel) = kernel {
+            let _ = write!(text, "; {kernel}");
         }
         return text;
     }

@@ -27,7 +27,7 @@ impl Inner {
         report.test.calls = self.pending_calls();
         let nodes = report.nodes.iter_mut();
         let nodes = nodes.filter(|node| node.ended.is_none() && !node.stopped);
-        let silent = nodes.filter(|node| node.waits.said.is_none());
+        let silent = nodes.filter(|node| node.carried || node.waits.said.is_none());
         for node in silent {
             node.kernel = node.pid.and_then(kernel_state::of);
         }

@@ -75,9 +75,6 @@ impl<T> Node<T> {
                 .await?;
             announce_debugger(&self.host, pid);
         }
-        if !self.player.is_to_join() {
-            return Ok(());
-        }
         let up = self.inner.ask(|reply| Query::Up { process, reply });
         let end = match up.await? {
             Ok(up) => {

@@ -99,12 +99,9 @@ impl Player {
         }
     }
 
-    /// Whether its host comes up.
-    pub(crate) fn is_to_join(&self) -> bool {
-        match self {
-            Player::Role { .. } => true,
-            Player::Program(program) => program.is_to_join(),
-        }
+    /// Whether it is a program whose traffic is carried.
+    pub(crate) fn is_carried(&self) -> bool {
+        matches!(self, Player::Program(program) if !program.is_to_join())
     }
 
     /// Where a role is defined.
@@ -116,10 +113,12 @@ impl Player {
     }
 
     pub(crate) fn launch(&self, inner: &Inner, host: &str, process: u64) -> Launch {
+        let names = inner.names();
         let place = Place {
             network: &inner.name,
             host,
             process,
+            names: &names,
             before: &inner.inherited,
         };
         let (program, role) = match self {

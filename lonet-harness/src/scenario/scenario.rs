@@ -40,8 +40,9 @@ impl Scenario {
     /// # Errors
     ///
     /// The name is invalid, or a running process of the scenario has it; an argument of the role
-    /// can't be written as JSON; the program does not exist or is not executable; the process ends
-    /// before its host is up.
+    /// can't be written as JSON; the program does not exist, is not executable, or can't be
+    /// [carried](crate::Program); the process ends before its host is up. In a scenario with a
+    /// [`Program`](crate::Program), also: two names differ only by case, or one is `localhost`.
     ///
     /// # Cancel safety
     ///
@@ -78,6 +79,7 @@ impl Scenario {
             let spawning = async {
                 inner.check_host(&host)?;
                 let (player, decode) = parts?;
+                inner.name(&host, player.is_carried())?;
                 Node::start(inner.clone(), &host, player, decode).await
             };
             inner.called(place, spawning).await
@@ -111,8 +113,38 @@ impl Scenario {
     /// ```
     #[track_caller]
     pub fn host(&self, name: &str) -> impl Future<Output = Result<Host, Error>> {
-        let joining = async move { Ok(self.subnetwork().await?.new_host(name).await?) };
+        let joining = async move {
+            self.inner.name(name, false)?;
+            Ok(self.subnetwork().await?.new_host(name).await?)
+        };
         self.inner.called(Location::caller(), joining)
+    }
+
+    /// Reserves names of hosts that come later. Until such a host is up, a dial to it is refused, as
+    /// if the host were there and nothing listened; without this, it fails with "no such host".
+    ///
+    /// Call it before you spawn a [`Program`](crate::Program) that is to reach hosts spawned after it:
+    /// many programs resolve the names of their peers once, when they start.
+    ///
+    /// # Errors
+    ///
+    /// A name is invalid; it is `localhost`, or differs from another host's only by case, in a
+    /// scenario with a [`Program`](crate::Program); the network's directory can't be written to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use lonet_harness::{Result, Scenario};
+    /// # #[lonet::main]
+    /// # async fn main(scenario: Scenario) -> Result<()> {
+    /// scenario.names(&["n1", "n2"])?;
+    /// let n1 = scenario.host("n1").await?;
+    /// let refused = n1.dial("n2:80").await.unwrap_err();
+    /// assert!(matches!(refused.cause(), lonet::Cause::ConnectionRefused));
+    /// # Ok(()) }
+    /// ```
+    pub fn names(&self, names: &[&str]) -> Result<(), Error> {
+        self.inner.reserve(names)
     }
 
     /// Waits for an event that matches `pattern`, one line of an expected trace, and returns it.

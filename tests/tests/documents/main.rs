@@ -8,6 +8,7 @@
 mod faults;
 mod guide;
 mod holds;
+mod programs;
 mod readme;
 mod search;
 mod shown;

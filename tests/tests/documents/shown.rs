@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The sources that documents may show.
-const SOURCES: [&str; 19] = [
+const SOURCES: [&str; 21] = [
     include_str!("faults.rs"),
     include_str!("guide.rs"),
     include_str!("holds.rs"),
+    include_str!("programs.rs"),
     include_str!("readme.rs"),
     include_str!("search.rs"),
     include_str!("traces.rs"),
@@ -20,6 +21,7 @@ const SOURCES: [&str; 19] = [
     include_str!("../how_to/real_address.rs"),
     include_str!("../how_to/rpc.rs"),
     include_str!("../how_to/tables.rs"),
+    include_str!("../../examples/redis_cache.rs"),
     include_str!("../../examples/register/client.rs"),
     include_str!("../../examples/register/replica.rs"),
     include_str!("../../examples/register/scene.rs"),
@@ -71,6 +73,7 @@ fn code_in_the_documents_is_run() {
         "docs/faults.md",
         "docs/guide.md",
         "docs/how-to-test.md",
+        "docs/programs.md",
         "docs/search.md",
         "docs/traces.md",
     ] {
@@ -248,6 +251,13 @@ fn outputs_in_the_documents_are_real() {
         2,
         passing_output,
     );
+}
+
+#[test]
+fn outputs_of_programs_are_real() {
+    if lonet_tests::has("redis-server", "redis-server") {
+        check_shown("docs/programs.md", "<!-- what `", 1, output);
+    }
 }
 
 /// Of an output that is too long to be shown.

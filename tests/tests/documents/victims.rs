@@ -177,3 +177,12 @@ async fn nothing_set_it_off(scenario: Scenario) -> Result<()> {
 async fn a_read_sees_what_was_acknowledged(scenario: Scenario) -> Result<()> {
     a_read_after_a_write(&scenario, Acknowledges::Sent).await
 }
+
+#[lonet::test(timeout = "2s")]
+#[ignore = "fails, for what it shows"]
+async fn went_to_the_background(scenario: Scenario) -> Result<()> {
+    let redis = crate::programs::redis().args(["--daemonize", "yes"]);
+    let _db = scenario.spawn("db", redis).await?;
+    scenario.until("db:6379 listen").await?;
+    Ok(())
+}

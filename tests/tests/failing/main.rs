@@ -480,7 +480,10 @@ fn programs_that_wait() {
         each waits for the next: α → β → α"#]]
     .assert_eq(&said.join("\n"));
     assert!(
-        seen[0].starts_with("  γ (program `sleep`, pid …) has not joined the network: it sleeps"),
+        seen[0].starts_with(
+            "  γ (program `sleep`, pid …) runs, and waits for nothing on the network; it sleeps in \
+             the system call "
+        ),
         "{seen:?}"
     );
     assert!(

@@ -33,7 +33,7 @@ async fn kills_its_supervisor(scenario: Scenario) -> Result<()> {
         nix::sys::prctl::set_child_subreaper(true)?;
     }
     let alpha = scenario.spawn("α", hides_a_process()).await?;
-    let shell = Program::new("sh").args(["-c", TREE]);
+    let shell = Program::new("sh").args(["-c", &[TREE, "; wait"].concat()]);
     let beta = scenario.spawn("β", shell).await?;
     scenario.until("α mark hidden").await?;
     while !beta.log().contains("grown") {

@@ -24,8 +24,10 @@ use nix::unistd::{Pid, getuid};
 /// The variable that all processes of one victim inherit.
 const MARK: &str = "SUPERVISION_TEST_TREE";
 
-/// A tree that tries to get away: a child of another session, and one whose parent is gone.
+/// A tree that tries to get away: a child of another session, one whose parent is gone, and one that
+/// has also given up its output, as a daemon does.
 const TREE: &str = "sleep 1000 & setsid sleep 1000 & \
+                    (setsid sleep 1000 > /dev/null 2>&1 &); \
                     (setsid sh -c 'sleep 1000 & echo grown; exec sleep 1000' &)";
 
 #[lonet::host]
@@ -51,7 +53,10 @@ async fn victim(scenario: Scenario) -> Result<()> {
     let alpha = scenario.spawn("α", grows()).await?;
     let _beta = scenario.spawn("β", grows()).await?;
     let gamma = scenario
-        .spawn("γ", Program::new("sh").args(["-c", TREE]))
+        .spawn(
+            "γ",
+            Program::new("sh").args(["-c", &[TREE, "; wait"].concat()]),
+        )
         .await?;
     scenario.until("α mark grown").await?;
     scenario.until("β mark grown").await?;

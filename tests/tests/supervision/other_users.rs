@@ -22,7 +22,20 @@ const PROGRAM: &str = "LONET_TEST_PROGRAM";
 #[ignore = "never ends: another test runs it"]
 async fn runs_another_user(scenario: Scenario) -> Result<()> {
     let user = std::env::var("LONET_TEST_USER")?;
-    let program = Program::new(std::env::var_os(PROGRAM).unwrap())
+    let program = std::env::var_os(PROGRAM).unwrap();
+    let program = match user.as_str() {
+        // Only a program that joins can become root: one that is carried gains no privileges.
+        "0" => Program::new("sh")
+            .args([
+                "-c",
+                r#""$0" other_users::joins_and_stays --exact --ignored > /dev/null & exec "$@""#,
+            ])
+            .arg(std::env::current_exe()?)
+            .arg(program)
+            .joins(),
+        _ => Program::new(program),
+    };
+    let program = program
         .args(["--reuid", &user, "--regid", &user, "--clear-groups"])
         .args(["sh", "-c", "echo up; exec sleep 1000"]);
     let alpha = scenario.spawn("α", program).await?;
@@ -31,6 +44,20 @@ async fn runs_another_user(scenario: Scenario) -> Result<()> {
     }
     println!("ready");
     Ok(alpha.join().await.map(drop)?)
+}
+
+/// A program of this binary that joins: a test that no harness runs.
+#[test]
+#[ignore = "is a program"]
+fn joins_and_stays() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let _host = lonet::from_env().await.unwrap();
+        std::future::pending::<()>().await;
+    });
 }
 
 fn in_path(program: &str) -> Option<PathBuf> {

@@ -128,7 +128,19 @@ impl Analyst {
                 }
             }
             FromSupervisor::NotStarted { process, error } => self.not_started(process, error),
-            FromSupervisor::Ended { process, status } => self.ended(process, status),
+            FromSupervisor::Carrier { pid } => self.carrier_started(pid),
+            FromSupervisor::CarrierDied { status, error } => self.carrier_died(status, error),
+            FromSupervisor::Ended {
+                process,
+                status,
+                background,
+            } => {
+                if let Some(node) = self.nodes.get_mut(&process) {
+                    node.background = background && status == Ended::Status(0);
+                }
+                self.ended(process, status);
+            }
+            FromSupervisor::Swept { process } => self.swept(process),
             FromSupervisor::Reached { process } => self.reached(process),
             FromSupervisor::Stopped { process } => self.effect(process, Effect::Stopped),
             FromSupervisor::Continued { process } => self.effect(process, Effect::Continued),
@@ -228,6 +240,7 @@ impl Analyst {
             return;
         };
         node.pid = Some(pid);
+        self.show_as(process);
         let mut reported_before = Vec::new();
         for (at, reported) in self.processes.iter_mut().enumerate() {
             if reported.pid == pid && reported.node.is_none() {

@@ -2,7 +2,8 @@
 //!
 //! Owns which process broke the protocol and which did not. A process that the scenario ended, or
 //! whose death already is a failure, may leave half a line, and may have lost further lines. The
-//! reporter of roles is our own; our tests hold it to the protocol, not those of users.
+//! reporters of roles and of programs that are carried are our own; our tests hold them to the
+//! protocol, not those of users.
 //!
 //! Only the death of the process excuses half a line, on any of its connections. A process that
 //! disconnects in the middle of a line and lives on broke the protocol, even if it is a role and
@@ -24,7 +25,9 @@ impl Analyst {
         if reported.refused {
             return;
         }
-        if kernel_state::lives(reported.pid) && !self.is_caused(reported) {
+        if kernel_state::lives(reported.carried_by.unwrap_or(reported.pid))
+            && !self.is_caused(reported)
+        {
             let what = in_a_line("disconnected", &half);
             return self.report_violation(process, &what);
         }
@@ -62,8 +65,8 @@ impl Analyst {
     /// What is wrong with a record by itself: it is left out. A reporter of our own gives none such.
     pub(super) fn forbidden(&self, process: usize, record: &Record) -> Option<String> {
         let node = self.processes[process].node;
-        let is_role = node.is_some_and(|node| self.nodes.get(&node).is_some_and(Node::is_role));
-        if process == 0 || is_role {
+        let is_ours = node.is_some_and(|node| self.nodes.get(&node).is_some_and(Node::is_ours));
+        if process == 0 || is_ours {
             return None;
         }
         if record.n == 0 {
@@ -113,7 +116,7 @@ impl Analyst {
         if let Some(number) = reported.node {
             let node = self.nodes.get(&number)?;
             let exited = matches!(node.ended, Some(Ended::Status(_)));
-            return (exited && !node.is_role() && !node.is_caused()).then_some("exited");
+            return (exited && !node.is_ours() && !node.is_caused()).then_some("exited");
         }
         (!self.is_caused(reported)).then_some("disconnected")
     }

@@ -299,9 +299,19 @@ impl Analyst {
         let Some(fault) = self.faults.all.get(&number) else {
             return;
         };
-        if fault.by.is_none() {
-            return self.injected(number);
+        let host = &fault.injection.from.text;
+        if let Some(node) = self.node_of_host(host).and_then(|n| self.nodes.get_mut(&n)) {
+            // The carrier outlives its program, and closes what that had.
+            node.has_vanished = node.is_carried();
         }
+        let Some(fault) = self
+            .faults
+            .all
+            .get(&number)
+            .filter(|fault| fault.by.is_some())
+        else {
+            return self.injected(number);
+        };
         if let Some(process) = fault.injection.process
             && let Some(node) = self.nodes.get_mut(&process)
         {
@@ -309,6 +319,19 @@ impl Analyst {
             self.tell(process, Signal::SIGKILL);
         }
         self.settle_all(number);
+    }
+
+    /// The program that an event was to end is dead. The carrier closes its host, for which it must
+    /// not have to wait: its end comes after that.
+    pub(in crate::collector::analyst) fn swept(&mut self, process: u64) {
+        let faults = self.faults.all.iter();
+        let killing = faults.filter(|(_, fault)| {
+            let is_its = fault.injection.process == Some(process) && fault.by.is_some();
+            is_its && matches!(fault.kind(), Kind::Kill | Kind::Vanish)
+        });
+        for number in killing.map(|(&number, _)| number).collect::<Vec<u32>>() {
+            self.settle_all(number);
+        }
     }
 
     /// The process that an event was to end is dead.

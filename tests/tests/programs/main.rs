@@ -3,13 +3,17 @@
 //! Leaves what they may send to the trace socket to `foreign.rs`, and other languages to
 //! `two_languages.rs`.
 
+mod carrier;
+mod faults;
+mod unfit;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 
 use lonet::Host;
 use lonet_harness::{ErrorKind, Node, Program, Result, Scenario};
 use lonet_tests::processes::who_writes;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[lonet::host]
 async fn waits(_: Host) {
@@ -136,6 +140,17 @@ fn joins_and_stays() {
     });
 }
 
+/// The same of one that ends.
+#[test]
+#[ignore = "is a program"]
+fn joins_and_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let _host = runtime.block_on(lonet::from_env()).unwrap();
+}
+
 /// A program that joins is waited for until its host is up; any other is not waited for at all.
 #[lonet::test(repeat = 5)]
 async fn a_program_that_joins_is_up(scenario: Scenario) -> Result<()> {
@@ -235,36 +250,34 @@ async fn a_kill_takes_the_process_group(scenario: Scenario) -> Result<()> {
     Ok(())
 }
 
-/// Scripts that start `sleep`, whose output is the pipe `$0`, in different places, and whether their
-/// shell ends then.
-const PLACES: [(&str, bool); 4] = [
-    // In the shell's group, and below an orphan that has left it.
-    ("sleep 1000 > $0 &", true),
-    ("setsid sh -c 'sleep 1000 > $0; :' $0 &", true),
-    // The same, of a shell that goes on.
-    ("setsid sleep 1000 > $0 & wait", false),
-    (
-        "(setsid sh -c 'sleep 1000 > $0; :' $0 &); exec sleep 1000",
-        false,
-    ),
+/// Scripts that start `sleep`, whose output is the pipe `$0`, in different places.
+const PLACES: [&str; 4] = [
+    // In the shell's group.
+    "sleep 1000 > $0 & ",
+    // Outside of it, and below an orphan.
+    "setsid sleep 1000 > $0 & ",
+    "(setsid sh -c 'sleep 1000 > $0; :' $0 &); ",
+    // As a daemon does, which gives up its output as well.
+    "(setsid sh -c 'sleep 1000 > $0 2>&1; :' $0 > /dev/null 2>&1 &); ",
 ];
 
-/// A host for each of these, with the directory in `/proc` of that `sleep`.
-async fn in_all_places(scenario: &Scenario) -> Result<Vec<(Node<ExitStatus>, PathBuf)>> {
+/// A host for each of these, with the directory in `/proc` of that `sleep`; what the shell does then.
+async fn in_all_places(
+    scenario: &Scenario,
+    then: &str,
+) -> Result<Vec<(Node<ExitStatus>, PathBuf)>> {
     let mut nodes = Vec::new();
-    for (index, (script, ends)) in PLACES.into_iter().enumerate() {
+    for (index, script) in PLACES.into_iter().enumerate() {
         let host = format!("h{index}");
         let fifo = scenario.data_dir(&host).join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
-        let shell = Program::new("sh").args(["-c", script]).arg(&fifo);
+        let script = [script, then].concat();
+        let shell = Program::new("sh").args(["-c", &script]).arg(&fifo);
         let node = scenario.spawn(&host, shell).await?;
         // Opens once the other end is open, too.
         let open = tokio::fs::File::open(&fifo).await?;
         nodes.push((node, sleeping(&fifo).await));
         drop(open);
-        if ends {
-            scenario.until(&format!("{host} exit 0")).await?;
-        }
     }
     Ok(nodes)
 }
@@ -288,10 +301,9 @@ fn runs(process: &Path) -> bool {
     process.join("exe").read_link().is_ok()
 }
 
-/// Also of what goes on when its first process has ended.
 #[lonet::test]
 async fn a_kill_takes_all_that_a_program_started(scenario: Scenario) -> Result<()> {
-    let nodes = in_all_places(&scenario).await?;
+    let nodes = in_all_places(&scenario, "exec sleep 1000").await?;
     for (at, (node, sleeps)) in nodes.iter().enumerate() {
         assert!(runs(sleeps), "{:?}", PLACES[at]);
         node.kill().await?;
@@ -300,17 +312,48 @@ async fn a_kill_takes_all_that_a_program_started(scenario: Scenario) -> Result<(
     Ok(())
 }
 
+/// A program's host ends with the process that was started.
+#[lonet::test]
+async fn what_a_program_leaves_ends_with_it(scenario: Scenario) -> Result<()> {
+    let wait = "until test -e ${0%fifo}go; do sleep 0.01; done; exit 3";
+    let nodes = in_all_places(&scenario, wait).await?;
+    for (at, (node, sleeps)) in nodes.into_iter().enumerate() {
+        assert!(runs(&sleeps), "{:?}", PLACES[at]);
+        std::fs::write(scenario.data_dir(&format!("h{at}")).join("go"), "")?;
+        assert_eq!(node.await?.code(), Some(3));
+        assert!(!runs(&sleeps), "{:?}", PLACES[at]);
+    }
+    Ok(())
+}
+
+/// What goes on when a program that joins has ended, a kill still reaches.
+#[lonet::test]
+async fn a_kill_takes_what_a_program_that_joins_has_left(scenario: Scenario) -> Result<()> {
+    let fifo = scenario.data_dir("α").join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
+    let script = "sleep 1000 > $0 & \"$1\" joins_and_ends --exact --ignored";
+    let shell = Program::new("sh").args(["-c", script]).arg(&fifo);
+    let shell = shell.arg(std::env::current_exe()?).joins();
+    let alpha = scenario.spawn("α", shell).await?;
+    let _open = tokio::fs::File::open(&fifo).await?;
+    let sleeps = sleeping(&fifo).await;
+    alpha.until("α exit 0").await?;
+    assert!(runs(&sleeps));
+    alpha.kill().await?;
+    assert!(!runs(&sleeps));
+    Ok(())
+}
+
 #[lonet::test]
 async fn a_restart_leaves_nothing_of_the_program_before(scenario: Scenario) -> Result<()> {
     let fifo = scenario.data_dir("α").join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU)?;
     // The second time there is a file, and no pipe to wait for.
-    let script = "test -e $0.run && exec sleep 1000; touch $0.run; sleep 1000 > $0 &";
+    let script = "test -e $0.run && exec sleep 1000; touch $0.run; setsid sleep 1000 > $0 & wait";
     let shell = Program::new("sh").args(["-c", script]).arg(&fifo);
     let alpha = scenario.spawn("α", shell).await?;
     let _open = tokio::fs::File::open(&fifo).await?;
     let sleeps = sleeping(&fifo).await;
-    alpha.until("α exit 0").await?;
     alpha.restart().await?;
     assert!(!runs(&sleeps));
     Ok(alpha.kill().await?)
@@ -318,7 +361,7 @@ async fn a_restart_leaves_nothing_of_the_program_before(scenario: Scenario) -> R
 
 #[lonet::test]
 async fn a_pause_stops_all_that_a_program_started(scenario: Scenario) -> Result<()> {
-    let nodes = in_all_places(&scenario).await?;
+    let nodes = in_all_places(&scenario, "exec sleep 1000").await?;
     let state = |process: &Path| {
         let stat = std::fs::read_to_string(process.join("stat")).unwrap();
         stat.rsplit_once(") ").unwrap().1[..1].to_owned()

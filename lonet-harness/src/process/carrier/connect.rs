@@ -1,0 +1,382 @@
+//! `connect` of a carried program: its dial.
+//!
+//! Owns when the program's socket connects, and to what. It is connected to the carrier, at the
+//! joint, once the dial is decided; refused at the dead end; and where the program does not wait and
+//! the dial is not decided, it goes on trying at a waiting point. The dial itself is the network's.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use lonet::{Addr, Stream};
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use rustix::net::sockopt::{self, Timeout};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::bytes;
+use super::carried::{Carried, as_errno};
+use super::names::{Meaning, in_family};
+use super::place::local;
+use super::socket::{Cookie, Link};
+use super::sockets::Socket;
+use super::trap::{Sockaddr, Trap, errno, is_v6};
+use super::waiting::{Over, Waiting};
+
+/// So long a program that does not want to wait waits all the same: most dials are decided by then.
+const AT_ONCE: Duration = Duration::from_millis(5);
+
+/// Where a program dials.
+struct Dialed {
+    /// As the network has it; `None`: nowhere.
+    to: Option<String>,
+    /// As the program sees it.
+    peer: SocketAddr,
+    is_loopback: bool,
+}
+
+/// A socket that connects.
+struct Connecting {
+    socket: OwnedFd,
+    cookie: Cookie,
+    is_v6: bool,
+    /// The port of the network that it is bound to; 0: none.
+    from: u16,
+    link: Rc<Link>,
+}
+
+impl Carried {
+    /// `connect`.
+    pub(super) async fn connect(self: Rc<Self>, mut trap: Trap, socket: OwnedFd) {
+        match self.connecting(&mut trap, socket) {
+            Ok(None) => trap.value(0),
+            Ok(Some((connecting, Some(to)))) => self.dial(trap, connecting, to).await,
+            Ok(Some((connecting, None))) => self.fails(trap, &connecting, Errno::ECONNREFUSED),
+            Err(error) => trap.error(error),
+        }
+    }
+
+    /// What is to be connected, and where. `None`: it is done.
+    fn connecting(
+        &self,
+        trap: &mut Trap,
+        socket: OwnedFd,
+    ) -> Result<Option<(Connecting, Option<String>)>, Errno> {
+        let is_v6 = is_v6(&socket);
+        let cookie = sockopt::socket_cookie(&socket).map_err(errno)?;
+        let asked = match trap.address(1, 2)? {
+            Sockaddr::Inet(asked) if asked.is_ipv6() == is_v6 => asked,
+            Sockaddr::Unspec => {
+                rustix::net::connect_unspec(&socket).map_err(errno)?;
+                self.sockets.remove(cookie);
+                return Ok(None);
+            }
+            _ => return Err(Errno::EAFNOSUPPORT),
+        };
+        let seen = match self.sockets.get(cookie) {
+            Some(Socket::Connected(_)) => {
+                // The kernel knows how far it is; it leads nowhere else.
+                let again = in_family(SocketAddr::V4(self.place.dead_end()), is_v6);
+                let again = rustix::net::connect(&socket, &again).map_err(errno);
+                if !matches!(again, Ok(()) | Err(Errno::EALREADY | Errno::EISCONN)) {
+                    // It has failed, and now the program knows.
+                    self.sockets.remove(cookie);
+                }
+                return again.map(|()| None);
+            }
+            Some(Socket::Listening(..)) => return Err(Errno::EISCONN),
+            Some(Socket::Bound(bound)) => Some(bound.seen),
+            None => None,
+        };
+        let dialed = self.dialed(asked);
+        let own = match (dialed.is_loopback, dialed.peer.ip().to_canonical()) {
+            (true, IpAddr::V6(_)) => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
+            (true, IpAddr::V4(_)) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            (false, _) => SocketAddr::from((self.own_address(), 0)),
+        };
+        let link = Link::new(in_family(seen.unwrap_or(own), is_v6), dialed.peer);
+        let connecting = Connecting {
+            socket,
+            cookie,
+            is_v6,
+            from: seen.map_or(0, |seen| seen.port()),
+            link,
+        };
+        Ok(Some((connecting, dialed.to)))
+    }
+
+    /// Where that address leads.
+    fn dialed(&self, peer: SocketAddr) -> Dialed {
+        let port = peer.port();
+        let meaning = self.names.meaning(self.name(), peer.ip());
+        let is_loopback = meaning == Meaning::Loopback;
+        let to = match meaning {
+            _ if port == 0 => None,
+            Meaning::Loopback | Meaning::Own => Some(format!("{}:{port}", self.name())),
+            Meaning::Host(host) => Some(format!("{host}:{port}")),
+            Meaning::Nowhere => None,
+        };
+        Dialed {
+            to,
+            peer,
+            is_loopback,
+        }
+    }
+
+    async fn dial(self: Rc<Self>, trap: Trap, connecting: Connecting, to: String) {
+        let link = connecting.link.clone();
+        self.sockets.set(connecting.cookie, Socket::Connected(link));
+        let mut waiting = Waiting::of(&connecting.socket, Timeout::Send);
+        let mut dialing = Dialing::begin(&self, &connecting, to);
+        let (trap, decided) = if waiting.is_nonblocking() {
+            (
+                trap,
+                tokio::time::timeout(AT_ONCE, dialing.decided()).await.ok(),
+            )
+        } else {
+            match waiting.wait(trap, Box::pin(dialing.decided())).await {
+                Ok((trap, decided)) => (trap, Some(decided)),
+                Err(over) => {
+                    self.sockets.remove(connecting.cookie);
+                    return match over {
+                        Over::Late(trap) => trap.error(Errno::EINPROGRESS),
+                        over => over.answer(),
+                    };
+                }
+            }
+        };
+        match decided {
+            Some(Ok(())) => self.connects(trap, connecting, dialing, &waiting).await,
+            Some(Err(error)) => self.fails(trap, &connecting, error),
+            None => self.undecided(trap, connecting, dialing).await,
+        }
+    }
+
+    /// The dial has failed.
+    fn fails(&self, trap: Trap, connecting: &Connecting, error: Errno) {
+        // The kernel's own refusal, so that the socket is as it is after one.
+        let refused = match error {
+            Errno::ECONNREFUSED => connecting.to(self.place.dead_end()).err().unwrap_or(error),
+            error => error,
+        };
+        // A program that does not wait may ask by another `connect`, which is no other dial.
+        match refused {
+            Errno::EINPROGRESS => {
+                let link = connecting.link.clone();
+                self.sockets.set(connecting.cookie, Socket::Connected(link));
+            }
+            _ => drop(self.sockets.remove(connecting.cookie)),
+        }
+        trap.error(refused);
+    }
+
+    /// The other side is there: so is the carrier.
+    async fn connects(
+        self: Rc<Self>,
+        trap: Trap,
+        connecting: Connecting,
+        dialing: Dialing,
+        waiting: &Waiting,
+    ) {
+        if !lonet::carried::settled(self.host()).await {
+            return trap.abandon();
+        }
+        let met = match connecting.begins(self.place.joint()) {
+            Ok(from) => self.place.expect(from),
+            Err(error) => {
+                self.sockets.remove(connecting.cookie);
+                return trap.error(error);
+            }
+        };
+        let Connecting {
+            socket,
+            cookie,
+            link,
+            ..
+        } = connecting;
+        let trap = match waiting.is_nonblocking() {
+            true => {
+                trap.error(Errno::EINPROGRESS);
+                None
+            }
+            false => Some(trap),
+        };
+        drop(socket);
+        let Ok(ours) = met.await else {
+            return;
+        };
+        if let Some(trap) = trap {
+            trap.value(0);
+        }
+        self.joins(cookie, link, ours, dialing).await;
+    }
+
+    /// Nobody has decided yet, and the program does not wait.
+    async fn undecided(self: Rc<Self>, trap: Trap, connecting: Connecting, mut dialing: Dialing) {
+        let begun = async {
+            let point = self.place.waiting_point().await.map_err(errno)?;
+            let from = connecting.begins(point.at())?;
+            Ok((point, from))
+        };
+        let (point, from) = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.sockets.remove(connecting.cookie);
+                return trap.error(error);
+            }
+        };
+        trap.error(Errno::EINPROGRESS);
+        let Connecting {
+            socket,
+            cookie,
+            link,
+            ..
+        } = connecting;
+        // Only the program keeps it, so that it can close it.
+        drop(socket);
+        let decided = tokio::select! {
+            biased;
+            () = link.gone() => return,
+            decided = dialing.decided() => decided,
+        };
+        if decided.is_err() {
+            // The program's next try finds nothing there, and the kernel knows of this one.
+            return;
+        }
+        if !lonet::carried::settled(self.host()).await {
+            return;
+        }
+        if let Ok(ours) = point.meet(from).await {
+            self.joins(cookie, link, ours, dialing).await;
+        }
+    }
+
+    /// The program's socket is connected; its dial may still be under way.
+    async fn joins(
+        self: Rc<Self>,
+        cookie: Cookie,
+        link: Rc<Link>,
+        ours: TcpStream,
+        dialing: Dialing,
+    ) {
+        // The program may be gone by then: what it has sent is accepted all the same.
+        let _busy = self.busy();
+        match dialing.done().await {
+            Ok(stream) => self.carries(link, ours, stream),
+            Err(_) => {
+                self.sockets.remove(cookie);
+                bytes::reset(ours);
+            }
+        }
+    }
+}
+
+impl Connecting {
+    /// Connects it to there, as the program's call would.
+    fn to(&self, to: SocketAddrV4) -> Result<(), Errno> {
+        let to = in_family(SocketAddr::V4(to), self.is_v6);
+        self.may_be_at_v4();
+        rustix::net::connect(&self.socket, &to).map_err(errno)
+    }
+
+    /// Begins to connect it to there; from where.
+    fn begins(&self, to: SocketAddrV4) -> Result<SocketAddrV4, Errno> {
+        let flags = fcntl(&self.socket, FcntlArg::F_GETFL)?;
+        let flags = OFlag::from_bits_retain(flags);
+        // The carrier does not wait. No other call of the program can be on this socket yet.
+        let waits = !flags.contains(OFlag::O_NONBLOCK);
+        if waits {
+            fcntl(&self.socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+        }
+        let begun = self.to(to);
+        if waits {
+            fcntl(&self.socket, FcntlArg::F_SETFL(flags))?;
+        }
+        match begun {
+            Ok(()) | Err(Errno::EINPROGRESS) => local(&self.socket).map_err(errno),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn may_be_at_v4(&self) {
+        if self.is_v6 {
+            // It fails for one that is bound, which was allowed then.
+            let _ = sockopt::set_ipv6_v6only(&self.socket, false);
+        }
+    }
+}
+
+/// A dial under way. Dropped, it is given up.
+struct Dialing {
+    dial: JoinHandle<Result<Stream, Errno>>,
+    /// Says that it has rung at a program of this carrier.
+    rung: Option<oneshot::Receiver<()>>,
+    done: Option<Result<Stream, Errno>>,
+}
+
+impl Dialing {
+    fn begin(carried: &Rc<Carried>, connecting: &Connecting, to: String) -> Dialing {
+        let (own, link, from) = (carried.clone(), connecting.link.clone(), connecting.from);
+        let (rings, rung) = oneshot::channel();
+        // A task of its own: nothing that the program has received comes before it.
+        let dial = tokio::task::spawn_local(async move {
+            let began = |src: &Addr| {
+                let local = link.local.get();
+                link.local.set(SocketAddr::new(local.ip(), src.port()));
+                own.sockets.dials(&link);
+                own.rings.expect(src, rings);
+            };
+            let dialed = lonet::carried::dial(own.host(), &to, from, began).await;
+            dialed.map_err(|error| as_errno(error.cause()))
+        });
+        Dialing {
+            dial,
+            rung: Some(rung),
+            done: None,
+        }
+    }
+
+    /// Whether the program's socket may connect: the dial has rung at a program, or is accepted.
+    /// Can be given up and asked again.
+    async fn decided(&mut self) -> Result<(), Errno> {
+        while self.done.is_none() {
+            let Some(rung) = &mut self.rung else {
+                self.done = Some(finished(&mut self.dial).await);
+                break;
+            };
+            tokio::select! {
+                biased;
+                done = finished(&mut self.dial) => self.done = Some(done),
+                rung = rung => match rung {
+                    Ok(()) => return Ok(()),
+                    // It rings nowhere.
+                    Err(_) => self.rung = None,
+                },
+            }
+        }
+        match &self.done {
+            Some(Err(error)) => Err(*error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn done(mut self) -> Result<Stream, Errno> {
+        match self.done.take() {
+            Some(done) => done,
+            None => finished(&mut self.dial).await,
+        }
+    }
+}
+
+async fn finished(dial: &mut JoinHandle<Result<Stream, Errno>>) -> Result<Stream, Errno> {
+    dial.await.unwrap_or(Err(Errno::ECONNABORTED))
+}
+
+impl Drop for Dialing {
+    fn drop(&mut self) {
+        self.dial.abort();
+    }
+}
