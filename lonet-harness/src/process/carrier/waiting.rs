@@ -28,13 +28,18 @@ pub(super) fn watched<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
 /// How long a call may wait that nothing limits.
 const FOREVER: Duration = Duration::from_secs(u32::MAX as u64);
 
-/// How often it is looked whether the thread has a signal.
-const LOOKS: Duration = Duration::from_millis(10);
+/// When it is looked first whether the thread has a signal; then after twice as long each time, since
+/// a hundred threads may wait for hours.
+const FIRST_LOOK: Duration = Duration::from_millis(10);
+
+/// No longer than this a signal waits.
+const LAST_LOOK: Duration = Duration::from_millis(80);
 
 /// How long a call on a socket may wait.
 pub(super) struct Waiting {
     is_nonblocking: bool,
     until: Instant,
+    look_after: Duration,
     was_signalled: bool,
 }
 
@@ -69,6 +74,7 @@ impl Waiting {
         Waiting {
             is_nonblocking: OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK),
             until: Instant::now() + limit.unwrap_or(FOREVER),
+            look_after: FIRST_LOOK,
             was_signalled: false,
         }
     }
@@ -88,7 +94,7 @@ impl Waiting {
         mut news: F,
     ) -> Result<(Trap, F::Output), Over> {
         loop {
-            let look = Instant::now() + LOOKS;
+            let look = Instant::now() + self.look_after;
             tokio::select! {
                 biased;
                 news = &mut news => return Ok((trap, news)),
@@ -101,13 +107,19 @@ impl Waiting {
                 return Err(Over::Gone(trap));
             }
             match trap.pending_signal() {
-                None => self.was_signalled = false,
+                None => {
+                    self.was_signalled = false;
+                    self.look_after = (self.look_after * 2).min(LAST_LOOK);
+                }
                 // This thread is sure to handle it.
                 Some(Signalled::Surely) => return Err(Over::Restart(trap)),
                 Some(Signalled::Perhaps) if self.was_signalled => {
                     return Err(Over::Interrupted(trap));
                 }
-                Some(Signalled::Perhaps) => self.was_signalled = true,
+                Some(Signalled::Perhaps) => {
+                    self.was_signalled = true;
+                    self.look_after = FIRST_LOOK;
+                }
             }
         }
     }
