@@ -1,6 +1,9 @@
-//! postgres: many processes behind one port, killed and recovered.
+//! postgres: many processes behind one port, killed and recovered; its clients are a program and a
+//! role.
 
 use std::path::Path;
+
+use lonet::Networker;
 
 use super::*;
 
@@ -29,6 +32,24 @@ fn find(name: &str) -> Option<PathBuf> {
         .collect();
     places.sort();
     places.pop().or_else(|| in_path(name))
+}
+
+/// Asks over any network, as a service would.
+async fn sum(network: &impl Networker, store: &str) -> Result<i64> {
+    let stream = network.dial(store).await?;
+    let mut config = tokio_postgres::Config::new();
+    config.user("me").dbname("postgres");
+    let (client, connection) = config.connect_raw(stream, tokio_postgres::NoTls).await?;
+    let connection = tokio::spawn(connection);
+    let row = client.query_one("select sum(n) from t", &[]).await?;
+    drop(client);
+    connection.await??;
+    Ok(row.get(0))
+}
+
+#[lonet::host]
+async fn asks(host: Host, store: String) -> Result<i64> {
+    sum(&host, &store).await
 }
 
 #[lonet::test(timeout = "120s")]
@@ -63,12 +84,16 @@ async fn postgres_recovers_from_a_kill(scenario: Scenario) -> Result<()> {
     let made = "create table t (n int); insert into t values (1), (2); select sum(n) from t";
     let made = printed(&scenario, "c1", psql(made)).await?;
     assert!(made.ends_with("3\n"), "{made}");
+    let role = scenario.spawn("r1", asks("store:5432".into())).await?;
+    assert_eq!(role.await?, 3);
     db.kill().await?;
     let killed = scenario.until("! kill store").await?;
     db.restart().await?;
     scenario.until_after(&killed, "store:5432 listen").await?;
     let kept = printed(&scenario, "c2", psql("select sum(n) from t")).await?;
     assert!(kept.ends_with("3\n"), "{kept}");
+    let role = scenario.spawn("r2", asks("store:5432".into())).await?;
+    assert_eq!(role.await?, 3);
     db.terminate().await?;
     assert!(db.await?.success());
     Ok(())
