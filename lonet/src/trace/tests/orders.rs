@@ -1,6 +1,6 @@
 //! Orders about faults and holds, and what answers them, as `docs/trace-protocol.md` shows them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::super::{
     Coming, Does, Doing, Ends, EventShape, Hello, Hold, Line, Obeyed, Order, Place, Rule, Standing,
@@ -183,14 +183,26 @@ fn an_event_of_a_carried_process_ends_nothing_here() {
             }],
             ..Standing::default()
         }));
+        let ends = then != Then::Pause;
+        let done = Arc::new(Mutex::new(Vec::new()));
+        let effect = |name: &'static str| {
+            let done = done.clone();
+            reporter.gate().effect(move || done.lock().unwrap().push(name));
+        };
         super::act(&reporter, "a");
         assert!(reporter.gate().is_shut(), "{then:?}");
+        assert_eq!(reporter.gate().is_dead(), ends);
+        // What comes after its end is neither told nor done.
         super::act(&reporter, "b");
-        assert_eq!(memory.0.lock().unwrap().len(), 2);
+        effect("b");
+        assert_eq!(memory.0.lock().unwrap().len(), if ends { 1 } else { 2 });
         reporter.obey(Arc::new(Standing {
             settled: vec![1],
             ..Standing::default()
         }));
-        assert!(!reporter.gate().is_shut(), "{then:?}");
+        assert_eq!(reporter.gate().is_shut(), ends, "{then:?}");
+        effect("c");
+        let all = if ends { vec![] } else { vec!["b", "c"] };
+        assert_eq!(*done.lock().unwrap(), all, "{then:?}");
     }
 }
