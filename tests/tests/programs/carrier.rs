@@ -75,6 +75,35 @@ async fn an_event_of_a_program_pauses_it(scenario: Scenario) -> Result<()> {
     Ok(alpha.kill().await?)
 }
 
+/// The kernel stops a thread only when its call returns, and the process only when all threads are.
+#[lonet::test]
+async fn a_program_is_paused_while_a_thread_accepts(scenario: Scenario) -> Result<()> {
+    let code = "import socket, threading\n\
+        l = socket.create_server(('', 7))\n\
+        threading.Thread(target=l.accept).start()\n\
+        threading.Event().wait()\n";
+    let db = Program::new("python3").args(["-c", code]);
+    let db = scenario.spawn("db", db).await?;
+    scenario.until("db:7 listen").await?;
+    let pid = db.pid().to_string();
+    let accepts = || -> std::io::Result<bool> {
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
+            let thread = thread?;
+            let stat = std::fs::read_to_string(thread.path().join("stat"))?;
+            if *thread.file_name() != *pid && stat.contains(") D ") {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    while !accepts()? {
+        tokio::task::yield_now().await;
+    }
+    db.pause().await?;
+    db.resume().await?;
+    Ok(db.kill().await?)
+}
+
 /// A server in Python, which knows nothing of lonet.
 fn listens() -> Program {
     let code = "import socket\n\

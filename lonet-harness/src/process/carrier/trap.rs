@@ -251,8 +251,9 @@ impl Trap {
 
     /// A signal that waits for this call to end.
     pub(super) fn pending_signal(&self) -> Option<Signalled> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.tid().ok()?)).ok()?;
-        signalled(&status)
+        let tid = self.tid().ok()?;
+        let status = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+        signalled(&status).or_else(|| others_stopped(tid).then_some(Signalled::Surely))
     }
 
     /// Whether the caller still waits for its answer; if not, it is dead.
@@ -505,6 +506,20 @@ fn signalled(status: &str) -> Option<Signalled> {
         (0, _) if field(status, "Threads") != Some("1") => Some(Signalled::Perhaps),
         _ => Some(Signalled::Surely),
     }
+}
+
+/// Whether the other threads of that one's process are stopped. A process is stopped once all its
+/// threads are; one that is trapped stops when its call returns, and shows no signal until then.
+fn others_stopped(tid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{tid}/task"))
+        .into_iter()
+        .flatten();
+    let mut states = threads.flatten().filter_map(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).ok()?;
+        field(&status, "State")?.chars().next()
+    });
+    // Those that are trapped themselves, or have ended, can't tell.
+    states.find(|state| !matches!(state, 'D' | 'Z' | 'X')) == Some('T')
 }
 
 /// The process of that thread.
