@@ -12,6 +12,7 @@ use std::net::{SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::task::Poll;
+use std::time::Duration;
 
 use lonet::{Addr, Listener, Stream};
 use nix::errno::Errno;
@@ -94,10 +95,13 @@ impl Port {
 
     /// Rings for one dial.
     async fn ring(&self) {
-        let Some(door) = self.door() else { return };
-        // What has gone meanwhile is found by whoever looks after it.
-        let Ok((bell, at)) = place::connecting(door) else {
-            return;
+        let (bell, at) = loop {
+            let Some(door) = self.door() else { return };
+            match place::connecting(door) {
+                Ok(begun) => break begun,
+                // Without descriptors or ports: until some are free again.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
         };
         let bell = Rc::new(bell);
         // The program may accept it before its end here knows that it is connected.
