@@ -130,9 +130,9 @@ impl Carried {
             link.shut.set(true);
         }
         rustix::net::shutdown(socket, how).map_err(errno)?;
-        if let Some(Socket::Listening(..)) = &known {
-            // It listens no more.
-            self.closed(sockopt::socket_cookie(socket).map_err(errno)?);
+        // The end of writing means nothing to a listener.
+        if how != Shutdown::Write {
+            self.listens_no_more(sockopt::socket_cookie(socket).map_err(errno)?);
         }
         Ok(0)
     }

@@ -175,6 +175,14 @@ impl Carried {
         }
     }
 
+    /// A listener has its address still, and nothing else; what another socket has, it keeps.
+    pub(super) fn listens_no_more(&self, cookie: Cookie) {
+        if let Some(Socket::Listening(bound, _)) = self.sockets.get(cookie) {
+            self.closed(cookie);
+            self.sockets.set(cookie, Socket::Bound(bound));
+        }
+    }
+
     /// Closes its host, once no process has its filter and all that was sent is carried on.
     pub(super) async fn end(self: Rc<Self>) {
         self.until(|own| own.is_empty.get()).await;

@@ -71,7 +71,11 @@ impl Carried {
             Sockaddr::Inet(asked) if asked.is_ipv6() == is_v6 => asked,
             Sockaddr::Unspec => {
                 rustix::net::connect_unspec(&socket).map_err(errno)?;
-                self.sockets.remove(cookie);
+                self.listens_no_more(cookie);
+                if let Some(Socket::Connected(_)) = self.sockets.get(cookie) {
+                    // What it was is over, though its descriptor is not.
+                    self.closed(cookie);
+                }
                 return Ok(None);
             }
             _ => return Err(Errno::EAFNOSUPPORT),

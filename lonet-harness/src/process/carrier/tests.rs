@@ -211,6 +211,32 @@ fn what_is_not_on_the_network_is_refused() {
 }
 
 #[test]
+fn a_listener_that_is_shut_down_keeps_its_address() {
+    use rustix::net::{Shutdown, listen, shutdown};
+    let world = World::new();
+    let done = world.program("h", || {
+        let listener = TcpListener::bind("0.0.0.0:5").expect("bound");
+        let address = listener.local_addr().expect("known");
+        let is_dialed = || TcpStream::connect("127.0.0.1:5").is_ok();
+        shutdown(&listener, Shutdown::Write).expect("it means nothing here");
+        assert!(is_dialed());
+        shutdown(&listener, Shutdown::Read).expect("shut down");
+        assert!(!is_dialed());
+        assert_eq!(listener.local_addr().expect("known"), address);
+        listen(&listener, 1).expect("it listens again");
+        assert!(is_dialed());
+        rustix::net::connect_unspec(&listener).expect("disconnected");
+        assert!(!is_dialed());
+        assert_eq!(listener.local_addr().expect("known"), address);
+        assert_eq!(
+            TcpListener::bind(address).map_err(|error| error.kind()).err(),
+            Some(io::ErrorKind::AddrInUse)
+        );
+    });
+    done.join().expect("no panic");
+}
+
+#[test]
 fn a_listener_of_loopback_is_not_reached_from_elsewhere() {
     let world = World::new();
     let app = world.host("app");
