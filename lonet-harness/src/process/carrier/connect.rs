@@ -84,7 +84,9 @@ impl Carried {
             Some(Socket::Connected(_)) => {
                 // The kernel knows how far it is; it leads nowhere else.
                 let again = in_family(SocketAddr::V4(self.place.dead_end()), is_v6);
-                let again = rustix::net::connect(&socket, &again).map_err(errno);
+                let again = without_waiting(&socket, || {
+                    rustix::net::connect(&socket, &again).map_err(errno)
+                });
                 if !matches!(again, Ok(()) | Err(Errno::EALREADY | Errno::EISCONN)) {
                     // It has failed, and now the program knows.
                     self.sockets.remove(cookie);
@@ -288,17 +290,7 @@ impl Connecting {
 
     /// Begins to connect it to there; from where.
     fn begins(&self, to: SocketAddrV4) -> Result<SocketAddrV4, Errno> {
-        let flags = fcntl(&self.socket, FcntlArg::F_GETFL)?;
-        let flags = OFlag::from_bits_retain(flags);
-        // The carrier does not wait. No other call of the program can be on this socket yet.
-        let waits = !flags.contains(OFlag::O_NONBLOCK);
-        if waits {
-            fcntl(&self.socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
-        }
-        let begun = self.to(to);
-        if waits {
-            fcntl(&self.socket, FcntlArg::F_SETFL(flags))?;
-        }
+        let begun = without_waiting(&self.socket, || self.to(to));
         match begun {
             Ok(()) | Err(Errno::EINPROGRESS) => local(&self.socket).map_err(errno),
             Err(error) => Err(error),
@@ -311,6 +303,23 @@ impl Connecting {
             let _ = sockopt::set_ipv6_v6only(&self.socket, false);
         }
     }
+}
+
+/// Makes that call on a socket of a program, for which the carrier must not wait: all programs would.
+fn without_waiting(
+    socket: &OwnedFd,
+    call: impl FnOnce() -> Result<(), Errno>,
+) -> Result<(), Errno> {
+    let flags = OFlag::from_bits_retain(fcntl(socket, FcntlArg::F_GETFL)?);
+    let waits = !flags.contains(OFlag::O_NONBLOCK);
+    if waits {
+        fcntl(socket, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    }
+    let done = call();
+    if waits {
+        fcntl(socket, FcntlArg::F_SETFL(flags))?;
+    }
+    done
 }
 
 /// A dial under way. Dropped, it is given up.

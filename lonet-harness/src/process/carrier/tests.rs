@@ -325,6 +325,29 @@ fn a_program_that_does_not_wait_is_refused_later() {
 }
 
 #[test]
+fn a_second_connect_stops_no_other_call() {
+    use std::net::ToSocketAddrs;
+    let world = World::new();
+    let web = world.host("web");
+    // It does not accept.
+    let listener = world.run(web.listen(":80")).expect("it listens");
+    let done = world.program("h", || {
+        let to = ("web", 80).to_socket_addrs().expect("a host").next();
+        let to = to.expect("an address");
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let socket =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None);
+        let stream = TcpStream::from(socket.expect("a socket"));
+        let connect = || rustix::net::connect(&stream, &to);
+        assert_eq!(connect(), Err(rustix::io::Errno::INPROGRESS));
+        stream.set_nonblocking(false).expect("it waits from now on");
+        assert_eq!(connect(), Err(rustix::io::Errno::ALREADY));
+    });
+    done.join().expect("no panic");
+    drop(listener);
+}
+
+#[test]
 fn resets_go_both_ways() {
     let world = World::new();
     let app = world.host("app");
