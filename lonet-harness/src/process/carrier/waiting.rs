@@ -38,6 +38,7 @@ const LAST_LOOK: Duration = Duration::from_millis(80);
 /// How long a call on a socket may wait.
 pub(super) struct Waiting {
     is_nonblocking: bool,
+    is_limited: bool,
     until: Instant,
     look_after: Duration,
     was_signalled: bool,
@@ -73,6 +74,7 @@ impl Waiting {
         let limit = sockopt::socket_timeout(socket, limit).ok().flatten();
         Waiting {
             is_nonblocking: OFlag::from_bits_retain(flags).contains(OFlag::O_NONBLOCK),
+            is_limited: limit.is_some(),
             until: Instant::now() + limit.unwrap_or(FOREVER),
             look_after: FIRST_LOOK,
             was_signalled: false,
@@ -110,6 +112,10 @@ impl Waiting {
                 None => {
                     self.was_signalled = false;
                     self.look_after = (self.look_after * 2).min(LAST_LOOK);
+                }
+                // As the kernel does, which would not know how much time is left.
+                Some(Signalled::Surely) if self.is_limited => {
+                    return Err(Over::Interrupted(trap));
                 }
                 // This thread is sure to handle it.
                 Some(Signalled::Surely) => return Err(Over::Restart(trap)),
