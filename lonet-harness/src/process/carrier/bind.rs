@@ -53,14 +53,15 @@ impl Carried {
             shares: sockopt::socket_reuseport(socket).unwrap_or_default(),
         };
         if asked.port() == 0 {
+            self.look_again(self.sockets.placed(|_| true));
             bound
                 .seen
                 .set_port(self.free_port().ok_or(Errno::EADDRINUSE)?);
             bound.real.set_port(bound.seen.port());
         }
         let reuses = sockopt::socket_reuseaddr(socket).unwrap_or_default();
+        self.look_again(self.sockets.placed(|other| other.excludes(&bound)));
         // Of two that are bound and do not listen yet, the kernel lets both be that allow it.
-        self.look_again(self.sockets.excluding(&bound));
         if self.sockets.is_taken(&bound, reuses) {
             return Err(Errno::EADDRINUSE);
         }

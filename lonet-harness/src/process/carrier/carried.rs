@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use super::names::Names;
 use super::place::{self, Place};
 use super::port::Rings;
 use super::socket::{Cookie, Link};
-use super::sockets::{Socket, Sockets};
+use super::sockets::{Placed, Socket, Sockets};
 
 /// How long nothing of what a program had sent is carried on before it is given up, once all its
 /// processes have ended: then those who are to accept or to read it do not.
@@ -152,10 +152,15 @@ impl Carried {
     }
 
     /// The kernel's word of a close comes later than the program goes on, and may be lost: those of
-    /// these listeners that listen no more are closed.
-    pub(super) fn look_again(&self, listeners: Vec<(Cookie, SocketAddrV4)>) {
-        for (cookie, at) in listeners {
-            if !place::is_listening(at) {
+    /// these that are not there any more are closed.
+    pub(super) fn look_again(&self, placed: Vec<Placed>) {
+        for Placed {
+            cookie,
+            at,
+            listens,
+        } in placed
+        {
+            if !place::is_there(at, listens) {
                 self.closed(cookie);
             }
         }

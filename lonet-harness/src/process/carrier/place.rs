@@ -238,11 +238,12 @@ fn reusing(at: SocketAddrV4) -> io::Result<(OwnedFd, SocketAddrV4)> {
     Ok((socket, at))
 }
 
-/// Whether a socket listens there still: beside one that only is bound, another could be.
-pub(super) fn is_listening(at: SocketAddrV4) -> bool {
+/// Whether a socket that was bound there is there still. Beside one that listened, another could be
+/// only if it does so no more; what that one has accepted does not count.
+pub(super) fn is_there(at: SocketAddrV4, listens: bool) -> bool {
     let bind = || {
         let socket = stream_socket().ok()?;
-        sockopt::set_socket_reuseaddr(&socket, true).ok()?;
+        sockopt::set_socket_reuseaddr(&socket, listens).ok()?;
         rustix::net::bind(&socket, &SocketAddr::V4(at)).ok()
     };
     bind().is_none()

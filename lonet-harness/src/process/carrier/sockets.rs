@@ -26,6 +26,13 @@ pub(super) enum Socket {
     Connected(Rc<Link>),
 }
 
+/// Where a socket really is that is bound.
+pub(super) struct Placed {
+    pub(super) cookie: Cookie,
+    pub(super) at: SocketAddrV4,
+    pub(super) listens: bool,
+}
+
 impl Sockets {
     pub(super) fn get(&self, cookie: Cookie) -> Option<Socket> {
         self.known.borrow().get(&cookie).cloned()
@@ -39,14 +46,23 @@ impl Sockets {
         self.known.borrow_mut().remove(&cookie)
     }
 
-    /// The listeners: what is to be asked for again, if the kernel's word of one was lost.
-    pub(super) fn listening(&self) -> Vec<(Cookie, SocketAddrV4)> {
+    /// Those with such an address, which may be closed without a word of it yet.
+    pub(super) fn placed(&self, is_wanted: impl Fn(&Bound) -> bool) -> Vec<Placed> {
         let known = self.known.borrow();
-        let listening = known.iter().filter_map(|(&cookie, socket)| match socket {
-            Socket::Listening(bound, _) => Some((cookie, bound.real)),
-            _ => None,
+        let placed = known.iter().filter_map(|(&cookie, socket)| {
+            let (bound, listens) = match socket {
+                Socket::Bound(bound) => (bound, false),
+                Socket::Listening(bound, _) => (bound, true),
+                Socket::Connected(_) => return None,
+            };
+            let at = bound.real;
+            is_wanted(bound).then_some(Placed {
+                cookie,
+                at,
+                listens,
+            })
         });
-        listening.collect()
+        placed.collect()
     }
 
     /// Whether another socket has this address.
@@ -56,16 +72,6 @@ impl Sockets {
             Socket::Listening(other, _) => other.excludes(bound),
             Socket::Connected(_) => false,
         })
-    }
-
-    /// The listeners that exclude one at this address, and where they are.
-    pub(super) fn excluding(&self, bound: &Bound) -> Vec<(Cookie, SocketAddrV4)> {
-        let known = self.known.borrow();
-        let listening = known.iter().filter_map(|(&cookie, socket)| match socket {
-            Socket::Listening(other, _) if other.excludes(bound) => Some((cookie, other.real)),
-            _ => None,
-        });
-        listening.collect()
     }
 
     /// Whether another socket really is there.

@@ -211,6 +211,32 @@ fn what_is_not_on_the_network_is_refused() {
 }
 
 #[test]
+fn a_port_is_free_once_what_was_bound_there_is_closed() {
+    let world = World::new();
+    let done = world.program("h", || {
+        let bind = |port: u16| {
+            let flags = SocketFlags::CLOEXEC;
+            let socket = rustix::net::socket_with(
+                AddressFamily::INET,
+                SocketType::STREAM,
+                flags,
+                None,
+            )
+            .expect("a socket");
+            rustix::net::bind(&socket, &SocketAddr::from(([0, 0, 0, 0], port))).map(|()| socket)
+        };
+        // The kernel says later that it is closed.
+        for _ in 0..200 {
+            drop(bind(5).expect("free"));
+        }
+        let kept = bind(5).expect("free");
+        assert_eq!(bind(5).err(), Some(rustix::io::Errno::ADDRINUSE));
+        drop(kept);
+    });
+    done.join().expect("no panic");
+}
+
+#[test]
 fn a_listener_that_is_shut_down_keeps_its_address() {
     use rustix::net::{Shutdown, listen, shutdown};
     let world = World::new();
