@@ -72,7 +72,7 @@ impl Carried {
         if let Err(error) = trap.put_address(1, 2, peer, is_v6) {
             return trap.error(error);
         }
-        let link = Link::new(local, peer);
+        let link = Link::new(local, peer, None);
         let cookie = sockopt::socket_cookie(&taken.ours).unwrap_or_default();
         self.sockets.set(cookie, Socket::Connected(link.clone()));
         let close_on_exec = flags & libc::SOCK_CLOEXEC != 0;

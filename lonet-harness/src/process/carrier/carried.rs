@@ -180,6 +180,16 @@ impl Carried {
         }
     }
 
+    /// A socket is not connected, or not any more: it is as it was before its `connect`.
+    pub(super) fn is_unconnected(&self, cookie: Cookie) {
+        if let Some(Socket::Connected(link)) = self.sockets.get(cookie) {
+            self.closed(cookie);
+            if let Some(bound) = link.bound {
+                self.sockets.set(cookie, Socket::Bound(bound));
+            }
+        }
+    }
+
     /// A listener has its address still, and nothing else; what another socket has, it keeps.
     pub(super) fn listens_no_more(&self, cookie: Cookie) {
         if let Some(Socket::Listening(bound, _)) = self.sockets.get(cookie) {

@@ -72,15 +72,12 @@ impl Carried {
             Sockaddr::Unspec => {
                 rustix::net::connect_unspec(&socket).map_err(errno)?;
                 self.listens_no_more(cookie);
-                if let Some(Socket::Connected(_)) = self.sockets.get(cookie) {
-                    // What it was is over, though its descriptor is not.
-                    self.closed(cookie);
-                }
+                self.is_unconnected(cookie);
                 return Ok(None);
             }
             _ => return Err(Errno::EAFNOSUPPORT),
         };
-        let seen = match self.sockets.get(cookie) {
+        let bound = match self.sockets.get(cookie) {
             Some(Socket::Connected(_)) => {
                 // The kernel knows how far it is; it leads nowhere else.
                 let again = in_family(SocketAddr::V4(self.place.dead_end()), is_v6);
@@ -89,21 +86,22 @@ impl Carried {
                 });
                 if !matches!(again, Ok(()) | Err(Errno::EALREADY | Errno::EISCONN)) {
                     // It has failed, and now the program knows.
-                    self.sockets.remove(cookie);
+                    self.is_unconnected(cookie);
                 }
                 return again.map(|()| None);
             }
             Some(Socket::Listening(..)) => return Err(Errno::EISCONN),
-            Some(Socket::Bound(bound)) => Some(bound.seen),
+            Some(Socket::Bound(bound)) => Some(bound),
             None => None,
         };
+        let seen = bound.map(|bound| bound.seen);
         let dialed = self.dialed(asked);
         let own = match (dialed.is_loopback, dialed.peer.ip().to_canonical()) {
             (true, IpAddr::V6(_)) => SocketAddr::from((Ipv6Addr::LOCALHOST, 0)),
             (true, IpAddr::V4(_)) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             (false, _) => SocketAddr::from((self.own_address(), 0)),
         };
-        let link = Link::new(in_family(seen.unwrap_or(own), is_v6), dialed.peer);
+        let link = Link::new(in_family(seen.unwrap_or(own), is_v6), dialed.peer, bound);
         let connecting = Connecting {
             socket,
             cookie,
@@ -146,7 +144,7 @@ impl Carried {
             match waiting.wait(trap, Box::pin(dialing.decided())).await {
                 Ok((trap, decided)) => (trap, Some(decided)),
                 Err(over) => {
-                    self.sockets.remove(connecting.cookie);
+                    self.is_unconnected(connecting.cookie);
                     return match over {
                         Over::Late(trap) => trap.error(Errno::EINPROGRESS),
                         over => over.answer(),
@@ -174,7 +172,7 @@ impl Carried {
                 let link = connecting.link.clone();
                 self.sockets.set(connecting.cookie, Socket::Connected(link));
             }
-            _ => drop(self.sockets.remove(connecting.cookie)),
+            _ => self.is_unconnected(connecting.cookie),
         }
         trap.error(refused);
     }
@@ -193,7 +191,7 @@ impl Carried {
         let met = match connecting.begins(self.place.joint()) {
             Ok(from) => self.place.expect(from),
             Err(error) => {
-                self.sockets.remove(connecting.cookie);
+                self.is_unconnected(connecting.cookie);
                 return trap.error(error);
             }
         };
@@ -230,7 +228,7 @@ impl Carried {
         let (point, from) = match begun.await {
             Ok(begun) => begun,
             Err(error) => {
-                self.sockets.remove(connecting.cookie);
+                self.is_unconnected(connecting.cookie);
                 return trap.error(error);
             }
         };
@@ -273,7 +271,7 @@ impl Carried {
         match dialing.done().await {
             Ok(stream) => self.carries(link, ours, stream),
             Err(_) => {
-                self.sockets.remove(cookie);
+                self.is_unconnected(cookie);
                 bytes::reset(ours);
             }
         }

@@ -30,6 +30,8 @@ pub(super) struct Link {
     /// Its own end and the other one, as the program sees them.
     pub(super) local: Cell<SocketAddr>,
     pub(super) peer: SocketAddr,
+    /// What its socket was bound to before it connected, and still is.
+    pub(super) bound: Option<Bound>,
     /// The program has shut down writing: the end of its bytes is not the end of its socket.
     pub(super) shut: Cell<bool>,
     /// The socket is gone.
@@ -38,10 +40,11 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(local: SocketAddr, peer: SocketAddr) -> Rc<Link> {
+    pub(super) fn new(local: SocketAddr, peer: SocketAddr, bound: Option<Bound>) -> Rc<Link> {
         Rc::new(Link {
             local: Cell::new(local),
             peer,
+            bound,
             shut: Cell::default(),
             gone: Cell::default(),
             news: Notify::new(),

@@ -211,6 +211,29 @@ fn what_is_not_on_the_network_is_refused() {
 }
 
 #[test]
+fn a_socket_is_bound_though_its_connect_was_refused() {
+    let world = World::new();
+    let done = world.program("h", || {
+        let flags = SocketFlags::CLOEXEC;
+        let socket =
+            rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)
+                .expect("a socket");
+        let own: SocketAddr = "127.0.0.1:5".parse().expect("an address");
+        rustix::net::bind(&socket, &own).expect("free");
+        let to: SocketAddr = "127.0.0.1:6".parse().expect("an address");
+        let refused = rustix::net::connect(&socket, &to);
+        assert_eq!(refused, Err(rustix::io::Errno::CONNREFUSED));
+        let local = rustix::net::getsockname(&socket).expect("known");
+        assert_eq!(SocketAddr::try_from(local).expect("an address"), own);
+        // The next try comes from there, too.
+        let listener = TcpListener::bind(to).expect("free");
+        rustix::net::connect(&socket, &to).expect("connected");
+        assert_eq!(listener.accept().expect("accepted").1, own);
+    });
+    done.join().expect("no panic");
+}
+
+#[test]
 fn a_port_is_free_once_what_was_bound_there_is_closed() {
     let world = World::new();
     let done = world.program("h", || {
