@@ -31,6 +31,10 @@ impl Carried {
             Sockaddr::Inet(_) => return Err(Errno::EINVAL),
             _ => return Err(Errno::EAFNOSUPPORT),
         };
+        let cookie = sockopt::socket_cookie(socket).map_err(errno)?;
+        if let Some(Socket::Bound(_) | Socket::Listening(..)) = self.sockets.get(cookie) {
+            return Err(Errno::EINVAL);
+        }
         self.bind_at(socket, asked)?;
         Ok(0)
     }

@@ -254,6 +254,8 @@ fn a_port_is_free_once_what_was_bound_there_is_closed() {
         }
         let kept = bind(5).expect("free");
         assert_eq!(bind(5).err(), Some(rustix::io::Errno::ADDRINUSE));
+        let again = rustix::net::bind(&kept, &SocketAddr::from(([0, 0, 0, 0], 5)));
+        assert_eq!(again, Err(rustix::io::Errno::INVAL));
         drop(kept);
     });
     done.join().expect("no panic");
