@@ -154,7 +154,13 @@ impl Carried {
         };
         match decided {
             Some(Ok(())) => self.connects(trap, connecting, dialing, &waiting).await,
-            Some(Err(error)) => self.fails(trap, &connecting, error),
+            Some(Err(error)) => {
+                // That it failed is an event, too.
+                if !lonet::carried::settled(self.host()).await {
+                    return trap.abandon();
+                }
+                self.fails(trap, &connecting, error);
+            }
             None => self.undecided(trap, connecting, dialing).await,
         }
     }
@@ -246,11 +252,11 @@ impl Carried {
             () = link.gone() => return,
             decided = dialing.decided() => decided,
         };
-        if decided.is_err() {
-            // The program's next try finds nothing there, and the kernel knows of this one.
+        if !lonet::carried::settled(self.host()).await {
             return;
         }
-        if !lonet::carried::settled(self.host()).await {
+        if decided.is_err() {
+            // The program's next try finds nothing there, and the kernel knows of this one.
             return;
         }
         if let Ok(ours) = point.meet(from).await {
