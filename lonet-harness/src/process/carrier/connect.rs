@@ -101,7 +101,12 @@ impl Carried {
             (true, IpAddr::V4(_)) => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             (false, _) => SocketAddr::from((self.own_address(), 0)),
         };
-        let link = Link::new(in_family(seen.unwrap_or(own), is_v6), dialed.peer, bound);
+        let local = match seen {
+            Some(seen) if !seen.ip().to_canonical().is_unspecified() => seen,
+            // By connecting it gets the address that leads there.
+            seen => SocketAddr::new(own.ip(), seen.map_or(0, |seen| seen.port())),
+        };
+        let link = Link::new(in_family(local, is_v6), dialed.peer, bound);
         let connecting = Connecting {
             socket,
             cookie,
