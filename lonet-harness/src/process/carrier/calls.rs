@@ -48,7 +48,9 @@ impl Carried {
             .and_then(|socket| Ok((kind(&socket)?, socket)));
         let socket = match socket {
             Ok((Kind::Inet, socket)) => socket,
-            Ok((Kind::Other, _)) => return other(trap),
+            Ok((Kind::Local, _)) => return local(trap),
+            // As for one that the program would make.
+            Ok((Kind::Foreign, _)) => return trap.error(Errno::EPERM),
             Err(error) => return trap.error(error),
         };
         match trap.call() {
@@ -144,7 +146,7 @@ impl Carried {
 }
 
 /// A call on a socket that is not on the network.
-fn other(mut trap: Trap) {
+fn local(mut trap: Trap) {
     if trap.call() == Call::Connect
         && let Ok(Sockaddr::Unix(path)) = trap.address(1, 2)
         && is_of_name_service(&path)

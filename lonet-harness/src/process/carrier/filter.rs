@@ -56,7 +56,7 @@ const TRAPPED: [c_long; 8] = [
 ];
 
 /// Families of sockets that can be made: these, and TCP's.
-const FAMILIES: [c_int; 3] = [libc::AF_UNIX, libc::AF_NETLINK, libc::AF_ALG];
+pub(super) const FAMILIES: [c_int; 3] = [libc::AF_UNIX, libc::AF_NETLINK, libc::AF_ALG];
 
 /// The filter of a carried program.
 pub(super) fn program() -> Vec<sock_filter> {

@@ -22,8 +22,10 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd;
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
+
+use super::filter;
 
 /// `PIDFD_THREAD`: of a thread rather than of a process. Linux has it since 6.9.
 const PIDFD_THREAD: PidfdFlags = PidfdFlags::from_bits_retain(libc::O_EXCL.cast_unsigned());
@@ -85,10 +87,12 @@ pub(super) enum Sockaddr {
 /// Whether a socket is the carrier's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// IPv4 or IPv6: it is.
+    /// TCP's: it is.
     Inet,
-    /// The kernel goes on with it.
-    Other,
+    /// The kernel goes on with it: it leads to no network.
+    Local,
+    /// Neither: the program can't make one, but receive it from a process outside of the scenario.
+    Foreign,
 }
 
 /// A signal that the caller has not handled yet, since it is trapped.
@@ -271,7 +275,7 @@ impl Trap {
         self.answer(Answer::Error(errno as i32));
     }
 
-    /// The kernel executes the call. Never for a socket of [`Kind::Inet`].
+    /// The kernel executes the call. For sockets of [`Kind::Local`] only.
     pub(super) fn cont(self) {
         self.answer(Answer::Continue);
     }
@@ -417,9 +421,14 @@ fn pid(tid: u32) -> Result<Pid, Errno> {
 ///
 /// `ENOTSOCK`.
 pub(super) fn kind(socket: &OwnedFd) -> Result<Kind, Errno> {
-    match sockopt::socket_domain(socket).map_err(from_rustix)? {
-        AddressFamily::INET | AddressFamily::INET6 => Ok(Kind::Inet),
-        _ => Ok(Kind::Other),
+    let family = sockopt::socket_domain(socket).map_err(from_rustix)?;
+    if filter::FAMILIES.contains(&i32::from(family.as_raw())) {
+        return Ok(Kind::Local);
+    }
+    let is_stream = sockopt::socket_type(socket).map_err(from_rustix)? == SocketType::STREAM;
+    match family {
+        AddressFamily::INET | AddressFamily::INET6 if is_stream => Ok(Kind::Inet),
+        _ => Ok(Kind::Foreign),
     }
 }
 

@@ -175,8 +175,10 @@ fn a_duplicate_is_of_the_same_socket() {
 fn only_internet_sockets_are_the_carriers() {
     let (unix, _other) = UnixStream::pair().unwrap();
     let v6 = rustix::net::socket(AddressFamily::INET6, rustix::net::SocketType::STREAM, None);
-    assert_eq!(kind(&OwnedFd::from(unix)), Ok(Kind::Other));
+    assert_eq!(kind(&OwnedFd::from(unix)), Ok(Kind::Local));
     assert_eq!(kind(&v6.unwrap()), Ok(Kind::Inet));
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    assert_eq!(kind(&udp.into()), Ok(Kind::Foreign));
     let file = fs::File::open("/proc/self/status").unwrap();
     assert_eq!(kind(&file.into()), Err(Errno::ENOTSOCK));
 }
