@@ -237,17 +237,21 @@ impl Gate {
         self.is_busy() && self.lock().dead
     }
 
-    /// Waits until something may leave the process that this one carries; false if it is dead.
+    /// Waits until no fault that an event of the process that this one carries has set off is still to
+    /// come into force; false if the process is dead then.
     pub(crate) async fn opens(&self) -> bool {
+        if !self.is_busy() {
+            return true;
+        }
         let mut changed = std::pin::pin!(self.changed.notified());
         loop {
             // Before it looks, so that no change is missed.
             changed.as_mut().enable();
-            if !self.is_shut() {
-                return true;
-            }
-            if self.is_dead() {
-                return false;
+            {
+                let state = self.lock();
+                if !state.shut && state.fired.is_empty() {
+                    return !state.dead;
+                }
             }
             changed.as_mut().await;
             changed.set(self.changed.notified());

@@ -89,8 +89,9 @@ async fn a_program_is_paused_while_a_thread_accepts(scenario: Scenario) -> Resul
     let accepts = || -> std::io::Result<bool> {
         for thread in std::fs::read_dir(format!("/proc/{pid}/task"))? {
             let thread = thread?;
-            let stat = std::fs::read_to_string(thread.path().join("stat"))?;
-            if *thread.file_name() != *pid && stat.contains(") D ") {
+            // Where it waits in the kernel: for the carrier's answer.
+            let place = std::fs::read_to_string(thread.path().join("wchan"))?;
+            if *thread.file_name() != *pid && place.contains("seccomp") {
                 return Ok(true);
             }
         }

@@ -187,7 +187,9 @@ fn an_event_of_a_carried_process_ends_nothing_here() {
         let done = Arc::new(Mutex::new(Vec::new()));
         let effect = |name: &'static str| {
             let done = done.clone();
-            reporter.gate().effect(move || done.lock().unwrap().push(name));
+            reporter
+                .gate()
+                .effect(move || done.lock().unwrap().push(name));
         };
         super::act(&reporter, "a");
         assert!(reporter.gate().is_shut(), "{then:?}");
