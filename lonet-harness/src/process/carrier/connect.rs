@@ -13,6 +13,7 @@ use lonet::{Addr, Stream};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use rustix::net::sockopt::{self, Timeout};
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -24,7 +25,7 @@ use super::place::local;
 use super::socket::{Cookie, Link};
 use super::sockets::Socket;
 use super::trap::{Sockaddr, Trap, errno, is_v6};
-use super::waiting::{Over, Waiting};
+use super::waiting::{Over, Waiting, watched_for};
 
 /// So long a program that does not want to wait waits all the same: most dials are decided by then.
 const AT_ONCE: Duration = Duration::from_millis(5);
@@ -36,6 +37,16 @@ struct Dialed {
     /// As the program sees it.
     peer: SocketAddr,
     is_loopback: bool,
+}
+
+/// What a `connect` is for its socket.
+enum Begun {
+    /// It is done.
+    Done,
+    /// The socket has been connecting already, or is connected.
+    Before(OwnedFd, Cookie),
+    /// It begins to connect there; `None`: nowhere.
+    Now(Connecting, Option<String>),
 }
 
 /// A socket that connects.
@@ -52,19 +63,18 @@ impl Carried {
     /// `connect`.
     pub(super) async fn connect(self: Rc<Self>, mut trap: Trap, socket: OwnedFd) {
         match self.connecting(&mut trap, socket) {
-            Ok(None) => trap.value(0),
-            Ok(Some((connecting, Some(to)))) => self.dial(trap, connecting, to).await,
-            Ok(Some((connecting, None))) => self.fails(trap, &connecting, Errno::ECONNREFUSED),
+            Ok(Begun::Done) => trap.value(0),
+            Ok(Begun::Before(socket, cookie)) => self.goes_on(trap, socket, cookie).await,
+            Ok(Begun::Now(connecting, Some(to))) => self.dial(trap, connecting, to).await,
+            Ok(Begun::Now(connecting, None)) => {
+                self.fails(trap, &connecting, Errno::ECONNREFUSED);
+            }
             Err(error) => trap.error(error),
         }
     }
 
-    /// What is to be connected, and where. `None`: it is done.
-    fn connecting(
-        &self,
-        trap: &mut Trap,
-        socket: OwnedFd,
-    ) -> Result<Option<(Connecting, Option<String>)>, Errno> {
+    /// What is to be connected, and where.
+    fn connecting(&self, trap: &mut Trap, socket: OwnedFd) -> Result<Begun, Errno> {
         let is_v6 = is_v6(&socket);
         let cookie = sockopt::socket_cookie(&socket).map_err(errno)?;
         let asked = match trap.address(1, 2)? {
@@ -73,23 +83,12 @@ impl Carried {
                 rustix::net::connect_unspec(&socket).map_err(errno)?;
                 self.listens_no_more(cookie);
                 self.is_unconnected(cookie);
-                return Ok(None);
+                return Ok(Begun::Done);
             }
             _ => return Err(Errno::EAFNOSUPPORT),
         };
         let bound = match self.sockets.get(cookie) {
-            Some(Socket::Connected(_)) => {
-                // The kernel knows how far it is; it leads nowhere else.
-                let again = in_family(SocketAddr::V4(self.place.dead_end()), is_v6);
-                let again = without_waiting(&socket, || {
-                    rustix::net::connect(&socket, &again).map_err(errno)
-                });
-                if !matches!(again, Ok(()) | Err(Errno::EALREADY | Errno::EISCONN)) {
-                    // It has failed, and now the program knows.
-                    self.is_unconnected(cookie);
-                }
-                return again.map(|()| None);
-            }
+            Some(Socket::Connected(_)) => return Ok(Begun::Before(socket, cookie)),
             Some(Socket::Listening(..)) => return Err(Errno::EISCONN),
             Some(Socket::Bound(bound)) => Some(bound),
             None => None,
@@ -114,7 +113,7 @@ impl Carried {
             from: seen.map_or(0, |seen| seen.port()),
             link,
         };
-        Ok(Some((connecting, dialed.to)))
+        Ok(Begun::Now(connecting, dialed.to))
     }
 
     /// Where that address leads.
@@ -148,13 +147,9 @@ impl Carried {
         } else {
             match waiting.wait(trap, Box::pin(dialing.decided())).await {
                 Ok((trap, decided)) => (trap, Some(decided)),
-                Err(over) => {
-                    self.is_unconnected(connecting.cookie);
-                    return match over {
-                        Over::Late(trap) => trap.error(Errno::EINPROGRESS),
-                        over => over.answer(),
-                    };
-                }
+                Err(Over::Gone(_)) => return self.is_unconnected(connecting.cookie),
+                // The call ends, and its connecting does not: another call may wait for it.
+                Err(over) => return self.undecided(over, connecting, dialing).await,
             }
         };
         match decided {
@@ -166,7 +161,7 @@ impl Carried {
                 }
                 self.fails(trap, &connecting, error);
             }
-            None => self.undecided(trap, connecting, dialing).await,
+            None => self.undecided(Over::Late(trap), connecting, dialing).await,
         }
     }
 
@@ -229,8 +224,48 @@ impl Carried {
         self.joins(cookie, link, ours, dialing).await;
     }
 
-    /// Nobody has decided yet, and the program does not wait.
-    async fn undecided(self: Rc<Self>, trap: Trap, connecting: Connecting, mut dialing: Dialing) {
+    /// The socket has been connecting already, or is connected. How far it is, the kernel knows.
+    async fn goes_on(self: Rc<Self>, mut trap: Trap, socket: OwnedFd, cookie: Cookie) {
+        // It leads nowhere else.
+        let to = in_family(SocketAddr::V4(self.place.dead_end()), is_v6(&socket));
+        let connect = || rustix::net::connect(&socket, &to).map_err(errno);
+        let mut waiting = Waiting::of(&socket, Timeout::Send);
+        let mut watched = None;
+        loop {
+            match without_waiting(&socket, connect) {
+                Ok(()) => return trap.value(0),
+                Err(Errno::EALREADY) if !waiting.is_nonblocking() => {}
+                Err(error @ (Errno::EALREADY | Errno::EISCONN)) => return trap.error(error),
+                Err(error) => {
+                    // It has failed, and now the program knows.
+                    self.is_unconnected(cookie);
+                    return trap.error(error);
+                }
+            }
+            let watched = match &mut watched {
+                Some(watched) => watched,
+                None => match socket
+                    .try_clone()
+                    .and_then(|socket| watched_for(socket, Interest::WRITABLE))
+                {
+                    Ok(begun) => watched.insert(begun),
+                    Err(error) => return trap.error(errno(error)),
+                },
+            };
+            let ends = Box::pin(async {
+                let ready = watched.writable().await;
+                ready.into_iter().for_each(|mut ready| ready.clear_ready());
+            });
+            trap = match waiting.wait(trap, ends).await {
+                Ok((trap, ())) => trap,
+                Err(Over::Late(trap)) => return trap.error(Errno::EALREADY),
+                Err(over) => return over.answer(),
+            };
+        }
+    }
+
+    /// Nobody has decided yet, and the call is over.
+    async fn undecided(self: Rc<Self>, over: Over, connecting: Connecting, mut dialing: Dialing) {
         let begun = async {
             let point = self.place.waiting_point().await.map_err(errno)?;
             let from = connecting.begins(point.at())?;
@@ -240,10 +275,13 @@ impl Carried {
             Ok(begun) => begun,
             Err(error) => {
                 self.is_unconnected(connecting.cookie);
-                return trap.error(error);
+                return over.trap().error(error);
             }
         };
-        trap.error(Errno::EINPROGRESS);
+        match over {
+            Over::Late(trap) => trap.error(Errno::EINPROGRESS),
+            over => over.answer(),
+        }
         let Connecting {
             socket,
             cookie,

@@ -367,13 +367,13 @@ fn a_program_that_does_not_wait_is_refused_later() {
 }
 
 #[test]
-fn a_second_connect_stops_no_other_call() {
+fn a_second_connect_waits_for_the_first() {
     use std::net::ToSocketAddrs;
     let world = World::new();
     let web = world.host("web");
-    // It does not accept.
     let listener = world.run(web.listen(":80")).expect("it listens");
-    let done = world.program("h", || {
+    let (says, said) = mpsc::channel();
+    let done = world.program("h", move || {
         let to = ("web", 80).to_socket_addrs().expect("a host").next();
         let to = to.expect("an address");
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -381,11 +381,49 @@ fn a_second_connect_stops_no_other_call() {
         let stream = TcpStream::from(socket.expect("a socket"));
         let connect = || rustix::net::connect(&stream, &to);
         assert_eq!(connect(), Err(rustix::io::Errno::INPROGRESS));
-        stream.set_nonblocking(false).expect("it waits from now on");
         assert_eq!(connect(), Err(rustix::io::Errno::ALREADY));
+        stream.set_nonblocking(false).expect("it waits from now on");
+        says.send(()).expect("awaited");
+        assert_eq!(connect(), Ok(()));
+        assert_eq!(connect(), Err(rustix::io::Errno::ISCONN));
     });
+    said.recv().expect("it is connecting");
+    let accepted = world.run(listener.accept()).expect("accepted");
     done.join().expect("no panic");
-    drop(listener);
+    drop(accepted);
+}
+
+#[test]
+fn a_signal_ends_no_dial() {
+    use std::io::BufRead;
+    let world = World::new();
+    let web = world.host("web");
+    let listener = world.run(web.listen(":80")).expect("it listens");
+    let (says, said) = mpsc::channel();
+    let done = world.program("h", move || {
+        let script = "import signal,socket\n\
+            signal.signal(signal.SIGALRM, lambda *_: print('rang', flush=True))\n\
+            signal.setitimer(signal.ITIMER_REAL, 0.05)\n\
+            print(socket.create_connection(('web',80)).recv(1).decode())\n";
+        let child = Command::new("/usr/bin/env")
+            .args(["python3", "-c", script])
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let mut child = child.expect("it runs");
+        let output = child.stdout.take().expect("piped");
+        for line in io::BufReader::new(output).lines() {
+            says.send(line.expect("text")).expect("awaited");
+        }
+        child.wait().expect("it ends").code()
+    });
+    assert_eq!(said.recv().expect("it rang"), "rang");
+    world.run(async {
+        use tokio::io::AsyncWriteExt;
+        let mut accepted = listener.accept().await.expect("accepted");
+        accepted.write_all(b"x").await.expect("written");
+    });
+    assert_eq!(said.recv().expect("it connected"), "x");
+    assert_eq!(done.join().expect("no panic"), Some(0));
 }
 
 #[test]

@@ -17,12 +17,20 @@ use tokio::time::Instant;
 use super::trap::{Signalled, Trap};
 
 /// Has the runtime say when a descriptor can be read.
+pub(super) fn watched<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
+    watched_for(descriptor, Interest::READABLE)
+}
+
+/// Has the runtime say when a descriptor can be read or written.
 #[expect(
     deprecated,
     reason = "what replaces it is unsafe, for types whose descriptor may change: none here does"
 )]
-pub(super) fn watched<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
-    AsyncFd::with_interest(descriptor, Interest::READABLE)
+pub(super) fn watched_for<T: AsRawFd>(
+    descriptor: T,
+    interest: Interest,
+) -> io::Result<AsyncFd<T>> {
+    AsyncFd::with_interest(descriptor, interest)
 }
 
 /// How long a call may wait that nothing limits.
@@ -57,6 +65,13 @@ pub(super) enum Over {
 }
 
 impl Over {
+    pub(super) fn trap(self) -> Trap {
+        match self {
+            Over::Gone(trap) | Over::Late(trap) => trap,
+            Over::Restart(trap) | Over::Interrupted(trap) => trap,
+        }
+    }
+
     /// What the call returns; a time limit is that of one that receives.
     pub(super) fn answer(self) {
         match self {
