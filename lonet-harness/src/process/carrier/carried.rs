@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use super::bytes;
+use super::closed::Lookup;
 use super::names::Names;
 use super::place::{self, Place};
 use super::port::Rings;
@@ -123,6 +125,9 @@ impl Carried {
 
     /// Carries what goes between a program's socket, at the other end of `socket`, and its stream.
     pub(super) fn carries(self: &Rc<Self>, link: Rc<Link>, socket: TcpStream, stream: Stream) {
+        let real = |end: io::Result<SocketAddr>| end.ok().and_then(place::as_v4);
+        link.real
+            .set(real(socket.peer_addr()).zip(real(socket.local_addr())));
         let (own, busy) = (self.clone(), self.busy());
         tokio::task::spawn_local(async move {
             bytes::carry(link, socket, stream, &own.host, &own.progress).await;
@@ -161,6 +166,18 @@ impl Carried {
         } in placed
         {
             if !place::is_there(at, listens) {
+                self.closed(cookie);
+            }
+        }
+    }
+
+    /// The kernel's word of some sockets is lost: all are looked at.
+    pub(super) fn look_at_all(&self) {
+        self.look_again(self.sockets.placed(|_| true));
+        // Without descriptors, the next time.
+        let Ok(lookup) = Lookup::new() else { return };
+        for (cookie, at, peer) in self.sockets.carried() {
+            if !lookup.is_open(cookie, at, peer) {
                 self.closed(cookie);
             }
         }

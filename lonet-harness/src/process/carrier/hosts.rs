@@ -147,7 +147,7 @@ async fn run(mut ordered: UnboundedReceiver<Order>, ready: mpsc::Sender<io::Resu
                     hosts.borrow().values().for_each(|host| host.closed(cookie));
                 },
                 Ok(News::Lost) => for host in hosts.borrow().values() {
-                    host.look_again(host.sockets.placed(|_| true));
+                    host.look_at_all();
                 },
                 Err(_) => {}
             },

@@ -32,6 +32,8 @@ pub(super) struct Link {
     pub(super) peer: SocketAddr,
     /// What its socket was bound to before it connected, and still is.
     pub(super) bound: Option<Bound>,
+    /// Where its socket really is, and the carrier's, once it is carried.
+    pub(super) real: Cell<Option<(SocketAddrV4, SocketAddrV4)>>,
     /// The program has shut down writing: the end of its bytes is not the end of its socket.
     pub(super) shut: Cell<bool>,
     /// The socket is gone.
@@ -45,6 +47,7 @@ impl Link {
             local: Cell::new(local),
             peer,
             bound,
+            real: Cell::default(),
             shut: Cell::default(),
             gone: Cell::default(),
             news: Notify::new(),

@@ -65,6 +65,16 @@ impl Sockets {
         placed.collect()
     }
 
+    /// Those that are carried, with where they and their other ends really are.
+    pub(super) fn carried(&self) -> Vec<(Cookie, SocketAddrV4, SocketAddrV4)> {
+        let known = self.known.borrow();
+        let carried = known.iter().filter_map(|(&cookie, socket)| match socket {
+            Socket::Connected(link) => link.real.get().map(|(at, peer)| (cookie, at, peer)),
+            _ => None,
+        });
+        carried.collect()
+    }
+
     /// Whether another socket has this address.
     pub(super) fn is_taken(&self, bound: &Bound, listeners_only: bool) -> bool {
         self.known.borrow().values().any(|socket| match socket {
