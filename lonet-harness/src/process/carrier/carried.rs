@@ -186,9 +186,7 @@ impl Carried {
     /// A socket is closed: if it is one of this program's.
     pub(super) fn closed(&self, cookie: Cookie) {
         match self.sockets.remove(cookie) {
-            Some(Socket::Listening(_, port)) if port.remove(cookie) => {
-                tokio::task::spawn_local(async move { port.close().await });
-            }
+            Some(Socket::Listening(_, port)) => port.remove(cookie),
             Some(Socket::Connected(link)) => {
                 link.gone.set(true);
                 link.news.notify_waiters();
@@ -219,9 +217,13 @@ impl Carried {
     pub(super) async fn end(self: Rc<Self>) {
         self.until(|own| own.is_empty.get()).await;
         for socket in self.sockets.clear() {
-            if let Socket::Connected(link) = socket {
-                link.gone.set(true);
-                link.news.notify_waiters();
+            match socket {
+                Socket::Connected(link) => {
+                    link.gone.set(true);
+                    link.news.notify_waiters();
+                }
+                Socket::Listening(_, port) => port.stop(),
+                Socket::Bound(_) => {}
             }
         }
         loop {

@@ -26,6 +26,9 @@ use super::place::{self, as_v4};
 use super::socket::{Bound, Cookie};
 use super::trap::errno;
 
+/// How long it takes until ringing that failed is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
+
 /// A port of the network on which sockets of a program listen.
 pub(super) struct Port {
     listener: Rc<Listener>,
@@ -33,8 +36,9 @@ pub(super) struct Port {
     doors: RefCell<BTreeMap<Cookie, Door>>,
     /// Whose turn it is to be rung at.
     turn: Cell<usize>,
-    /// The other ends of the connections in the queues of those sockets, by their addresses.
-    rung: RefCell<BTreeMap<SocketAddrV4, Rc<TcpStream>>>,
+    /// The other ends of the connections in the queues of those sockets, by their addresses, each with
+    /// where its socket is.
+    rung: RefCell<BTreeMap<SocketAddrV4, (Rc<TcpStream>, SocketAddrV4)>>,
     /// Something has rung, or nobody listens any more.
     pub(super) news: Notify,
     ringing: RefCell<Option<AbortHandle>>,
@@ -61,11 +65,36 @@ impl Port {
         self.doors.borrow_mut().extend([door]);
     }
 
-    /// A socket is gone. True if it was the last.
-    pub(super) fn remove(&self, cookie: Cookie) -> bool {
-        let mut doors = self.doors.borrow_mut();
-        doors.remove(&cookie);
-        doors.is_empty()
+    /// A socket is gone. If it was the last, nobody listens any more; the others are rung at for what
+    /// was in its queue.
+    pub(super) fn remove(self: Rc<Port>, cookie: Cookie) {
+        let Some(gone) = self.doors.borrow_mut().remove(&cookie) else {
+            return;
+        };
+        if self.doors.borrow().is_empty() {
+            tokio::task::spawn_local(async move { self.close().await });
+            return;
+        }
+        let mut in_vain = 0;
+        self.rung.borrow_mut().retain(|_, (bell, door)| {
+            // What is still connecting finds out by itself.
+            let is_lost = *door == gone.at && has_failed(bell);
+            in_vain += usize::from(is_lost);
+            !is_lost
+        });
+        tokio::task::spawn_local(async move {
+            for _ in 0..in_vain {
+                self.ring().await;
+            }
+        });
+    }
+
+    /// Rings no more.
+    pub(super) fn stop(&self) {
+        self.doors.borrow_mut().clear();
+        if let Some(ringing) = self.ringing.borrow_mut().take() {
+            ringing.abort();
+        }
     }
 
     /// Opens it to dials of other hosts, too.
@@ -74,10 +103,8 @@ impl Port {
     }
 
     /// Nobody listens any more.
-    pub(super) async fn close(&self) {
-        if let Some(ringing) = self.ringing.borrow_mut().take() {
-            ringing.abort();
-        }
+    async fn close(&self) {
+        self.stop();
         let _ = self.listener.close().await;
         self.rung.borrow_mut().clear();
         self.news.notify_waiters();
@@ -95,32 +122,41 @@ impl Port {
 
     /// Rings for one dial.
     async fn ring(&self) {
-        let (bell, at) = loop {
-            let Some(door) = self.door() else { return };
-            match place::connecting(door) {
-                Ok(begun) => break begun,
-                // Without descriptors or ports: until some are free again.
-                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        while let Some(door) = self.door() {
+            if self.rings_at(door).await {
+                break;
             }
+            // Either its socket is gone, which is known soon; or descriptors are, until some are free.
+            tokio::time::sleep(TRY_AGAIN).await;
+        }
+        self.news.notify_waiters();
+    }
+
+    /// Rings there; false if that fails.
+    async fn rings_at(&self, door: SocketAddrV4) -> bool {
+        let Ok((bell, at)) = place::connecting(door) else {
+            return false;
         };
         let bell = Rc::new(bell);
         // The program may accept it before its end here knows that it is connected.
-        self.rung.borrow_mut().insert(at, bell.clone());
-        if bell.peer_addr().is_err() {
-            // Not yet, or not at all.
-            let weak = Rc::downgrade(&bell);
-            drop(bell);
-            std::future::poll_fn(|cx| match weak.upgrade() {
-                Some(bell) => bell.poll_write_ready(cx).map(drop),
-                None => Poll::Ready(()),
-            })
-            .await;
-            let bell = weak.upgrade();
-            if bell.is_some_and(|bell| !matches!(bell.take_error(), Ok(None))) {
-                self.rung.borrow_mut().remove(&at);
-            }
+        let ringing = (bell.clone(), door);
+        self.rung.borrow_mut().insert(at, ringing);
+        if bell.peer_addr().is_ok() {
+            return true;
         }
-        self.news.notify_waiters();
+        // Not yet, or not at all.
+        let weak = Rc::downgrade(&bell);
+        drop(bell);
+        std::future::poll_fn(|cx| match weak.upgrade() {
+            Some(bell) => bell.poll_write_ready(cx).map(drop),
+            None => Poll::Ready(()),
+        })
+        .await;
+        let failed = weak.upgrade().is_some_and(|bell| has_failed(&bell));
+        if failed {
+            self.rung.borrow_mut().remove(&at);
+        }
+        !failed
     }
 
     /// Takes the first connection of a socket's queue that rang for a dial, with its other end.
@@ -140,7 +176,7 @@ impl Port {
                 .and_then(as_v4)
                 .and_then(|peer| self.rung.borrow_mut().remove(&peer));
             // Elsewhere it is held only for the length of a poll.
-            if let Some(bell) = bell.and_then(Rc::into_inner) {
+            if let Some(bell) = bell.and_then(|(bell, _)| Rc::into_inner(bell)) {
                 return Ok(Some((accepted.0, bell)));
             }
         }
@@ -233,6 +269,11 @@ pub(super) struct Taken {
     pub(super) ours: OwnedFd,
     pub(super) bell: TcpStream,
     pub(super) stream: Stream,
+}
+
+/// Whether a connection has failed, or was reset.
+fn has_failed(connection: &TcpStream) -> bool {
+    !matches!(connection.take_error(), Ok(None))
 }
 
 /// Whether something is in a listener's queue, or it has an error.

@@ -394,6 +394,40 @@ fn a_second_connect_waits_for_the_first() {
 }
 
 #[test]
+fn a_dial_in_a_closed_queue_rings_at_another_listener() {
+    let world = World::new();
+    let app = world.host("app");
+    let db = world.program("db", || {
+        let listens = || {
+            let flags = SocketFlags::CLOEXEC;
+            let socket =
+                rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)
+                    .expect("a socket");
+            sockopt::set_socket_reuseport(&socket, true).expect("set");
+            let any = SocketAddr::from(([0, 0, 0, 0], 80));
+            rustix::net::bind(&socket, &any).expect("bound");
+            rustix::net::listen(&socket, 8).expect("it listens");
+            TcpListener::from(socket)
+        };
+        let listeners = [listens(), listens()];
+        let mut fds = listeners
+            .each_ref()
+            .map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN));
+        poll(&mut fds, PollTimeout::NONE).expect("it is dialed");
+        let is_first = fds[0].any().unwrap_or(false);
+        let [first, second] = listeners;
+        let (rung, left) = match is_first {
+            true => (first, second),
+            false => (second, first),
+        };
+        drop(rung);
+        left.accept().map(drop).expect("accepted");
+    });
+    drop(world.run(dial(&app, "db:80")));
+    db.join().expect("no panic");
+}
+
+#[test]
 fn a_signal_ends_no_dial() {
     use std::io::BufRead;
     let world = World::new();
