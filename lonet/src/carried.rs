@@ -34,8 +34,8 @@ pub fn open_to_all(listener: &Listener) {
     listener.open_to_all();
 }
 
-/// Dials as [`Host::dial`] does, from that port; with 0, from the lowest free one. `began` is told
-/// from where, before the dial leaves.
+/// Dials as [`Host::dial`] does, from that port; with 0, from the lowest free one. Before the dial
+/// leaves, `began` gets the address that it comes from.
 ///
 /// # Errors
 ///
@@ -55,10 +55,10 @@ pub fn ascii_name(name: &str) -> Option<String> {
     (ascii != name).then_some(ascii)
 }
 
-/// Ready once for each dial, with where it comes from, that [`Listener::accept`] would accept now: it has arrived, and neither a
-/// fault nor a hold keeps it back. The dial may be gone by the time it is accepted. If an accept finds
-/// that a dial is kept back meanwhile, that dial is announced again. Only the waker of the latest call
-/// is woken.
+/// Ready once for each dial that [`Listener::accept`] would accept now, with where it comes from: it
+/// has arrived, and neither a fault nor a hold keeps it back. The dial may be gone by the time it is
+/// accepted. If an accept finds that a dial is kept back meanwhile, that dial is announced again. Only
+/// the waker of the latest call is woken.
 ///
 /// # Errors
 ///

@@ -1,8 +1,9 @@
 //! The children of a process that starts others: of the supervisor, or of the carrier.
 //!
-//! Owns the command that it is started by, how it is started, with its output, group and signals, and that each is reaped, orphans
-//! included. Such a process starts all of them from one thread: what ends with its parent ends with
-//! the thread that started it. What follows from a child's end is the caller's business.
+//! Owns the command by which a child is started, its output, group and signals, and that each is
+//! reaped, orphans included. Such a process starts all of them from one thread: what ends with its
+//! parent ends with the thread that started it. What follows from a child's end is the caller's
+//! business.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

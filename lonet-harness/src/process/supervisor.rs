@@ -3,8 +3,8 @@
 //! Owns starting, signalling and reaping, and the end: when the test's process is gone, however
 //! it went, or closes the control socket, everything is killed. It is a copy of the test's binary,
 //! started for this alone, and has one thread: so it may make a user namespace, and may be the
-//! parent whose death the kernel signals to its children. It decides nothing: which process is ended when is
-//! the scenario's business.
+//! parent whose death the kernel signals to its children. It decides nothing: which process is
+//! ended when is the scenario's business.
 
 mod relay;
 

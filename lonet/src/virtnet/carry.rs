@@ -1,4 +1,4 @@
-//! How a dial reaches who listens there, by each engine.
+//! How a dial reaches its listener, by each engine.
 //!
 //! Owns what an engine and the hosts of this process have to do with each other in a dial. Its port
 //! and its end are `dial`'s.

@@ -24,7 +24,7 @@ use super::socket::{Cookie, Link};
 use super::sockets::{Placed, Socket, Sockets};
 
 /// How long nothing of what a program had sent is carried on before it is given up, once all its
-/// processes have ended: then those who are to accept or to read it do not.
+/// processes have ended: the other ends do not accept or read it then.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What all carried programs of a scenario share.

@@ -1,7 +1,8 @@
 //! Which sockets are closed: the kernel says so, of every TCP socket of the machine (sock_diag(7)).
 //!
-//! Owns that subscription. `close` is not trapped: a socket is gone when its last descriptor is, in
-//! whichever process that was. What follows from it, is others' business.
+//! Owns that subscription, and asking for a single socket. `close` is not trapped: a socket is gone
+//! when its last descriptor is, in whichever process that was. What follows from it is others'
+//! business.
 
 use std::io;
 use std::net::SocketAddrV4;
@@ -42,12 +43,12 @@ const NLM_F_REQUEST: u16 = libc::NLM_F_REQUEST as u16;
 /// Room for what waits between two looks.
 const ROOM: usize = 4 << 20;
 
-/// What tells of closed sockets.
+/// The subscription.
 pub(super) struct Closed {
     netlink: AsyncFd<OwnedFd>,
 }
 
-/// What it told.
+/// What came of it.
 pub(super) enum News {
     /// These are closed.
     Closed(Vec<Cookie>),

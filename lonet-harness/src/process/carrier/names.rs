@@ -2,7 +2,7 @@
 //!
 //! Owns which address stands for which host, and the files in which a program finds them. Every host
 //! has an address of 198.18.0.0/15, which is set aside for tests: nothing of the machine's has one.
-//! Which hosts there are, is said from outside.
+//! Which hosts there are is said from outside.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

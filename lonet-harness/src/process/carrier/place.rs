@@ -21,8 +21,8 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
-/// The ports of which one is bound, exclusively, at the range's first address: who has it, has the
-/// range.
+/// The ports of which one is bound, exclusively, at the range's first address: the carrier that has
+/// it has the range.
 const CLAIMS: [u16; 4] = [39_017, 38_923, 37_831, 36_761];
 
 /// So many ranges are tried.
@@ -39,7 +39,7 @@ pub(super) struct Place {
     dead_end: (OwnedFd, SocketAddrV4),
     joint: TcpListener,
     joint_at: SocketAddrV4,
-    /// Who is expected at the joint.
+    /// The connections that are expected at the joint, by where they come from.
     expected: RefCell<BTreeMap<SocketAddrV4, oneshot::Sender<TcpStream>>>,
 }
 
@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn the_joint_takes_only_who_is_expected() {
+    fn the_joint_takes_only_what_is_expected() {
         run(async {
             let place = Place::claim().expect("a range");
             tokio::task::spawn_local(place.clone().serve());

@@ -1,7 +1,7 @@
 //! One trapped system call of a carried program, and how it is answered.
 //!
 //! Owns the way from a notification to the caller's memory and descriptors, and back. What a call
-//! is answered with, is not decided here.
+//! is answered with is not decided here.
 //!
 //! A notification names the calling thread as this process's PID namespace numbers it; `/proc` may
 //! be of another namespace, where the same number is another process. A pidfd leads from one to
