@@ -26,10 +26,7 @@ pub(super) fn watched<T: AsRawFd>(descriptor: T) -> io::Result<AsyncFd<T>> {
     deprecated,
     reason = "what replaces it is unsafe, for types whose descriptor may change: none here does"
 )]
-pub(super) fn watched_for<T: AsRawFd>(
-    descriptor: T,
-    interest: Interest,
-) -> io::Result<AsyncFd<T>> {
+pub(super) fn watched_for<T: AsRawFd>(descriptor: T, interest: Interest) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(descriptor, interest)
 }
 
