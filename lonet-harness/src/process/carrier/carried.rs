@@ -215,7 +215,8 @@ impl Carried {
 
     /// Closes its host, once no process has its filter and all that was sent is carried on.
     pub(super) async fn end(self: Rc<Self>) {
-        self.until(|own| own.is_empty.get()).await;
+        // What was not found to be killed, since it has left all by which it is, has no host any more.
+        let _ = tokio::time::timeout(PATIENCE, self.until(|own| own.is_empty.get())).await;
         for socket in self.sockets.clear() {
             match socket {
                 Socket::Connected(link) => {
