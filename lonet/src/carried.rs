@@ -82,8 +82,8 @@ pub fn reset(stream: Stream) {
     stream.reset();
 }
 
-/// Waits until no fault that an event of the host's process has set off is still to come into force:
-/// then the process may learn of the event. False if the fault is the end of that process.
+/// Whether the host's process may learn of what has just happened. If that event has ended it: false,
+/// once the fault is in force.
 pub async fn settled(host: &Host) -> bool {
     host.settled().await
 }

@@ -228,7 +228,8 @@ impl Gate {
 
     /// An event ends the process that this one carries. Called as [`fire`](Gate::fire) is.
     pub(crate) fn die(&self) {
-        self.lock().dead = true;
+        let mut state = self.lock();
+        state.dead = true;
         self.busy.store(true, Ordering::Release);
     }
 
@@ -237,8 +238,9 @@ impl Gate {
         self.is_busy() && self.lock().dead
     }
 
-    /// Waits until no fault that an event of the process that this one carries has set off is still to
-    /// come into force; false if the process is dead then.
+    /// Whether the process that this one carries may learn of its event. If that has ended it: false,
+    /// once the fault is in force, so that nothing of it is let go of before. Nothing else is waited
+    /// for: a process that is to stop could not, while it waits here.
     pub(crate) async fn opens(&self) -> bool {
         if !self.is_busy() {
             return true;
@@ -249,8 +251,11 @@ impl Gate {
             changed.as_mut().enable();
             {
                 let state = self.lock();
+                if !state.dead {
+                    return true;
+                }
                 if !state.shut && state.fired.is_empty() {
-                    return !state.dead;
+                    return false;
                 }
             }
             changed.as_mut().await;

@@ -197,3 +197,28 @@ async fn a_dial_of_a_program_is_held(scenario: Scenario) -> Result<()> {
     assert!(client.join().await?.success());
     Ok(())
 }
+
+/// The kernel stops a thread only when its call returns.
+#[lonet::test]
+async fn a_program_is_paused_at_an_event_of_its_own_call(scenario: Scenario) -> Result<()> {
+    let app = scenario.host("app").await?;
+    let listens = scenario
+        .inject(fault::pause("db").at("db:10 listen"))
+        .await?;
+    let accepts = scenario
+        .inject(fault::pause("db").at("db:_ accept app:_"))
+        .await?;
+    let db = scenario.spawn("db", echoes()).await?;
+    listens.fired().await?;
+    listens.heal().await?;
+    let dial = tokio::spawn({
+        let app = app.clone();
+        async move { app.dial("db:10").await }
+    });
+    accepts.fired().await?;
+    accepts.heal().await?;
+    let mut conn = dial.await??;
+    conn.write_all(b"x").await?;
+    conn.read_exact(&mut [0]).await?;
+    Ok(db.kill().await?)
+}

@@ -216,6 +216,9 @@ impl Carried {
         };
         drop(socket);
         let Ok(ours) = met.await else {
+            if let Some(trap) = trap {
+                trap.error(Errno::ECONNABORTED);
+            }
             return;
         };
         if let Some(trap) = trap {

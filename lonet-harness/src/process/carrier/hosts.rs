@@ -149,7 +149,7 @@ async fn run(mut ordered: UnboundedReceiver<Order>, ready: mpsc::Sender<io::Resu
                 Ok(News::Lost) => for host in hosts.borrow().values() {
                     host.look_at_all();
                 },
-                Err(_) => {}
+                Err(error) => panic!("the kernel tells no more which sockets are closed: {error}"),
             },
             order = ordered.recv() => match order {
                 None => return,
