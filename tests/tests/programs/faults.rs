@@ -222,3 +222,24 @@ async fn a_program_is_paused_at_an_event_of_its_own_call(scenario: Scenario) -> 
     conn.read_exact(&mut [0]).await?;
     Ok(db.kill().await?)
 }
+
+/// A program's own events are points: it is killed at each.
+#[lonet::test(sweep = "kill db")]
+async fn a_programs_events_are_swept(scenario: Scenario) -> Result<()> {
+    let _db = scenario.spawn("db", echoes()).await?;
+    let app = scenario.host("app").await?;
+    let talks = async {
+        scenario.until("db:10 listen").await?;
+        let mut conn = app.dial("db:10").await?;
+        conn.write_all(b"x").await?;
+        conn.read_exact(&mut [0]).await?;
+        drop(conn);
+        scenario.until("db:_ close app:_").await?;
+        Result::<()>::Ok(())
+    };
+    tokio::select! {
+        killed = scenario.until("! kill db") => drop(killed?),
+        _ = talks => {}
+    }
+    Ok(())
+}
