@@ -110,13 +110,16 @@ fn open(flags: u32) -> Vec<sock_filter> {
     program
 }
 
-/// Every option but one, which would connect at the first `write`.
+/// Every option but those by which a TCP socket would connect without `connect`, or be another one:
+/// at the first `write`, by decree, by another protocol in its place (SMC).
 fn option() -> Vec<sock_filter> {
     let mut program = vec![load_argument(1)];
     program.extend(unless(libc::IPPROTO_TCP.cast_unsigned(), allow()));
     program.push(load_argument(2));
-    program.extend(unless(libc::TCP_FASTOPEN_CONNECT.cast_unsigned(), allow()));
-    program.push(error(libc::ENOPROTOOPT));
+    for option in [libc::TCP_FASTOPEN_CONNECT, libc::TCP_REPAIR, libc::TCP_ULP] {
+        program.extend(when(option.cast_unsigned(), error(libc::ENOPROTOOPT)));
+    }
+    program.push(allow());
     program
 }
 

@@ -185,8 +185,11 @@ fn tcp_fast_open_does_not_connect() {
         assert_eq!(of(nr::SENDMSG, [3, FASTOPEN, flags, FASTOPEN]), then);
         assert_eq!(of(nr::SENDMMSG, [3, FASTOPEN, FASTOPEN, flags]), then);
     }
-    // IPPROTO_TCP, TCP_FASTOPEN_CONNECT; TCP_FASTOPEN and TCP_NODELAY; a socket's, IPv6's.
+    // IPPROTO_TCP: TCP_FASTOPEN_CONNECT, TCP_REPAIR, TCP_ULP; TCP_FASTOPEN and TCP_NODELAY; a socket's,
+    // IPv6's.
     assert_eq!(of(nr::SETSOCKOPT, [3, 6, 30, 0x7000, 4]), ENOPROTOOPT);
+    assert_eq!(of(nr::SETSOCKOPT, [3, 6, 19, 0x7000, 4]), ENOPROTOOPT);
+    assert_eq!(of(nr::SETSOCKOPT, [3, 6, 31, 0x7000, 4]), ENOPROTOOPT);
     assert_eq!(of(nr::SETSOCKOPT, [3, 6, 23, 0x7000, 4]), ALLOW);
     assert_eq!(of(nr::SETSOCKOPT, [3, 6, 1, 0x7000, 4]), ALLOW);
     assert_eq!(of(nr::SETSOCKOPT, [3, 1, 30, 0x7000, 4]), ALLOW);
