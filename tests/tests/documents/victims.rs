@@ -3,7 +3,7 @@
 use std::io;
 
 use lonet::{Host, NetListener, Networker};
-use lonet_harness::{Result, Scenario, fault};
+use lonet_harness::{Program, Result, Scenario, fault};
 use lonet_tests::register;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -181,8 +181,9 @@ async fn a_read_sees_what_was_acknowledged(scenario: Scenario) -> Result<()> {
 #[lonet::test(timeout = "2s")]
 #[ignore = "fails, for what it shows"]
 async fn went_to_the_background(scenario: Scenario) -> Result<()> {
-    let redis = crate::programs::redis().args(["--daemonize", "yes"]);
-    let _db = scenario.spawn("db", redis).await?;
+    // One that has begun to listen by then would be no example.
+    let script = Program::new("sh").args(["-c", "(sleep 1; redis-server) &"]);
+    let _db = scenario.spawn("db", script).await?;
     scenario.until("db:6379 listen").await?;
     Ok(())
 }
