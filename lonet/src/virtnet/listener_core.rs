@@ -131,7 +131,7 @@ impl ListenerCore {
         }
         let first = state.queue.iter_mut().position(|queued| {
             let admitted = admits(queued);
-            // Whoever was told of it has asked for it in vain, and has to be told again.
+            // The caller asked for it in vain, so it has to be announced again.
             queued.announced &= admitted;
             admitted
         });

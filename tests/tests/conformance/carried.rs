@@ -128,7 +128,7 @@ rules! {
         dialed(&listener).await.unwrap();
         gone.abort();
         assert!(gone.await.unwrap_err().is_cancelled());
-        // One that is announced and then gone is no dial for an accept.
+        // An announced dial that is gone by now is not accepted.
         let there = dial(&beta);
         dialed(&listener).await.unwrap();
         let accepted = carried::try_accept(&listener).unwrap().unwrap();

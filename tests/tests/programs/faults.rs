@@ -150,7 +150,7 @@ async fn nobody_hears_of_a_program_that_vanishes(scenario: Scenario) -> Result<(
     assert!(arrives(&mut conn).await.is_none());
     conn.write_all(b"y").await?;
     assert!(arrives(&mut conn).await.is_none());
-    // Its end is no news to anybody.
+    // Its peers do not learn that it ended.
     let trace = scenario.trace();
     assert!(trace.check_contains("db:_ close app:_").is_err(), "{trace}");
     db.restart().await?;

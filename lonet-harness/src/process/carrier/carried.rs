@@ -174,7 +174,7 @@ impl Carried {
     /// The kernel's word of some sockets is lost: all are looked at.
     pub(super) fn look_at_all(&self) {
         self.look_again(self.sockets.placed(|_| true));
-        // Without descriptors, the next time.
+        // Without descriptors, at the next loss.
         let Ok(lookup) = Lookup::new() else { return };
         for (cookie, at, peer) in self.sockets.carried() {
             if !lookup.is_open(cookie, at, peer) {
@@ -263,7 +263,7 @@ pub(super) fn as_errno(cause: &Cause) -> Errno {
         Cause::AddrNotAvailable | Cause::PortsExhausted => Errno::EADDRNOTAVAIL,
         Cause::TimedOut => Errno::ETIMEDOUT,
         Cause::HostDown | Cause::NetworkDown => Errno::ENETDOWN,
-        // A name that is no host, too: its address is one of the network, where nobody is.
+        // Also for a name without a host: its address is on the network, and nothing listens there.
         _ => Errno::ECONNREFUSED,
     }
 }

@@ -172,7 +172,7 @@ impl Carried {
             Errno::ECONNREFUSED => connecting.to(self.place.dead_end()).err().unwrap_or(error),
             error => error,
         };
-        // A program that does not wait may ask by another `connect`, which is no other dial.
+        // A non-blocking program may ask by another `connect`, which must not dial again.
         match refused {
             Errno::EINPROGRESS => {
                 let link = connecting.link.clone();

@@ -301,7 +301,7 @@ fn spawn(output: &OsString) -> io::Result<(Child, UnixStream)> {
 fn identity(child: &Child) -> io::Result<(u32, u64)> {
     let pid = match outer_pid(child) {
         Some(pid) => pid,
-        // The supervisor is seen from here: so this is no other namespace.
+        // The supervisor is visible from here, so both are in one namespace.
         None if getppid().as_raw() != 0 => child.id(),
         None => return Err(io::Error::other("/proc does not show its pid")),
     };

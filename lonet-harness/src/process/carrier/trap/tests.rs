@@ -50,7 +50,7 @@ fn next(listener: &Arc<Listener>) -> Option<Trap> {
     }
 }
 
-/// The next call that is no `open`; those are let go.
+/// The next call other than `open`; an `open` continues.
 fn next_but_open(listener: &Arc<Listener>) -> Trap {
     loop {
         match next(listener).unwrap() {
